@@ -1,0 +1,1 @@
+"""Suites, runs, where they are kept and who executes them."""

@@ -1,0 +1,78 @@
+"""The names that suites use: one line for each task, encoder and learner (nothing here imports torch)."""
+
+import difflib
+import importlib
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A named component.
+
+    Attributes:
+        path: dotted path of its class.
+        summary: one line for `adaptbench list`.
+        label: how tables call it.
+        family: which learners share a line style.
+    """
+
+    path: str
+    summary: str
+    label: str = ""
+    family: str = ""
+
+
+TASKS = {
+    "omniglot": Entry("datamodules.omniglot.OmniglotDataModule", "handwritten characters, N-way K-shot", "Omniglot"),
+    "sinusoid": Entry("datamodules.sinusoid.SinusoidDataModule", "regression of A sin(x - phase)", "Sinusoid"),
+}
+ENCODERS = {
+    "mlp": Entry("lit_modules.encoders.MLP", "a perceptron"),
+    "conv4": Entry("lit_modules.encoders.Conv4", "four convolutions with max-pooling"),
+    "strided": Entry("lit_modules.encoders.StridedConv", "four convolutions of stride 2, about four times as fast"),
+}
+LEARNERS = {
+    "lstm": Entry("lit_modules.lstm.LSTM", "reads the support set as a sequence", "LSTM", "recurrent"),
+    "deep_sets": Entry("lit_modules.deep_sets.DeepSets", "averages encoded pairs (CNP)", "Deep sets", "sets"),
+    "attention": Entry("lit_modules.attention.Attention", "transformer that queries attend to", "Attention", "attention"),
+}
+STRATEGIES = {
+    "fine_tuning": Entry("lit_modules.fine_tuning.FineTuning", "gradient steps from a pretrained network",
+                         "Fine-tuning", "transfer"),
+}  # fmt: skip
+KINDS = {"task": TASKS, "encoder": ENCODERS, "learner": LEARNERS, "strategy": STRATEGIES}
+
+
+def find(kind: str, name: str) -> Entry:
+    """Finds a component by its name, or by the dotted path of a class of the user's own.
+
+    Raises:
+        ValueError: if there is no such name; the message names the nearest one.
+    """
+    entries = KINDS[kind]
+    if name in entries:
+        return entries[name]
+    if "." in name:
+        return Entry(name, "", name.rpartition(".")[2], "own")
+    raise ValueError(f"Expected a {kind} but got `{name}`. {suggest(name, entries)}")
+
+
+def load(kind: str, name: str) -> Any:  # noqa: ANN401 - a class of any kind
+    """Imports a component's class.
+
+    Raises:
+        ValueError: if the name is unknown or the class cannot be imported.
+    """
+    module, _, attribute = find(kind, name).path.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"Expected a {kind} but `{name}` cannot be imported: {error}.") from error
+
+
+def suggest(name: str, known: object) -> str:
+    """Says which known name is nearest to a wrong one, or lists them all."""
+    names = sorted(map(str, known))  # type: ignore[call-overload]
+    near = difflib.get_close_matches(name, names, n=1)
+    return f"Did you mean `{near[0]}`?" if near else f"Known: {', '.join(names)}."

@@ -1,0 +1,136 @@
+"""RunSpec: everything that determines a run's result, and its name."""
+
+import hashlib
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+
+from datamodules.base import EvalEpisodes, TrainEpisodes
+from lit_modules.optimization import Optimization
+
+RESULTS_VERSION = 1
+"""Bumped whenever a change of the code may change numbers, so that old runs are never taken for new ones."""
+
+
+class Frozen(BaseModel):
+    """A model that cannot change and refuses unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    def canonical_json(self) -> str:
+        """Returns the one JSON text of this model."""
+        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+
+
+class Component(Frozen):
+    """A class with arguments.
+
+    Attributes:
+        name: a registered name, or the dotted path of a class of the user's own.
+        init_args: keyword arguments of the class.
+    """
+
+    name: str
+    init_args: dict[str, Any] = Field(default_factory=dict)
+
+
+class Budget(Frozen):
+    """How long a network trains.
+
+    Attributes:
+        examples: examples encoded in training, the same for every learner of a suite.
+        epochs: parts of the training after which it validates and writes a checkpoint.
+        val_episodes: validation episodes for each number of shots.
+        selection: which weights are tested: the last, or those with the best validation score.
+    """
+
+    examples: PositiveInt
+    epochs: PositiveInt = 4
+    val_episodes: PositiveInt = 100
+    selection: Literal["last", "best"] = "last"
+
+
+class TrainingSpec(Frozen):
+    """What the two kinds of training have in common."""
+
+    results_version: int = RESULTS_VERSION
+    task: Component
+    train: TrainEpisodes
+    test: EvalEpisodes
+    encoder: Component
+    budget: Budget
+    optimization: Optimization
+    seed: int
+
+    @property
+    def run_id(self) -> str:
+        """Returns a hash of the canonical JSON."""
+        return _digest(self)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Training steps in an epoch."""
+        return max(1, self.budget.examples // self.train.pool // self.budget.epochs)
+
+    @property
+    def steps(self) -> int:
+        """Training steps in all."""
+        return self.steps_per_epoch * self.budget.epochs
+
+
+class EpisodicSpec(TrainingSpec):
+    """A black-box learner trained on episodes and tested."""
+
+    kind: Literal["episodic"] = "episodic"
+    learner: Component
+
+    @property
+    def training(self) -> TrainingSpec:
+        """The training that decides the tested weights."""
+        return self
+
+    @property
+    def adapter(self) -> str:
+        """Name of what adapts."""
+        return self.learner.name
+
+
+class PretrainSpec(TrainingSpec):
+    """A network pretrained for transfer; tested only through the `TransferSpec`s that need it."""
+
+    kind: Literal["pretrain"] = "pretrain"
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+
+
+class TransferSpec(Frozen):
+    """A pretrained network adapted to each test episode."""
+
+    kind: Literal["transfer"] = "transfer"
+    results_version: int = RESULTS_VERSION
+    pretrained: PretrainSpec
+    strategy: Component
+    test: EvalEpisodes
+
+    @property
+    def run_id(self) -> str:
+        """Returns a hash of the canonical JSON."""
+        return _digest(self)
+
+    @property
+    def training(self) -> TrainingSpec:
+        """The training that decides the tested weights."""
+        return self.pretrained
+
+    @property
+    def adapter(self) -> str:
+        """Name of what adapts."""
+        return self.strategy.name
+
+
+Cell = EpisodicSpec | TransferSpec
+RunSpec = Annotated[EpisodicSpec | PretrainSpec | TransferSpec, Field(discriminator="kind")]
+
+
+def _digest(spec: Frozen) -> str:
+    return hashlib.blake2b(spec.canonical_json().encode(), digest_size=8).hexdigest()

@@ -1,0 +1,235 @@
+"""Suites: grids of cells in YAML, read strictly."""
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from benchmarks.registry import find, load, suggest
+from benchmarks.spec import Budget, Cell, Component, EpisodicSpec, Frozen, PretrainSpec, TransferSpec
+from datamodules.base import EvalEpisodes, TrainEpisodes
+from lit_modules.optimization import Optimization
+
+SUITES = resources.files("benchmarks").joinpath("suites")
+
+
+class SuiteError(ValueError):
+    """A suite that cannot be read; the message says where and why."""
+
+
+class LearnerEntry(Frozen):
+    """One learner of a suite: a black-box learner, or a pretraining and a strategy of transfer.
+
+    Attributes:
+        learner: the black-box learner.
+        strategy: how a pretrained network adapts.
+        label_smoothing: of the pretraining, where there is one.
+        optimization: how the network is trained.
+        label: how tables call it; by default the component's own label.
+    """
+
+    learner: Component | None = None
+    strategy: Component | None = None
+    label_smoothing: float = 0.0
+    optimization: Optimization = Optimization()
+    label: str | None = None
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> "LearnerEntry":
+        if (self.learner is None) == (self.strategy is None):
+            raise ValueError("expected either `learner` or `strategy`")
+        return self
+
+    @property
+    def component(self) -> tuple[str, Component]:
+        """The kind of component that adapts, and the component."""
+        if self.learner is not None:
+            return "learner", self.learner
+        if self.strategy is not None:
+            return "strategy", self.strategy
+        raise AssertionError("unreachable: the validator saw to it")
+
+
+class TaskEntry(Frozen):
+    """One task of a suite with the learners that meet it.
+
+    Attributes:
+        task: where episodes come from.
+        over: arguments of the task that take several values, each a part of the grid.
+        train: the training episodes.
+        test: the test episodes.
+        encoder: the encoder under every learner.
+        budget: how long each network trains.
+        learners: what adapts, by the name that tables and `--only` use.
+    """
+
+    task: Component
+    over: dict[str, list[Any]] = Field(default_factory=dict)
+    train: TrainEpisodes
+    test: EvalEpisodes
+    encoder: Component
+    budget: Budget
+    learners: dict[str, LearnerEntry]
+
+    def tasks(self) -> Iterator[Component]:
+        """Yields the task with every combination of the values in `over`."""
+        for values in itertools.product(*self.over.values()):
+            yield Component(
+                name=self.task.name, init_args=self.task.init_args | dict(zip(self.over, values, strict=True))
+            )
+
+
+class Suite(Frozen):
+    """A named, versioned grid of cells.
+
+    Attributes:
+        suite: its name.
+        version: bumped when its definition changes.
+        description: one sentence.
+        seeds: seeds of every cell.
+        tasks: the tasks.
+    """
+
+    suite: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    version: int
+    description: str
+    seeds: list[int] = Field(min_length=1)
+    tasks: list[TaskEntry] = Field(min_length=1)
+
+    def cells(self) -> list["SuiteCell"]:
+        """Expands the grid: every task, learner and seed."""
+        return [
+            SuiteCell.make(entry, task, name, seed)
+            for entry in self.tasks
+            for task in entry.tasks()
+            for name in entry.learners
+            for seed in self.seeds
+        ]
+
+    def with_learner(self, name: str) -> "Suite":
+        """Returns this suite with one more learner on every task, named by its dotted path."""
+        entry = LearnerEntry(learner=Component(name=name))
+        tasks = [
+            task.model_copy(update={"learners": {**task.learners, name.rpartition(".")[2]: entry}})
+            for task in self.tasks
+        ]
+        return self.model_copy(update={"tasks": tasks})
+
+
+@dataclass(frozen=True)
+class SuiteCell:
+    """A cell of a suite: what is run, and how reports call it."""
+
+    spec: Cell
+    attributes: dict[str, Any]
+
+    @classmethod
+    def make(cls, entry: TaskEntry, task: Component, name: str, seed: int) -> "SuiteCell":
+        """Makes the cell of one learner on one task with one seed."""
+        learner = entry.learners[name]
+        training: dict[str, Any] = {
+            "task": task,
+            "train": entry.train,
+            "test": entry.test,
+            "encoder": entry.encoder,
+            "budget": entry.budget,
+            "optimization": learner.optimization,
+            "seed": seed,
+        }
+        spec: Cell
+        if learner.learner is not None:
+            spec = EpisodicSpec(**training, learner=learner.learner)
+        else:
+            pretrained = PretrainSpec(**training, label_smoothing=learner.label_smoothing)
+            spec = TransferSpec(pretrained=pretrained, strategy=learner.component[1], test=entry.test)
+        return cls(spec, {**describe(spec), "learner": name, "label": learner.label or _label(learner)})
+
+
+def _label(learner: LearnerEntry) -> str:
+    kind, component = learner.component
+    return find(kind, component.name).label
+
+
+def describe(spec: Cell) -> dict[str, Any]:
+    """Returns the attributes of a cell that records and tables carry."""
+    training = spec.training
+    task = load("task", training.task.name)
+    kind = "learner" if isinstance(spec, EpisodicSpec) else "strategy"
+    categorical = task.likelihood == "categorical"
+    return {
+        "run_id": spec.run_id,
+        "task": training.task.name,
+        "protocol": task.protocol(training.task.init_args),
+        "learner": spec.adapter,
+        "family": find(kind, spec.adapter).family,
+        "seed": training.seed,
+        "train_classes": training.task.init_args.get(task.size_argument),
+        "class_word": task.class_word,
+        "tests": [{"ways": spec.test.ways, "shots": shots} for shots in spec.test.shots],
+        "metric": "accuracy" if categorical else "mse",
+        "higher_is_better": categorical,
+    }
+
+
+def shipped_suites() -> dict[str, Path]:
+    """Returns the suites that ship, by name."""
+    return {Path(str(file)).stem: Path(str(file)) for file in SUITES.iterdir() if file.name.endswith(".yaml")}
+
+
+def load_suite(name: str) -> Suite:
+    """Reads a suite that ships, or a YAML file.
+
+    Raises:
+        SuiteError: if there is none, or it is malformed; the message names file and field.
+    """
+    path = shipped_suites().get(name, Path(name))
+    if not path.is_file():
+        raise SuiteError(f"No suite `{name}`, and no file of that name. {suggest(name, shipped_suites())}")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise SuiteError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    try:
+        return Suite.model_validate(content)
+    except ValidationError as error:
+        raise SuiteError(f"{path}: {_explain(error)}") from error
+
+
+def _explain(error: ValidationError) -> str:
+    """Turns pydantic's first complaint into a sentence that names the field."""
+    first = error.errors(include_url=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        known = _fields_at(first["loc"][:-1])
+        hint = f" {suggest(str(first['loc'][-1]), known)}" if known else ""
+        return f"unknown key `{where}`.{hint}"
+    return f"`{where}`: {first['msg']}." if where else f"{first['msg']}."
+
+
+def _fields_at(location: tuple[int | str, ...]) -> list[str]:
+    """Returns the keys that a suite may have at a place in it."""
+    models: Mapping[str, type] = {
+        "task": Component,
+        "encoder": Component,
+        "learner": Component,
+        "strategy": Component,
+        "budget": Budget,
+        "train": TrainEpisodes,
+        "test": EvalEpisodes,
+        "optimization": Optimization,
+    }
+    names = [part for part in location if isinstance(part, str)]
+    if not names:
+        model: type = Suite
+    elif names == ["tasks"]:
+        model = TaskEntry
+    elif len(names) == 3 and names[1] == "learners":
+        model = LearnerEntry
+    else:
+        model = models.get(names[-1], Frozen)
+    return [field for field in getattr(model, "__annotations__", {}) if not field.startswith("_")]

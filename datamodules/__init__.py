@@ -1,0 +1,1 @@
+"""Tasks: what a task is and where its data comes from."""

@@ -1,0 +1,210 @@
+"""What every task has in common: LightningDataModules whose batches are pure functions of their index."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, TypeVar
+
+import pytorch_lightning as pl
+from torch.utils.data import DataLoader, Dataset
+
+from datamodules.episodes import EpisodeBatch, EpisodeSize, ExampleBatch
+
+Mode = Literal["episodes", "examples"]
+EvalSplit = Literal["val", "test"]
+Batch = TypeVar("Batch", EpisodeBatch, ExampleBatch)
+
+
+def require_positive(**arguments: int) -> None:
+    """Raises ValueError for the first argument that is not a positive integer."""
+    for name, value in arguments.items():
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise ValueError(f"Expected argument `{name}` to be a positive integer but got {value!r}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainEpisodes:
+    """The episodes of training: a pool of distinct examples a step, and episodes built over it.
+
+    Attributes:
+        shots: support examples (per class); each batch draws one of these, so that one model serves them all.
+        queries: query examples (per class) in an episode.
+        pool: distinct examples encoded in a step.
+        ways: classes in an episode; None for regression.
+        episodes: episodes built over a pool of classes; None for regression, where the pool alone decides.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    shots: tuple[int, ...]
+    queries: int
+    pool: int
+    ways: int | None = None
+    episodes: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuses sizes that no episode can have."""
+        _check(self.ways, self.shots, self.queries, self.episodes)
+        smallest = (max(self.shots) + self.queries) * (self.ways or 1)
+        if self.pool < smallest:
+            raise ValueError(f"Expected argument `pool` to hold an episode of {smallest} examples but got {self.pool}.")
+
+    def size(self, shots: int) -> EpisodeSize:
+        """Returns the size of a training episode with so many shots."""
+        return EpisodeSize(self.ways, shots, self.queries)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalEpisodes:
+    """The episodes of validation and test, the same for every learner.
+
+    Attributes:
+        shots: each number of support examples (per class) to test with.
+        queries: query examples (per class) in an episode.
+        episodes: how many episodes for each number of shots.
+        ways: classes in an episode; None for regression.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    shots: tuple[int, ...]
+    queries: int
+    episodes: int
+    ways: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuses sizes that no episode can have."""
+        _check(self.ways, self.shots, self.queries, self.episodes)
+
+    @property
+    def sizes(self) -> tuple[EpisodeSize, ...]:
+        """The size of the episodes at each number of shots."""
+        return tuple(EpisodeSize(self.ways, shots, self.queries) for shots in self.shots)
+
+
+def _check(ways: int | None, shots: tuple[int, ...], queries: int, episodes: int | None) -> None:
+    if not shots:
+        raise ValueError("Expected argument `shots` to name at least one number of support examples but got none.")
+    for value in shots:
+        require_positive(shots=value)
+    require_positive(queries=queries)
+    if episodes is not None:
+        require_positive(episodes=episodes)
+    if ways is not None and ways < 2:
+        raise ValueError(f"Expected argument `ways` to be at least 2 but got {ways!r}.")
+
+
+class IndexedBatches(Dataset[Batch]):
+    """Batches number `start` to `start + count - 1` of a stream in which a batch is a function of its index."""
+
+    def __init__(self, draw: Callable[[int], Batch], start: int, count: int) -> None:
+        self.draw, self.start, self.count = draw, start, count
+
+    def __len__(self) -> int:
+        """Number of batches."""
+        return self.count
+
+    def __getitem__(self, position: int) -> Batch:
+        """Draws one batch."""
+        if not 0 <= position < self.count:
+            raise IndexError(position)
+        return self.draw(self.start + position)
+
+
+class EpisodicDataModule(pl.LightningDataModule, ABC):
+    """A task: a source of training episodes, of examples to pretrain on, and of fixed evaluation episodes.
+
+    A training epoch is `steps_per_epoch` batches. The batches of an epoch are numbered on from the trainer's global
+    step, so a resumed training meets the batches it would have met (use `reload_dataloaders_every_n_epochs=1`).
+
+    Args:
+        train: the training episodes.
+        test: the validation and test episodes.
+        seed: decides the training classes or functions and the training batches; never the test episodes.
+        mode: whether `train_dataloader` yields `EpisodeBatch` ("episodes") or `ExampleBatch` ("examples").
+        steps_per_epoch: training batches in an epoch.
+        val_episodes: validation episodes for each number of shots.
+
+    Class attributes: `task_name`; `class_word`, what it learns from many of; `size_argument`, the argument that says how
+    many; and `likelihood`, how predictions are read.
+    """
+
+    task_name: ClassVar[str]
+    class_word: ClassVar[str]
+    size_argument: ClassVar[str]
+    likelihood: ClassVar[Literal["categorical", "gaussian"]]
+
+    def __init__(
+        self,
+        *,
+        train: TrainEpisodes,
+        test: EvalEpisodes,
+        seed: int = 0,
+        mode: Mode = "episodes",
+        steps_per_epoch: int = 100,
+        val_episodes: int = 100,
+    ) -> None:
+        super().__init__()
+        require_positive(steps_per_epoch=steps_per_epoch, val_episodes=val_episodes)
+        self.train, self.test, self.seed = train, test, seed
+        self.mode, self.steps_per_epoch, self.val_episodes = mode, steps_per_epoch, val_episodes
+
+    @property
+    @abstractmethod
+    def example_shape(self) -> tuple[int, ...]:
+        """Shape of one example."""
+
+    @property
+    @abstractmethod
+    def targets(self) -> int:
+        """Y, the width of an episode's targets: its ways, or the dimensions of a real target."""
+
+    @property
+    @abstractmethod
+    def pretraining_outputs(self) -> int:
+        """Outputs of a network that pretrains on all training data at once: its classes, or the real target's width."""
+
+    @classmethod
+    @abstractmethod
+    def protocol(cls, init_args: Mapping[str, Any]) -> str:
+        """Says in words what decides the difficulty of a task besides ways, shots and training classes."""
+
+    @property
+    def data_digest(self) -> str | None:
+        """A digest of the data that the task reads; None where it is computed."""
+        return None
+
+    @abstractmethod
+    def train_batch(self, index: int) -> EpisodeBatch:
+        """Draws training batch number `index`."""
+
+    @abstractmethod
+    def example_batch(self, index: int) -> ExampleBatch:
+        """Draws pretraining batch number `index`, with as many examples as a training batch."""
+
+    @abstractmethod
+    def eval_batch(self, split: EvalSplit, size: EpisodeSize, episodes: int) -> EpisodeBatch:
+        """Draws all evaluation episodes of a split, which depend on the protocol alone."""
+
+    @abstractmethod
+    def chance(self, size: EpisodeSize) -> float:
+        """Score of the best guess that ignores the support set: accuracy, or mean squared error."""
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """Batches of the next epoch."""
+        start = self.trainer.global_step if self.trainer else 0
+        draw: Callable[[int], Any] = self.train_batch if self.mode == "episodes" else self.example_batch
+        return DataLoader(IndexedBatches(draw, start, self.steps_per_epoch), batch_size=None)
+
+    def val_dataloader(self) -> DataLoader[EpisodeBatch]:
+        """One batch of validation episodes for each number of shots."""
+        return self._eval_dataloader("val", self.val_episodes)
+
+    def test_dataloader(self) -> DataLoader[EpisodeBatch]:
+        """One batch of all test episodes for each number of shots."""
+        return self._eval_dataloader("test", self.test.episodes)
+
+    def _eval_dataloader(self, split: EvalSplit, episodes: int) -> DataLoader[EpisodeBatch]:
+        sizes = self.test.sizes
+        batches = IndexedBatches(lambda index: self.eval_batch(split, sizes[index], episodes), 0, len(sizes))
+        return DataLoader(batches, batch_size=None)

@@ -1,0 +1,95 @@
+"""Episodes: the batch type that every task yields, and the randomness they are drawn with."""
+
+import hashlib
+import json
+from typing import NamedTuple
+
+import numpy as np
+from torch import Tensor
+
+
+class EpisodeBatch(NamedTuple):
+    """B episodes over M distinct examples; rows point into `inputs`, because an example stands in many episodes.
+
+    Attributes:
+        inputs: [M, *x], the distinct examples: uint8 images or float32 x values.
+        support: [B, S] int64, rows of `inputs`.
+        support_y: [B, S, Y] float32, one-hot classes or real targets.
+        query: [B, Q] int64, rows of `inputs`.
+        query_y: [B, Q, Y] float32.
+    """
+
+    inputs: Tensor
+    support: Tensor
+    support_y: Tensor
+    query: Tensor
+    query_y: Tensor
+
+
+class ExampleBatch(NamedTuple):
+    """M labelled examples without episodes, for pretraining.
+
+    Attributes:
+        inputs: [M, *x], uint8 images or float32 x values.
+        targets: [M] int64 classes, or [M, Y] float32 real targets.
+    """
+
+    inputs: Tensor
+    targets: Tensor
+
+
+class EpisodeSize(NamedTuple):
+    """How large an episode is.
+
+    Attributes:
+        ways: classes in an episode; None for regression.
+        shots: support examples per class (of the whole episode, for regression).
+        queries: query examples per class (of the whole episode, for regression).
+    """
+
+    ways: int | None
+    shots: int
+    queries: int
+
+
+def rng_for(*parts: object) -> np.random.Generator:
+    """Makes the generator that belongs to `parts`: the same parts give the same stream, other parts an unrelated one.
+
+    Args:
+        *parts: JSON-serialisable values, such as a task's name, a split, a seed and a batch index.
+    """
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
+    key = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=16).digest(), "little")
+    return np.random.Generator(np.random.Philox(key=key))
+
+
+def sample_distinct(rng: np.random.Generator, rows: int, population: int, size: int) -> np.ndarray:
+    """Draws `size` distinct numbers below `population`, in random order, for each of `rows` rows.
+
+    Vectorised over rows by Floyd's algorithm, so the cost does not grow with the population.
+
+    Returns:
+        [rows, size] int64.
+
+    Raises:
+        ValueError: if more numbers are asked for than there are.
+    """
+    if not 0 < size <= population:
+        raise ValueError(f"Expected argument `size` to be between 1 and the population of {population} but got {size}.")
+    uniform = rng.random((size, rows))
+    chosen = np.empty((rows, size), dtype=np.int64)
+    for column, last in enumerate(range(population - size, population)):
+        draw = (uniform[column] * (last + 1)).astype(np.int64)
+        taken = (chosen[:, :column] == draw[:, None]).any(axis=1)
+        chosen[:, column] = np.where(taken, last, draw)
+    return rng.permuted(chosen, axis=1)
+
+
+def episodes_digest(batch: EpisodeBatch) -> str:
+    """Returns a hash of everything in the episodes, so that two runs can prove that they met the same ones."""
+    digest = hashlib.blake2b(digest_size=16)
+    for field in batch:
+        array = np.ascontiguousarray(field.cpu().numpy())
+        digest.update(f"{array.dtype}{array.shape}".encode())
+        digest.update(array)
+    return digest.hexdigest()

@@ -1,0 +1,186 @@
+"""Where Omniglot comes from: a folder that the user names, the cache folder, or the dataset's own repository.
+
+Whatever is found counts only if its content digest is right, however it was packed. Archives are read, never
+extracted, so that they cannot write anywhere.
+"""
+
+import hashlib
+import os
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import platformdirs
+from filelock import FileLock
+
+from datamodules.errors import DataUnavailable
+from datamodules.omniglot_download import download, failure
+
+FOLDER_VARIABLE = "ADAPTBENCH_OMNIGLOT"
+HOME = "https://raw.githubusercontent.com/brendenlake/omniglot/master/python"
+
+
+@dataclass(frozen=True)
+class Archive:
+    """One of the archives that Omniglot's images come in.
+
+    Attributes:
+        part: "background" or "evaluation".
+        md5: of the archive as its repository holds it, in hexadecimal; only a download has to match it.
+        digest: `content_digest` of its images, in hexadecimal; every source has to match it.
+        home: the address of the folder to download it from.
+    """
+
+    part: str
+    md5: str
+    digest: str
+    home: str = HOME
+
+    @property
+    def folder(self) -> str:
+        """The folder that its members stand in."""
+        return f"images_{self.part}"
+
+    @property
+    def name(self) -> str:
+        """Its file name."""
+        return f"{self.folder}.zip"
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"{self.home}/{self.name}"
+
+
+OFFICIAL = (
+    Archive(
+        part="background",
+        md5="68d2efa1b9178cc56df9314c21c6e718",
+        digest="07356096b8076fcf915341f8715e94822249e2a4d5b999fd2d0f6cf9ebffebd5",
+    ),
+    Archive(
+        part="evaluation",
+        md5="6b91aef0f799c5bb55b94e3f2daec811",
+        digest="f5165eb5f20d18e13c6515650b69a42a2c0507506969d410ba5e4a1c572bd542",
+    ),
+)
+
+
+def cache_folder() -> Path:
+    """Returns the folder for downloaded archives and decoded images, as the environment has it now."""
+    return Path(platformdirs.user_cache_path("adaptbench")) / "omniglot"
+
+
+def content_digest(members: Mapping[str, bytes]) -> str:
+    """Returns a SHA-256 of names and contents that does not depend on how they are packed.
+
+    Args:
+        members: contents by name, such as `images_background/Greek/character01/0394_01.png`.
+    """
+    digest = hashlib.sha256()
+    for name in sorted(members):
+        digest.update(name.encode() + b"\0" + hashlib.sha256(members[name]).digest())
+    return digest.hexdigest()
+
+
+def read_archive(archive: Archive) -> dict[str, bytes]:
+    """Reads an archive's images from the named folder or else the cache folder, where it is downloaded if need be.
+
+    A folder named by the environment variable is the only one looked into: what is wrong there is an error.
+
+    Returns:
+        PNG files by member name, whose content digest is right.
+
+    Raises:
+        DataUnavailable: if the images are missing, damaged or others, and cannot be downloaded.
+    """
+    named = os.environ.get(FOLDER_VARIABLE)
+    return _read_named(archive, Path(named).expanduser()) if named else _read_cached(archive, cache_folder())
+
+
+class _Unusable(Exception):
+    """A folder does not hold an archive's images; the message is a clause that says why."""
+
+
+def _read_named(archive: Archive, folder: Path) -> dict[str, bytes]:
+    try:
+        return _read_folder(archive, folder)
+    except _Unusable as fault:
+        raise DataUnavailable(
+            f"Looked for Omniglot in {folder} (named by {FOLDER_VARIABLE}), but {fault}; "
+            f"put an intact {archive.name} there, or unset {FOLDER_VARIABLE} to have it downloaded."
+        ) from fault
+
+
+def _read_cached(archive: Archive, folder: Path) -> dict[str, bytes]:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / "download.lock"):
+            return _read_or_download(archive, folder)
+    except OSError as error:
+        raise DataUnavailable(
+            f"Looked for Omniglot's {archive.name} in {folder}, but this folder cannot be used "
+            f"({error.strerror or error}); let the cache folder be writable (XDG_CACHE_HOME moves it), "
+            f"or name a folder that holds the archive with {FOLDER_VARIABLE}."
+        ) from error
+
+
+def _read_or_download(archive: Archive, folder: Path) -> dict[str, bytes]:
+    try:
+        return _read_folder(archive, folder)
+    except _Unusable as fault:
+        missing = fault
+    try:
+        download(archive.url, folder / archive.name, archive.md5)
+        return _read_folder(archive, folder)
+    except (OSError, ValueError, _Unusable) as error:
+        raise DataUnavailable(
+            f"Looked for Omniglot in {folder}, but {missing}, and {archive.url} could not be downloaded "
+            f"({failure(error)}); try again with a network connection, or put an intact {archive.name} "
+            f"into a folder and name that folder with {FOLDER_VARIABLE}."
+        ) from error
+
+
+def _read_folder(archive: Archive, folder: Path) -> dict[str, bytes]:
+    """Reads the zip or else the extracted folder, whichever holds the right images."""
+    faults = [] if folder.is_dir() else ["there is no such folder"]
+    readers: dict[str, Callable[[Path], dict[str, bytes]]] = {archive.name: _read_zip, archive.folder: _read_extracted}
+    for name, read in readers.items():
+        if (folder / name).exists():
+            try:
+                return _verified(archive, read(folder / name))
+            except Exception as error:  # a damaged zip raises almost anything, from zlib.error to UnicodeDecodeError
+                faults.append(f"{name} there {_described(error)}")
+    raise _Unusable(" and ".join(faults) or f"there is neither {archive.name} nor {archive.folder}/ in it")
+
+
+def _read_zip(path: Path) -> dict[str, bytes]:
+    with zipfile.ZipFile(path) as file:
+        return {name: file.read(name) for name in file.namelist() if _is_drawing(name, path.stem)}
+
+
+def _read_extracted(path: Path) -> dict[str, bytes]:
+    names = {file.relative_to(path.parent).as_posix(): file for file in path.rglob("*.png")}
+    return {name: file.read_bytes() for name, file in names.items() if _is_drawing(name, path.name)}
+
+
+def _is_drawing(member: str, folder: str) -> bool:
+    """Tells images from what operating systems add to archives and folders, such as `__MACOSX/` and `._0394_01.png`."""
+    path = PurePosixPath(member)
+    return path.suffix == ".png" and path.parts[0] == folder and not path.name.startswith(".")
+
+
+def _verified(archive: Archive, members: dict[str, bytes]) -> dict[str, bytes]:
+    found = content_digest(members)
+    if found != archive.digest:
+        raise _Unusable(
+            f"holds {len(members)} images that are not the expected ones "
+            f"(content digest {found[:12]}... instead of {archive.digest[:12]}...)"
+        )
+    return members
+
+
+def _described(error: Exception) -> str:
+    """Says in one clause what is wrong with a source."""
+    return str(error) if isinstance(error, _Unusable) else f"is damaged ({' '.join(str(error).split()) or repr(error)})"

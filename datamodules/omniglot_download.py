@@ -1,0 +1,64 @@
+"""Downloads one file, verified, so that it is there as a whole or not at all."""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from requests import Response
+
+CONNECT_SECONDS, READ_SECONDS, RETRIES = 5, 30, 2
+
+
+def download(url: str, path: Path, md5: str) -> None:
+    """Downloads a file, with a progress bar on a terminal; its folder must be locked by the caller.
+
+    Args:
+        url: its address.
+        path: where it goes, replacing what is there.
+        md5: its checksum in hexadecimal.
+
+    Raises:
+        OSError: if the server cannot be reached, or the file cannot be written.
+        ValueError: if the checksum is wrong.
+    """
+    import pooch  # type: ignore[import-untyped]  # pooch carries no types
+
+    staging = path.parent / ".download"
+    shutil.rmtree(staging, ignore_errors=True)  # left by a process that was killed
+    source = pooch.create(
+        staging, base_url="", registry={path.name: f"md5:{md5}"}, urls={path.name: url}, retry_if_failed=RETRIES
+    )
+    reader = pooch.HTTPDownloader(
+        progressbar=sys.stderr.isatty(),
+        chunk_size=2**16,
+        timeout=(CONNECT_SECONDS, READ_SECONDS),
+        hooks={"response": _close_refusal},
+    )
+    try:
+        os.replace(source.fetch(path.name, downloader=reader), path)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _close_refusal(response: "Response", *_: object, **__: object) -> None:
+    """Closes the connection of an answer that pooch raises an error for, but leaves open."""
+    if not response.ok:
+        response.close()
+
+
+def failure(error: Exception) -> str:
+    """Says in a few words why a download failed, where the libraries' own messages fill lines."""
+    import requests
+
+    if isinstance(error, requests.HTTPError) and error.response is not None:
+        return f"the server answered {error.response.status_code} {error.response.reason}"
+    if isinstance(error, requests.Timeout):
+        return "the server did not answer in time"
+    if isinstance(error, requests.ConnectionError):
+        return "no connection to the server"
+    if isinstance(error, ValueError):
+        return "what came does not have the expected MD5 checksum"
+    return " ".join(str(error).split()) or repr(error)

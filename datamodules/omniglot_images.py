@@ -1,0 +1,164 @@
+"""Omniglot's drawings as one memory-mapped array, decoded once and kept in the cache folder."""
+
+import hashlib
+import io
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+from filelock import FileLock
+
+from datamodules.errors import DataUnavailable
+from datamodules.omniglot_archives import OFFICIAL, Archive, cache_folder, read_archive
+
+DECODING = 1  # raised when the same archives would be decoded to other pixels
+
+Pixels = npt.NDArray[np.uint8]
+Character = tuple[str, str]
+
+
+@dataclass(frozen=True, eq=False)
+class OmniglotImages:
+    """C characters, each drawn by N people, ordered by name.
+
+    Attributes:
+        pixels: [C, N, size, size] uint8, memory-mapped and read-only; ink is 255 on a background of 0.
+        characters: (alphabet, character) of each of the C rows.
+        sets: "background" or "evaluation" for each of the C rows.
+        digest: hash of pixels, names and sources, to be recorded with results.
+    """
+
+    pixels: Pixels
+    characters: tuple[Character, ...]
+    sets: tuple[str, ...]
+    digest: str
+
+
+def load_images(size: int = 28, archives: Sequence[Archive] = OFFICIAL) -> OmniglotImages:
+    """Loads the images, from the cache folder where they have been decoded before.
+
+    Decoded images in the cache were verified when they were made, so the archives are not looked for again.
+    Several processes may call this at once: one decodes, the others wait for it.
+
+    Args:
+        size: height and width in pixels; the originals have 105.
+        archives: the archives to take together.
+
+    Raises:
+        ValueError: if `size` is not a positive integer, or some characters have more drawings than others.
+        DataUnavailable: if the archives cannot be had, or the cache folder cannot be written.
+    """
+    if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+        raise ValueError(f"Expected argument `size` to be a positive integer but got {size!r}.")
+    expected = {"decoding": DECODING, "size": size, "sources": {archive.part: archive.digest for archive in archives}}
+    path = cache_folder() / f"images-{size}-{_sha256(expected)[:12]}.npy"
+    return _read_cache(path, expected) or _decode_once(path, expected, archives)
+
+
+def _decode_once(path: Path, expected: dict[str, Any], archives: Sequence[Archive]) -> OmniglotImages:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_suffix(".lock")):
+            if images := _read_cache(path, expected):  # made by another process while this one waited
+                return images
+            _write_cache(path, expected, archives)
+            images = _read_cache(path, expected)
+    except OSError as error:
+        raise _unwritable(path, error.strerror or str(error)) from error
+    if images is None:
+        raise _unwritable(path, "what was written there reads differently")
+    return images
+
+
+def _unwritable(path: Path, reason: str) -> DataUnavailable:
+    return DataUnavailable(
+        f"Decoded Omniglot images could not be kept in {path.parent} ({reason}); "
+        "make room and let it be writable, or move the cache folder with XDG_CACHE_HOME."
+    )
+
+
+def _read_cache(path: Path, expected: dict[str, Any]) -> OmniglotImages | None:
+    """Maps the decoded images, or returns None if they are absent, damaged or made from something else."""
+    try:
+        header = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        digest = header.pop("digest")
+        pixels: Pixels = np.lib.format.open_memmap(path, mode="r")
+        intact = pixels.dtype == np.uint8 and list(pixels.shape) == header["shape"]
+        if not intact or digest != _sha256(header, pixels) or header["made"] != expected:
+            return None
+        characters = tuple((alphabet, character) for alphabet, character, _ in header["characters"])
+        sets = tuple(part for _, _, part in header["characters"])
+    except Exception:  # damaged files raise almost anything, and all of it means that there is nothing to use
+        return None
+    return OmniglotImages(pixels, characters, sets, digest)
+
+
+def _write_cache(path: Path, made: dict[str, Any], archives: Sequence[Archive]) -> None:
+    """Decodes, then puts the array and its header in place, each at once; only the two together are valid."""
+    drawings = _by_character(archives)
+    pixels = _decode(list(drawings.values()), made["size"])
+    header: dict[str, Any] = {"made": made, "shape": pixels.shape, "characters": list(drawings)}
+    header["digest"] = _sha256(header, pixels)
+    _replace(path, lambda file: np.save(file, pixels))
+    _replace(path.with_suffix(".json"), lambda file: file.write(json.dumps(header).encode()))
+
+
+def _replace(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Writes a file as a whole or not at all; the fixed temporary name lets a later writer clear up after a crash."""
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        with partial.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _by_character(archives: Sequence[Archive]) -> dict[tuple[str, str, str], list[bytes]]:
+    """Groups the PNG files by (alphabet, character, set), characters and drawings in the order of their names."""
+    members = {name: (archive.part, png) for archive in archives for name, png in read_archive(archive).items()}
+    groups: dict[tuple[str, str, str], list[bytes]] = {}
+    for name in sorted(members, key=lambda name: name.split("/")[1:]):
+        _, alphabet, character, _ = name.split("/")
+        part, png = members[name]
+        groups.setdefault((alphabet, character, part), []).append(png)
+    if len({len(drawings) for drawings in groups.values()}) != 1:
+        raise ValueError("Expected argument `archives` to hold equally many drawings of every character.")
+    return groups
+
+
+def _decode(drawings: Sequence[Sequence[bytes]], size: int) -> Pixels:
+    """Decodes [C, N] PNG files to [C, N, size, size], with a progress bar on a terminal."""
+    from rich.console import Console
+    from rich.progress import track
+
+    console = Console(stderr=True)
+    pixels = np.empty((len(drawings), len(drawings[0]), size, size), dtype=np.uint8)
+    rows = track(drawings, "Decoding Omniglot", console=console, transient=True, disable=not sys.stderr.isatty())
+    for row, pngs in enumerate(rows):
+        for column, png in enumerate(pngs):
+            pixels[row, column] = _decode_drawing(png, size)
+    return pixels
+
+
+def _decode_drawing(png: bytes, size: int) -> Pixels:
+    """Decodes black ink on white paper to ink = 255; Lanczos averages over the strokes instead of dropping pixels."""
+    from PIL import Image
+
+    grey = Image.open(io.BytesIO(png)).convert("L")
+    return 255 - np.asarray(grey.resize((size, size), Image.Resampling.LANCZOS))
+
+
+def _sha256(header: dict[str, Any], pixels: Pixels | None = None) -> str:
+    digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
+    if pixels is not None:
+        digest.update(np.ascontiguousarray(pixels).data)
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""Everything that adapts: encoders, black-box learners and transfer baselines."""

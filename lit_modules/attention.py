@@ -1,0 +1,79 @@
+"""Attention: a transformer over the support set that queries attend to."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Attention(nn.Module):
+    """Transformer neural process in the manner of TNP-D, Nguyen & Grover 2022 (arXiv 2207.04179).
+
+    Support pairs attend to each other; each query attends to the support pairs and never to another query (ANP, Kim et
+    al. 2019, arXiv 1901.05761; Vaswani et al. 2017, arXiv 1706.03762). There are no positions, so the order of the
+    support set does not matter. Departs from TNP-D in that queries pass through cross-attention instead of a mask over
+    one long sequence, which is the same arithmetic without the masked products, except that a query does not attend
+    to itself.
+
+    Args:
+        features: D, width of an example's features.
+        targets: Y, width of a target.
+        outputs: P, width of a prediction.
+        width: width of a token.
+        layers: transformer layers.
+        heads: attention heads in a layer.
+    """
+
+    def __init__(
+        self, features: int, targets: int, outputs: int, *, width: int = 128, layers: int = 2, heads: int = 4
+    ) -> None:
+        super().__init__()
+        if width % heads:
+            raise ValueError(f"Expected argument `width` to be a multiple of {heads} heads but got {width}.")
+        self.embed_x = nn.Linear(features, width)
+        self.embed_y = nn.Linear(targets, width, bias=False)
+        self.layers = nn.ModuleList(AttentionLayer(width, heads) for _ in range(layers))
+        self.decode = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, outputs))
+
+    def forward(self, support_x: Tensor, support_y: Tensor, query_x: Tensor) -> Tensor:
+        """Predicts from what each query finds in the support set.
+
+        Args:
+            support_x: [B, S, D] float32.
+            support_y: [B, S, Y] float32.
+            query_x: [B, Q, D] float32.
+
+        Returns:
+            [B, Q, P] float32.
+        """
+        support = self.embed_x(support_x) + self.embed_y(support_y)
+        query = self.embed_x(query_x)
+        for number, layer in enumerate(self.layers, start=1):
+            query, support = layer(query, support, last=number == len(self.layers))
+        return self.decode(query)
+
+
+class AttentionLayer(nn.Module):
+    """A pre-norm transformer layer with the same weights for support self-attention and query cross-attention."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.LayerNorm(width)
+        self.ask, self.key_value = nn.Linear(width, width), nn.Linear(width, 2 * width)
+        self.merge = nn.Linear(width, width)
+        hidden = 2 * width
+        self.feed = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, width))
+
+    def forward(self, query: Tensor, support: Tensor, *, last: bool) -> tuple[Tensor, Tensor]:
+        """Updates the tokens of queries [B, Q, W] and support [B, S, W]; the last layer leaves the support as it is."""
+        source = self.norm(support)
+        keys, values = (self._split(part) for part in self.key_value(source).chunk(2, dim=-1))
+        asking = torch.cat([query] if last else [query, support], dim=1)
+        attended = F.scaled_dot_product_attention(self._split(self.ask(self.norm(asking))), keys, values)
+        asking = asking + self.merge(attended.transpose(1, 2).flatten(2))
+        asking = asking + self.feed(asking)
+        return asking[:, : query.shape[1]], support if last else asking[:, query.shape[1] :]
+
+    def _split(self, tokens: Tensor) -> Tensor:
+        """Splits [B, T, W] into heads [B, H, T, W / H]."""
+        return tokens.unflatten(-1, (self.heads, -1)).transpose(1, 2)

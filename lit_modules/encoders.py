@@ -1,0 +1,88 @@
+"""Encoders: from raw examples [M, *x] to features [M, D], shared by every learner."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+
+class MLP(nn.Sequential):
+    """A perceptron on flattened inputs, with ReLU after every layer.
+
+    Args:
+        example_shape: shape of one example.
+        width: units in each layer, and D.
+        depth: number of layers.
+    """
+
+    def __init__(self, example_shape: tuple[int, ...], *, width: int = 64, depth: int = 2) -> None:
+        layers: list[nn.Module] = [nn.Flatten()]
+        inputs = math.prod(example_shape)
+        for _ in range(depth):
+            layers += [nn.Linear(inputs, width), nn.ReLU()]
+            inputs = width
+        super().__init__(*layers)
+        self.features = inputs
+
+
+class Scale(nn.Module):
+    """Turns uint8 images [M, H, W] (or float ones in [0, 1]) into float32 [M, 1, H, W] in [0, 1]."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Scales and adds the channel."""
+        pixels = images.float().div(255) if images.dtype == torch.uint8 else images
+        return pixels.unsqueeze(1)
+
+
+class ConvNet(nn.Sequential):
+    """Four 3x3 convolutions with batch norm and ReLU, flattened.
+
+    Batch norm uses the statistics of the pool in training and running statistics afterwards, so prediction is
+    inductive: a query's features do not depend on the other queries.
+
+    Args:
+        example_shape: height and width of an image.
+        filters: channels of each layer.
+        pooled: max-pool after each convolution instead of striding.
+    """
+
+    def __init__(self, example_shape: tuple[int, ...], *, filters: int, pooled: bool) -> None:
+        layers: list[nn.Module] = [Scale()]
+        height, width = example_shape
+        channels = 1
+        for _ in range(4):
+            layers += [nn.Conv2d(channels, filters, 3, 1 if pooled else 2, 1, bias=False)]
+            layers += [nn.BatchNorm2d(filters), nn.ReLU()]
+            if pooled:
+                layers += [nn.MaxPool2d(2)]
+                height, width = height // 2, width // 2
+            else:
+                height, width = (height + 1) // 2, (width + 1) // 2
+            channels = filters
+        super().__init__(*layers, nn.Flatten())
+        self.features = filters * height * width
+        self.to(memory_format=torch.channels_last)
+
+
+class Conv4(ConvNet):
+    """Conv-4 of Vinyals et al. 2016 (arXiv 1606.04080): max-pooling after each convolution.
+
+    Args:
+        example_shape: height and width of an image.
+        filters: channels of each layer.
+    """
+
+    def __init__(self, example_shape: tuple[int, ...], *, filters: int = 64) -> None:
+        super().__init__(example_shape, filters=filters, pooled=True)
+
+
+class StridedConv(ConvNet):
+    """Four convolutions of stride 2, as Finn et al. 2017 (arXiv 1703.03400) have them for Omniglot.
+
+    Args:
+        example_shape: height and width of an image.
+        filters: channels of each layer.
+    """
+
+    def __init__(self, example_shape: tuple[int, ...], *, filters: int = 64) -> None:
+        super().__init__(example_shape, filters=filters, pooled=False)

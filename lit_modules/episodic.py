@@ -1,0 +1,65 @@
+"""EpisodicModule: trains an encoder and a black-box learner on episodes."""
+
+import torch
+from torch import Tensor, nn
+
+from datamodules.episodes import EpisodeBatch
+from lit_modules.likelihoods import Likelihood
+from lit_modules.optimization import Optimization
+from lit_modules.training import TrainedModule, encode_all
+
+EPISODES_AT_ONCE = 128
+
+
+class EpisodicModule(TrainedModule):
+    """Trains encoder and learner together on the likelihood of the query targets.
+
+    Each example of a batch is encoded once, however many episodes it stands in.
+
+    Args:
+        encoder: from examples [M, *x] to features [M, D].
+        learner: from support_x [B, S, D], support_y [B, S, Y] and query_x [B, Q, D] to predictions [B, Q, P].
+        likelihood: how predictions are read.
+        optimization: settings of the optimiser.
+    """
+
+    def __init__(
+        self, encoder: nn.Module, learner: nn.Module, likelihood: Likelihood, optimization: Optimization
+    ) -> None:
+        super().__init__(encoder, optimization)
+        self.learner, self.likelihood = learner, likelihood
+
+    def training_step(self, batch: EpisodeBatch, batch_idx: int) -> Tensor:
+        """Mean negative log-likelihood of the query targets."""
+        features = self.encode_training(batch.inputs)
+        prediction = self.learner(features[batch.support], batch.support_y, features[batch.query])
+        loss = self.likelihood.nll(prediction, batch.query_y).mean()
+        score = self.likelihood.score(prediction.detach(), batch.query_y)
+        self.log_means("train", {"nll": loss.detach(), self.likelihood.metric: score}, len(batch.query))
+        return loss
+
+    def validation_step(self, batch: EpisodeBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Scores the validation episodes, all numbers of shots together."""
+        prediction = self.predict(batch)
+        values = {
+            "nll": self.likelihood.nll(prediction, batch.query_y),
+            self.likelihood.metric: self.likelihood.score(prediction, batch.query_y),
+        }
+        self.log_means("val", values, len(batch.query))
+
+    def predict(self, batch: EpisodeBatch) -> Tensor:
+        """Predicts all queries from their support sets, [B, Q, P], in evaluation mode and without gradients."""
+        training = self.training
+        self.eval()
+        try:
+            return self._predict(batch)
+        finally:
+            self.train(training)
+
+    @torch.no_grad()
+    def _predict(self, batch: EpisodeBatch) -> Tensor:
+        features = encode_all(self.encoder, batch.inputs)
+        parts = zip(
+            *(rows.split(EPISODES_AT_ONCE) for rows in (batch.support, batch.support_y, batch.query)), strict=True
+        )
+        return torch.cat([self.learner(features[support], y, features[query]) for support, y, query in parts])

@@ -1,0 +1,48 @@
+"""What the two LightningModules share: how they optimise, count what they encode, and encode without gradients."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+
+from lit_modules.optimization import Optimization
+
+ENCODE_AT_ONCE = 1024
+
+
+def encode_all(encoder: nn.Module, inputs: Tensor) -> Tensor:
+    """Encodes [M, *x] into [M, D] without gradients, some examples at a time so that memory stays bounded."""
+    with torch.no_grad():
+        return torch.cat([encoder(part) for part in inputs.split(ENCODE_AT_ONCE)])
+
+
+class TrainedModule(pl.LightningModule):
+    """A network with an encoder, trained by `Optimization`, that counts the examples it has encoded in training.
+
+    Args:
+        encoder: from examples [M, *x] to features [M, D].
+        optimization: settings of the optimiser.
+    """
+
+    examples_encoded: Tensor
+
+    def __init__(self, encoder: nn.Module, optimization: Optimization) -> None:
+        super().__init__()
+        self.encoder, self.optimization = encoder, optimization
+        self.register_buffer("examples_encoded", torch.zeros((), dtype=torch.int64))
+
+    def configure_optimizers(self) -> Any:  # noqa: ANN401 - Lightning's union of ten forms
+        """Makes optimiser and schedule for the trainer's number of steps."""
+        return self.optimization.configure(self.parameters(), self.trainer.max_steps)
+
+    def encode_training(self, inputs: Tensor) -> Tensor:
+        """Encodes with gradients, and counts."""
+        self.examples_encoded += len(inputs)
+        return self.encoder(inputs)
+
+    def log_means(self, split: str, values: Mapping[str, Tensor], size: int) -> None:
+        """Logs each value's mean over the epoch as `split/name`."""
+        metrics = {f"{split}/{name}": value.mean() for name, value in values.items()}
+        self.log_dict(metrics, on_step=False, on_epoch=True, batch_size=size, add_dataloader_idx=False)

@@ -1,0 +1,7 @@
+"""From a folder of runs to tables, figures and one page; reads files only and never imports torch."""
+
+from reports.errors import ReportError
+from reports.report import Report, write_report
+from reports.terminal import print_report
+
+__all__ = ["Report", "ReportError", "print_report", "write_report"]

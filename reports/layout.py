@@ -1,0 +1,83 @@
+"""The layout of a comparison table, before any markup: headers, rows, marks and notes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from reports.comparison import Comparison, Entry
+from reports.words import CHANCE_MARK, CHANCE_NOTE, caption, note, number, shots_label, size_label
+
+
+@dataclass(frozen=True)
+class TableCell:
+    """The text of an entry, whether it is the best of its column, and the marks of its notes."""
+
+    text: str
+    bold: bool
+    marks: tuple[str, ...]
+    missing: bool = False
+
+
+@dataclass(frozen=True)
+class TableLayout:
+    """A table as every markup shows it.
+
+    Args:
+        title: Task and protocol.
+        caption: What the table shows.
+        groups: The upper header: label and number of columns.
+        columns: The lower header.
+        rows: For each learner its label and cells.
+        notes: Mark and text.
+        warnings: Why columns have no best entry.
+    """
+
+    title: str
+    caption: str
+    groups: tuple[tuple[str, int], ...]
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[TableCell, ...]], ...]
+    notes: tuple[tuple[str, str], ...]
+    warnings: tuple[str, ...]
+
+
+def lay_out(comparison: Comparison) -> TableLayout:
+    """Lays a comparison out as a table of learners by (training classes x shots)."""
+    entries = comparison.all_entries()
+    texts = list(dict.fromkeys(text for entry in entries if (text := note(entry))))
+    marks = {text: _letter(index) for index, text in enumerate(texts)}
+    chance = [(CHANCE_MARK, CHANCE_NOTE)] if any(_shows_chance(entry) for entry in entries) else []
+    sizes = [size_label(setting, comparison.class_word) for setting in comparison.settings]
+    with_ways = len({setting.ways for setting in comparison.settings}) > 1
+    return TableLayout(
+        title=f"{comparison.task} ({comparison.protocol})",
+        caption=caption(comparison),
+        groups=tuple((label, len(list(run))) for label, run in groupby(sizes)),
+        columns=tuple(shots_label(setting, with_ways=with_ways) for setting in comparison.settings),
+        rows=tuple((row[0].label, _cells(row, comparison.metric, marks)) for row in comparison.entries),
+        notes=(*chance, *((mark, text) for text, mark in marks.items())),
+        warnings=comparison.warnings,
+    )
+
+
+def _cells(row: Sequence[Entry], metric: str, marks: dict[str, str]) -> tuple[TableCell, ...]:
+    return tuple(_cell(entry, metric, marks.get(note(entry))) for entry in row)
+
+
+def _cell(entry: Entry, metric: str, mark: str | None) -> TableCell:
+    chance = (CHANCE_MARK,) if _shows_chance(entry) else ()
+    letters = () if mark is None else (mark,)
+    if entry.interval is not None:
+        return TableCell(number(entry.interval, metric), entry.best, (*chance, *letters))
+    text = "—" if entry.status == "not planned" else entry.status
+    return TableCell(text, False, letters, missing=True)
+
+
+def _shows_chance(entry: Entry) -> bool:
+    return entry.at_chance and entry.interval is not None
+
+
+def _letter(index: int) -> str:
+    """a, b, ... z, aa, ab, ..."""
+    before, last = divmod(index, 26)
+    return (_letter(before - 1) if before else "") + chr(ord("a") + last)

@@ -1,0 +1,195 @@
+"""Reads the run of a cell, or says why there is none; nothing in a runs folder makes it raise."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from reports.errors import ReportError
+from reports.json_fields import field, optional_field, read_object
+from reports.manifest import Cell, Setting, Suite
+
+ProblemKind = Literal["not finished", "failed", "data unavailable", "unreadable"]
+
+
+@dataclass(frozen=True)
+class Score:
+    """One row of a result: a metric on the test episodes of one setting."""
+
+    split: str
+    setting: Setting
+    queries: int | None
+    metric: str
+    higher_is_better: bool
+    value: float
+    n_episodes: int
+    episodes_digest: str
+    chance: float | None
+    at_chance: bool
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run.
+
+    Args:
+        cell: What the manifest wanted.
+        selection: "last", or "best" on validation.
+        examples_encoded: The training budget that was used.
+        parameters: How many parameters the adapter has.
+        transductive: Whether a query's prediction may depend on other queries.
+        scores: Every row of the result.
+        episode_scores: For each setting of the cell, the scores [E] of its metric, by episode.
+        environment: What was recorded about the machine, versions and times; empty where that cannot be read.
+    """
+
+    cell: Cell
+    selection: str
+    examples_encoded: int
+    parameters: int
+    transductive: bool
+    scores: tuple[Score, ...]
+    episode_scores: Mapping[Setting, NDArray[np.float64]]
+    environment: Mapping[str, object]
+
+    def score(self, setting: Setting) -> Score | None:
+        """The test score of the cell's own metric at a setting."""
+        for score in self.scores:
+            if (score.setting, score.metric, score.split) == (setting, self.cell.metric, "test"):
+                return score
+        return None
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why a cell has no result; `log` is the end of what a failed run printed."""
+
+    cell: Cell
+    kind: ProblemKind
+    reason: str = ""
+    log: str = ""
+
+    def __str__(self) -> str:
+        """The kind and, on one line, the reason."""
+        return f"{self.kind}: {' '.join(self.reason.split())}" if self.reason else self.kind
+
+
+Outcome = Run | Problem
+
+
+def read_outcomes(runs: Path, suite: Suite) -> tuple[Outcome, ...]:
+    """The outcome of every cell of a suite, in the order of its manifest."""
+    return tuple(read_outcome(runs, cell, suite.unavailable.get(cell.task)) for cell in suite.cells)
+
+
+def read_outcome(runs: Path, cell: Cell, unavailable: str | None = None) -> Outcome:
+    """Reads the run of a cell.
+
+    Args:
+        runs: The runs folder.
+        cell: The cell that is wanted.
+        unavailable: Why the task's data are not there, if they are not.
+    """
+    if (runs / cell.run_id).exists():
+        try:
+            return _read_run(runs / cell.run_id, cell)
+        except ReportError as error:
+            return Problem(cell, "unreadable", str(error))
+    failure = runs / f".partial-{cell.run_id}" / "failure.json"
+    if failure.exists():
+        return _read_failure(failure, cell)
+    return Problem(cell, "not finished") if unavailable is None else Problem(cell, "data unavailable", unavailable)
+
+
+def _read_failure(path: Path, cell: Cell) -> Problem:
+    try:
+        data = read_object(path)
+        log = optional_field(data, "log", str, path.name) or ""
+        return Problem(cell, "failed", field(data, "reason", str, path.name), log)
+    except ReportError as error:
+        return Problem(cell, "failed", f"for a reason that is lost, because {error}")
+
+
+def _read_run(folder: Path, cell: Cell) -> Run:
+    file = "result.json"
+    data = read_object(folder / file)
+    for name in ("run_id", "task", "protocol", "learner", "seed", "train_classes"):
+        if data.get(name) != getattr(cell, name):
+            raise ReportError(f"Expected `{name}` of {file} to be {getattr(cell, name)!r} but got {data.get(name)!r}.")
+    rows = field(data, "scores", list, file)
+    run = Run(
+        cell=cell,
+        selection=field(data, "selection", str, file),
+        examples_encoded=field(data, "examples_encoded", int, file),
+        parameters=field(data, "parameters", int, file),
+        transductive=field(data, "transductive", bool, file),
+        scores=tuple(_parse_score(row, cell, file) for row in rows),
+        episode_scores=_read_episode_scores(folder / "episodes.parquet", cell),
+        environment=_read_environment(folder / "environment.json"),
+    )
+    for setting in cell.settings:
+        _check_score(run, setting)
+    return run
+
+
+def _parse_score(row: object, cell: Cell, file: str) -> Score:
+    ways, shots = optional_field(row, "ways", int, file), field(row, "shots", int, file)
+    return Score(
+        split=field(row, "split", str, file),
+        setting=Setting(cell.train_classes, ways, shots),
+        queries=optional_field(row, "queries", int, file),
+        metric=field(row, "metric", str, file),
+        higher_is_better=field(row, "higher_is_better", bool, file),
+        value=field(row, "value", float, file),
+        n_episodes=field(row, "n_episodes", int, file),
+        episodes_digest=field(row, "episodes_digest", str, file),
+        chance=optional_field(row, "chance", float, file),
+        at_chance=bool(optional_field(row, "at_chance", bool, file)),
+    )
+
+
+def _read_episode_scores(path: Path, cell: Cell) -> dict[Setting, NDArray[np.float64]]:
+    """The cell's metric for each of its settings, sorted by episode."""
+    try:
+        table = pd.read_parquet(path, columns=["ways", "shots", "episode", cell.metric])
+    except Exception as error:  # A damaged file can make a parquet reader raise almost anything.
+        raise ReportError(
+            f"{path.name} cannot be read: {str(error).splitlines()[0] if str(error) else error!r}"
+        ) from error
+    found = {}
+    for setting in cell.settings:
+        ways = table["ways"].isna() if setting.ways is None else (table["ways"] == setting.ways).fillna(False)
+        rows = table[ways.astype(bool) & (table["shots"] == setting.shots)].sort_values("episode")
+        if rows["episode"].duplicated().any():
+            raise ReportError(f"Expected {path.name} to hold each episode once but some stand there twice.")
+        found[setting] = rows[cell.metric].to_numpy(dtype=np.float64, na_value=np.nan)
+    return found
+
+
+def _check_score(run: Run, setting: Setting) -> None:
+    """Refuses a run whose two files tell different stories."""
+    score, episodes = run.score(setting), run.episode_scores[setting]
+    wanted = f"{run.cell.metric} at ways {setting.ways}, shots {setting.shots}"
+    if score is None:
+        raise ReportError(f"Expected result.json to hold the test {wanted} but it does not.")
+    if len(episodes) != score.n_episodes or len(episodes) < 2:
+        raise ReportError(
+            f"Expected episodes.parquet to hold {score.n_episodes} (at least 2) episodes for {wanted} "
+            f"but got {len(episodes)}."
+        )
+    mean = float(episodes.mean())
+    if math.isfinite(mean) and not math.isclose(mean, score.value, rel_tol=1e-4, abs_tol=1e-6):
+        raise ReportError(f"Expected episodes.parquet to average to {score.value:g} for {wanted} but got {mean:g}.")
+
+
+def _read_environment(path: Path) -> dict[str, object]:
+    """What was recorded beside a result; a result without it is still a result."""
+    try:
+        return read_object(path)
+    except ReportError:
+        return {}

@@ -1,0 +1,56 @@
+"""The comparison in a terminal."""
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from reports.layout import TableCell, TableLayout
+from reports.report import Report
+
+# Where a terminal's font lacks a raised letter, the letter itself is shown (there is no raised q).
+_RAISED = dict(zip("abcdefghijklmnoprstuvwxyz", "ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖʳˢᵗᵘᵛʷˣʸᶻ", strict=True))
+
+
+def print_report(report: Report, console: Console) -> None:
+    """Prints the tables of a report, what is missing, and where the files are.
+
+    Args:
+        report: What `write_report` returned.
+        console: Where to print; 100 columns hold the quick suite.
+    """
+    for layout in report.layouts:
+        console.print()
+        console.print(_table(layout))
+        for mark, text in layout.notes:
+            console.print(Text(f" {_raise(mark)} {text}"))
+        for text in layout.warnings:
+            console.print(Text(f" Warning: {text}", style="yellow"))
+        console.print(Text(layout.caption, style="dim"))
+    console.print()
+    console.print(Text(f"{report.n_finished} of {report.n_cells} runs finished."))
+    for figure in report.figures:
+        console.print(f"Figure: {escape(str(figure))}", soft_wrap=True)
+    console.print(f"Page:   {escape(str(report.page))}", soft_wrap=True)
+
+
+def _table(layout: TableLayout) -> Table:
+    groups = [label for label, span in layout.groups for _ in range(span)]
+    table = Table(title=Text(layout.title), title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column(Text("\n\nLearner"), overflow="fold")
+    for group, column in zip(groups, layout.columns, strict=True):
+        size, _, word = group.partition(" ")
+        table.add_column(Text(f"{size}\n{word}\n{column}"), justify="right")
+    for label, cells in layout.rows:
+        table.add_row(Text(" ".join(label.split())), *map(_cell, cells))
+    return table
+
+
+def _cell(cell: TableCell) -> Text:
+    style = "bold" if cell.bold else "dim" if cell.missing else ""
+    return Text(cell.text + ",".join(map(_raise, cell.marks)), style=style)
+
+
+def _raise(mark: str) -> str:
+    return "".join(_RAISED.get(letter, letter) for letter in mark)

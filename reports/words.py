@@ -1,0 +1,113 @@
+"""Numbers, captions and notes in words: what every form of a table says alike."""
+
+import math
+import re
+
+from reports.comparability import induction
+from reports.comparison import Comparison, Entry
+from reports.manifest import Setting
+from reports.statistics import Interval
+
+METRIC_NAMES = {"accuracy": "Accuracy", "mse": "MSE", "nll": "NLL"}
+_SELECTION_NAMES = {"last": "the model after the last step", "best": "the model that was best on validation"}
+CHANCE_MARK = "†"
+CHANCE_NOTE = "at least one seed is no better than a guess"
+
+
+def metric_name(comparison: Comparison) -> str:
+    """The metric with its unit, such as "Accuracy in %"."""
+    name = METRIC_NAMES.get(comparison.metric, comparison.metric)
+    return f"{name} in %" if comparison.metric == "accuracy" else name
+
+
+def scale(metric: str) -> float:
+    """What a stored score is multiplied by before it is shown: accuracy is stored as a fraction, shown in per cent."""
+    return 100.0 if metric == "accuracy" else 1.0
+
+
+def number(value: Interval, metric: str) -> str:
+    """Mean and half width, such as "93.4 ± 0.8".
+
+    Accuracy has one decimal and other metrics three, and more where the half width would otherwise be lost.
+    """
+    mean, half_width = value.mean * scale(metric), value.half_width * scale(metric)
+    decimals, most = (1, 3) if metric == "accuracy" else (3, 6)
+    if half_width > 0:
+        decimals = min(max(decimals, -math.floor(math.log10(half_width))), most)
+    if max(abs(mean), half_width) >= 1e5:
+        return f"{mean:.2e} ± {half_width:.1e}"
+    return f"{mean:.{decimals}f} ± {half_width:.{decimals}f}"
+
+
+def size_label(setting: Setting, class_word: str) -> str:
+    """The upper header of a column, such as "50 characters"."""
+    return f"{'unlimited' if setting.train_classes is None else setting.train_classes} {class_word}"
+
+
+def shots_label(setting: Setting, *, with_ways: bool) -> str:
+    """The lower header of a column, such as "5 shots", or "20-way 5-shot" where ways differ between columns."""
+    if with_ways and setting.ways is not None:
+        return f"{setting.ways}-way {setting.shots}-shot"
+    return f"{setting.shots} shot{'' if setting.shots == 1 else 's'}"
+
+
+def note(entry: Entry) -> str:
+    """What has to be said about an entry below its table; empty where nothing is."""
+    parts = [entry.refusal] if entry.refusal else []
+    if entry.interval is not None and entry.interval.n_seeds < len(entry.planned_seeds):
+        parts.append(f"{entry.interval.n_seeds} of {len(entry.planned_seeds)} seeds")
+        if entry.interval.n_seeds == 1:
+            parts.append("the interval is over episodes only and says nothing about seeds")
+    text = "; ".join([*parts, *entry.problems])
+    return shorten(text, 240)
+
+
+def shorten(text: str, length: int) -> str:
+    """One line of at most `length` characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= length else f"{line[: length - 1].rstrip()}…"
+
+
+def caption(comparison: Comparison) -> str:
+    """What a table or figure shows: metric, task, protocol, seeds, episodes, interval, induction, selection."""
+    direction = "higher" if comparison.higher_is_better else "lower"
+    sentences = [
+        f"{metric_name(comparison)} ({direction} is better) on {comparison.task}{_ways(comparison)}; "
+        f"protocol: {comparison.protocol}.",
+        _interval_sentence(comparison),
+        _conditions_sentence(comparison),
+    ]
+    if any(entry.best for entry in comparison.all_entries()):
+        sentences.append(f"Bold: the {'highest' if comparison.higher_is_better else 'lowest'} mean of a column.")
+    return " ".join(sentence for sentence in sentences if sentence)
+
+
+def slug(text: str) -> str:
+    """A name for files: letters, digits and hyphens."""
+    return re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-") or "unnamed"
+
+
+def _ways(comparison: Comparison) -> str:
+    ways = sorted({setting.ways for setting in comparison.settings if setting.ways is not None})
+    return f", {' and '.join(map(str, ways))}-way" if ways else ""
+
+
+def _interval_sentence(comparison: Comparison) -> str:
+    intervals = [entry.interval for entry in comparison.all_entries() if entry.interval is not None]
+    if not intervals:
+        return "No run has finished."
+    seeds = max(each.n_seeds for each in intervals)
+    episodes = sorted({each.n_episodes for each in intervals})
+    tested = f"{' or '.join(map(str, episodes))} test episodes"
+    if seeds == 1:
+        return f"Mean ± half width of the 95 % interval over {tested} of one seed; it says nothing about other seeds."
+    return f"Mean ± half width of the 95 % interval over {seeds} seeds and {tested} (crossed random effects)."
+
+
+def _conditions_sentence(comparison: Comparison) -> str:
+    found = [entry.conditions for entry in comparison.all_entries() if entry.conditions is not None]
+    if not found:
+        return ""
+    how = " and ".join(sorted({induction(each) for each in found}))
+    selections = sorted({each.selection for each in found})
+    return f"Prediction: {how}. Tested: {' or '.join(_SELECTION_NAMES.get(s, s) for s in selections)}."
