@@ -35,7 +35,9 @@ ENCODERS = {
 LEARNERS = {
     "lstm": Entry("lit_modules.lstm.LSTM", "reads the support set as a sequence", "LSTM", "recurrent"),
     "deep_sets": Entry("lit_modules.deep_sets.DeepSets", "averages encoded pairs (CNP)", "Deep sets", "sets"),
-    "attention": Entry("lit_modules.attention.Attention", "transformer that queries attend to", "Attention", "attention"),
+    "attention": Entry(
+        "lit_modules.attention.Attention", "transformer that queries attend to", "Attention", "attention"
+    ),
 }
 STRATEGIES = {
     "fine_tuning": Entry("lit_modules.fine_tuning.FineTuning", "gradient steps from a pretrained network",

@@ -98,7 +98,8 @@ class IndexedBatches(Dataset[Batch]):
     """Batches number `start` to `start + count - 1` of a stream in which a batch is a function of its index."""
 
     def __init__(self, draw: Callable[[int], Batch], start: int, count: int) -> None:
-        self.draw, self.start, self.count = draw, start, count
+        self.draw: Callable[[int], Batch] = draw
+        self.start, self.count = start, count
 
     def __len__(self) -> int:
         """Number of batches."""

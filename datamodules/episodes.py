@@ -91,5 +91,5 @@ def episodes_digest(batch: EpisodeBatch) -> str:
     for field in batch:
         array = np.ascontiguousarray(field.cpu().numpy())
         digest.update(f"{array.dtype}{array.shape}".encode())
-        digest.update(array)
+        digest.update(array.data)
     return digest.hexdigest()

@@ -61,7 +61,7 @@ class ConvNet(nn.Sequential):
             channels = filters
         super().__init__(*layers, nn.Flatten())
         self.features = filters * height * width
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch documents it, its stub does not
 
 
 class Conv4(ConvNet):

@@ -8,7 +8,7 @@ from torch.func import functional_call, stack_module_state, vmap
 from torch.nn import functional as F
 
 from datamodules.episodes import EpisodeBatch
-from lit_modules.likelihoods import Gaussian
+from lit_modules.likelihoods import Gaussian, with_unit_scale
 from lit_modules.training import encode_all
 from lit_modules.transfer import TransferModule
 
@@ -33,6 +33,9 @@ class FineTuning:
         normalize: divide features by their L2 norm and multiply by `scale` before the head (classification only).
         scale: length of the normalised features.
         episodes_at_once: how many episodes are adapted side by side.
+
+    Attributes:
+        parameters: number of weights of the network that adapts.
     """
 
     def __init__(
@@ -55,12 +58,11 @@ class FineTuning:
         self.network, self.steps, self.lr, self.weight_decay = network, steps, lr, weight_decay
         self.episodes_at_once = episodes_at_once
         self.regression = isinstance(network.likelihood, Gaussian)
-        head = network.head if self.regression else _zero_head(network.features, targets)
+        head: nn.Module = network.head if self.regression else _zero_head(network.features, targets)
         scaling = nn.Identity() if self.regression or not normalize else NormalizedFeatures(scale)
-        if moves == "head":
-            self.frozen, self.moving = nn.Sequential(network.encoder, scaling), head
-        else:
-            self.frozen, self.moving = nn.Sequential(), nn.Sequential(network.encoder, scaling, head)
+        self.frozen = nn.Sequential(network.encoder, scaling) if moves == "head" else nn.Sequential()
+        self.moving = head if moves == "head" else nn.Sequential(network.encoder, scaling, head)
+        self.parameters = sum(weight.numel() for part in (network.encoder, head) for weight in part.parameters())
 
     def predict(self, batch: EpisodeBatch) -> Tensor:
         """Adapts to every support set and predicts its queries, [B, Q, P]; the network stays untouched."""
@@ -71,7 +73,7 @@ class FineTuning:
             *(rows.split(self.episodes_at_once) for rows in (batch.support, batch.support_y, batch.query)), strict=True
         )
         outputs = torch.cat([self._adapt(inputs[support], y, inputs[query]) for support, y, query in parts])
-        return self.network.likelihood.with_unit_scale(outputs) if self.regression else outputs
+        return with_unit_scale(outputs) if self.regression else outputs
 
     def _adapt(self, support_x: Tensor, support_y: Tensor, query_x: Tensor) -> Tensor:
         with torch.inference_mode(False), torch.enable_grad():

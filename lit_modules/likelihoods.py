@@ -76,9 +76,10 @@ class Gaussian:
         """Means."""
         return prediction.chunk(2, dim=-1)[0]
 
-    def with_unit_scale(self, mean: Tensor) -> Tensor:
-        """Makes a prediction of means [..., Y] whose scale is one."""
-        return torch.cat([mean, torch.full_like(mean, math.log(math.expm1(1 - SCALE_FLOOR)))], dim=-1)
+
+def with_unit_scale(mean: Tensor) -> Tensor:
+    """Makes a Gaussian prediction [..., 2Y] of means [..., Y] whose scale is one."""
+    return torch.cat([mean, torch.full_like(mean, math.log(math.expm1(1 - SCALE_FLOOR)))], dim=-1)
 
 
 LIKELIHOODS: dict[str, Likelihood] = {"categorical": Categorical(), "gaussian": Gaussian()}

@@ -96,7 +96,9 @@ def test_best_is_the_highest_accuracy_and_the_lowest_error(quick, tmp_path):
     for task, pick in (("omniglot", "idxmax"), ("sinusoid", "idxmin")):
         entries = read_entries(tmp_path / "out", task).reset_index()
         for _, column in entries.groupby(["train_classes", "shots"], dropna=False):
-            assert column.loc[column["best"], "learner"].tolist() == [column.loc[getattr(column["mean"], pick)(), "learner"]]
+            assert column.loc[column["best"], "learner"].tolist() == [
+                column.loc[getattr(column["mean"], pick)(), "learner"]
+            ]
 
 
 def test_same_runs_give_the_same_bytes_in_another_process(quick, tmp_path):
@@ -134,7 +136,9 @@ def test_removing_runs_makes_only_their_entries_missing(quick, tmp_path):
     gone = [("attention", 200, 5, 1), ("attention", 200, 5, 5)]
     assert after.loc[gone, "status"].tolist() == ["missing", "missing"]
     assert after.loc[gone, "mean"].isna().all()
-    pd.testing.assert_frame_equal(before.drop(index=gone).drop(columns="best"), after.drop(index=gone).drop(columns="best"))
+    pd.testing.assert_frame_equal(
+        before.drop(index=gone).drop(columns="best"), after.drop(index=gone).drop(columns="best")
+    )
     sinusoid = "table-sinusoid.md"
     assert (tmp_path / "before" / sinusoid).read_bytes() == (tmp_path / "after" / sinusoid).read_bytes()
     assert "*missing*" in (tmp_path / "after" / "table-omniglot.md").read_text(encoding="utf-8")

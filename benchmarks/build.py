@@ -1,0 +1,83 @@
+"""From specs to objects: tasks, networks and adapters."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from benchmarks.registry import load
+from benchmarks.spec import Component, EpisodicSpec, PretrainSpec, TrainingSpec
+from datamodules.base import EpisodicDataModule
+from lit_modules.episodic import EpisodicModule
+from lit_modules.likelihoods import LIKELIHOODS
+from lit_modules.transfer import TransferModule
+
+LEARNER_SIGNATURE = (
+    "a torch.nn.Module with __init__(self, features: int, targets: int, outputs: int, **init_args) and "
+    "forward(self, support_x [B, S, features], support_y [B, S, targets], query_x [B, Q, features]) "
+    "-> prediction [B, Q, outputs]"
+)
+
+
+def instantiate(kind: str, component: Component, *args: object, **kwargs: object) -> Any:  # noqa: ANN401 - of any kind
+    """Makes an object of a component's class.
+
+    Raises:
+        ValueError: if the class does not take the component's arguments.
+    """
+    cls = load(kind, component.name)
+    try:
+        return cls(*args, **kwargs, **component.init_args)
+    except TypeError as error:
+        raise ValueError(f"The {kind} `{component.name}` does not take its arguments: {error}.") from error
+
+
+def build_task(spec: TrainingSpec) -> EpisodicDataModule:
+    """Makes the task of a training, with the batches that its kind of training needs."""
+    task: EpisodicDataModule = instantiate(
+        "task",
+        spec.task,
+        train=spec.train,
+        test=spec.test,
+        seed=spec.seed,
+        mode="examples" if isinstance(spec, PretrainSpec) else "episodes",
+        steps_per_epoch=spec.steps_per_epoch,
+        val_episodes=spec.budget.val_episodes,
+    )
+    return task
+
+
+def build_learner(component: Component, features: int, targets: int, outputs: int) -> nn.Module:
+    """Makes a black-box learner, and sees to it that it has the interface of one.
+
+    Raises:
+        ValueError: if it has not; the message gives the signature.
+    """
+    try:
+        learner: nn.Module = instantiate("learner", component, features, targets, outputs)
+        with torch.no_grad():
+            prediction = learner(torch.zeros(2, 3, features), torch.zeros(2, 3, targets), torch.zeros(2, 4, features))
+    except (TypeError, AttributeError, RuntimeError) as error:
+        raise ValueError(f"The learner `{component.name}` cannot be called: {error}. It must be {LEARNER_SIGNATURE}.") from error  # fmt: skip
+    if not isinstance(learner, nn.Module) or getattr(prediction, "shape", None) != (2, 4, outputs):
+        raise ValueError(f"The learner `{component.name}` has another interface. It must be {LEARNER_SIGNATURE}.")
+    return learner
+
+
+def build_module(spec: EpisodicSpec | PretrainSpec, task: EpisodicDataModule) -> EpisodicModule | TransferModule:
+    """Makes the network of a training, with weights that the spec's seed decides."""
+    torch.manual_seed(spec.seed)
+    likelihood = LIKELIHOODS[task.likelihood]
+    encoder = instantiate("encoder", spec.encoder, task.example_shape)
+    if isinstance(spec, PretrainSpec):
+        return TransferModule(
+            encoder, task.pretraining_outputs, likelihood, spec.optimization, label_smoothing=spec.label_smoothing
+        )
+    learner = build_learner(spec.learner, encoder.features, task.targets, likelihood.outputs(task.targets))
+    return EpisodicModule(encoder, learner, likelihood, spec.optimization)
+
+
+def load_weights(module: nn.Module, checkpoint: Mapping[str, Any]) -> None:
+    """Loads the weights of a run's `model.ckpt` into its network."""
+    module.load_state_dict(checkpoint["state_dict"])

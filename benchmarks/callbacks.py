@@ -1,0 +1,101 @@
+"""Lightning callbacks of a run: its checkpoint, its learning curve, the weights it selects, its progress."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback
+
+from benchmarks.store import CHECKPOINT
+
+
+class AtomicCheckpoint(Callback):
+    """Writes the training's state after every epoch, so that a killed run goes on from there.
+
+    Args:
+        folder: the run's partial folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Writes beside the last checkpoint, then takes its place."""
+        new = self.folder / f"{CHECKPOINT}.new"
+        trainer.save_checkpoint(new)
+        os.replace(new, self.folder / CHECKPOINT)
+
+
+class Curve(Callback):
+    """Collects what the module logged in each epoch, as rows of `curve.parquet`; kept in checkpoints."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, Any]] = []
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Adds a row for each metric."""
+        encoded = int(pl_module.examples_encoded)  # type: ignore[arg-type]  # a buffer of TrainedModule
+        for name, value in sorted(trainer.callback_metrics.items()):
+            split, _, metric = name.partition("/")
+            row = {"step": trainer.global_step, "examples_encoded": encoded, "split": split, "metric": metric}
+            self.rows.append({**row, "value": float(value)})
+
+    def state_dict(self) -> dict[str, Any]:
+        """The rows."""
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """The rows of a checkpoint."""
+        self.rows = list(state_dict["rows"])
+
+
+class BestWeights(Callback):
+    """Keeps the weights with the best validation score, and puts them back when training ends.
+
+    Args:
+        metric: the score, as logged on validation.
+        higher_is_better: its direction.
+    """
+
+    def __init__(self, metric: str, higher_is_better: bool) -> None:
+        self.metric, self.sign = f"val/{metric}", 1 if higher_is_better else -1
+        self.best = -float("inf")
+        self.weights: dict[str, torch.Tensor] = {}
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Compares."""
+        value = self.sign * float(trainer.callback_metrics[self.metric])
+        if value > self.best:
+            self.best = value
+            self.weights = {name: tensor.detach().clone() for name, tensor in pl_module.state_dict().items()}
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Puts the best weights back; how much was encoded stays a fact of the whole training."""
+        pl_module.load_state_dict({**self.weights, "examples_encoded": pl_module.state_dict()["examples_encoded"]})
+
+    def state_dict(self) -> dict[str, Any]:
+        """The best so far."""
+        return {"best": self.best, "weights": self.weights}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """The best of a checkpoint."""
+        self.best, self.weights = state_dict["best"], state_dict["weights"]
+
+
+class ProgressFile(Callback):
+    """Writes the share of the training that is done into a file, for whoever watches the run.
+
+    Args:
+        folder: the run's partial folder.
+        every: steps between two writes.
+    """
+
+    def __init__(self, folder: Path, every: int = 20) -> None:
+        self.path, self.every = folder / "progress", every
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: object) -> None:
+        """Writes now and then."""
+        if trainer.global_step % self.every == 0:
+            self.path.write_text(f"{trainer.global_step / trainer.max_steps:.3f}", encoding="ascii")

@@ -1,0 +1,91 @@
+"""The one judge: scores whatever adapts on a task's fixed test episodes."""
+
+import time
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from datamodules.base import EpisodicDataModule
+from datamodules.episodes import EpisodeBatch, EpisodeSize, episodes_digest
+from lit_modules.likelihoods import LIKELIHOODS
+
+CHANCE_STANDARD_ERRORS = 3.0
+
+
+class Adapter(Protocol):
+    """Anything that predicts queries from a support set."""
+
+    def predict(self, batch: EpisodeBatch) -> Tensor:
+        """Returns predictions [B, Q, P]."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What testing gives.
+
+    Attributes:
+        scores: one record for each number of shots and metric.
+        episodes: one row for each test episode.
+        seconds: time spent in `Adapter.predict`, encoding included.
+    """
+
+    scores: list[dict[str, Any]]
+    episodes: pd.DataFrame
+    seconds: float
+
+
+def evaluate(adapter: Adapter, task: EpisodicDataModule, device: torch.device) -> Evaluation:
+    """Tests an adapter on the test episodes at every number of shots."""
+    scores: list[dict[str, Any]] = []
+    frames: list[pd.DataFrame] = []
+    seconds = 0.0
+    for size in task.test.sizes:
+        batch = task.eval_batch("test", size, task.test.episodes)
+        digest = episodes_digest(batch)
+        batch = EpisodeBatch(*(field.to(device) for field in batch))
+        start = time.perf_counter()
+        prediction = adapter.predict(batch)
+        seconds += time.perf_counter() - start
+        frame = _episode_scores(prediction, batch, task, size)
+        frames.append(frame)
+        scores += _records(frame, task, size, digest)
+    episodes = pd.concat(frames, ignore_index=True).astype({"ways": "Int64"})
+    return Evaluation(scores, episodes, seconds)
+
+
+def _episode_scores(
+    prediction: Tensor, batch: EpisodeBatch, task: EpisodicDataModule, size: EpisodeSize
+) -> pd.DataFrame:
+    likelihood = LIKELIHOODS[task.likelihood]
+    metrics = {
+        likelihood.metric: likelihood.score(prediction, batch.query_y),
+        "nll": likelihood.nll(prediction, batch.query_y),
+    }
+    columns = {name: value.double().mean(dim=1).cpu().numpy() for name, value in metrics.items()}
+    identity = {"ways": size.ways, "shots": size.shots, "episode": range(len(batch.query))}
+    return pd.DataFrame({**identity, **columns})
+
+
+def _records(frame: pd.DataFrame, task: EpisodicDataModule, size: EpisodeSize, digest: str) -> list[dict[str, Any]]:
+    likelihood = LIKELIHOODS[task.likelihood]
+    common = {"split": "test", **size._asdict(), "n_episodes": len(frame), "episodes_digest": digest}
+    chance = task.chance(size)
+    score = {
+        "metric": likelihood.metric,
+        "higher_is_better": likelihood.higher_is_better,
+        "value": float(frame[likelihood.metric].mean()),
+        "chance": chance,
+        "at_chance": _at_chance(frame[likelihood.metric], chance, likelihood.higher_is_better),
+    }
+    nll = {"metric": "nll", "higher_is_better": False, "value": float(frame["nll"].mean()), "chance": None}
+    return [{**common, **score}, {**common, **nll, "at_chance": score["at_chance"]}]
+
+
+def _at_chance(scores: "pd.Series[float]", chance: float, higher_is_better: bool) -> bool:
+    """Whether a mean is no better than a guess, within noise."""
+    gain = float(scores.mean()) - chance
+    noise = CHANCE_STANDARD_ERRORS * float(scores.std()) / len(scores) ** 0.5
+    return not (gain if higher_is_better else -gain) > noise

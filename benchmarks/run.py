@@ -1,0 +1,202 @@
+"""One run: from its spec to a published folder."""
+
+import io
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.loggers import Logger
+
+from benchmarks.build import build_module, build_task, instantiate, load_weights
+from benchmarks.callbacks import AtomicCheckpoint, BestWeights, Curve, ProgressFile
+from benchmarks.environment import describe_environment
+from benchmarks.evaluation import Adapter, evaluate
+from benchmarks.spec import EpisodicSpec, PretrainSpec, TransferSpec
+from benchmarks.store import CHECKPOINT, Store, write_json
+from benchmarks.suite import describe
+from datamodules.base import EpisodicDataModule
+from lit_modules.likelihoods import LIKELIHOODS
+from lit_modules.training import TrainedModule
+
+
+class NotFinite(RuntimeError):
+    """A training whose weights are no longer numbers."""
+
+
+@dataclass
+class Outcome:
+    """What a run has to publish.
+
+    Attributes:
+        result: `result.json`, only what the spec determines.
+        timings: seconds and milliseconds, for `environment.json`.
+        weights: the state_dict of `model.ckpt`; None where the weights are another run's.
+        episodes: `episodes.parquet`.
+        curve: `curve.parquet`.
+    """
+
+    result: dict[str, Any]
+    timings: dict[str, float]
+    weights: Mapping[str, torch.Tensor] | None = None
+    episodes: pd.DataFrame | None = None
+    curve: pd.DataFrame | None = None
+
+
+def execute(
+    spec: EpisodicSpec | PretrainSpec | TransferSpec, store: Store, logger: Logger | None = None, device: str = "cpu"
+) -> Path:
+    """Trains and tests, or goes on from the last checkpoint, and publishes.
+
+    Args:
+        spec: what to run; the pretrained network of a `TransferSpec` must have been published.
+        store: where to publish.
+        logger: a Lightning logger that follows the training.
+        device: "cpu" or "cuda".
+
+    Returns:
+        The published folder.
+
+    Raises:
+        NotFinite: if training diverged.
+    """
+    if store.is_published(spec.run_id):
+        return store.published(spec.run_id)
+    folder = store.begin(spec.run_id)
+    started = datetime.now(UTC)
+    torch.use_deterministic_algorithms(device != "cpu")
+    task = build_task(spec.pretrained if isinstance(spec, TransferSpec) else spec)
+    if isinstance(spec, TransferSpec):
+        outcome = _adapt(spec, task, store, torch.device(device))
+    else:
+        outcome = _train(spec, task, folder, logger, torch.device(device))
+    _write(folder, outcome)
+    write_json(folder / "spec.json", spec.model_dump(mode="json"))
+    environment = describe_environment(device)
+    write_json(
+        folder / "environment.json",
+        {
+            **environment,
+            **outcome.timings,
+            "data_digest": task.data_digest,
+            "started": started.isoformat(timespec="seconds"),
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        },
+    )
+    write_json(folder / "result.json", {"run_id": spec.run_id, **outcome.result})
+    return store.publish(spec.run_id)
+
+
+def _train(
+    spec: EpisodicSpec | PretrainSpec,
+    task: EpisodicDataModule,
+    folder: Path,
+    logger: Logger | None,
+    device: torch.device,
+) -> Outcome:
+    module = build_module(spec, task)
+    curve = Curve()
+    seconds = _fit(module, spec, task, folder, curve, logger, device)
+    if not all(bool(torch.isfinite(tensor).all()) for tensor in module.state_dict().values()):
+        raise NotFinite("training diverged: its weights are no longer finite numbers")
+    encoded = int(module.examples_encoded)
+    weights = {name: tensor.cpu() for name, tensor in module.state_dict().items()}
+    outcome = Outcome(
+        result={"kind": spec.kind, "examples_encoded": encoded, "selection": spec.budget.selection},
+        timings={"train_seconds": seconds},
+        weights=weights,
+        curve=pd.DataFrame(curve.rows, columns=["step", "examples_encoded", "split", "metric", "value"]),
+    )
+    if isinstance(spec, EpisodicSpec):
+        parameters = sum(parameter.numel() for parameter in module.parameters())
+        _test(outcome, spec, module.to(device), task, parameters, device)  # type: ignore[arg-type]  # episodic here
+    return outcome
+
+
+def _adapt(spec: TransferSpec, task: EpisodicDataModule, store: Store, device: torch.device) -> Outcome:
+    network = build_module(spec.pretrained, task)
+    load_weights(network, store.load_weights(spec.pretrained.run_id))
+    adapter = instantiate("strategy", spec.strategy, network.to(device), task.targets)
+    pretraining = store.read_json(spec.pretrained.run_id, "environment.json")
+    outcome = Outcome(
+        result={
+            "kind": spec.kind,
+            "pretrained": spec.pretrained.run_id,
+            "examples_encoded": int(network.examples_encoded),
+            "selection": spec.pretrained.budget.selection,
+        },
+        timings={"train_seconds": pretraining["train_seconds"]},
+    )
+    _test(outcome, spec, adapter, task, adapter.parameters, device)
+    return outcome
+
+
+def _test(
+    outcome: Outcome,
+    spec: EpisodicSpec | TransferSpec,
+    adapter: Adapter,
+    task: EpisodicDataModule,
+    parameters: int,
+    device: torch.device,
+) -> None:
+    evaluation = evaluate(adapter, task, device)
+    attributes = {
+        key: value for key, value in describe(spec).items() if key not in ("tests", "metric", "higher_is_better")
+    }
+    outcome.result |= {**attributes, "parameters": parameters, "transductive": False, "scores": evaluation.scores}
+    outcome.episodes = evaluation.episodes
+    outcome.timings |= {
+        "test_seconds": evaluation.seconds,
+        "predict_ms_per_episode": 1000 * evaluation.seconds / len(evaluation.episodes),
+    }
+
+
+def _fit(
+    module: TrainedModule,
+    spec: EpisodicSpec | PretrainSpec,
+    task: EpisodicDataModule,
+    folder: Path,
+    curve: Curve,
+    logger: Logger | None,
+    device: torch.device,
+) -> float:
+    """Trains for the whole budget; returns the seconds that it took since the last checkpoint."""
+    callbacks: list[pl.Callback] = [curve, ProgressFile(folder)]
+    if spec.budget.selection == "best":
+        likelihood = LIKELIHOODS[task.likelihood]
+        callbacks.append(BestWeights(likelihood.metric, likelihood.higher_is_better))
+    trainer = pl.Trainer(
+        accelerator="cpu" if device.type == "cpu" else "gpu",
+        devices=1,
+        max_steps=spec.steps,
+        max_epochs=-1,
+        callbacks=[*callbacks, AtomicCheckpoint(folder)],
+        logger=logger or False,
+        gradient_clip_val=spec.optimization.clip,
+        reload_dataloaders_every_n_epochs=1,
+        num_sanity_val_steps=0,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=folder,
+    )
+    checkpoint = folder / CHECKPOINT
+    start = time.perf_counter()
+    trainer.fit(module, datamodule=task, ckpt_path=checkpoint if checkpoint.is_file() else None, weights_only=True)
+    return time.perf_counter() - start
+
+
+def _write(folder: Path, outcome: Outcome) -> None:
+    if outcome.weights is not None:
+        buffer = io.BytesIO()
+        torch.save({"state_dict": outcome.weights}, buffer)
+        (folder / "model.ckpt").write_bytes(buffer.getvalue())
+    if outcome.curve is not None:
+        outcome.curve.to_parquet(folder / "curve.parquet", index=False)
+    if outcome.episodes is not None:
+        outcome.episodes.to_parquet(folder / "episodes.parquet", index=False)
