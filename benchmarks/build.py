@@ -59,7 +59,8 @@ def build_learner(component: Component, features: int, targets: int, outputs: in
         with torch.no_grad():
             prediction = learner(torch.zeros(2, 3, features), torch.zeros(2, 3, targets), torch.zeros(2, 4, features))
     except (TypeError, AttributeError, RuntimeError) as error:
-        raise ValueError(f"The learner `{component.name}` cannot be called: {error}. It must be {LEARNER_SIGNATURE}.") from error  # fmt: skip
+        complaint = f"The learner `{component.name}` cannot be called: {error}."
+        raise ValueError(f"{complaint} It must be {LEARNER_SIGNATURE}.") from error
     if not isinstance(learner, nn.Module) or getattr(prediction, "shape", None) != (2, 4, outputs):
         raise ValueError(f"The learner `{component.name}` has another interface. It must be {LEARNER_SIGNATURE}.")
     return learner

@@ -24,7 +24,7 @@ class AtomicCheckpoint(Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Writes beside the last checkpoint, then takes its place."""
         new = self.folder / f"{CHECKPOINT}.new"
-        trainer.save_checkpoint(new)
+        trainer.save_checkpoint(new, weights_only=False)
         os.replace(new, self.folder / CHECKPOINT)
 
 

@@ -3,7 +3,11 @@
 import difflib
 import importlib
 from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
 from typing import Any
+
+import yaml
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,18 @@ def load(kind: str, name: str) -> Any:  # noqa: ANN401 - a class of any kind
         return getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise ValueError(f"Expected a {kind} but `{name}` cannot be imported: {error}.") from error
+
+
+def suite_files() -> dict[str, Path]:
+    """Returns the files of the suites that ship, by name."""
+    folder = Path(str(resources.files("benchmarks"))) / "suites"
+    return {file.stem: file for file in sorted(folder.glob("*.yaml"))}
+
+
+def suites() -> dict[str, Entry]:
+    """Returns the suites that ship, by name."""
+    files = suite_files()
+    return {name: Entry(str(files[name]), yaml.safe_load(files[name].read_text())["description"]) for name in files}
 
 
 def suggest(name: str, known: object) -> str:

@@ -177,6 +177,7 @@ def _fit(
         max_epochs=-1,
         callbacks=[*callbacks, AtomicCheckpoint(folder)],
         logger=logger or False,
+        log_every_n_steps=spec.steps_per_epoch,
         gradient_clip_val=spec.optimization.clip,
         reload_dataloaders_every_n_epochs=1,
         num_sanity_val_steps=0,

@@ -3,19 +3,16 @@
 import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from benchmarks.registry import find, load, suggest
+from benchmarks.registry import find, load, suggest, suite_files
 from benchmarks.spec import Budget, Cell, Component, EpisodicSpec, Frozen, PretrainSpec, TransferSpec
 from datamodules.base import EvalEpisodes, TrainEpisodes
 from lit_modules.optimization import Optimization
-
-SUITES = resources.files("benchmarks").joinpath("suites")
 
 
 class SuiteError(ValueError):
@@ -176,20 +173,15 @@ def describe(spec: Cell) -> dict[str, Any]:
     }
 
 
-def shipped_suites() -> dict[str, Path]:
-    """Returns the suites that ship, by name."""
-    return {Path(str(file)).stem: Path(str(file)) for file in SUITES.iterdir() if file.name.endswith(".yaml")}
-
-
 def load_suite(name: str) -> Suite:
     """Reads a suite that ships, or a YAML file.
 
     Raises:
         SuiteError: if there is none, or it is malformed; the message names file and field.
     """
-    path = shipped_suites().get(name, Path(name))
+    path = suite_files().get(name, Path(name))
     if not path.is_file():
-        raise SuiteError(f"No suite `{name}`, and no file of that name. {suggest(name, shipped_suites())}")
+        raise SuiteError(f"No suite `{name}`, and no file of that name. {suggest(name, suite_files())}")
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:

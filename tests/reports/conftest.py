@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -173,7 +174,16 @@ def folder(tmp_path):
     return RunsFolder(tmp_path / "runs")
 
 
+@pytest.fixture(scope="session")
+def finished_quick(tmp_path_factory):
+    """The quick suite, all finished, made once; tests damage copies of it."""
+    return RunsFolder(tmp_path_factory.mktemp("quick") / "runs").plan_quick().write_suite().finish()
+
+
 @pytest.fixture
-def quick(folder):
+def quick(finished_quick, tmp_path):
     """The quick suite, all finished."""
-    return folder.plan_quick().write_suite().finish()
+    copy = RunsFolder(tmp_path / "runs")
+    copy.cells = [dict(cell) for cell in finished_quick.cells]
+    shutil.copytree(finished_quick.path, copy.path)
+    return copy

@@ -1,0 +1,104 @@
+"""The command line; heavy imports wait until a command needs them."""
+
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+app = typer.Typer(
+    help="A reproducible benchmark of learning to learn.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+console = Console()
+complaints = Console(stderr=True)
+
+
+@app.command()
+def run(
+    suite: Annotated[
+        str, typer.Argument(help="A suite that ships (see `adaptbench list suites`), or a YAML file.")
+    ] = "quick",
+    only: Annotated[
+        list[str] | None, typer.Option(help="Only cells with this attribute, as KEY=VALUE; repeatable.")
+    ] = None,
+    learner: Annotated[
+        list[str] | None, typer.Option(help="A learner of your own to add, as package.Class; repeatable.")
+    ] = None,
+    jobs: Annotated[str, typer.Option(help="Runs at a time, or `auto` for one a core.")] = "auto",
+    out: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
+    wandb: Annotated[
+        str, typer.Option(help="auto (online where somebody is logged in), online, offline or off.")
+    ] = "auto",
+    device: Annotated[str, typer.Option(help="cpu, cuda, or `auto` for cuda where there is one.")] = "auto",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+    report: Annotated[bool, typer.Option(help="End with the suite's report.")] = True,
+) -> None:
+    """Trains and tests the cells of a suite that are not finished yet, then reports."""
+    from benchmarks.execution import RunOptions, run_suite
+
+    options = RunOptions(only or [], learner or [], jobs, out, wandb, device, dry_run, report)
+    try:
+        code = run_suite(suite, options, console)
+    except (ValueError, OSError) as error:
+        _complain(error)
+    raise typer.Exit(code)
+
+
+@app.command()
+def report(
+    runs: Annotated[Path, typer.Argument(help="Folder of the runs.")] = Path("runs"),
+    out: Annotated[Path | None, typer.Option(help="Folder to write to; RUNS/report-SUITE by default.")] = None,
+    suite: Annotated[str | None, typer.Option(help="The suite, where the folder has several.")] = None,
+) -> None:
+    """Writes tables (Markdown, LaTeX, CSV), figures (PNG, PDF) and one page (HTML) from whatever has finished."""
+    from benchmarks.execution import show_report
+    from reports.errors import ReportError
+
+    try:
+        show_report(runs, out, suite, console)
+    except (ReportError, OSError) as error:
+        _complain(error)
+
+
+@app.command("list")
+def list_(
+    what: Annotated[str, typer.Argument(help="suites, tasks or learners.")],
+) -> None:
+    """Lists what there is, with a line each."""
+    from benchmarks.registry import LEARNERS, STRATEGIES, TASKS, suggest, suites
+
+    tables = {"suites": suites(), "tasks": TASKS, "learners": LEARNERS | STRATEGIES}
+    if what not in tables:
+        _complain(ValueError(f"Expected `suites`, `tasks` or `learners` but got `{what}`. {suggest(what, tables)}"))
+    grid = Table.grid(padding=(0, 2))
+    for name, entry in tables[what].items():
+        grid.add_row(f"[bold]{name}[/]", entry.family, escape(entry.summary))
+    console.print(grid)
+
+
+@app.command()
+def data(
+    name: Annotated[str, typer.Argument(help="The data set.")] = "omniglot",
+) -> None:
+    """Fetches, verifies and prepares a data set."""
+    if name != "omniglot":
+        _complain(ValueError(f"Expected `omniglot`, the only task with data of its own, but got `{name}`."))
+    from datamodules.errors import DataUnavailable
+    from datamodules.omniglot_images import load_images
+
+    try:
+        images = load_images()
+    except DataUnavailable as error:
+        _complain(error)
+    characters, drawings = images.pixels.shape[:2]
+    console.print(f"Omniglot is ready: {characters} characters, {drawings} drawings each, digest {images.digest[:16]}.")
+
+
+def _complain(error: Exception) -> NoReturn:
+    complaints.print(f"[red]error[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+    raise typer.Exit(2)

@@ -1,0 +1,164 @@
+"""Running a suite from the command line: plan, workers, progress, summary, report."""
+
+import os
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, cast
+
+from rich.console import Console
+from rich.markup import escape
+
+from benchmarks.local import Status, execute_locally
+from benchmarks.mirror import Mode, default_mode
+from benchmarks.plan import Plan, PlannedRun, make_plan, parse_only
+from benchmarks.progress import SuiteProgress
+from benchmarks.store import Store
+from benchmarks.suite import load_suite
+from benchmarks.worker import Order
+
+SUCCESS, FAILURE, INTERRUPTED = 0, 1, 130
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """The options of `adaptbench run`, as typed.
+
+    Attributes:
+        only: KEY=VALUE pairs that select cells.
+        learners: dotted paths of learners to add.
+        jobs: a number, or "auto".
+        out: folder of the runs.
+        wandb: "auto", "online", "offline" or "off".
+        device: "auto", "cpu" or "cuda".
+        dry_run: whether only to say what would be done.
+        report: whether to end with a report.
+    """
+
+    only: list[str]
+    learners: list[str]
+    jobs: str
+    out: Path
+    wandb: str
+    device: str
+    dry_run: bool
+    report: bool
+
+
+def run_suite(name: str, options: RunOptions, console: Console) -> int:
+    """Runs what is unfinished of a suite; returns the exit code.
+
+    Raises:
+        ValueError: if the suite or an option is wrong; nothing has been run then.
+    """
+    jobs, device, wandb = _jobs(options.jobs), _device(options.device), _wandb(options.wandb)
+    suite = load_suite(name)
+    for learner in options.learners:
+        suite = suite.with_learner(learner)
+    plan = make_plan(suite, parse_only(options.only))
+    store = Store(options.out)
+    runs = plan.runs()
+    left = [run for run in runs if not store.is_published(run.spec.run_id)]
+    _announce(plan, runs, left, jobs, console)
+    if options.dry_run:
+        return SUCCESS
+    store.write_manifest(suite.suite, plan.manifest())
+    template = Order("", options.out, suite.suite, "", wandb, device)
+    status = _execute(left, jobs, store, template, console, finished=len(runs) - len(left))
+    if status is None:
+        console.print("Stopped. What is finished is kept; the same command goes on from here.")
+        return INTERRUPTED
+    _conclude(plan, status, wandb, options, console)
+    return FAILURE if status.failed else SUCCESS
+
+
+def show_report(runs: Path, out: Path | None, suite: str | None, console: Console) -> None:
+    """Writes a suite's report and prints its tables and where everything is."""
+    from reports import print_report, write_report
+    from reports.manifest import read_suite
+
+    chosen = read_suite(runs, suite).name
+    print_report(write_report(runs, out or runs / f"report-{chosen}", chosen), console)
+
+
+def _execute(
+    left: list[PlannedRun], jobs: int, store: Store, template: Order, console: Console, finished: int
+) -> Status | None:
+    """Runs everything; returns None if Ctrl-C stopped it."""
+
+    def order(run: PlannedRun) -> Order:
+        return replace(template, spec=run.spec.model_dump_json(), name=run.name)
+
+    last = Status([])
+    execution = execute_locally(left, jobs, store, order)
+    try:
+        with SuiteProgress(console, store, finished, jobs) as progress, closing(execution):
+            for status in execution:
+                progress.show(status)
+                last = status
+    except KeyboardInterrupt:
+        return None
+    return last
+
+
+def _announce(plan: Plan, runs: list[PlannedRun], left: list[PlannedRun], jobs: int, console: Console) -> None:
+    suite = plan.suite
+    console.print(f"[bold]{suite.suite}[/] version {suite.version}: {escape(suite.description)}", highlight=False)
+    done = len(runs) - len(left)
+    console.print(f"{len(plan.cells)} cells, {len(runs)} runs: {done} finished, {len(left)} to do, {jobs} at a time.")
+    _say_unavailable(plan, console)
+
+
+def _conclude(plan: Plan, status: Status, wandb: Mode, options: RunOptions, console: Console) -> None:
+    if options.report:
+        show_report(options.out, None, plan.suite.suite, console)
+    if wandb != "off" and status.done:
+        _say_where_wandb(wandb, options.out, console)
+    for run_id, reason in status.failed.items():
+        console.print(f"[red]failed[/] {run_id}: {escape(reason)}", highlight=False)
+    if status.failed:
+        console.print("The same command tries what failed again.")
+    _say_unavailable(plan, console)
+
+
+def _say_unavailable(plan: Plan, console: Console) -> None:
+    for task, reason in plan.unavailable.items():
+        console.print(f"[yellow]missing[/] The cells of task {task} cannot run: {escape(reason)}", highlight=False)
+
+
+def _say_where_wandb(wandb: Mode, out: Path, console: Console) -> None:
+    folder = out / "wandb"
+    if wandb == "online":
+        console.print("W&B: the runs are in project adaptbench, grouped by suite.")
+        return
+    console.print(
+        f"W&B, offline: `wandb leet {folder}` shows the runs here, `wandb sync {folder}/offline-run-*` uploads them."
+    )
+
+
+def _jobs(text: str) -> int:
+    if text == "auto":
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if not text.isdecimal() or int(text) < 1:
+        raise ValueError(f"Expected `--jobs` to be `auto` or a positive integer but got `{text}`.")
+    return int(text)
+
+
+def _device(text: str) -> Literal["cpu", "cuda"]:
+    import torch
+
+    if text == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if text not in ("cpu", "cuda"):
+        raise ValueError(f"Expected `--device` to be `auto`, `cpu` or `cuda` but got `{text}`.")
+    if text == "cuda" and not torch.cuda.is_available():
+        raise ValueError("Expected a CUDA device for `--device cuda` but torch finds none.")
+    return cast(Literal["cpu", "cuda"], text)
+
+
+def _wandb(text: str) -> Mode:
+    if text == "auto":
+        return default_mode()
+    if text not in ("online", "offline", "off"):
+        raise ValueError(f"Expected `--wandb` to be `auto`, `online`, `offline` or `off` but got `{text}`.")
+    return cast(Mode, text)

@@ -1,0 +1,105 @@
+"""Weights & Biases beside the run: it sees everything, and nothing that happens to it costs a result."""
+
+import logging
+import os
+import queue
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pytorch_lightning.loggers import Logger, WandbLogger
+
+Mode = Literal["online", "offline", "off"]
+INIT_SECONDS = 60
+FINISH_SECONDS = 60
+
+_log = logging.getLogger(__name__)
+
+
+def default_mode() -> Mode:
+    """Online where somebody is logged in to W&B, else offline."""
+    import wandb
+
+    mode = os.environ.get("WANDB_MODE", "")
+    if mode in ("disabled", "offline"):
+        return "off" if mode == "disabled" else "offline"
+    try:
+        return "online" if wandb.Api(api_key=None).api_key else "offline"
+    except Exception:  # W&B raises its own errors, of several kinds, for somebody who is not logged in
+        return "offline"
+
+
+class WandbMirror(Logger):
+    """Lightning's `WandbLogger` in a thread of its own, which is given up when it fails or hangs.
+
+    The run only ever puts what it has to say into a queue, so a W&B that is slow, down or broken cannot hold it up.
+
+    Args:
+        run_id: the run's id, here and in W&B.
+        folder: where W&B keeps its files.
+        mode: online or offline.
+        settings: further arguments of `WandbLogger`, such as project, group and config.
+    """
+
+    def __init__(
+        self, run_id: str, folder: Path, mode: Literal["online", "offline"], settings: Mapping[str, Any]
+    ) -> None:
+        super().__init__()
+        self._run_id, self._folder, self._mode, self._settings = run_id, folder, mode, settings
+        self._orders: queue.Queue[Callable[[WandbLogger], None] | None] = queue.Queue()
+        self._thread = threading.Thread(target=self._serve, name=f"wandb-{run_id}", daemon=True)
+        self._thread.start()
+
+    @property
+    def name(self) -> str:
+        """Name of the logger."""
+        return "wandb"
+
+    @property
+    def version(self) -> str:
+        """The run's id."""
+        return self._run_id
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Queues metrics of the training."""
+        values = {name: value for name, value in metrics.items() if name != "epoch"}
+        self._orders.put(lambda logger: logger.log_metrics(values, step))
+
+    def log_hyperparams(self, params: object, *_: object, **__: object) -> None:
+        """Does nothing: the configuration is the spec, given to W&B at the start."""
+
+    def close(self, summary: Mapping[str, Any], seconds: float = FINISH_SECONDS) -> None:
+        """Queues the results, and waits for W&B no longer than `seconds`."""
+        self._orders.put(lambda logger: logger.experiment.summary.update(dict(summary)))
+        self._orders.put(None)
+        self._thread.join(seconds)
+        if self._thread.is_alive():
+            _log.warning("W&B did not answer within %.0f s; the run's own files hold everything.", seconds)
+
+    def _serve(self) -> None:
+        try:
+            logger = self._start()
+            while (order := self._orders.get()) is not None:
+                order(logger)
+            logger.experiment.finish()
+        except Exception as error:
+            _log.warning("W&B failed (%s); the run's own files hold everything.", error)
+
+    def _start(self) -> WandbLogger:
+        import wandb
+
+        self._folder.mkdir(parents=True, exist_ok=True)
+        logger = WandbLogger(
+            id=self._run_id,
+            save_dir=self._folder,
+            offline=self._mode == "offline",
+            resume="allow",
+            reinit="create_new",
+            settings=wandb.Settings(
+                init_timeout=INIT_SECONDS, silent=True, console="off", disable_git=True, disable_code=True
+            ),
+            **self._settings,
+        )
+        _ = logger.experiment
+        return logger

@@ -1,0 +1,111 @@
+"""What a terminal shows while a suite runs."""
+
+import time
+from collections import defaultdict
+from datetime import timedelta
+from statistics import mean
+from types import TracebackType
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from benchmarks.local import Status
+from benchmarks.plan import PlannedRun
+from benchmarks.store import Store
+
+SHARE_TO_JUDGE_BY = 0.1
+
+
+class SuiteProgress:
+    """A bar for the whole suite with the time left, and a line for each run at work; plain lines where nobody looks.
+
+    Args:
+        console: where to show it.
+        store: where running runs leave how far they are.
+        finished: runs that were finished before.
+        jobs: worker processes.
+    """
+
+    def __init__(self, console: Console, store: Store, finished: int, jobs: int) -> None:
+        self.console, self.store, self.finished, self.jobs = console, store, finished, jobs
+        self.told = 0
+        self.told_failed: set[str] = set()
+        self.live = Live(console=console, transient=True, refresh_per_second=4) if console.is_terminal else None
+
+    def __enter__(self) -> "SuiteProgress":
+        """Starts the display."""
+        if self.live:
+            self.live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Takes the display away."""
+        if self.live:
+            self.live.stop()
+
+    def show(self, status: Status) -> None:
+        """Shows where things stand."""
+        for run, seconds in status.done[self.told :]:
+            self.told += 1
+            self.console.print(f"[green]done[/] {self._counts(status)} {run.name} ({seconds:.0f} s)", highlight=False)
+        for run_id in set(status.failed) - self.told_failed:
+            self.told_failed.add(run_id)
+            self.console.print(Text.assemble(("failed ", "red"), f"{run_id}: {status.failed[run_id]}"))
+        if self.live:
+            self.live.update(self._display(status))
+
+    def _counts(self, status: Status) -> str:
+        return f"{self.finished + self.told}/{self._total(status)}"
+
+    def _total(self, status: Status) -> int:
+        return self.finished + len(status.done) + len(status.running) + len(status.waiting) + len(status.failed)
+
+    def _display(self, status: Status) -> Group:
+        shares = {run_id: self._share(run_id) for run_id in status.running}
+        total, done = self._total(status), self.finished + len(status.done) + len(status.failed)
+        left = seconds_left(status, shares, self.jobs)
+        grid = Table.grid(padding=(0, 1))
+        bar = ProgressBar(total=total, completed=done + sum(shares.values()), width=40)
+        clock = "" if left is None else f"about {timedelta(seconds=round(left))} left"
+        grid.add_row("suite", bar, f"{done}/{total}", clock)
+        for run_id, (run, start) in status.running.items():
+            bar = ProgressBar(total=1, completed=shares[run_id], width=40)
+            grid.add_row("", bar, f"{shares[run_id]:4.0%}", f"{run.name} ({time.monotonic() - start:.0f} s)")
+        return Group(grid)
+
+    def _share(self, run_id: str) -> float:
+        try:
+            return float((self.store.partial(run_id) / "progress").read_text(encoding="ascii"))
+        except (OSError, ValueError):
+            return 0.0
+
+
+def seconds_left(status: Status, shares: dict[str, float], jobs: int) -> float | None:
+    """Estimates the time left from what runs of the same group took; None while nothing is known.
+
+    Args:
+        status: where things stand.
+        shares: the share of each running run that is done.
+        jobs: worker processes.
+    """
+    known: defaultdict[str, list[float]] = defaultdict(list)
+    for run, seconds in status.done:
+        known[run.group].append(seconds)
+    for run_id, (run, start) in status.running.items():
+        if shares[run_id] > SHARE_TO_JUDGE_BY and run.group not in known:
+            known[run.group].append((time.monotonic() - start) / shares[run_id])
+    if not known:
+        return None
+    anywhere = mean(seconds for group in known.values() for seconds in group)
+
+    def expected(run: PlannedRun) -> float:
+        return mean(known[run.group]) if run.group in known else anywhere
+
+    work = sum(expected(run) for run in status.waiting)
+    work += sum(expected(run) * (1 - shares[run_id]) for run_id, (run, _) in status.running.items())
+    return work / jobs

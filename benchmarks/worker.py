@@ -1,0 +1,92 @@
+"""What a worker process does: one run after the other, each with one thread."""
+
+import logging
+import os
+import signal
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from benchmarks.mirror import Mode, WandbMirror
+from benchmarks.spec import EpisodicSpec, PretrainSpec, RunSpec, TransferSpec
+from benchmarks.store import Store
+
+RUN_SPEC: TypeAdapter[EpisodicSpec | PretrainSpec | TransferSpec] = TypeAdapter(RunSpec)
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a worker is asked to do; nothing here changes a result.
+
+    Attributes:
+        spec: JSON of the run's spec.
+        root: folder of the runs.
+        suite: name of the suite, by which W&B groups runs.
+        name: what to call the run in W&B.
+        wandb: how W&B follows.
+        device: "cpu" or "cuda".
+    """
+
+    spec: str
+    root: Path
+    suite: str
+    name: str
+    wandb: Mode
+    device: str
+
+
+def initialise() -> None:
+    """Prepares a worker process: one thread, quiet, and deaf to Ctrl-C, which the parent answers."""
+    import torch
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.environ["WANDB_SILENT"] = "true"
+    torch.set_num_threads(1)
+    quiet()
+
+
+def quiet() -> None:
+    """Silences what Lightning says about every training that a suite has no use for."""
+    for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric", "pytorch_lightning.utilities.rank_zero"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", message=r".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=r".*LeafSpec.*is deprecated.*")
+    warnings.filterwarnings("ignore", message=r".*checkpoint.*ended before the epoch ended.*")
+
+
+def work(order: Order) -> None:
+    """Runs one cell and publishes it; W&B follows as far as it can."""
+    from benchmarks.run import execute
+
+    spec = RUN_SPEC.validate_json(order.spec)
+    store = Store(order.root)
+    mirror = _mirror(order, spec)
+    execute(spec, store, mirror, order.device)
+    if mirror is not None:
+        mirror.close(_summary(store.read_json(spec.run_id, "result.json")))
+
+
+def _mirror(order: Order, spec: EpisodicSpec | PretrainSpec | TransferSpec) -> WandbMirror | None:
+    if order.wandb == "off":
+        return None
+    settings = {
+        "project": "adaptbench",
+        "group": order.suite,
+        "name": order.name,
+        "job_type": spec.kind,
+        "config": spec.model_dump(mode="json"),
+        "tags": [order.suite, spec.kind],
+    }
+    return WandbMirror(spec.run_id, order.root, order.wandb, settings)
+
+
+def _summary(result: dict[str, Any]) -> dict[str, Any]:
+    """Flattens the scores of a result into names such as `test/accuracy/5-way 1-shot`."""
+    scores = {}
+    for score in result.get("scores", []):
+        ways = f"{score['ways']}-way " if score["ways"] else ""
+        scores[f"test/{score['metric']}/{ways}{score['shots']}-shot"] = score["value"]
+    return scores | {"examples_encoded": result["examples_encoded"]}
