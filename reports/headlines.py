@@ -51,4 +51,8 @@ def _list(comparison: Comparison, entries: list[Entry]) -> str:
 def _score(comparison: Comparison, entry: Entry) -> str:
     if entry.interval is None:
         return ""
-    return number(entry.interval, comparison.metric) + (" %" if comparison.metric == "accuracy" else "")
+    seeds, planned = entry.interval.n_seeds, len(entry.planned_seeds)
+    unit = " %" if comparison.metric == "accuracy" else ""
+    return (
+        number(entry.interval, comparison.metric) + unit + (f" ({seeds} of {planned} seeds)" if seeds < planned else "")
+    )

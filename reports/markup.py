@@ -57,8 +57,8 @@ def to_latex(layout: TableLayout, label: str) -> str:
         r"\centering",
         rf"\caption{{{escape_latex(layout.caption)}}}",
         rf"\label{{{label}}}",
-        r"\small",
-        r"\setlength{\tabcolsep}{4pt}",
+        r"\par\smallskip",
+        *_latex_size(len(layout.columns)),
         rf"\begin{{tabular}}{{l{'c' * len(layout.columns)}}}",
         r"\toprule",
         rf" & {' & '.join(groups)} \\",
@@ -84,6 +84,11 @@ def _latex_cell(cell: TableCell) -> str:
     text = escape_latex(cell.text)
     text = rf"\textbf{{{text}}}" if cell.bold else rf"\textit{{{text}}}" if cell.missing else text
     return text + _latex_marks(cell.marks)
+
+
+def _latex_size(n_columns: int) -> list[str]:
+    """Smaller letters and gaps for a table that would stick out of the text of an article."""
+    return [r"\footnotesize", r"\setlength{\tabcolsep}{3pt}"] if n_columns > 4 else [r"\small"]
 
 
 def _latex_marks(marks: tuple[str, ...]) -> str:
