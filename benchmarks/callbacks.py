@@ -72,8 +72,9 @@ class BestWeights(Callback):
             self.weights = {name: tensor.detach().clone() for name, tensor in pl_module.state_dict().items()}
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Puts the best weights back; how much was encoded stays a fact of the whole training."""
-        pl_module.load_state_dict({**self.weights, "examples_encoded": pl_module.state_dict()["examples_encoded"]})
+        """Puts the best weights back, if a score was ever finite; what was encoded stays a fact of the whole training."""
+        last = pl_module.state_dict()
+        pl_module.load_state_dict({**last, **self.weights, "examples_encoded": last["examples_encoded"]})
 
     def state_dict(self) -> dict[str, Any]:
         """The best so far."""

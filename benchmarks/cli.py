@@ -65,6 +65,53 @@ def report(
         _complain(error)
 
 
+@app.command()
+def show(
+    task: Annotated[str, typer.Argument(help="A task (see `adaptbench list tasks`).")],
+    ways: Annotated[int | None, typer.Option(help="Classes; 5 by default, none for regression.")] = None,
+    shots: Annotated[int | None, typer.Option(help="Support examples (per class).")] = None,
+    queries: Annotated[int | None, typer.Option(help="Query examples (per class).")] = None,
+    split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
+    seed: Annotated[int, typer.Option(help="Which episode.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="The picture's file; show-TASK.png by default.")] = None,
+) -> None:
+    """Draws one episode as a picture."""
+    from benchmarks.show import draw_episode
+    from datamodules.errors import DataUnavailable
+
+    path = out or Path(f"show-{task}.png")
+    try:
+        draw_episode(task, path, ways=ways, shots=shots, queries=queries, split=split, seed=seed)
+    except (ValueError, OSError, DataUnavailable) as error:
+        _complain(error)
+    console.print(f"Picture: {path}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def verify(
+    runs: Annotated[Path, typer.Argument(help="Folder of the runs.")] = Path("runs"),
+    sample: Annotated[int | None, typer.Option(help="How many runs to draw; all by default.")] = None,
+    seed: Annotated[int, typer.Option(help="Decides the sample.")] = 0,
+    jobs: Annotated[int, typer.Option(min=1, help="Runs at a time.")] = 1,
+) -> None:
+    """Computes finished runs again and compares them bit for bit; exits with 1 if any differs."""
+    from benchmarks.verify import choose
+    from benchmarks.verify import verify as verify_runs
+
+    different = 0
+    try:
+        for verdict in verify_runs(runs, choose(runs, sample, seed), jobs):
+            word = "[green]same[/]   " if verdict.difference is None else "[red]differs[/]"
+            text = f"{word} {verdict.run_id} {escape(f'{verdict.name} {verdict.difference or str()}'.strip())}"
+            console.print(text, highlight=False, soft_wrap=True)
+            different += verdict.difference is not None
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+    except (ValueError, OSError) as error:
+        _complain(error)
+    raise typer.Exit(1 if different else 0)
+
+
 @app.command("list")
 def list_(
     what: Annotated[str, typer.Argument(help="suites, tasks or learners.")],

@@ -126,8 +126,8 @@ class EpisodicDataModule(pl.LightningDataModule, ABC):
         steps_per_epoch: training batches in an epoch.
         val_episodes: validation episodes for each number of shots.
 
-    Class attributes: `task_name`; `class_word`, what it learns from many of; `size_argument`, the argument that says how
-    many; and `likelihood`, how predictions are read.
+    Class attributes: `task_name`; `class_word`, what it learns from many of; `size_argument`, the argument that says
+    how many; and `likelihood`, how predictions are read.
     """
 
     task_name: ClassVar[str]
@@ -147,6 +147,8 @@ class EpisodicDataModule(pl.LightningDataModule, ABC):
     ) -> None:
         super().__init__()
         require_positive(steps_per_epoch=steps_per_epoch, val_episodes=val_episodes)
+        if mode not in ("episodes", "examples"):
+            raise ValueError(f"Expected argument `mode` to be 'episodes' or 'examples' but got {mode!r}.")
         self.train, self.test, self.seed = train, test, seed
         self.mode, self.steps_per_epoch, self.val_episodes = mode, steps_per_epoch, val_episodes
 
@@ -181,7 +183,7 @@ class EpisodicDataModule(pl.LightningDataModule, ABC):
 
     @abstractmethod
     def example_batch(self, index: int) -> ExampleBatch:
-        """Draws pretraining batch number `index`, with as many examples as a training batch."""
+        """Draws pretraining batch number `index`, with as many examples as a training pool may hold."""
 
     @abstractmethod
     def eval_batch(self, split: EvalSplit, size: EpisodeSize, episodes: int) -> EpisodeBatch:

@@ -63,6 +63,11 @@ class OmniglotDataModule(EpisodicDataModule):
         )
         if train.ways is None or test.ways is None or train.episodes is None:
             raise ValueError("Expected arguments `ways` and `episodes` to be given for Omniglot.")
+        if train.ways != test.ways:
+            raise ValueError(
+                "Expected argument `ways` to be the same in training and test, because labels have one width, "
+                f"but got {train.ways} and {test.ways}."
+            )
         if rotations not in ("none", "train", "all"):
             raise ValueError(f"Expected argument `rotations` to be 'none', 'train' or 'all' but got {rotations!r}.")
         self.images = load_images(image_size, archives)

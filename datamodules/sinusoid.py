@@ -55,11 +55,13 @@ class SinusoidDataModule(EpisodicDataModule):
         )
         if train.ways or test.ways:
             raise ValueError("Expected argument `ways` to be left out for sinusoids, which have no classes.")
-        if noise < 0:
+        if train.episodes is not None:
+            raise ValueError("Expected argument `episodes` to be left out for sinusoids, where `pool` decides it.")
+        if not 0 <= noise < math.inf:
             raise ValueError(f"Expected argument `noise` to be zero or more but got {noise}.")
         if train_functions is not None:
             require_positive(train_functions=train_functions)
-        self.noise = noise
+        self.noise = float(noise)  # the episodes' randomness belongs to its text, and 0 is the task that 0.0 is
         self.functions: np.ndarray | None = None
         if train_functions is not None:
             self.functions = _draw_functions(rng_for(self.task_name, "functions", seed), train_functions)

@@ -1,5 +1,7 @@
 """Attention: a transformer over the support set that queries attend to."""
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -22,6 +24,8 @@ class Attention(nn.Module):
         layers: transformer layers.
         heads: attention heads in a layer.
     """
+
+    permutation_invariant: ClassVar[bool] = True
 
     def __init__(
         self, features: int, targets: int, outputs: int, *, width: int = 128, layers: int = 2, heads: int = 4

@@ -1,8 +1,8 @@
 """Binding by multiplication: how features meet labels, and how a query meets what was carried over.
 
-A sum of functions of the concatenation [x; y] must first learn to multiply before it can say which x went with which y,
-and learners built on one stay at the loss of a guess for a long time. A sum of products says it from the first step; and
-when queries are embedded by the same weights as support examples, a query resembles its class before any training.
+A sum of functions of the concatenation [x; y] must first learn to multiply before it can say which x went with which
+y, and learners built on one stay at the loss of a guess for a long time. A sum of products says it from the first step;
+and when queries are embedded by the same weights as support examples, a query resembles its class before any training.
 """
 
 from torch import Tensor, nn

@@ -1,5 +1,7 @@
 """Deep sets: the support set as a mean of encoded pairs."""
 
+from typing import ClassVar
+
 from torch import Tensor, nn
 
 from lit_modules.binding import Binding, Readout
@@ -20,6 +22,8 @@ class DeepSets(nn.Module):
         depth: hidden layers of the decoder.
         encode: whether a perceptron refines each bound pair before the mean.
     """
+
+    permutation_invariant: ClassVar[bool] = True
 
     def __init__(
         self, features: int, targets: int, outputs: int, *, width: int = 256, depth: int = 1, encode: bool = True

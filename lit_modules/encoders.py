@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class MLP(nn.Sequential):
-    """A perceptron on flattened inputs, with ReLU after every layer.
+    """A perceptron on flattened inputs (images scaled to [0, 1]), with ReLU after every layer.
 
     Args:
         example_shape: shape of one example.
@@ -16,7 +16,7 @@ class MLP(nn.Sequential):
     """
 
     def __init__(self, example_shape: tuple[int, ...], *, width: int = 64, depth: int = 2) -> None:
-        layers: list[nn.Module] = [nn.Flatten()]
+        layers: list[nn.Module] = [nn.Sequential(Scale(), nn.Flatten())]
         inputs = math.prod(example_shape)
         for _ in range(depth):
             layers += [nn.Linear(inputs, width), nn.ReLU()]
@@ -26,12 +26,11 @@ class MLP(nn.Sequential):
 
 
 class Scale(nn.Module):
-    """Turns uint8 images [M, H, W] (or float ones in [0, 1]) into float32 [M, 1, H, W] in [0, 1]."""
+    """Turns uint8 examples [M, *x] into float32 ones in [0, 1]; real ones keep their values."""
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Scales and adds the channel."""
-        pixels = images.float().div(255) if images.dtype == torch.uint8 else images
-        return pixels.unsqueeze(1)
+    def forward(self, examples: Tensor) -> Tensor:
+        """Scales."""
+        return examples.float().div(255) if examples.dtype == torch.uint8 else examples.float()
 
 
 class ConvNet(nn.Sequential):
@@ -47,8 +46,8 @@ class ConvNet(nn.Sequential):
     """
 
     def __init__(self, example_shape: tuple[int, ...], *, filters: int, pooled: bool) -> None:
-        layers: list[nn.Module] = [Scale()]
         height, width = example_shape
+        layers: list[nn.Module] = [nn.Sequential(Scale(), nn.Unflatten(1, (1, height)))]
         channels = 1
         for _ in range(4):
             layers += [nn.Conv2d(channels, filters, 3, 1 if pooled else 2, 1, bias=False)]

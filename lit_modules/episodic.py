@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from datamodules.episodes import EpisodeBatch
 from lit_modules.likelihoods import Likelihood
 from lit_modules.optimization import Optimization
-from lit_modules.training import TrainedModule, encode_all
+from lit_modules.training import TrainedModule, encode_all, evaluating
 
 EPISODES_AT_ONCE = 128
 
@@ -49,17 +49,9 @@ class EpisodicModule(TrainedModule):
 
     def predict(self, batch: EpisodeBatch) -> Tensor:
         """Predicts all queries from their support sets, [B, Q, P], in evaluation mode and without gradients."""
-        training = self.training
-        self.eval()
-        try:
-            return self._predict(batch)
-        finally:
-            self.train(training)
-
-    @torch.no_grad()
-    def _predict(self, batch: EpisodeBatch) -> Tensor:
-        features = encode_all(self.encoder, batch.inputs)
         parts = zip(
             *(rows.split(EPISODES_AT_ONCE) for rows in (batch.support, batch.support_y, batch.query)), strict=True
         )
-        return torch.cat([self.learner(features[support], y, features[query]) for support, y, query in parts])
+        with evaluating(self), torch.no_grad():
+            features = encode_all(self.encoder, batch.inputs)
+            return torch.cat([self.learner(features[support], y, features[query]) for support, y, query in parts])

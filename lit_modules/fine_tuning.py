@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from datamodules.episodes import EpisodeBatch
 from lit_modules.likelihoods import Gaussian, with_unit_scale
-from lit_modules.training import encode_all
+from lit_modules.training import encode_all, evaluating
 from lit_modules.transfer import TransferModule
 
 Moves = Literal["head", "all"]
@@ -66,13 +66,13 @@ class FineTuning:
 
     def predict(self, batch: EpisodeBatch) -> Tensor:
         """Adapts to every support set and predicts its queries, [B, Q, P]; the network stays untouched."""
-        self.network.eval()
         self.moving.to(self.network.device)
-        inputs = encode_all(self.frozen, batch.inputs)
         parts = zip(
             *(rows.split(self.episodes_at_once) for rows in (batch.support, batch.support_y, batch.query)), strict=True
         )
-        outputs = torch.cat([self._adapt(inputs[support], y, inputs[query]) for support, y, query in parts])
+        with evaluating(self.network):
+            inputs = encode_all(self.frozen, batch.inputs)
+            outputs = torch.cat([self._adapt(inputs[support], y, inputs[query]) for support, y, query in parts])
         return with_unit_scale(outputs) if self.regression else outputs
 
     def _adapt(self, support_x: Tensor, support_y: Tensor, query_x: Tensor) -> Tensor:

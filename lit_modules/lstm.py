@@ -1,5 +1,7 @@
 """LSTM: the support set read as a sequence."""
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
@@ -23,6 +25,8 @@ class LSTM(nn.Module):
         layers: stacked LSTM layers.
         forget_bias: initial bias of the forget gates.
     """
+
+    permutation_invariant: ClassVar[bool] = False
 
     def __init__(
         self,

@@ -1,6 +1,8 @@
 """What the two LightningModules share: how they optimise, count what they encode, and encode without gradients."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import pytorch_lightning as pl
@@ -16,6 +18,17 @@ def encode_all(encoder: nn.Module, inputs: Tensor) -> Tensor:
     """Encodes [M, *x] into [M, D] without gradients, some examples at a time so that memory stays bounded."""
     with torch.no_grad():
         return torch.cat([encoder(part) for part in inputs.split(ENCODE_AT_ONCE)])
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Puts a module into evaluation mode, and afterwards back into the mode it was in."""
+    training = module.training
+    module.eval()
+    try:
+        yield
+    finally:
+        module.train(training)
 
 
 class TrainedModule(pl.LightningModule):
@@ -34,8 +47,15 @@ class TrainedModule(pl.LightningModule):
         self.register_buffer("examples_encoded", torch.zeros((), dtype=torch.int64))
 
     def configure_optimizers(self) -> Any:  # noqa: ANN401 - Lightning's union of ten forms
-        """Makes optimiser and schedule for the trainer's number of steps."""
-        return self.optimization.configure(self.parameters(), self.trainer.max_steps)
+        """Makes optimiser and schedule for the trainer's number of steps.
+
+        Raises:
+            ValueError: if the trainer would train for ever.
+        """
+        steps = self.trainer.estimated_stepping_batches
+        if not math.isfinite(steps):
+            raise ValueError("Expected the Trainer's `max_steps` or `max_epochs` to limit the training but got -1.")
+        return self.optimization.configure(self.parameters(), int(steps))
 
     def encode_training(self, inputs: Tensor) -> Tensor:
         """Encodes with gradients, and counts."""

@@ -41,18 +41,20 @@ def _headline(comparison: Comparison, column: tuple[Entry, ...]) -> Headline:
     if not ranked[0].best:
         why = "One learner finished" if len(ranked) == 1 else "Not ranked"
         return Headline(place, why, "", _list(comparison, ranked))
-    return Headline(place, ranked[0].label, _score(comparison, ranked[0]), _list(comparison, ranked[1:]))
+    return Headline(place, _name(ranked[0]), _score(comparison, ranked[0]), _list(comparison, ranked[1:]))
 
 
 def _list(comparison: Comparison, entries: list[Entry]) -> str:
-    return ", ".join(f"{entry.label} {_score(comparison, entry)}" for entry in entries)
+    return ", ".join(f"{_name(entry)} {_score(comparison, entry)}" for entry in entries)
+
+
+def _name(entry: Entry) -> str:
+    """The learner's name, with its seeds where some are missing."""
+    n_seeds, n_planned = entry.interval.n_seeds if entry.interval else 0, len(entry.planned_seeds)
+    return entry.label if n_seeds == n_planned else f"{entry.label} ({n_seeds} of {n_planned} seeds)"
 
 
 def _score(comparison: Comparison, entry: Entry) -> str:
     if entry.interval is None:
         return ""
-    seeds, planned = entry.interval.n_seeds, len(entry.planned_seeds)
-    unit = " %" if comparison.metric == "accuracy" else ""
-    return (
-        number(entry.interval, comparison.metric) + unit + (f" ({seeds} of {planned} seeds)" if seeds < planned else "")
-    )
+    return number(entry.interval, comparison.metric) + (" %" if comparison.metric == "accuracy" else "")

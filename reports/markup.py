@@ -96,7 +96,7 @@ def _latex_marks(marks: tuple[str, ...]) -> str:
 
 
 def _latex_notes(layout: TableLayout) -> list[str]:
-    notes = [f"{_latex_marks((mark,))}{escape_latex(text)}." for mark, text in layout.notes]
+    notes = [f"{_latex_marks((mark,))}{escape_latex(text.rstrip('.'))}." for mark, text in layout.notes]
     paragraphs = [" ".join(notes), *map(escape_latex, layout.warnings)]
     text = r"\par ".join(paragraph for paragraph in paragraphs if paragraph)
     return [r"\par\smallskip", rf"\parbox{{\linewidth}}{{\footnotesize\raggedright {text}}}"] if text else []

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image, ImageDraw
 
 from datamodules.omniglot_archives import HOME, Archive, cache_folder, content_digest
@@ -15,6 +16,12 @@ from datamodules.omniglot_archives import HOME, Archive, cache_folder, content_d
 # Alphabets of the two parts alternate in the order of their names; 24 and 16 characters.
 ALPHABETS = {"background": {"Aleph": 10, "Gimel": 8, "Zayin": 6}, "evaluation": {"Beth": 7, "Kaph": 9}}
 DRAWINGS = 20
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    """Computes with one thread, as runs do."""
+    torch.set_num_threads(1)
 
 
 @dataclass(frozen=True)

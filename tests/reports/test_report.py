@@ -16,6 +16,7 @@ from rich.console import Console
 from reports import print_report, write_report
 from reports.comparison import compare
 from reports.figures import panel_columns
+from reports.headlines import headlines
 from reports.layout import lay_out
 from reports.manifest import read_suite
 from reports.markup import to_markdown
@@ -225,6 +226,19 @@ def test_learners_at_chance_are_marked_and_never_best(quick):
 )
 def test_numbers_keep_the_digits_that_matter(mean, half_width, metric, expected):
     assert number(Interval(mean, half_width, half_width, 2, 600), metric) == expected
+
+
+def test_headlines_rank_the_largest_training_set(quick):
+    for cell in quick.find(task="omniglot", learner="attention", train_classes=1028, seed=1):
+        quick.remove(cell)
+    first, second = headlines(comparisons(quick)["omniglot"])
+    assert first.place == "Accuracy on omniglot, 5-way 1-shot with 1028 characters"
+    table = entries(quick, "omniglot")
+    best = table[table["best"]].loc[(slice(None), 1028, 5, 1), "label"].item()
+    assert first.winner.startswith(best)
+    assert first.score.endswith(" %")
+    assert "Attention (1 of 2 seeds)" in first.winner + first.others
+    assert second.place.startswith("Accuracy on omniglot, 5-way 5-shot")
 
 
 class Page(HTMLParser):

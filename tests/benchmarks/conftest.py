@@ -1,0 +1,222 @@
+"""Tiny cells and suites, learners of a user's own, and the real command line."""
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from benchmarks.spec import EpisodicSpec, PretrainSpec, TransferSpec
+from benchmarks.store import Store
+
+ROOT = Path(__file__).parents[2]
+COMMAND = [sys.executable, "-c", "from benchmarks.cli import app; app()"]
+
+TASK = {
+    "task": {"name": "sinusoid"},
+    "train": {"shots": [5], "queries": 5, "pool": 40},
+    "test": {"shots": [5, 10], "queries": 5, "episodes": 20},
+    "encoder": {"name": "mlp", "init_args": {"width": 8, "depth": 1}},
+    "budget": {"examples": 640, "epochs": 4, "val_episodes": 4},
+}
+LEARNERS = {
+    "deep_sets": {"learner": {"name": "deep_sets", "init_args": {"width": 8}}},
+    "attention": {"learner": {"name": "attention", "init_args": {"width": 8, "layers": 1}}},
+    "fine_tuning": {"strategy": {"name": "fine_tuning", "init_args": {"moves": "all", "steps": 2}}},
+}
+OWN = '''"""Learners of a user's own."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from torch import nn
+
+from datamodules.omniglot import OmniglotDataModule
+from lit_modules.deep_sets import DeepSets
+
+
+class Sound(DeepSets):
+    """Learns."""
+
+    def __init__(self, features, targets, outputs):
+        super().__init__(features, targets, outputs, width=8)
+
+
+class Halting(Sound):
+    """Stops in call number `STOP_AT` of its process, as `STOP_BY` says."""
+
+    calls = 0
+
+    def forward(self, *episode):
+        Halting.calls += 1
+        if Halting.calls == int(os.environ.get("STOP_AT", "0")):
+            if os.environ["STOP_BY"] == "kill":
+                os.kill(os.getpid(), signal.SIGKILL)
+            raise ArithmeticError("stopped in the middle")
+        return super().forward(*episode)
+
+
+class Fragile(Sound):
+    """Raises as soon as it trains."""
+
+    def forward(self, *episode):
+        if self.training and len(episode[0]) > 2:
+            raise ArithmeticError("it [broke] in training")
+        return super().forward(*episode)
+
+
+class Deadly(Fragile):
+    """Takes its whole process with it."""
+
+    def forward(self, *episode):
+        try:
+            return super().forward(*episode)
+        except ArithmeticError:
+            os._exit(7)
+
+
+class Slow(Sound):
+    """Takes its time."""
+
+    def forward(self, *episode):
+        time.sleep(0.15)
+        return super().forward(*episode)
+
+
+class Other(nn.Module):
+    """Has the interface of something else."""
+
+    def forward(self, x):
+        return x
+'''
+
+
+def merge(base, changes):
+    """Returns a nested dictionary with changes, named by dotted keys."""
+    result = {key: merge(value, {}) if isinstance(value, dict) else value for key, value in base.items()}
+    for path, value in changes.items():
+        *parents, last = path.split(".")
+        place = result
+        for parent in parents:
+            place = place.setdefault(parent, {})
+        place[last] = value
+    return result
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread():
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "runs")
+
+
+@pytest.fixture
+def episodic():
+    """Makes the spec of a tiny black-box run, with changes by dotted key."""
+    return lambda **changes: EpisodicSpec(
+        **merge(
+            {**TASK, "seed": 0, "optimization": {}, "learner": LEARNERS["deep_sets"]["learner"]},
+            {key.replace("__", "."): value for key, value in changes.items()},
+        )
+    )
+
+
+@pytest.fixture
+def pretraining():
+    """Makes the spec of a tiny pretraining, with changes by dotted key."""
+    return lambda **changes: PretrainSpec(
+        **merge(
+            {**TASK, "seed": 0, "optimization": {}}, {key.replace("__", "."): value for key, value in changes.items()}
+        )
+    )
+
+
+@pytest.fixture
+def transfer(pretraining):
+    """Makes the spec of a tiny transfer run."""
+    return lambda **changes: TransferSpec(
+        pretrained=pretraining(**changes), strategy=LEARNERS["fine_tuning"]["strategy"], test=TASK["test"]
+    )
+
+
+@pytest.fixture
+def write_suite(tmp_path):
+    """Writes a tiny suite, with changes by dotted key (of the suite, or of its task after `task.`), as YAML."""
+
+    def write(name="tiny", learners=("deep_sets", "fine_tuning"), seeds=(0,), **changes):
+        task = merge({**TASK, "learners": {learner: LEARNERS[learner] for learner in learners}}, changes)
+        suite = {"suite": name, "version": 1, "description": "Tiny.", "seeds": list(seeds), "tasks": [task]}
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(yaml.safe_dump(suite, sort_keys=False), encoding="utf-8")
+        return path
+
+    return write
+
+
+@pytest.fixture
+def own_learners(tmp_path, monkeypatch):
+    """A module `own` with learners of a user's own, found here and in subprocesses."""
+    folder = tmp_path / "own_package"
+    folder.mkdir()
+    (folder / "own.py").write_text(OWN, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(folder), str(ROOT)]))
+    yield folder
+    sys.modules.pop("own", None)
+
+
+@dataclass(frozen=True)
+class CommandLine:
+    """The real command line in a folder of its own."""
+
+    folder: Path
+
+    def start(self, *arguments):
+        """Starts it as the leader of a process group."""
+        return subprocess.Popen(
+            [*COMMAND, *map(str, arguments)],
+            cwd=self.folder,
+            env={"PYTHONPATH": str(ROOT), **os.environ, "COLUMNS": "200"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def __call__(self, *arguments):
+        """Runs it to its end."""
+        process = self.start(*arguments)
+        out, err = process.communicate(timeout=300)
+        return subprocess.CompletedProcess(arguments, process.returncode, out, err)
+
+
+@pytest.fixture
+def adaptbench(tmp_path):
+    """Calls the real command line."""
+    return CommandLine(tmp_path)
+
+
+@pytest.fixture
+def contents():
+    """Reads everything in a folder of runs that a spec determines, by path: bytes of JSON, tables as records."""
+    import pandas as pd
+
+    def read(root):
+        root = Path(root)
+        results = {path.relative_to(root).as_posix(): path.read_bytes() for path in root.glob("[!.]*/result.json")}
+        tables = {
+            path.relative_to(root).as_posix(): pd.read_parquet(path).to_csv(float_format="%.17g")
+            for path in root.glob("[!.]*/*.parquet")
+        }
+        return results | tables
+
+    return read
