@@ -1,5 +1,6 @@
 """The command line; heavy imports wait until a command needs them."""
 
+import sys
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -14,7 +15,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-console = Console()
+console = Console(width=None if sys.stdout.isatty() else 110)
 complaints = Console(stderr=True)
 
 

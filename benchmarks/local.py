@@ -1,9 +1,12 @@
 """The local executor: worker processes on this machine, each with one run at a time."""
 
 import multiprocessing
+import signal
+import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from pebble import ProcessExpired, ProcessPool
@@ -52,7 +55,9 @@ def execute_locally(
     try:
         while status.waiting or futures:
             for run in _ready(status, store, jobs - len(futures)):
-                futures[pool.schedule(work, (order(run),))] = run.spec.run_id
+                with _deaf_to_interrupts():
+                    future = pool.schedule(work, (order(run),))
+                futures[future] = run.spec.run_id
                 status.running[run.spec.run_id] = run, time.monotonic()
             yield status
             for future in wait(futures, POLL_SECONDS, FIRST_COMPLETED).done:
@@ -62,6 +67,19 @@ def execute_locally(
     finally:
         pool.stop()
         pool.join()
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Ignores Ctrl-C for a moment: processes started in it ignore Ctrl-C from their first instruction on."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _ready(status: Status, store: Store, free: int) -> list[PlannedRun]:

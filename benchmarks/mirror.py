@@ -69,9 +69,10 @@ class WandbMirror(Logger):
     def log_hyperparams(self, params: object, *_: object, **__: object) -> None:
         """Does nothing: the configuration is the spec, given to W&B at the start."""
 
-    def close(self, summary: Mapping[str, Any], seconds: float = FINISH_SECONDS) -> None:
-        """Queues the results, and waits for W&B no longer than `seconds`."""
+    def close(self, summary: Mapping[str, Any], failed: bool = False, seconds: float = FINISH_SECONDS) -> None:
+        """Queues the results and how the run ended, and waits for W&B no longer than `seconds`."""
         self._orders.put(lambda logger: logger.experiment.summary.update(dict(summary)))
+        self._orders.put(lambda logger: logger.experiment.finish(exit_code=int(failed)))
         self._orders.put(None)
         self._thread.join(seconds)
         if self._thread.is_alive():
@@ -82,7 +83,6 @@ class WandbMirror(Logger):
             logger = self._start()
             while (order := self._orders.get()) is not None:
                 order(logger)
-            logger.experiment.finish()
         except Exception as error:
             _log.warning("W&B failed (%s); the run's own files hold everything.", error)
 

@@ -1,8 +1,10 @@
 """What a worker process does: one run after the other, each with one thread."""
 
 import logging
+import multiprocessing
 import os
 import signal
+import threading
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,13 +41,23 @@ class Order:
 
 
 def initialise() -> None:
-    """Prepares a worker process: one thread, quiet, and deaf to Ctrl-C, which the parent answers."""
+    """Prepares a worker process: one thread, quiet, deaf to Ctrl-C, which the parent answers, and gone with it."""
     import torch
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, name="end-with-parent", daemon=True).start()
     os.environ["WANDB_SILENT"] = "true"
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it, deterministic algorithms refuse CUDA
     torch.set_num_threads(1)
     quiet()
+
+
+def _end_with_parent() -> None:
+    """Ends this process when its parent is killed: a run nobody waits for would meet the next command's own try."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def quiet() -> None:
@@ -64,7 +76,12 @@ def work(order: Order) -> None:
     spec = RUN_SPEC.validate_json(order.spec)
     store = Store(order.root)
     mirror = _mirror(order, spec)
-    execute(spec, store, mirror, order.device)
+    try:
+        execute(spec, store, mirror, order.device)
+    except BaseException:
+        if mirror is not None:
+            mirror.close({}, failed=True)
+        raise
     if mirror is not None:
         mirror.close(_summary(store.read_json(spec.run_id, "result.json")))
 

@@ -12,9 +12,10 @@ class Attention(nn.Module):
 
     Support pairs attend to each other; each query attends to the support pairs and never to another query (ANP, Kim et
     al. 2019, arXiv 1901.05761; Vaswani et al. 2017, arXiv 1706.03762). There are no positions, so the order of the
-    support set does not matter. Departs from TNP-D in that queries pass through cross-attention instead of a mask over
-    one long sequence, which is the same arithmetic without the masked products, except that a query does not attend
-    to itself.
+    support set does not matter. Departs from TNP-D in two places. Queries pass through cross-attention instead of a mask
+    over one long sequence, which is the same arithmetic without the masked products, except that a query does not
+    attend to itself. And questions and keys are made by one map and compared by their cosine times a learned sharpness
+    (Henry et al. 2020, arXiv 2010.04245), so that a query attends to what resembles it before any training.
 
     Args:
         features: D, width of an example's features.
@@ -33,7 +34,7 @@ class Attention(nn.Module):
         super().__init__()
         if width % heads:
             raise ValueError(f"Expected argument `width` to be a multiple of {heads} heads but got {width}.")
-        self.embed_x = nn.Linear(features, width)
+        self.embed_x = nn.Sequential(nn.Linear(features, width), nn.LayerNorm(width))
         self.embed_y = nn.Linear(targets, width, bias=False)
         self.layers = nn.ModuleList(AttentionLayer(width, heads) for _ in range(layers))
         self.decode = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, outputs))
@@ -63,17 +64,18 @@ class AttentionLayer(nn.Module):
         super().__init__()
         self.heads = heads
         self.norm = nn.LayerNorm(width)
-        self.ask, self.key_value = nn.Linear(width, width), nn.Linear(width, 2 * width)
-        self.merge = nn.Linear(width, width)
+        self.compare, self.value, self.merge = (nn.Linear(width, width) for _ in range(3))
+        self.sharpness = nn.Parameter(torch.tensor(10.0))
         hidden = 2 * width
         self.feed = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, width))
 
     def forward(self, query: Tensor, support: Tensor, *, last: bool) -> tuple[Tensor, Tensor]:
         """Updates the tokens of queries [B, Q, W] and support [B, S, W]; the last layer leaves the support as it is."""
+        asking = query if last else torch.cat([query, support], dim=1)
         source = self.norm(support)
-        keys, values = (self._split(part) for part in self.key_value(source).chunk(2, dim=-1))
-        asking = torch.cat([query] if last else [query, support], dim=1)
-        attended = F.scaled_dot_product_attention(self._split(self.ask(self.norm(asking))), keys, values)
+        questions = F.normalize(self._split(self.compare(self.norm(asking))), dim=-1) * self.sharpness
+        keys = F.normalize(self._split(self.compare(source)), dim=-1)
+        attended = F.scaled_dot_product_attention(questions, keys, self._split(self.value(source)), scale=1.0)
         asking = asking + self.merge(attended.transpose(1, 2).flatten(2))
         asking = asking + self.feed(asking)
         return asking[:, : query.shape[1]], support if last else asking[:, query.shape[1] :]

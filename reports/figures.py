@@ -18,6 +18,9 @@ from reports.manifest import Setting
 from reports.styles import CHANCE_STYLE, PARAMETERS, LineStyle
 from reports.words import metric_name, scale, shorten
 
+WIDE_AT_SEEDS = 2
+"""With so few seeds intervals are so wide that bands would hide each other."""
+
 
 def save_figure(comparison: Comparison, named: Mapping[str, LineStyle], base: Path) -> tuple[Path, Path]:
     """Draws a comparison and writes it as PNG and PDF, the same bytes for the same comparison.
@@ -75,8 +78,9 @@ def draw(comparison: Comparison, named: Mapping[str, LineStyle]) -> Figure:
 def _draw_panel(panel: Axes, comparison: Comparison, columns: Sequence[int], named: Mapping[str, LineStyle]) -> None:
     positions = _positions([comparison.settings[column] for column in columns])
     for index, row in enumerate(comparison.entries):
-        # Where all stand above one place, they are set side by side so that no interval hides another.
-        shift = 1.07 ** (index - (len(comparison.entries) - 1) / 2) if len(positions) == 1 else 1.0
+        # Learners are set side by side so that no interval hides another: it shows most where all stand at one place.
+        step = 1.07 if len(positions) == 1 else 1.0 + 0.02 * np.log2(positions[-1] / positions[0])
+        shift = step ** (index - (len(comparison.entries) - 1) / 2)
         _draw_curve(panel, positions * shift, [row[column] for column in columns], named, scale(comparison.metric))
     chances = [_chance(comparison, column) for column in columns]
     if not np.isnan(chances).all():
@@ -89,16 +93,27 @@ def _draw_panel(panel: Axes, comparison: Comparison, columns: Sequence[int], nam
 def _draw_curve(
     panel: Axes, x: NDArray[np.float64], entries: Sequence[Entry], named: Mapping[str, LineStyle], unit: float
 ) -> None:
-    """A line with an interval band; a missing entry interrupts it, and a lone point has an error bar."""
+    """A line with an interval band; a missing entry interrupts it; lone points and those of few seeds have error bars."""
     style = named[entries[0].learner]
     mean, half_width = (
         np.array([getattr(entry.interval, name, np.nan) for entry in entries]) * unit for name in ("mean", "half_width")
     )
     panel.plot(x, mean, zorder=3, **style)
-    panel.fill_between(x, mean - half_width, mean + half_width, color=style["color"], alpha=0.13, linewidth=0)
     there = np.r_[False, ~np.isnan(mean), False]
-    lone = there[1:-1] & ~there[:-2] & ~there[2:]
-    panel.errorbar(x[lone], mean[lone], half_width[lone], color=style["color"], fmt="none", capsize=3, linewidth=1.2)
+    barred = there[1:-1] & ~there[:-2] & ~there[2:]
+    barred |= [entry.interval is not None and entry.interval.n_seeds <= WIDE_AT_SEEDS for entry in entries]
+    banded = np.where(barred, np.nan, half_width)
+    panel.fill_between(x, mean - banded, mean + banded, color=style["color"], alpha=0.13, linewidth=0)
+    panel.errorbar(
+        x[barred],
+        mean[barred],
+        half_width[barred],
+        color=style["color"],
+        fmt="none",
+        capsize=2,
+        linewidth=0.9,
+        alpha=0.6,
+    )
 
 
 def _positions(settings: Sequence[Setting]) -> NDArray[np.float64]:

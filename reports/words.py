@@ -28,10 +28,11 @@ def scale(metric: str) -> float:
 def number(value: Interval, metric: str) -> str:
     """Mean and half width, such as "93.4 ± 0.8".
 
-    Accuracy has one decimal and other metrics three, and more where the half width would otherwise be lost.
+    Accuracy has one decimal and other metrics three (two where the half width is 0.1 or more); there are more where the
+    half width would otherwise be lost.
     """
     mean, half_width = value.mean * scale(metric), value.half_width * scale(metric)
-    decimals, most = (1, 3) if metric == "accuracy" else (3, 6)
+    decimals, most = (1, 3) if metric == "accuracy" else (2 if half_width >= 0.1 else 3, 6)
     if half_width > 0:
         decimals = min(max(decimals, -math.floor(math.log10(half_width))), most)
     if max(abs(mean), half_width) >= 1e5:

@@ -29,7 +29,7 @@ def test_rng_stays_what_it_was():
 
 
 def test_draws_stay_what_they_were():
-    assert sample_distinct(rng_for("draws"), 2, 100, 4).tolist() == [[79, 25, 64, 85], [59, 90, 48, 3]]
+    assert sample_distinct(rng_for("draws"), 2, 100, 4).tolist() == [[26, 56, 19, 80], [65, 69, 13, 0]]
 
 
 def test_rng_depends_on_every_part_and_its_place():
@@ -43,9 +43,7 @@ def test_rng_is_new_each_time():
     assert rng_for("task", 1).random() == rng_for("task", 1).random() != first.random()
 
 
-@given(
-    seed=st.integers(0, 2**32), rows=st.integers(0, 20), population=st.integers(1, 300), share=st.floats(0.001, 1)
-)
+@given(seed=st.integers(0, 2**32), rows=st.integers(0, 20), population=st.integers(1, 300), share=st.floats(0.001, 1))
 def test_distinct_numbers_are_distinct_and_in_range(seed, rows, population, share):
     size = max(1, round(share * population))
     numbers = sample_distinct(rng_for(seed), rows, population, size)
