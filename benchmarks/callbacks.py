@@ -72,7 +72,7 @@ class BestWeights(Callback):
             self.weights = {name: tensor.detach().clone() for name, tensor in pl_module.state_dict().items()}
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Puts the best weights back, if a score was ever finite; what was encoded stays a fact of the whole training."""
+        """Puts the best weights back, if any score was a number; the count of what was encoded stays."""
         last = pl_module.state_dict()
         pl_module.load_state_dict({**last, **self.weights, "examples_encoded": last["examples_encoded"]})
 

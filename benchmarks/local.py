@@ -56,8 +56,7 @@ def execute_locally(
         while status.waiting or futures:
             for run in _ready(status, store, jobs - len(futures)):
                 with _deaf_to_interrupts():
-                    future = pool.schedule(work, (order(run),))
-                futures[future] = run.spec.run_id
+                    futures[pool.schedule(work, (order(run),))] = run.spec.run_id
                 status.running[run.spec.run_id] = run, time.monotonic()
             yield status
             for future in wait(futures, POLL_SECONDS, FIRST_COMPLETED).done:

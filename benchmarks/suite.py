@@ -1,6 +1,7 @@
 """Suites: grids of cells in YAML, read strictly."""
 
 import itertools
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,23 @@ from lit_modules.optimization import Optimization
 
 class SuiteError(ValueError):
     """A suite that cannot be read; the message says where and why."""
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """Plain YAML values, no key twice, and `1e-3` a number, which YAML 1.1 takes for a text."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Refuses a key that stands twice, of which YAML would silently take the last."""
+        names = [key.value for key, _ in node.value]
+        for key, _ in node.value:
+            if names.count(key.value) > 1:
+                raise yaml.constructor.ConstructorError(problem=f"key `{key.value}` twice", problem_mark=key.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+_StrictLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
 
 
 class LearnerEntry(Frozen):
@@ -183,7 +201,7 @@ def load_suite(name: str) -> Suite:
     if not path.is_file():
         raise SuiteError(f"No suite `{name}`, and no file of that name. {suggest(name, suite_files())}")
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)  # a SafeLoader
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise SuiteError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
     try:

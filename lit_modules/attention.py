@@ -12,8 +12,8 @@ class Attention(nn.Module):
 
     Support pairs attend to each other; each query attends to the support pairs and never to another query (ANP, Kim et
     al. 2019, arXiv 1901.05761; Vaswani et al. 2017, arXiv 1706.03762). There are no positions, so the order of the
-    support set does not matter. Departs from TNP-D in two places. Queries pass through cross-attention instead of a mask
-    over one long sequence, which is the same arithmetic without the masked products, except that a query does not
+    support set does not matter. Departs from TNP-D in two places. Queries pass through cross-attention instead of a
+    mask over one long sequence, which is the same arithmetic without the masked products, except that a query does not
     attend to itself. And questions and keys are made by one map and compared by their cosine times a learned sharpness
     (Henry et al. 2020, arXiv 2010.04245), so that a query attends to what resembles it before any training.
 

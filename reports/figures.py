@@ -93,7 +93,7 @@ def _draw_panel(panel: Axes, comparison: Comparison, columns: Sequence[int], nam
 def _draw_curve(
     panel: Axes, x: NDArray[np.float64], entries: Sequence[Entry], named: Mapping[str, LineStyle], unit: float
 ) -> None:
-    """A line with an interval band; a missing entry interrupts it; lone points and those of few seeds have error bars."""
+    """A line with an interval band; a missing entry interrupts it; error bars for lone points and few seeds."""
     style = named[entries[0].learner]
     mean, half_width = (
         np.array([getattr(entry.interval, name, np.nan) for entry in entries]) * unit for name in ("mean", "half_width")

@@ -16,7 +16,10 @@ from datamodules.episodes import EpisodeBatch, EpisodeSize, episodes_digest, rng
 SIGNIFICANT = 1e-3
 
 
-def draw(rng=None, *, classes=7, per_class=6, size=EpisodeSize(3, 2, 3), episodes=50):
+SMALL = EpisodeSize(3, 2, 3)
+
+
+def draw(rng=None, *, classes=7, per_class=6, size=SMALL, episodes=50):
     """Episodes over a pool whose inputs are their own row numbers."""
     return episodes_over_pool(rng or rng_for("pool"), torch.arange(classes * per_class), classes, size, episodes)
 
