@@ -1,0 +1,94 @@
+"""What every black-box learner must do, over the registry."""
+
+import pytest
+import torch
+
+from benchmarks.registry import LEARNERS, load
+
+FEATURES = 6
+
+
+@pytest.fixture(params=[(5, 5), (1, 2)], ids=["classification", "regression"])
+def widths(request):
+    return request.param
+
+
+@pytest.fixture(params=sorted(LEARNERS))
+def learner(request, widths):
+    torch.manual_seed(0)
+    return load("learner", request.param)(FEATURES, *widths)
+
+
+def episodes(targets, support=10, queries=7, batch=3):
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(batch, support + queries, FEATURES, generator=generator)
+    y = torch.randn(batch, support, targets, generator=generator)
+    if targets > 1:
+        y = torch.eye(targets)[torch.arange(support) % targets].expand(batch, -1, -1)
+    return x[:, :support], y, x[:, support:]
+
+
+@pytest.mark.parametrize("support", [5, 25])
+def test_predictions_have_the_promised_shape(learner, widths, support):
+    assert learner(*episodes(widths[0], support)).shape == (3, 7, widths[1])
+
+
+def test_a_query_does_not_see_the_others(learner, widths):
+    support_x, support_y, query_x = episodes(widths[0])
+    together = learner(support_x, support_y, query_x)
+    alone = learner(support_x, support_y, query_x[:, 2:3])
+    torch.testing.assert_close(together[:, 2:3], alone, rtol=1e-4, atol=1e-5)
+
+
+def test_episodes_do_not_see_each_other(learner, widths):
+    batch = episodes(widths[0])
+    alone = learner(*(field[1:2] for field in batch))
+    torch.testing.assert_close(learner(*batch)[1:2], alone, rtol=1e-4, atol=1e-5)
+
+
+def test_every_parameter_gets_a_gradient(learner, widths):
+    learner(*episodes(widths[0])).square().mean().backward()
+    for name, parameter in learner.named_parameters():
+        assert parameter.grad is not None and parameter.grad.isfinite().all(), name
+        assert parameter.grad.abs().sum() > 0, name
+
+
+def test_state_round_trip_and_modes_agree(learner, widths):
+    batch = episodes(widths[0])
+    other = type(learner)(FEATURES, *widths)
+    other.load_state_dict(learner.state_dict())
+    torch.testing.assert_close(other.eval()(*batch), learner.train()(*batch))
+
+
+def test_order_of_the_support_set(learner, widths):
+    support_x, support_y, query_x = episodes(widths[0])
+    order = torch.randperm(10, generator=torch.Generator().manual_seed(2))
+    before = learner(support_x, support_y, query_x)
+    after = learner(support_x[:, order], support_y[:, order], query_x)
+    difference = (before - after).abs().max().item()
+    assert difference < 1e-4 if learner.permutation_invariant else difference > 1e-4
+
+
+@pytest.mark.parametrize("name", sorted(LEARNERS))
+def test_an_informative_support_set_beats_an_uninformative_one(name):
+    torch.manual_seed(0)
+    learner = load("learner", name)(4, 2, 2, width=32)
+    optimizer = torch.optim.AdamW(learner.parameters(), lr=3e-3)
+
+    def draw():
+        means = torch.randn(64, 2, 4) * 2
+        labels = torch.stack([torch.randperm(2) for _ in range(64)]).repeat(1, 2)
+        x = torch.gather(means, 1, labels[..., None].expand(-1, -1, 4)) + 0.3 * torch.randn(64, 4, 4)
+        return x[:, :2], torch.eye(2)[labels[:, :2]], x[:, 2:], labels[:, 2:]
+
+    for _ in range(200):
+        support_x, support_y, query_x, labels = draw()
+        loss = torch.nn.functional.cross_entropy(learner(support_x, support_y, query_x).flatten(0, 1), labels.flatten())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    support_x, support_y, query_x, labels = draw()
+    shuffled = support_y[torch.randperm(64)]
+    informed = (learner(support_x, support_y, query_x).argmax(-1) == labels).float().mean()
+    guessed = (learner(support_x, shuffled, query_x).argmax(-1) == labels).float().mean()
+    assert informed > 0.8 and guessed < 0.7
