@@ -56,10 +56,15 @@ def build_learner(component: Component, features: int, targets: int, outputs: in
     """
     try:
         learner: nn.Module = instantiate("learner", component, features, targets, outputs)
+    except ValueError as error:
+        if isinstance(error.__cause__, TypeError):
+            raise ValueError(f"{error} It must be {LEARNER_SIGNATURE}.") from error
+        raise
+    try:
         with torch.no_grad():
             prediction = learner(torch.zeros(2, 3, features), torch.zeros(2, 3, targets), torch.zeros(2, 4, features))
-    except (TypeError, AttributeError, RuntimeError) as error:
-        complaint = f"The learner `{component.name}` cannot be called: {error}."
+    except Exception as error:  # a class of the user's own may raise anything
+        complaint = f"The learner `{component.name}` cannot be called: {type(error).__name__}: {error}."
         raise ValueError(f"{complaint} It must be {LEARNER_SIGNATURE}.") from error
     if not isinstance(learner, nn.Module) or getattr(prediction, "shape", None) != (2, 4, outputs):
         raise ValueError(f"The learner `{component.name}` has another interface. It must be {LEARNER_SIGNATURE}.")

@@ -61,7 +61,6 @@ def execute_locally(
             yield status
             for future in wait(futures, POLL_SECONDS, FIRST_COMPLETED).done:
                 _finish(future, futures.pop(future), status, store)
-        pool.close()
         yield status
     finally:
         pool.stop()

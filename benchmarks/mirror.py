@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pytorch_lightning.loggers import Logger, WandbLogger
 
 Mode = Literal["online", "offline", "off"]
-INIT_SECONDS = 60
+INIT_SECONDS = 20
 FINISH_SECONDS = 60
 
 _log = logging.getLogger(__name__)
@@ -84,12 +84,15 @@ class WandbMirror(Logger):
             while (order := self._orders.get()) is not None:
                 order(logger)
         except Exception as error:
-            _log.warning("W&B failed (%s); the run's own files hold everything.", error)
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            _log.warning("W&B failed (%s); the run's own files hold everything.", reason)
 
     def _start(self) -> WandbLogger:
         import wandb
 
         self._folder.mkdir(parents=True, exist_ok=True)
+        # Before Lightning passes an argument that W&B warns about.
+        wandb.setup(wandb.Settings(silent=True, mode=self._mode))
         logger = WandbLogger(
             id=self._run_id,
             save_dir=self._folder,

@@ -52,12 +52,19 @@ class SuiteProgress:
         """Shows where things stand."""
         for run, seconds in status.done[self.told :]:
             self.told += 1
-            self.console.print(f"[green]done[/] {self._counts(status)} {run.name} ({seconds:.0f} s)", highlight=False)
+            text = f"[green]done[/] {self._counts(status)} {run.name} ({seconds:.0f} s){self._warning(run)}"
+            self.console.print(text, highlight=False, soft_wrap=True)
         for run_id in set(status.failed) - self.told_failed:
             self.told_failed.add(run_id)
             self.console.print(Text.assemble(("failed ", "red"), f"{run_id}: {status.failed[run_id]}"))
         if self.live:
             self.live.update(self._display(status))
+
+    def _warning(self, run: PlannedRun) -> str:
+        """Says where a run learned nothing."""
+        scores = self.store.read_json(run.spec.run_id, "result.json").get("scores", [])
+        shots = sorted({score["shots"] for score in scores if score["at_chance"]})
+        return f" [yellow]no better than a guess[/] at {' and '.join(map(str, shots))} shots" if shots else ""
 
     def _counts(self, status: Status) -> str:
         return f"{self.finished + self.told}/{self._total(status)}"

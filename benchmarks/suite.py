@@ -5,10 +5,10 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from benchmarks.registry import find, load, suggest, suite_files
 from benchmarks.spec import Budget, Cell, Component, EpisodicSpec, Frozen, PretrainSpec, TransferSpec
@@ -84,12 +84,12 @@ class TaskEntry(Frozen):
     """
 
     task: Component
-    over: dict[str, list[Any]] = Field(default_factory=dict)
+    over: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(default_factory=dict)
     train: TrainEpisodes
     test: EvalEpisodes
     encoder: Component
     budget: Budget
-    learners: dict[str, LearnerEntry]
+    learners: dict[str, LearnerEntry] = Field(min_length=1)
 
     def tasks(self) -> Iterator[Component]:
         """Yields the task with every combination of the values in `over`."""
@@ -115,6 +115,13 @@ class Suite(Frozen):
     description: str
     seeds: list[int] = Field(min_length=1)
     tasks: list[TaskEntry] = Field(min_length=1)
+
+    @field_validator("seeds")
+    @classmethod
+    def _each_once(cls, seeds: list[int]) -> list[int]:
+        if len(set(seeds)) < len(seeds):
+            raise ValueError("expected every seed once")
+        return seeds
 
     def cells(self) -> list["SuiteCell"]:
         """Expands the grid: every task, learner and seed."""
@@ -218,7 +225,8 @@ def _explain(error: ValidationError) -> str:
         known = _fields_at(first["loc"][:-1])
         hint = f" {suggest(str(first['loc'][-1]), known)}" if known else ""
         return f"unknown key `{where}`.{hint}"
-    return f"`{where}`: {first['msg']}." if where else f"{first['msg']}."
+    message = first["msg"].removeprefix("Value error, ").rstrip(".")
+    return f"`{where}`: {message}." if where else f"{message}."
 
 
 def _fields_at(location: tuple[int | str, ...]) -> list[str]:

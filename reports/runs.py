@@ -118,7 +118,7 @@ def _read_failure(path: Path, cell: Cell) -> Problem:
 def _read_run(folder: Path, cell: Cell) -> Run:
     file = "result.json"
     data = read_object(folder / file)
-    for name in ("run_id", "task", "protocol", "learner", "seed", "train_classes"):
+    for name in ("run_id", "task", "protocol", "seed", "train_classes"):  # what a learner is called is up to the suite
         if data.get(name) != getattr(cell, name):
             raise ReportError(f"Expected `{name}` of {file} to be {getattr(cell, name)!r} but got {data.get(name)!r}.")
     rows = field(data, "scores", list, file)

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import os
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from datamodules.omniglot_archives import HOME, Archive, cache_folder, content_digest
+from datamodules.omniglot_images import load_images
 
 # Alphabets of the two parts alternate in the order of their names; 24 and 16 characters.
 ALPHABETS = {"background": {"Aleph": 10, "Gimel": 8, "Zayin": 6}, "evaluation": {"Beth": 7, "Kaph": 9}}
@@ -61,6 +63,18 @@ def lookalike_archives(lookalike, empty_cache, monkeypatch):
     """The look-alike's archives, to be found through the environment, with an empty cache folder."""
     monkeypatch.setenv("ADAPTBENCH_OMNIGLOT", str(lookalike.folder))
     return lookalike.archives
+
+
+@pytest.fixture(scope="session")
+def real_cache(tmp_path_factory):
+    """A cache folder, for `XDG_CACHE_HOME`, in which the real Omniglot is decoded."""
+    if not os.environ.get("ADAPTBENCH_OMNIGLOT"):
+        pytest.skip("needs the real Omniglot in the folder named by ADAPTBENCH_OMNIGLOT")
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("real")
+        patch.setenv("XDG_CACHE_HOME", str(folder))
+        load_images()
+    return folder
 
 
 def draw_part(rng, part, alphabets):

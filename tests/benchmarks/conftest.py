@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import torch
 import yaml
 
 from benchmarks.spec import EpisodicSpec, PretrainSpec, TransferSpec
@@ -33,11 +32,9 @@ OWN = '''"""Learners of a user's own."""
 import os
 import signal
 import time
-from pathlib import Path
 
 from torch import nn
 
-from datamodules.omniglot import OmniglotDataModule
 from lit_modules.deep_sets import DeepSets
 
 
@@ -107,11 +104,6 @@ def merge(base, changes):
             place = place.setdefault(parent, {})
         place[last] = value
     return result
-
-
-@pytest.fixture(autouse=True, scope="session")
-def one_thread():
-    torch.set_num_threads(1)
 
 
 @pytest.fixture

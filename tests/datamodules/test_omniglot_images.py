@@ -245,17 +245,13 @@ def test_loading_imports_neither_torch_nor_the_network(lookalike_archives):
     assert done.stdout.strip() == "set()"
 
 
-@pytest.fixture(scope="module")
-def real(tmp_path_factory):
-    """The real Omniglot, decoded into a cache folder of its own."""
-    if not os.environ.get("ADAPTBENCH_OMNIGLOT"):
-        pytest.skip("needs the real Omniglot in the folder named by ADAPTBENCH_OMNIGLOT")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("real")))
-        load_images()
-        started = time.perf_counter()
-        images = load_images()
-        return images, time.perf_counter() - started
+@pytest.fixture
+def real(real_cache, monkeypatch):
+    """The real Omniglot, and the seconds that it took to load."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(real_cache))
+    started = time.perf_counter()
+    images = load_images()
+    return images, time.perf_counter() - started
 
 
 def test_real_omniglot_is_complete(real):

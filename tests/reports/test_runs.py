@@ -64,7 +64,7 @@ def test_damaged_run_is_unreadable_and_the_rest_stands(quick, damage):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"seed": 7}, {"learner": "other"}, {"selection": 3}, {"examples_encoded": True}, {"scores": []}, {"scores": [1]}],
+    [{"seed": 7}, {"task": "other"}, {"selection": 3}, {"examples_encoded": True}, {"scores": []}, {"scores": [1]}],
     ids=lambda changes: next(iter(changes)),
 )
 def test_result_that_contradicts_the_manifest_is_unreadable(quick, changes):

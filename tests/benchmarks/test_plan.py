@@ -1,0 +1,94 @@
+"""Plans: which runs a suite needs, and what is wrong, before anything trains."""
+
+import pytest
+
+from benchmarks.plan import make_plan, parse_only
+from benchmarks.spec import PretrainSpec, TransferSpec
+from benchmarks.suite import load_suite
+from datamodules.errors import DataUnavailable
+from datamodules.sinusoid import SinusoidDataModule
+
+
+@pytest.fixture
+def suite(write_suite):
+    return lambda **changes: load_suite(str(write_suite(**changes)))
+
+
+def test_every_run_stands_once_and_pretraining_first(suite):
+    extra = {"learners.head": {"strategy": {"name": "fine_tuning", "init_args": {"moves": "head"}}}}
+    runs = make_plan(suite(seeds=(0, 1), **extra)).runs()
+    ids = [run.spec.run_id for run in runs]
+    assert len(set(ids)) == len(ids) == 2 + 2 + 2 * 2
+    assert [isinstance(run.spec, PretrainSpec) for run in runs] == [True] * 2 + [False] * 6
+    for position, run in enumerate(runs):
+        if isinstance(run.spec, TransferSpec):
+            assert run.needs == run.spec.pretrained.run_id
+            assert run.needs in ids[:position]
+        else:
+            assert run.needs is None
+
+
+def test_only_selects_cells_and_the_pretraining_they_need(suite):
+    tiny = suite(seeds=(0, 1))
+    runs = make_plan(tiny, {"learner": "Fine_Tuning", "seed": "1"}).runs()
+    assert [type(run.spec) for run in runs] == [PretrainSpec, TransferSpec]
+    assert all("seed 1" in run.name for run in runs)
+    unlimited = make_plan(tiny, {"train_classes": "none", "learner": "deep_sets"})
+    assert len(unlimited.cells) == 2
+
+
+def test_manifest_names_the_whole_suite_where_only_a_part_was_selected(suite):
+    manifest = make_plan(suite(seeds=(0, 1)), {"seed": "0"}).manifest()
+    assert len(manifest["cells"]) == 4
+    first = manifest["cells"][0]
+    assert first["tests"] == [{"ways": None, "shots": 5}, {"ways": None, "shots": 10}]
+    assert (first["metric"], first["higher_is_better"], first["class_word"]) == ("mse", False, "functions")
+    assert (first["label"], first["family"], first["protocol"]) == ("Deep sets", "sets", "noise-free")
+
+
+def test_selecting_nothing_is_an_error(suite):
+    with pytest.raises(ValueError, match="No cell of suite `tiny` has learner=lstm and seed=0"):
+        make_plan(suite(), parse_only(["learner=lstm", "seed=0"]))
+
+
+@pytest.mark.parametrize(
+    ("pair", "complaint"), [("learner", "to be KEY=VALUE but got `learner`"), ("lerner=a", "Did you mean `learner`?")]
+)
+def test_a_selection_that_cannot_be_read_is_an_error(pair, complaint):
+    with pytest.raises(ValueError) as error:
+        parse_only([pair])
+    assert complaint in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"task.init_args": {"noize": 1.0}}, "`sinusoid` does not take its arguments: .*'noize'"),
+        ({"task.init_args": {"noise": -1.0}}, "`noise` to be zero or more but got -1.0"),
+        ({"train.ways": 2}, "`ways` to be left out for sinusoids"),
+        ({"encoder.init_args": {"wide": 1}}, "`mlp` does not take its arguments"),
+        ({"learners.deep_sets.learner": {"name": "lstm", "init_args": {"a": 1}}}, "`lstm` does not take"),
+        ({"learners.fine_tuning.strategy.init_args": {"moves": "body"}}, "`moves` to be 'head' or 'all' but"),
+    ],
+)
+def test_wrong_arguments_are_found_before_anything_trains(changes, complaint, suite):
+    with pytest.raises(ValueError, match=complaint):
+        make_plan(suite(**changes))
+
+
+@pytest.mark.parametrize("name", ["own.Other", "datamodules.errors.DataUnavailable", "math.pi", "math.hypot"])
+def test_a_learner_without_the_interface_is_refused_with_the_signature(name, suite, own_learners):
+    with pytest.raises(ValueError, match=r"forward\(self, support_x \[B, S, features\]"):
+        make_plan(suite(**{"learners.deep_sets.learner": {"name": name}}))
+
+
+def test_data_that_cannot_be_had_leaves_out_its_task_only(suite, monkeypatch):
+    def unavailable(self, **arguments):
+        raise DataUnavailable("The sines are out.")
+
+    tiny = suite()
+    monkeypatch.setattr(SinusoidDataModule, "__init__", unavailable)
+    plan = make_plan(tiny)
+    assert plan.runs() == []
+    assert plan.manifest()["unavailable"] == {"sinusoid": "The sines are out."}
+    assert len(plan.manifest()["cells"]) == 2
