@@ -188,9 +188,7 @@ def test_a_task_without_data_is_said_twice_and_costs_nothing_else(adaptbench, wr
 
 
 @pytest.mark.slow
-def test_a_data_set_and_a_learner_of_a_users_own(
-    adaptbench, write_suite, own_learners, lookalike_archives, tmp_path
-):
+def test_a_data_set_and_a_learner_of_a_users_own(adaptbench, write_suite, own_learners, lookalike_archives, tmp_path):
     (own_learners / "lookalike.py").write_text(LOOKALIKE.format(archives=tuple(lookalike_archives)))
     classes = {"ways": 3, "queries": 3, "shots": [1, 2]}
     suite = write_suite(
