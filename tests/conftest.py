@@ -15,6 +15,9 @@ from PIL import Image, ImageDraw
 from datamodules.omniglot_archives import HOME, Archive, cache_folder, content_digest
 from datamodules.omniglot_images import load_images
 
+# Read at the start, because tests of the look-alike name another folder.
+REAL_FOLDER = os.environ.get("ADAPTBENCH_OMNIGLOT")
+
 # Alphabets of the two parts alternate in the order of their names; 24 and 16 characters.
 ALPHABETS = {"background": {"Aleph": 10, "Gimel": 8, "Zayin": 6}, "evaluation": {"Beth": 7, "Kaph": 9}}
 DRAWINGS = 20
@@ -68,11 +71,12 @@ def lookalike_archives(lookalike, empty_cache, monkeypatch):
 @pytest.fixture(scope="session")
 def real_cache(tmp_path_factory):
     """A cache folder, for `XDG_CACHE_HOME`, in which the real Omniglot is decoded."""
-    if not os.environ.get("ADAPTBENCH_OMNIGLOT"):
+    if not REAL_FOLDER:
         pytest.skip("needs the real Omniglot in the folder named by ADAPTBENCH_OMNIGLOT")
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("real")
         patch.setenv("XDG_CACHE_HOME", str(folder))
+        patch.setenv("ADAPTBENCH_OMNIGLOT", REAL_FOLDER)
         load_images()
     return folder
 

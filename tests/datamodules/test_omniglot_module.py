@@ -214,6 +214,9 @@ class Witness(pl.LightningModule):
         self.met.append(inputs.numpy().tobytes())
         return self.weight.sum()
 
+    def validation_step(self, batch, batch_idx, dataloader_idx=0):
+        pass
+
     def configure_optimizers(self):
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
@@ -292,7 +295,7 @@ def test_real_test_episodes_depend_on_the_protocol_alone(real):
     other = real(seed=3, train_classes=64, rotations="none").eval_batch("test", size, 50)
     assert episodes_digest(other) == episodes_digest(batch)
     # Published numbers depend on these: other ones need a new version of every suite.
-    assert rows_digest(batch) == "GOLDEN"
+    assert rows_digest(batch) == "749f90b0176c123265c3587bd23f4159"
 
 
 def test_real_training_batches_are_functions_of_their_index(real):
