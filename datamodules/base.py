@@ -45,6 +45,7 @@ class TrainEpisodes:
     def __post_init__(self) -> None:
         """Refuses sizes that no episode can have."""
         _check(self.ways, self.shots, self.queries, self.episodes)
+        require_positive(pool=self.pool)
         smallest = (max(self.shots) + self.queries) * (self.ways or 1)
         if self.pool < smallest:
             raise ValueError(f"Expected argument `pool` to hold an episode of {smallest} examples but got {self.pool}.")
@@ -90,7 +91,10 @@ def _check(ways: int | None, shots: tuple[int, ...], queries: int, episodes: int
     require_positive(queries=queries)
     if episodes is not None:
         require_positive(episodes=episodes)
-    if ways is not None and ways < 2:
+    if ways is None:
+        return
+    require_positive(ways=ways)
+    if ways < 2:
         raise ValueError(f"Expected argument `ways` to be at least 2 but got {ways!r}.")
 
 

@@ -217,6 +217,8 @@ def test_impossible_arguments_are_refused(arguments, message):
         (TrainEpisodes, {"shots": (1,), "queries": True, "pool": 9}, "`queries` to be a positive integer but got True"),
         (TrainEpisodes, {"shots": (1, 5), "queries": 2, "pool": 34, "ways": 5}, "hold an episode of 35 .* but got 34"),
         (TrainEpisodes, {"shots": (1,), "queries": 1, "pool": 9, "ways": 1}, "`ways` to be at least 2 but got 1"),
+        (TrainEpisodes, {"shots": (1,), "queries": 1, "pool": 9, "ways": 2.5}, "positive integer but got 2.5"),
+        (TrainEpisodes, {"shots": (1,), "queries": 1, "pool": 9.5}, "`pool` to be a positive integer but got 9.5"),
         (EvalEpisodes, {"shots": (1,), "queries": 1, "episodes": 0}, "`episodes` to be a positive integer but got 0"),
     ],
     ids=str,
