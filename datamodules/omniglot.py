@@ -79,6 +79,12 @@ class OmniglotDataModule(EpisodicDataModule):
             "test": characters.test,
         }
 
+        if self.pretraining_outputs < train.ways:
+            raise ValueError(
+                f"Expected argument `train_classes` to give at least {train.ways} classes, rotations included, "
+                f"but got {self.pretraining_outputs}."
+            )
+
     @property
     def example_shape(self) -> tuple[int, ...]:
         """Height and width of an image."""

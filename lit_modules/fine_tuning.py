@@ -55,6 +55,9 @@ class FineTuning:
             raise ValueError(f"Expected argument `moves` to be 'head' or 'all' but got {moves!r}.")
         if steps < 0:
             raise ValueError(f"Expected argument `steps` to be zero or more but got {steps}.")
+        for name, value in {"lr": lr, "scale": scale, "episodes_at_once": episodes_at_once}.items():
+            if not value > 0:
+                raise ValueError(f"Expected argument `{name}` to be positive but got {value}.")
         self.network, self.steps, self.lr, self.weight_decay = network, steps, lr, weight_decay
         self.episodes_at_once = episodes_at_once
         self.regression = isinstance(network.likelihood, Gaussian)

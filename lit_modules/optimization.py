@@ -27,6 +27,15 @@ class Optimization:
     warmup: float = 0.1
     clip: float | None = 1.0
 
+    def __post_init__(self) -> None:
+        """Refuses settings that cannot train."""
+        if not self.lr > 0:
+            raise ValueError(f"Expected argument `lr` to be positive but got {self.lr}.")
+        if not 0 <= self.warmup < 1:
+            raise ValueError(f"Expected argument `warmup` to be a share from 0 up to 1 but got {self.warmup}.")
+        if self.clip is not None and not self.clip > 0:
+            raise ValueError(f"Expected argument `clip` to be positive or None but got {self.clip}.")
+
     def configure(self, parameters: Iterable[nn.Parameter], steps: int) -> dict[str, Any]:
         """Makes optimiser and schedule for so many steps, in the form that Lightning takes."""
         optimizer = torch.optim.AdamW(parameters, lr=self.lr, weight_decay=self.weight_decay, fused=True)

@@ -1,0 +1,142 @@
+"""Both LightningModules under a trainer that knows nothing of benchmarks."""
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader
+
+from benchmarks.registry import LEARNERS, load
+from datamodules.base import EvalEpisodes, TrainEpisodes
+from datamodules.episodes import EpisodeBatch, ExampleBatch
+from datamodules.sinusoid import SinusoidDataModule
+from lit_modules.encoders import MLP
+from lit_modules.episodic import EpisodicModule
+from lit_modules.likelihoods import LIKELIHOODS
+from lit_modules.optimization import Optimization
+from lit_modules.transfer import TransferModule
+
+STEPS_PER_EPOCH = 20
+FAST = Optimization(lr=0.01)
+
+
+class Means(pl.Callback):
+    """Collects the rate of every step, and what each epoch logs."""
+
+    def __init__(self):
+        self.rates, self.train, self.val = [], [], []
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        self.rates.append(trainer.optimizers[0].param_groups[0]["lr"])
+
+    def on_train_epoch_end(self, trainer, pl_module):
+        self.train.append(logged(trainer, "train/"))
+
+    def on_validation_epoch_end(self, trainer, pl_module):
+        self.val.append(logged(trainer, "val/"))
+
+
+def logged(trainer, prefix):
+    return {name: value.item() for name, value in trainer.callback_metrics.items() if name.startswith(prefix)}
+
+
+def sinusoid(mode):
+    return SinusoidDataModule(
+        train=TrainEpisodes(shots=(5, 10), queries=10, pool=300),
+        test=EvalEpisodes(shots=(5, 10), queries=10, episodes=20),
+        mode=mode,
+        steps_per_epoch=STEPS_PER_EPOCH,
+        val_episodes=20,
+    )
+
+
+def episodic(name):
+    torch.manual_seed(0)
+    encoder = MLP((1,), width=16)
+    return EpisodicModule(encoder, load("learner", name)(16, 1, 2, width=16), LIKELIHOODS["gaussian"], FAST)
+
+
+def transfer():
+    torch.manual_seed(0)
+    return TransferModule(MLP((1,), width=16), 1, LIKELIHOODS["gaussian"], FAST)
+
+
+def trainer(means, **limit):
+    return pl.Trainer(
+        **limit,
+        accelerator="cpu",
+        callbacks=[means],
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        reload_dataloaders_every_n_epochs=1,
+        num_sanity_val_steps=0,
+    )
+
+
+def trained(module, mode, **limit):
+    means = Means()
+    trainer(means, **limit).fit(module, datamodule=sinusoid(mode))
+    return means
+
+
+@pytest.mark.parametrize("name", sorted(LEARNERS))
+def test_a_learner_trains(name):
+    module = episodic(name)
+    means = trained(module, "episodes", max_epochs=3)
+    assert set(means.train[0]) == {"train/nll", "train/mse"} and set(means.val[0]) == {"val/nll", "val/mse"}
+    assert means.train[0]["train/nll"] > means.train[-1]["train/nll"]
+    assert means.val[0]["val/nll"] > means.val[-1]["val/nll"]
+    batches = [sinusoid("episodes").train_batch(index) for index in range(3 * STEPS_PER_EPOCH)]
+    assert module.examples_encoded.item() == sum(len(batch.inputs) for batch in batches)
+
+
+def test_pretraining_trains():
+    module = transfer()
+    means = trained(module, "examples", max_epochs=3)
+    assert set(means.train[0]) == {"train/mse"} and set(means.val[0]) == {"val/mse"}
+    assert means.train[0]["train/mse"] > means.train[-1]["train/mse"]
+    assert module.examples_encoded.item() == 300 * 3 * STEPS_PER_EPOCH
+
+
+def test_epochs_and_steps_limit_a_training_alike():
+    rates, again = (
+        trained(transfer(), "examples", **limit).rates
+        for limit in ({"max_epochs": 2}, {"max_epochs": -1, "max_steps": 2 * STEPS_PER_EPOCH})
+    )
+    assert rates == again and len(rates) == 2 * STEPS_PER_EPOCH
+    assert max(rates) == FAST.lr and 0 < rates[-1] < 0.02 * FAST.lr
+
+
+def test_a_training_without_end_is_refused():
+    with pytest.raises(ValueError, match=r"`max_steps` or `max_epochs` to limit the training but got -1\.$"):
+        trained(transfer(), "examples", max_epochs=-1)
+
+
+class Plain(nn.Identity):
+    """An encoder whose features are its inputs, of which there are two."""
+
+    features = 2
+
+
+@pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
+def test_pretraining_on_classes_is_cross_entropy(label_smoothing):
+    torch.manual_seed(0)
+    module = TransferModule(Plain(), 4, LIKELIHOODS["categorical"], FAST, label_smoothing=label_smoothing)
+    batch = ExampleBatch(torch.randn(9, 2), torch.randint(4, (9,)))
+    module.log_means = lambda *_: None
+    probabilities = (1 - label_smoothing) * F.one_hot(batch.targets, 4) + label_smoothing / 4
+    expected = -(module.head(batch.inputs).log_softmax(-1) * probabilities).sum(-1).mean()
+    torch.testing.assert_close(module.training_step(batch, 0), expected)
+
+
+def test_pretraining_on_classes_is_validated_by_the_nearest_class_mean():
+    inputs = torch.tensor([[0.0, 0.0], [4.0, 0.0], [0.0, 10.0], [0.0, 14.0], [3.0, 1.0], [1.0, 9.0], [0.0, 2.0]])
+    support, query = torch.tensor([[3, 0, 2, 1]]), torch.tensor([[4, 5, 6, 6]])  # class means (2, 0) and (0, 12)
+    labels, query_labels = torch.tensor([[1, 0, 1, 0]]), torch.tensor([[0, 1, 0, 1]])  # the last is labelled wrong
+    batch = EpisodeBatch(inputs, support, torch.eye(2)[labels], query, torch.eye(2)[query_labels])
+    module = TransferModule(Plain(), 4, LIKELIHOODS["categorical"], FAST)
+    (metrics,) = trainer(Means()).validate(module, DataLoader([batch], batch_size=None), verbose=False)
+    assert metrics == {"val/accuracy": 0.75}
