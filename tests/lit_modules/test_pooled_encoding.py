@@ -188,7 +188,7 @@ def test_the_rate_warms_up_then_falls_to_nearly_nothing():
     assert met[20 + 45] == pytest.approx(0.5 * (1 + math.cos(math.pi / 4)) / 2)
 
 
-@pytest.mark.parametrize(("warmup", "steps"), [(0.0, 5), (0.1, 1), (0.1, 2), (1.0, 5)])
+@pytest.mark.parametrize(("warmup", "steps"), [(0.0, 5), (0.1, 1), (0.1, 2), (0.99, 5)])
 def test_short_trainings_have_a_rate_too(warmup, steps):
     met = rates(Optimization(lr=0.5, warmup=warmup), steps)
     assert all(0 < rate <= 0.5 for rate in met) and max(met) == 0.5
@@ -197,3 +197,19 @@ def test_short_trainings_have_a_rate_too(warmup, steps):
 def test_weights_decay_as_asked():
     (group,) = Optimization(weight_decay=0.3).configure([nn.Parameter(torch.zeros(1))], 1)["optimizer"].param_groups
     assert group["weight_decay"] == 0.3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"lr": 0.0}, r"`lr` to be positive but got 0\.0\.$"),
+        ({"lr": math.nan}, r"`lr` to be positive but got nan\.$"),
+        ({"warmup": 1.0}, r"`warmup` to be a share from 0 up to 1 but got 1\.0\.$"),
+        ({"warmup": -0.1}, r"`warmup` to be a share from 0 up to 1 but got -0\.1\.$"),
+        ({"clip": 0.0}, r"`clip` to be positive or None but got 0\.0\.$"),
+    ],
+    ids=str,
+)
+def test_settings_that_cannot_train_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        Optimization(**arguments)
