@@ -47,11 +47,22 @@ def records(folder):
             message = b""
 
 
+def finished_records(folder, seconds=10):
+    """Waits for the record of the run's end: W&B's own process may write it a moment after `finish` returned."""
+    deadline = time.monotonic() + seconds
+    found = list(records(folder))
+    while "exit" not in {record.WhichOneof("record_type") for record in found}:
+        assert time.monotonic() < deadline, "the run's file never ended"
+        time.sleep(0.05)
+        found = list(records(folder))
+    return found
+
+
 @pytest.mark.slow
 def test_an_offline_run_holds_configuration_curve_and_results(order, store):
     run, run_id = order
     work(run)
-    found = list(records(store.root))
+    found = finished_records(store.root)
     (start,) = (record.run for record in found if record.WhichOneof("record_type") == "run")
     assert (start.run_id, start.project, start.run_group) == (run_id, "adaptbench", "tiny")
     config = {item.key: json.loads(item.value_json) for item in start.config.update}

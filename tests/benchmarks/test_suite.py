@@ -228,6 +228,7 @@ JSON = st.recursive(
     max_leaves=5,
 )
 SIZES = st.integers(1, 20)
+POSITIVE = st.floats(0, 9, exclude_min=True)
 
 
 @st.composite
@@ -238,7 +239,7 @@ def specs(draw):
         "test": {"shots": draw(st.lists(SIZES, min_size=1, max_size=3)), "queries": draw(SIZES), "episodes": 9},
         "encoder": {"name": "mlp"},
         "budget": {"examples": draw(st.integers(1, 10**9)), "epochs": draw(SIZES)},
-        "optimization": {"lr": draw(st.floats(0, 1)), "clip": draw(st.none() | st.floats(0, 9))},
+        "optimization": {"lr": draw(POSITIVE), "clip": draw(st.none() | POSITIVE)},
         "seed": draw(st.integers(0, 2**31)),
     }
     kind = draw(st.sampled_from(["episodic", "pretrain", "transfer"]))
