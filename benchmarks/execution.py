@@ -1,6 +1,7 @@
 """Running a suite from the command line: plan, workers, progress, summary, report."""
 
 import os
+from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -113,7 +114,7 @@ def _conclude(plan: Plan, status: Status, wandb: Mode, options: RunOptions, cons
     if options.report:
         show_report(options.out, None, plan.suite.suite, console)
     if wandb != "off" and status.done:
-        _say_where_wandb(wandb, options.out, console)
+        _say_where_wandb(wandb, status, options.out, console)
     for run_id, reason in status.failed.items():
         console.print(f"[red]failed[/] {run_id}: {escape(reason)}", highlight=False)
     if status.failed:
@@ -126,14 +127,18 @@ def _say_unavailable(plan: Plan, console: Console) -> None:
         console.print(f"[yellow]missing[/] The cells of task {task} cannot run: {escape(reason)}", highlight=False)
 
 
-def _say_where_wandb(wandb: Mode, out: Path, console: Console) -> None:
+def _say_where_wandb(wandb: Mode, status: Status, out: Path, console: Console) -> None:
     folder = out / "wandb"
-    if wandb == "online":
-        console.print("W&B: the runs are in project adaptbench, grouped by suite.")
-        return
-    console.print(
-        f"W&B, offline: `wandb leet {folder}` shows the runs here, `wandb sync {folder}/offline-run-*` uploads them."
-    )
+    if len(status.unmirrored) < len(status.done):
+        console.print(
+            "W&B: the runs are in project adaptbench, grouped by suite."
+            if wandb == "online"
+            else f"W&B, offline: `wandb leet {folder}` shows the runs here, "
+            f"`wandb sync {folder}/offline-run-*` uploads them."
+        )
+    for reason, missed in Counter(status.unmirrored.values()).items():
+        text = f"W&B missed {missed} of {len(status.done)} runs ({escape(reason)}); their own files hold everything."
+        console.print(f"[yellow]warning[/] {text}", highlight=False)
 
 
 def _jobs(text: str) -> int:

@@ -27,12 +27,14 @@ class Status:
         running: runs that a worker has, with the time when it got them.
         done: runs published by this execution, with the seconds each took.
         failed: reasons of the runs that failed, by id.
+        unmirrored: what went wrong with W&B, by the id of the run that it missed.
     """
 
     waiting: list[PlannedRun]
     running: dict[str, tuple[PlannedRun, float]] = field(default_factory=dict)
     done: list[tuple[PlannedRun, float]] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
+    unmirrored: dict[str, str] = field(default_factory=dict)
 
 
 def execute_locally(
@@ -50,7 +52,7 @@ def execute_locally(
         order: makes the order of a run.
     """
     status = Status(list(runs))
-    futures: dict[Future[None], str] = {}
+    futures: dict[Future[str | None], str] = {}
     pool = ProcessPool(max_workers=jobs, initializer=initialise, context=multiprocessing.get_context("spawn"))
     try:
         while status.waiting or futures:
@@ -81,24 +83,26 @@ def _deaf_to_interrupts() -> Iterator[None]:
 
 
 def _ready(status: Status, store: Store, free: int) -> list[PlannedRun]:
-    """Takes runs that can start off the waiting list; those whose need failed fail with it."""
+    """Takes runs that can start off the waiting list; those whose need cannot be had any more fail."""
     ready: list[PlannedRun] = []
+    coming = {run.spec.run_id for run in status.waiting} | set(status.running)
     for run in list(status.waiting):
-        if run.needs in status.failed:
+        published = run.needs is None or store.is_published(run.needs)
+        if not published and run.needs not in coming:
             status.waiting.remove(run)
-            reason = f"what it needs failed: {status.failed[run.needs]}"
-            status.failed[run.spec.run_id] = reason
-            store.note_failure(run.spec.run_id, reason, "")
-        elif len(ready) < free and (run.needs is None or store.is_published(run.needs)):
+            reason = status.failed.get(str(run.needs), f"{run.needs} was published and is gone")
+            _fail(run, f"what it needs failed: {reason}", "", status, store)
+        elif published and len(ready) < free:
             status.waiting.remove(run)
             ready.append(run)
     return ready
 
 
-def _finish(future: "Future[None]", run_id: str, status: Status, store: Store) -> None:
+def _finish(future: "Future[str | None]", run_id: str, status: Status, store: Store) -> None:
     run, start = status.running.pop(run_id)
     try:
-        future.result()
+        if trouble := future.result():
+            status.unmirrored[run_id] = trouble
         status.done.append((run, time.monotonic() - start))
     except ProcessExpired as error:
         _fail(run, f"its worker died with exit code {error.exitcode}", "", status, store)

@@ -1,6 +1,5 @@
 """Weights & Biases beside the run: it sees everything, and nothing that happens to it costs a result."""
 
-import logging
 import os
 import queue
 import threading
@@ -13,8 +12,6 @@ from pytorch_lightning.loggers import Logger, WandbLogger
 Mode = Literal["online", "offline", "off"]
 INIT_SECONDS = 20
 FINISH_SECONDS = 60
-
-_log = logging.getLogger(__name__)
 
 
 def default_mode() -> Mode:
@@ -48,6 +45,7 @@ class WandbMirror(Logger):
         super().__init__()
         self._run_id, self._folder, self._mode, self._settings = run_id, folder, mode, settings
         self._orders: queue.Queue[Callable[[WandbLogger], None] | None] = queue.Queue()
+        self._trouble: str | None = None
         self._thread = threading.Thread(target=self._serve, name=f"wandb-{run_id}", daemon=True)
         self._thread.start()
 
@@ -69,14 +67,19 @@ class WandbMirror(Logger):
     def log_hyperparams(self, params: object, *_: object, **__: object) -> None:
         """Does nothing: the configuration is the spec, given to W&B at the start."""
 
-    def close(self, summary: Mapping[str, Any], failed: bool = False, seconds: float = FINISH_SECONDS) -> None:
-        """Queues the results and how the run ended, and waits for W&B no longer than `seconds`."""
+    def close(self, summary: Mapping[str, Any], failed: bool = False, seconds: float = FINISH_SECONDS) -> str | None:
+        """Queues the results and how the run ended, and waits for W&B no longer than `seconds`.
+
+        Returns:
+            What went wrong with W&B; None if nothing did.
+        """
         self._orders.put(lambda logger: logger.experiment.summary.update(dict(summary)))
         self._orders.put(lambda logger: logger.experiment.finish(exit_code=int(failed)))
         self._orders.put(None)
         self._thread.join(seconds)
         if self._thread.is_alive():
-            _log.warning("W&B did not answer within %.0f s; the run's own files hold everything.", seconds)
+            return f"no answer within {seconds:.0f} s"
+        return self._trouble
 
     def _serve(self) -> None:
         try:
@@ -84,8 +87,7 @@ class WandbMirror(Logger):
             while (order := self._orders.get()) is not None:
                 order(logger)
         except Exception as error:
-            reason = " ".join(f"{type(error).__name__}: {error}".split())
-            _log.warning("W&B failed (%s); the run's own files hold everything.", reason)
+            self._trouble = " ".join(f"{type(error).__name__}: {error}".split())
 
     def _start(self) -> WandbLogger:
         import wandb

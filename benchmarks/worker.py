@@ -69,8 +69,12 @@ def quiet() -> None:
     warnings.filterwarnings("ignore", message=r".*checkpoint.*ended before the epoch ended.*")
 
 
-def work(order: Order) -> None:
-    """Runs one cell and publishes it; W&B follows as far as it can."""
+def work(order: Order) -> str | None:
+    """Runs one cell and publishes it; W&B follows as far as it can.
+
+    Returns:
+        What went wrong with W&B; None if nothing did.
+    """
     from benchmarks.run import execute
 
     spec = RUN_SPEC.validate_json(order.spec)
@@ -82,8 +86,9 @@ def work(order: Order) -> None:
         if mirror is not None:
             mirror.close({}, failed=True)
         raise
-    if mirror is not None:
-        mirror.close(_summary(store.read_json(spec.run_id, "result.json")))
+    if mirror is None:
+        return None
+    return mirror.close(_summary(store.read_json(spec.run_id, "result.json")))
 
 
 def _mirror(order: Order, spec: EpisodicSpec | PretrainSpec | TransferSpec) -> WandbMirror | None:

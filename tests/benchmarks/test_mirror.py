@@ -1,7 +1,6 @@
 """W&B beside the run: it is told everything, and costs nothing when it fails or hangs."""
 
 import json
-import logging
 import struct
 import time
 from dataclasses import replace
@@ -113,23 +112,19 @@ class Forgetful:
 
 
 @pytest.mark.parametrize(
-    ("logger", "said"), [(Broken, "no W&B today"), (Forgetful, "gone"), (Hanging, "did not answer within 1 s")]
+    ("logger", "said"), [(Broken, "no W&B today"), (Forgetful, "gone"), (Hanging, "no answer within 1 s")]
 )
-def test_a_wandb_that_fails_or_hangs_costs_no_result(
-    logger, said, order, store, tmp_path, monkeypatch, caplog, contents
-):
+def test_a_wandb_that_fails_or_hangs_costs_no_result(logger, said, order, store, tmp_path, monkeypatch, contents):
     run, run_id = order
-    work(replace(run, root=tmp_path / "without", wandb="off"))
+    assert work(replace(run, root=tmp_path / "without", wandb="off")) is None
     monkeypatch.setattr(mirror_module, "WandbLogger", logger)
     close = WandbMirror.close
     monkeypatch.setattr(WandbMirror, "close", lambda self, *a, **k: close(self, *a, **{**k, "seconds": 1.0}))
     start = time.monotonic()
-    with caplog.at_level(logging.WARNING):
-        work(run)
+    assert said in work(run)
     assert time.monotonic() - start < 10
     assert store.is_published(run_id)
     assert contents(tmp_path / "without") == contents(store.root)
-    assert [said in record.getMessage() for record in caplog.records if record.name == "benchmarks.mirror"] == [True]
 
 
 class Recording:
