@@ -1,6 +1,7 @@
 """Tiny cells and suites, learners of a user's own, and the real command line."""
 
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -94,6 +95,11 @@ class Other(nn.Module):
 '''
 
 
+def listen_to_interrupts():
+    """Undoes what a shell does to its background jobs: they, and so the tests in them, ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def merge(base, changes):
     """Returns a nested dictionary with changes, named by dotted keys."""
     result = {key: merge(value, {}) if isinstance(value, dict) else value for key, value in base.items()}
@@ -182,6 +188,7 @@ class CommandLine:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            preexec_fn=listen_to_interrupts,
         )
 
     def __call__(self, *arguments):
