@@ -37,12 +37,18 @@ ENCODERS = {
     "strided": Entry("lit_modules.encoders.StridedConv", "four convolutions of stride 2, about four times as fast"),
 }
 LEARNERS = {
-    "lstm": Entry("lit_modules.lstm.LSTM", "reads the support set as a sequence", "LSTM", "recurrent"),
+    "lstm": Entry("lit_modules.recurrent.LSTM", "reads the support set as a sequence", "LSTM", "recurrent"),
+    "gru": Entry("lit_modules.recurrent.GRU", "reads the support set as a sequence", "GRU", "recurrent"),
+    "mann": Entry("lit_modules.mann.MANN", "writes the support set into a memory", "MANN", "recurrent"),
     "deep_sets": Entry("lit_modules.deep_sets.DeepSets", "averages encoded pairs (CNP)", "Deep sets", "sets"),
-    "attention": Entry(
-        "lit_modules.attention.Attention", "transformer that queries attend to", "Attention", "attention"
-    ),
-}
+    "hypernetwork": Entry("lit_modules.hypernetwork.Hypernetwork", "generates a predictor's weights", "Hypernetwork",
+                          "sets"),
+    "attention": Entry("lit_modules.attention.Attention", "transformer that queries attend to", "Attention",
+                       "attention"),
+    "snail": Entry("lit_modules.snail.SNAIL", "causal convolutions and attention", "SNAIL", "attention"),
+    "prototypes": Entry("lit_modules.prototypes.Prototypes", "nearest class mean in feature space", "Prototypes",
+                        "metric"),
+}  # fmt: skip
 STRATEGIES = {
     "fine_tuning": Entry("lit_modules.fine_tuning.FineTuning", "gradient steps from a pretrained network",
                          "Fine-tuning", "transfer"),

@@ -21,7 +21,6 @@ class Binding(nn.Module):
         super().__init__()
         self.embed = nn.Sequential(nn.Linear(features, width), nn.LayerNorm(width))
         self.target = nn.Linear(targets, width)
-        self.norm = nn.LayerNorm(width)
 
     def pair(self, x: Tensor, y: Tensor) -> Tensor:
         """Binds features [..., D] to their targets [..., Y]; returns [..., W]."""
@@ -29,7 +28,7 @@ class Binding(nn.Module):
 
     def meet(self, x: Tensor, context: Tensor) -> Tensor:
         """Reads a context [..., W] with the features [..., D] of a query; returns [..., W]."""
-        return self.norm(self.embed(x) * context)
+        return self.embed(x) * context
 
 
 class Readout(nn.Module):

@@ -1,48 +1,92 @@
 """Deep sets: the support set as a mean of encoded pairs."""
 
-from typing import ClassVar
+from typing import Literal
 
 from torch import Tensor, nn
 
 from lit_modules.binding import Binding, Readout
+from lit_modules.prototypes import ABSENT, class_means, require_classes
+
+
+class SetEncoder(nn.Module):
+    """Sums up a support set in a context vector: the mean of its encoded pairs.
+
+    Args:
+        features: D, width of an example's features.
+        targets: Y, width of a target.
+        width: W, width of the context vector.
+        encode: whether a perceptron refines each bound pair before the mean.
+    """
+
+    def __init__(self, features: int, targets: int, width: int, encode: bool) -> None:
+        super().__init__()
+        self.binding = Binding(features, targets, width)
+        self.encode = Readout(width, width, 1) if encode else nn.Identity()
+
+    def forward(self, support_x: Tensor, support_y: Tensor) -> Tensor:
+        """Returns the context of features [B, S, D] with targets [B, S, Y], [B, 1, W]."""
+        return self.encode(self.binding.pair(support_x, support_y)).mean(dim=1, keepdim=True)
 
 
 class DeepSets(nn.Module):
     """Conditional neural process of Garnelo et al. 2018 (arXiv 1807.01613) on the deep sets of Zaheer et al. 2017.
 
-    One mean is taken over all pairs of all classes, whatever their number and order. Departs from the papers (arXiv
-    1807.01613, 1703.06114) in that features and labels are bound by multiplication, and the query meets the mean the
-    same way (see `lit_modules.binding`): with concatenation the learner stays at the loss of a guess.
+    With one mean over all pairs it departs from the papers (arXiv 1807.01613, 1703.06114) in that features and labels
+    are bound by multiplication, and the query meets the mean the same way (see `lit_modules.binding`): with
+    concatenation the learner stays at the loss of a guess. With a mean for each class, as Garnelo et al. have it for
+    Omniglot, the query meets each class's mean by multiplication and one decoder judges each class, instead of one that
+    reads all means in a row; no label is encoded then, and any number of ways can be predicted.
 
     Args:
         features: D, width of an example's features.
         targets: Y, width of a target.
         outputs: P, width of a prediction.
-        width: width of the context vector that is carried over from the support set.
+        aggregate: one "mean" over all pairs, or one "per_class" (classification only).
+        width: width of the context vector that is carried over from the support set, or from each class.
         depth: hidden layers of the decoder.
         encode: whether a perceptron refines each bound pair before the mean.
     """
 
-    permutation_invariant: ClassVar[bool] = True
+    permutation_invariant = True
 
     def __init__(
-        self, features: int, targets: int, outputs: int, *, width: int = 256, depth: int = 1, encode: bool = True
+        self,
+        features: int,
+        targets: int,
+        outputs: int,
+        *,
+        aggregate: Literal["mean", "per_class"] = "mean",
+        width: int = 256,
+        depth: int = 1,
+        encode: bool = True,
     ) -> None:
         super().__init__()
-        self.binding = Binding(features, targets, width)
-        self.encode = Readout(width, width, 1) if encode else nn.Identity()
-        self.decode = Readout(width, outputs, depth)
+        if aggregate not in ("mean", "per_class"):
+            raise ValueError(f"Expected argument `aggregate` to be 'mean' or 'per_class' but got {aggregate!r}.")
+        self.per_class = aggregate == "per_class"
+        if self.per_class:
+            require_classes(targets, outputs)
+            self.embed = nn.Sequential(nn.Linear(features, width), nn.LayerNorm(width))
+            self.encode = Readout(width, width, 1) if encode else nn.Identity()
+        else:
+            self.support = SetEncoder(features, targets, width, encode)
+            self.norm = nn.LayerNorm(width)
+        self.decode = Readout(width, 1 if self.per_class else outputs, depth)
 
     def forward(self, support_x: Tensor, support_y: Tensor, query_x: Tensor) -> Tensor:
-        """Predicts from the mean of the bound pairs.
+        """Predicts from the mean of the bound pairs, or from the mean of each class.
 
         Args:
             support_x: [B, S, D] float32.
-            support_y: [B, S, Y] float32.
+            support_y: [B, S, Y] float32, one-hot where means are taken per class.
             query_x: [B, Q, D] float32.
 
         Returns:
             [B, Q, P] float32.
         """
-        context = self.encode(self.binding.pair(support_x, support_y)).mean(dim=1, keepdim=True)
-        return self.decode(self.binding.meet(query_x, context))
+        if not self.per_class:
+            context = self.support(support_x, support_y)
+            return self.decode(self.norm(self.support.binding.meet(query_x, context)))
+        means, absent = class_means(self.encode(self.embed(support_x)), support_y)
+        met = self.embed(query_x).unsqueeze(2) * means.unsqueeze(1)
+        return self.decode(met).squeeze(-1).masked_fill(absent, ABSENT)

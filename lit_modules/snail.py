@@ -1,0 +1,143 @@
+"""SNAIL: temporal convolutions and causal attention over the support set, the query last in the sequence."""
+
+import math
+from typing import ClassVar, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Block(nn.Module):
+    """A causal block: it appends `added` channels to every step, which depend on that step and earlier ones only.
+
+    The support set is one sequence; every query is the last step of a sequence of its own that starts with the support
+    set. No step sees a later one, so the support steps are the same in all those sequences and are computed once.
+    """
+
+    added: int
+
+    def forward(self, support: Tensor, query: Tensor) -> tuple[Tensor, Tensor]:
+        """Appends channels to support steps [B, S, C] and to queries [B, Q, C]."""
+        raise NotImplementedError
+
+
+class DenseBlock(Block):
+    """A gated causal convolution of two taps, `dilation` steps apart.
+
+    Args:
+        channels: C, channels of the input.
+        filters: channels it appends.
+        dilation: distance of the taps.
+    """
+
+    def __init__(self, channels: int, filters: int, dilation: int) -> None:
+        super().__init__()
+        self.added, self.dilation = filters, dilation
+        self.now, self.before = nn.Linear(channels, 2 * filters), nn.Linear(channels, 2 * filters, bias=False)
+
+    def forward(self, support: Tensor, query: Tensor) -> tuple[Tensor, Tensor]:
+        """Appends; a tap before the first step reads zeros."""
+        early = F.pad(
+            self.before(support), (0, 0, self.dilation, 0)
+        )  # [B, S + dilation, 2F], entry t is step t - dilation
+        steps = support.shape[1]
+        return (
+            self._append(support, self.now(support) + early[:, :steps]),
+            self._append(query, self.now(query) + early[:, steps : steps + 1]),
+        )
+
+    def _append(self, tokens: Tensor, activation: Tensor) -> Tensor:
+        signal, gate = activation.chunk(2, dim=-1)
+        return torch.cat([tokens, signal.tanh() * gate.sigmoid()], dim=-1)
+
+
+class CausalAttention(Block):
+    """One head of attention to the step itself and all earlier ones.
+
+    Args:
+        channels: C, channels of the input.
+        keys: width of questions and keys.
+        values: channels it appends.
+    """
+
+    def __init__(self, channels: int, keys: int, values: int) -> None:
+        super().__init__()
+        self.added, self.keys = values, keys
+        self.project = nn.Linear(channels, 2 * keys + values)
+
+    def forward(self, support: Tensor, query: Tensor) -> tuple[Tensor, Tensor]:
+        """Appends what was read."""
+        widths = [self.keys, self.keys, self.added]
+        question, key, value = self.project(support).split(widths, dim=-1)
+        read = F.scaled_dot_product_attention(question, key, value, is_causal=True)
+        asked, own_key, own_value = self.project(query).split(widths, dim=-1)
+        weights = torch.cat([asked @ key.transpose(1, 2), (asked * own_key).sum(-1, keepdim=True)], dim=-1)
+        weights = (weights / math.sqrt(self.keys)).softmax(dim=-1)
+        found = weights[..., :-1] @ value + weights[..., -1:] * own_value
+        return torch.cat([support, read], dim=-1), torch.cat([query, found], dim=-1)
+
+
+class SNAIL(nn.Module):
+    """Simple neural attentive learner of Mishra et al. 2018 (arXiv 1707.03141).
+
+    Attention, then twice a stack of dense blocks with dilations 1, 2, 4 ... followed by attention; all of it causal,
+    with the query as the last step of the support sequence. Departs from the paper in its size, which suits a
+    processor, in a layer norm over the embedded example, and in that the support set is computed once for all queries,
+    which changes no value.
+
+    Args:
+        features: D, width of an example's features.
+        targets: Y, width of a target.
+        outputs: P, width of a prediction.
+        width: width of an embedded example.
+        filters: channels that each dense block appends.
+        values: channels that each attention appends; questions and keys have twice as many.
+        length: steps that the dilated convolutions span; in longer sequences only attention reaches further.
+    """
+
+    permutation_invariant: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        features: int,
+        targets: int,
+        outputs: int,
+        *,
+        width: int = 64,
+        filters: int = 32,
+        values: int = 32,
+        length: int = 26,
+    ) -> None:
+        super().__init__()
+        if length < 2:
+            raise ValueError(f"Expected argument `length` to be at least 2 but got {length}.")
+        self.targets = targets
+        self.embed = nn.Sequential(nn.Linear(features, width), nn.LayerNorm(width))
+        channels = width + targets
+        blocks: list[Block] = [CausalAttention(channels, 2 * values, values)]
+        for _ in range(2):
+            channels += blocks[-1].added
+            for level in range(math.ceil(math.log2(length))):
+                blocks.append(DenseBlock(channels, filters, 2**level))
+                channels += filters
+            blocks.append(CausalAttention(channels, 2 * values, values))
+        self.blocks = nn.ModuleList(blocks)
+        self.decode = nn.Linear(channels + values, outputs)
+
+    def forward(self, support_x: Tensor, support_y: Tensor, query_x: Tensor) -> Tensor:
+        """Predicts each query as the last step of the support sequence.
+
+        Args:
+            support_x: [B, S, D] float32.
+            support_y: [B, S, Y] float32.
+            query_x: [B, Q, D] float32.
+
+        Returns:
+            [B, Q, P] float32.
+        """
+        support = torch.cat([self.embed(support_x), support_y], dim=-1)
+        query = F.pad(self.embed(query_x), (0, self.targets))
+        for block in self.blocks:
+            support, query = cast(Block, block)(support, query)
+        return self.decode(query)
