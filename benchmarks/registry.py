@@ -29,6 +29,11 @@ class Entry:
 
 TASKS = {
     "omniglot": Entry("datamodules.omniglot.OmniglotDataModule", "handwritten characters, N-way K-shot", "Omniglot"),
+    "omniglot-online": Entry(
+        "datamodules.omniglot_online.OmniglotOnlineDataModule",
+        "a stream of characters, labels one step late",
+        "Omniglot online",
+    ),
     "sinusoid": Entry("datamodules.sinusoid.SinusoidDataModule", "regression of A sin(x - phase)", "Sinusoid"),
 }
 ENCODERS = {

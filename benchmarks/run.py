@@ -3,7 +3,7 @@
 import io
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,14 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loggers import Logger
 
-from benchmarks.build import build_module, build_task, instantiate, load_weights
+from benchmarks.build import TaskShape, build_module, build_task
 from benchmarks.callbacks import AtomicCheckpoint, BestWeights, Curve, ProgressFile
 from benchmarks.environment import describe_environment
 from benchmarks.evaluation import Adapter, evaluate
 from benchmarks.spec import EpisodicSpec, PretrainSpec, TransferSpec
 from benchmarks.store import CHECKPOINT, Store, write_json
 from benchmarks.suite import describe
+from benchmarks.trained import load_adapter
 from datamodules.base import EpisodicDataModule
 from lit_modules.likelihoods import LIKELIHOODS
 from lit_modules.training import TrainedModule
@@ -36,14 +37,14 @@ class Outcome:
     Attributes:
         result: `result.json`, only what the spec determines.
         timings: seconds and milliseconds, for `environment.json`.
-        weights: the state_dict of `model.ckpt`; None where the weights are another run's.
+        checkpoint: `model.ckpt`; None where the weights are another run's.
         episodes: `episodes.parquet`.
         curve: `curve.parquet`.
     """
 
     result: dict[str, Any]
     timings: dict[str, float]
-    weights: Mapping[str, torch.Tensor] | None = None
+    checkpoint: Mapping[str, Any] | None = None
     episodes: pd.DataFrame | None = None
     curve: pd.DataFrame | None = None
 
@@ -99,17 +100,19 @@ def _train(
     logger: Logger | None,
     device: torch.device,
 ) -> Outcome:
-    module = build_module(spec, task)
+    shape = TaskShape.of(task)
+    module = build_module(spec, shape)
     curve = Curve()
     seconds = _fit(module, spec, task, folder, curve, logger, device)
     if not all(bool(torch.isfinite(tensor).all()) for tensor in module.state_dict().values()):
         raise NotFinite("training diverged: its weights are no longer finite numbers")
     encoded = int(module.examples_encoded)
     weights = {name: tensor.cpu() for name, tensor in module.state_dict().items()}
+    checkpoint = {"state_dict": weights, "task_shape": asdict(shape)}
     outcome = Outcome(
         result={"kind": spec.kind, "examples_encoded": encoded, "selection": spec.budget.selection},
         timings={"train_seconds": seconds},
-        weights=weights,
+        checkpoint=checkpoint,
         curve=pd.DataFrame(curve.rows, columns=["step", "examples_encoded", "split", "metric", "value"]),
     )
     if isinstance(spec, EpisodicSpec):
@@ -119,15 +122,13 @@ def _train(
 
 
 def _adapt(spec: TransferSpec, task: EpisodicDataModule, store: Store, device: torch.device) -> Outcome:
-    network = build_module(spec.pretrained, task)
-    load_weights(network, store.load_weights(spec.pretrained.run_id))
-    adapter = instantiate("strategy", spec.strategy, network.to(device), task.targets)
+    adapter = load_adapter(spec, store, device)
     pretraining = store.read_json(spec.pretrained.run_id, "environment.json")
     outcome = Outcome(
         result={
             "kind": spec.kind,
             "pretrained": spec.pretrained.run_id,
-            "examples_encoded": int(network.examples_encoded),
+            "examples_encoded": int(adapter.network.examples_encoded),
             "selection": spec.pretrained.budget.selection,
         },
         timings={"train_seconds": pretraining["train_seconds"]},
@@ -193,9 +194,9 @@ def _fit(
 
 
 def _write(folder: Path, outcome: Outcome) -> None:
-    if outcome.weights is not None:
+    if outcome.checkpoint is not None:
         buffer = io.BytesIO()
-        torch.save({"state_dict": outcome.weights}, buffer)
+        torch.save(outcome.checkpoint, buffer)
         (folder / "model.ckpt").write_bytes(buffer.getvalue())
     if outcome.curve is not None:
         outcome.curve.to_parquet(folder / "curve.parquet", index=False)

@@ -192,6 +192,7 @@ def describe(spec: Cell) -> dict[str, Any]:
         "seed": training.seed,
         "train_classes": training.task.init_args.get(task.size_argument),
         "class_word": task.class_word,
+        "shots_word": task.shots_word,
         "tests": [{"ways": spec.test.ways, "shots": shots} for shots in spec.test.shots],
         "metric": "accuracy" if categorical else "mse",
         "higher_is_better": categorical,

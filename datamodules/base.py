@@ -131,12 +131,15 @@ class EpisodicDataModule(pl.LightningDataModule, ABC):
         val_episodes: validation episodes for each number of shots.
 
     Class attributes: `task_name`; `class_word`, what it learns from many of; `size_argument`, the argument that says
-    how many; and `likelihood`, how predictions are read.
+    how many; `shots_word`, what its numbers of shots count; `likelihood`, how predictions are read; and `stream`,
+    whether every query is itself a step of the support sequence, to be predicted from the steps before it.
     """
 
     task_name: ClassVar[str]
     class_word: ClassVar[str]
     size_argument: ClassVar[str]
+    shots_word: ClassVar[str] = "shot"
+    stream: ClassVar[bool] = False
     likelihood: ClassVar[Literal["categorical", "gaussian"]]
 
     def __init__(

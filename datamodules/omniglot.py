@@ -121,7 +121,7 @@ class OmniglotDataModule(EpisodicDataModule):
         pool = sample_distinct(rng, 1, self.pretraining_outputs, classes)[0]
         drawn = sample_distinct(rng, classes, self._drawings, drawings)
         images = self._gather("train", np.repeat(pool, drawings), drawn.reshape(-1))
-        return episodes_over_pool(rng, images, classes, size, self.train.episodes or 1)
+        return self._over_pool(rng, images, classes, size, self.train.episodes or 1)
 
     def example_batch(self, index: int) -> ExampleBatch:
         """Draws images of all training classes."""
@@ -136,11 +136,16 @@ class OmniglotDataModule(EpisodicDataModule):
         rows = np.arange(classes * self._drawings)
         images = self._gather(split, rows // self._drawings, rows % self._drawings)
         rng = rng_for(self.task_name, self.split, self._turns(split), split, size, episodes)
-        return episodes_over_pool(rng, images, classes, size, episodes)
+        return self._over_pool(rng, images, classes, size, episodes)
 
     def chance(self, size: EpisodeSize) -> float:
         """Accuracy of a guess."""
         return 1 / (size.ways or 1)
+
+    def _over_pool(
+        self, rng: np.random.Generator, images: torch.Tensor, classes: int, size: EpisodeSize, episodes: int
+    ) -> EpisodeBatch:
+        return episodes_over_pool(rng, images, classes, size, episodes)
 
     @property
     def _drawings(self) -> int:

@@ -26,8 +26,12 @@ class Binding(nn.Module):
 
     def __init__(self, features: int, targets: int, width: int, slots: int) -> None:
         super().__init__()
-        if slots < 1 or width % slots:
-            raise ValueError(f"Expected argument `width` to be a multiple of {slots} slots but got {width}.")
+        if slots < 1:
+            raise ValueError(f"Expected argument `slots` to be a positive integer but got {slots}.")
+        if width % slots or width < 2 * slots:
+            raise ValueError(
+                f"Expected argument `width` to be a multiple of {slots} slots, twice at least, but got {width}."
+            )
         self.slots, self.embedding = slots, width // slots
         self.embed = nn.Sequential(nn.Linear(features, self.embedding), nn.LayerNorm(self.embedding))
         self.target = nn.Linear(targets, width if slots == 1 else slots)

@@ -18,7 +18,7 @@ from lit_modules.optimization import Optimization
 from lit_modules.transfer import TransferModule
 
 STEPS_PER_EPOCH = 20
-FAST = Optimization(lr=0.01)
+FAST = Optimization(lr=0.005)
 
 
 class Means(pl.Callback):
