@@ -1,5 +1,6 @@
 """MANN: a recurrent controller with an external memory."""
 
+from collections import deque
 from collections.abc import Iterator
 from typing import ClassVar, NamedTuple
 
@@ -87,8 +88,8 @@ class MANN(nn.Module):
         Returns:
             [B, Q, P] float32.
         """
-        *_, (memory, state) = self._read_through(support_x, support_y)
-        return self._answer(memory, state, query_x)
+        last = deque(self._read_through(support_x, support_y), maxlen=1)
+        return self._answer(*last[0], query_x)
 
     def stream(self, x: Tensor, y: Tensor) -> Tensor:
         """Predicts every step of a stream from the steps before it, whose targets are known by then.
