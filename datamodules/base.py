@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeVar
 
+import numpy as np
 import pytorch_lightning as pl
 from torch.utils.data import DataLoader, Dataset
 
@@ -12,6 +13,8 @@ from datamodules.episodes import EpisodeBatch, EpisodeSize, ExampleBatch
 
 Mode = Literal["episodes", "examples"]
 EvalSplit = Literal["val", "test"]
+Part = Literal["train", "val", "test"]
+Ways = int | tuple[int, ...] | None
 Batch = TypeVar("Batch", EpisodeBatch, ExampleBatch)
 
 
@@ -30,7 +33,7 @@ class TrainEpisodes:
         shots: support examples (per class); each batch draws one of these, so that one model serves them all.
         queries: query examples (per class) in an episode.
         pool: distinct examples encoded in a step.
-        ways: classes in an episode; None for regression.
+        ways: classes in an episode, or several numbers, of which each batch draws one; None for regression.
         episodes: episodes built over a pool of classes; None for regression, where the pool alone decides.
     """
 
@@ -39,20 +42,22 @@ class TrainEpisodes:
     shots: tuple[int, ...]
     queries: int
     pool: int
-    ways: int | None = None
+    ways: Ways = None
     episodes: int | None = None
 
     def __post_init__(self) -> None:
         """Refuses sizes that no episode can have."""
         _check(self.ways, self.shots, self.queries, self.episodes)
         require_positive(pool=self.pool)
-        smallest = (max(self.shots) + self.queries) * (self.ways or 1)
+        smallest = (max(self.shots) + self.queries) * (max(all_ways(self.ways)) or 1)
         if self.pool < smallest:
             raise ValueError(f"Expected argument `pool` to hold an episode of {smallest} examples but got {self.pool}.")
 
-    def size(self, shots: int) -> EpisodeSize:
-        """Returns the size of a training episode with so many shots."""
-        return EpisodeSize(self.ways, shots, self.queries)
+    def draw(self, rng: np.random.Generator) -> EpisodeSize:
+        """Draws the size of a batch's episodes; what has one value only is not drawn, but shots always are."""
+        shots = int(rng.choice(self.shots))
+        ways = int(rng.choice(self.ways)) if isinstance(self.ways, tuple) else self.ways
+        return EpisodeSize(ways, shots, self.queries)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +68,7 @@ class EvalEpisodes:
         shots: each number of support examples (per class) to test with.
         queries: query examples (per class) in an episode.
         episodes: how many episodes for each number of shots.
-        ways: classes in an episode; None for regression.
+        ways: classes in an episode, or each number of classes to test with; None for regression.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
@@ -71,7 +76,7 @@ class EvalEpisodes:
     shots: tuple[int, ...]
     queries: int
     episodes: int
-    ways: int | None = None
+    ways: Ways = None
 
     def __post_init__(self) -> None:
         """Refuses sizes that no episode can have."""
@@ -79,11 +84,18 @@ class EvalEpisodes:
 
     @property
     def sizes(self) -> tuple[EpisodeSize, ...]:
-        """The size of the episodes at each number of shots."""
-        return tuple(EpisodeSize(self.ways, shots, self.queries) for shots in self.shots)
+        """The size of the episodes at each number of ways and shots."""
+        return tuple(
+            EpisodeSize(ways or None, shots, self.queries) for ways in all_ways(self.ways) for shots in self.shots
+        )
 
 
-def _check(ways: int | None, shots: tuple[int, ...], queries: int, episodes: int | None) -> None:
+def all_ways(ways: Ways) -> tuple[int, ...]:
+    """Lists the numbers of classes that episodes may have; 0 stands for regression, which has none."""
+    return ways if isinstance(ways, tuple) else (ways or 0,)
+
+
+def _check(ways: Ways, shots: tuple[int, ...], queries: int, episodes: int | None) -> None:
     if not shots:
         raise ValueError("Expected argument `shots` to name at least one number of support examples but got none.")
     for value in shots:
@@ -91,11 +103,12 @@ def _check(ways: int | None, shots: tuple[int, ...], queries: int, episodes: int
     require_positive(queries=queries)
     if episodes is not None:
         require_positive(episodes=episodes)
-    if ways is None:
-        return
-    require_positive(ways=ways)
-    if ways < 2:
-        raise ValueError(f"Expected argument `ways` to be at least 2 but got {ways!r}.")
+    if ways == ():
+        raise ValueError("Expected argument `ways` to name at least one number of classes but got none.")
+    for value in () if ways is None else ways if isinstance(ways, tuple) else (ways,):
+        require_positive(ways=value)
+        if value < 2:
+            raise ValueError(f"Expected argument `ways` to be at least 2 but got {value!r}.")
 
 
 class IndexedBatches(Dataset[Batch]):
@@ -175,6 +188,11 @@ class EpisodicDataModule(pl.LightningDataModule, ABC):
     @abstractmethod
     def protocol(cls, init_args: Mapping[str, Any]) -> str:
         """Says in words what decides the difficulty of a task besides ways, shots and training classes."""
+
+    @classmethod
+    def remarks(cls, init_args: Mapping[str, Any]) -> tuple[str, ...]:
+        """Sentences that every table of this protocol has to carry; by default none."""
+        return ()
 
     @property
     def data_digest(self) -> str | None:

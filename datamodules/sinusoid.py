@@ -90,7 +90,7 @@ class SinusoidDataModule(EpisodicDataModule):
     def train_batch(self, index: int) -> EpisodeBatch:
         """Draws a pool of points, an equal share from each episode's function."""
         rng = rng_for(self.task_name, "train", self.seed, index)
-        size = self.train.size(int(rng.choice(self.train.shots)))
+        size = self.train.draw(rng)
         episodes = self.train.pool // (size.shots + size.queries)
         return self._episodes(rng, self._train_functions(rng, episodes), size)
 
