@@ -192,7 +192,8 @@ def describe(spec: Cell) -> dict[str, Any]:
         "seed": training.seed,
         "train_classes": training.task.init_args.get(task.size_argument),
         "class_word": task.class_word,
-        "tests": [{"ways": spec.test.ways, "shots": shots} for shots in spec.test.shots],
+        "remarks": list(task.remarks(training.task.init_args)),
+        "tests": [{"ways": size.ways, "shots": size.shots} for size in spec.test.sizes],
         "metric": "accuracy" if categorical else "mse",
         "higher_is_better": categorical,
     }

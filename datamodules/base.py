@@ -10,11 +10,15 @@ import pytorch_lightning as pl
 from torch.utils.data import DataLoader, Dataset
 
 from datamodules.episodes import EpisodeBatch, EpisodeSize, ExampleBatch
+from datamodules.guards import Finding, queries_apart
 
 Mode = Literal["episodes", "examples"]
 EvalSplit = Literal["val", "test"]
 Part = Literal["train", "val", "test"]
 Ways = int | tuple[int, ...] | None
+
+GUARDED_BATCHES = 16
+"""Training batches that guards look at, from the first on."""
 Batch = TypeVar("Batch", EpisodeBatch, ExampleBatch)
 
 
@@ -214,6 +218,16 @@ class EpisodicDataModule(pl.LightningDataModule, ABC):
     @abstractmethod
     def chance(self, size: EpisodeSize) -> float:
         """Score of the best guess that ignores the support set: accuracy, or mean squared error."""
+
+    def guards(self) -> list[Finding]:
+        """Looks for leaks in this task's data and episodes; subclasses add what they can look at."""
+        return [queries_apart(self.guarded_batches())]
+
+    def guarded_batches(self) -> list[EpisodeBatch]:
+        """The test episodes, and the first of training, without their examples, which are large."""
+        tests = (self.eval_batch("test", size, self.test.episodes) for size in self.test.sizes)
+        trains = (self.train_batch(index) for index in range(GUARDED_BATCHES))
+        return [batch._replace(inputs=batch.inputs[:0]) for batches in (tests, trains) for batch in batches]
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Batches of the next epoch."""

@@ -11,7 +11,9 @@ from torch import Tensor
 from datamodules.base import EpisodicDataModule, EvalEpisodes, EvalSplit, Mode, Part, TrainEpisodes, all_ways
 from datamodules.class_episodes import episodes_over_pool, require_room
 from datamodules.episodes import EpisodeBatch, EpisodeSize, ExampleBatch, rng_for, sample_distinct
+from datamodules.guards import Finding, images_apart, labels_permuted, queries_apart
 
+PARTS: tuple[Part, ...] = ("train", "val", "test")
 GROUP_ROOM = 2
 """Classes of one group in a training pool, in multiples of the ways, where episodes stay within groups."""
 
@@ -30,9 +32,12 @@ class ClassDataModule(EpisodicDataModule):
         mode: episodes or examples in `train_dataloader`.
         steps_per_epoch: training batches in an epoch.
         val_episodes: validation episodes for each number of shots.
+
+    Class attribute: `guarded_classes`, of how many classes of a part guards compare the drawings with other parts'.
     """
 
     likelihood: ClassVar[Literal["categorical", "gaussian"]] = "categorical"
+    guarded_classes: ClassVar[int] = 10_000
 
     def __init__(
         self,
@@ -116,6 +121,19 @@ class ClassDataModule(EpisodicDataModule):
     def chance(self, size: EpisodeSize) -> float:
         """Accuracy of a guess."""
         return 1 / (size.ways or 1)
+
+    def guards(self) -> list[Finding]:
+        """Looks for images that stand in two parts, for queries in the support, and for labels that say something."""
+        batches = self.guarded_batches()
+        parts: dict[str, np.ndarray] = {part: self._some_drawings(part) for part in PARTS}
+        return [images_apart(parts), labels_permuted(batches), queries_apart(batches)]
+
+    def _some_drawings(self, part: Part) -> np.ndarray:
+        """Every drawing of a part's classes, or of its first ones where there are many; [M, H, W] uint8."""
+        drawings = self.drawing_count(part)
+        rows = np.arange(min(self.class_count(part), self.guarded_classes) * drawings)
+        images: np.ndarray = self.gather(part, rows // drawings, rows % drawings).numpy()
+        return images
 
     def require_episodes_fit(self) -> None:
         """Refuses episodes that the parts cannot give, before any is drawn.

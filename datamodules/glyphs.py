@@ -1,5 +1,6 @@
 """Glyphs: few-shot classification of generated characters, of which there is no end."""
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -8,10 +9,11 @@ import torch
 from torch import Tensor
 
 from datamodules.base import EvalEpisodes, EvalSplit, Mode, Part, TrainEpisodes, require_positive
-from datamodules.class_task import ClassDataModule, drawings_each, drawings_in_words
+from datamodules.class_task import PARTS, ClassDataModule, drawings_each, drawings_in_words
 from datamodules.episodes import rng_for
 from datamodules.glyph_drawings import draw_glyphs
 from datamodules.glyph_strokes import SIZE, make_glyphs, states_of
+from datamodules.guards import Finding, classes_apart
 
 WITHOUT_END = 2**40
 DRAWINGS = 20
@@ -45,6 +47,7 @@ class GlyphsDataModule(ClassDataModule):
     task_name: ClassVar[str] = "glyphs"
     class_word: ClassVar[str] = "characters"
     size_argument: ClassVar[str] = "train_classes"
+    guarded_classes: ClassVar[int] = 500
 
     def __init__(
         self,
@@ -117,6 +120,17 @@ class GlyphsDataModule(ClassDataModule):
         different, which = np.unique(classes, return_inverse=True)
         made = make_glyphs(_key("classes", part, seed), _key("sub-strokes"), different)
         return torch.from_numpy(draw_glyphs(made.at(which), states_of(_key("drawings", part, seed), classes, drawings)))
+
+    def guards(self) -> list[Finding]:
+        """Looks for classes with the same strokes in two parts, among the first of each, too."""
+        return [classes_apart({part: self._some_strokes(part) for part in PARTS}, self.class_word), *super().guards()]
+
+    def _some_strokes(self, part: Part) -> list[str]:
+        """Fingerprints of the strokes of a part's first classes."""
+        classes = np.arange(min(self.class_count(part), self.guarded_classes))
+        seed = self.seed if part == "train" else None
+        made = make_glyphs(_key("classes", part, seed), _key("sub-strokes"), classes)
+        return [hashlib.blake2b(controls.tobytes(), digest_size=8).hexdigest() for controls in made.controls]
 
 
 def _key(*parts: object) -> int:

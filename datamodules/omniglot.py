@@ -10,9 +10,17 @@ from torch import Tensor
 from datamodules.base import EvalEpisodes, EvalSplit, Mode, Part, TrainEpisodes
 from datamodules.class_task import ClassDataModule, drawings_each, drawings_in_words
 from datamodules.episodes import rng_for
+from datamodules.guards import Finding, alphabets_apart, classes_apart
 from datamodules.omniglot_archives import OFFICIAL, Archive
 from datamodules.omniglot_images import load_images
-from datamodules.omniglot_splits import REMARKS, drawn_by_seed, nested_alphabets, nested_subset, split_by_name
+from datamodules.omniglot_splits import (
+    ALPHABETS_DISJOINT,
+    REMARKS,
+    drawn_by_seed,
+    nested_alphabets,
+    nested_subset,
+    split_by_name,
+)
 
 Rotations = Literal["none", "train", "all"]
 Scope = Literal["across", "within"]
@@ -149,6 +157,14 @@ class OmniglotDataModule(ClassDataModule):
             turned = classes % turns == turn
             images[turned] = np.rot90(images[turned], turn, axes=(1, 2))
         return torch.from_numpy(images)
+
+    def guards(self) -> list[Finding]:
+        """Looks for characters and alphabets that stand in two parts too."""
+        characters = {part: [self.images.characters[row] for row in rows] for part, rows in self.characters.items()}
+        alphabets = {part: {alphabet for alphabet, _ in found} for part, found in characters.items()}
+        names = {part: ["/".join(character) for character in found] for part, found in characters.items()}
+        apart = alphabets_apart(alphabets, allowed=self.split not in ALPHABETS_DISJOINT)
+        return [classes_apart(names, self.class_word), apart, *super().guards()]
 
     def _turns(self, part: Part) -> int:
         return 4 if self.rotations == "all" or (self.rotations == "train" and part == "train") else 1

@@ -8,11 +8,12 @@ import torch
 
 from datamodules.base import EvalEpisodes, TrainEpisodes
 from datamodules.episodes import EpisodeBatch, EpisodeSize, episodes_digest, rng_for
-from datamodules.sinusoid import SinusoidDataModule, _draw_functions
+from datamodules.sinusoid import AMPLITUDES, PHASES, SinusoidDataModule, _draw_functions
 
 TRAIN = TrainEpisodes(shots=(5, 10), queries=10, pool=240)
 TEST = EvalEpisodes(shots=(5, 10), queries=50, episodes=30)
 SIZE = EpisodeSize(None, 5, 50)
+RANGES = (AMPLITUDES, PHASES)
 
 
 def sinusoid(**arguments):
@@ -155,7 +156,7 @@ def test_unlimited_functions_are_new_in_every_batch_and_not_those_of_the_test():
 
 
 def test_functions_do_not_depend_on_how_many_are_drawn():
-    np.testing.assert_array_equal(_draw_functions(rng_for(1), 3), _draw_functions(rng_for(1), 10)[:3])
+    np.testing.assert_array_equal(_draw_functions(rng_for(1), 3, RANGES), _draw_functions(rng_for(1), 10, RANGES)[:3])
 
 
 def test_examples_fill_a_pool():
