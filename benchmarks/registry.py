@@ -32,6 +32,8 @@ TASKS = {
     "glyphs": Entry("datamodules.glyphs.GlyphsDataModule", "generated characters without end, N-way K-shot", "Glyphs"),
     "glyphs_to_omniglot": Entry("datamodules.glyphs_to_omniglot.GlyphsToOmniglotDataModule",
                                 "trained on glyphs, tested on Omniglot", "Glyphs to Omniglot"),
+    "lake_runs": Entry("datamodules.lake_runs.LakeRunsDataModule", "Omniglot's 20 official one-shot runs, 400 trials",
+                       "Lake's runs"),
     "sinusoid": Entry("datamodules.sinusoid.SinusoidDataModule", "regression of A sin(x - phase)", "Sinusoid"),
 }  # fmt: skip
 ENCODERS = {

@@ -148,13 +148,15 @@ class EpisodicDataModule(pl.LightningDataModule, ABC):
         val_episodes: validation episodes for each number of shots.
 
     Class attributes: `task_name`; `class_word`, what it learns from many of; `size_argument`, the argument that says
-    how many; and `likelihood`, how predictions are read.
+    how many; `likelihood`, how predictions are read; and `queries_are_trials`, whether each query of the test is an
+    independent trial, so that the error has an exact binomial interval.
     """
 
     task_name: ClassVar[str]
     class_word: ClassVar[str]
     size_argument: ClassVar[str]
     likelihood: ClassVar[Literal["categorical", "gaussian"]]
+    queries_are_trials: ClassVar[bool] = False
 
     def __init__(
         self,

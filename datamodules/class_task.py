@@ -125,10 +125,10 @@ class ClassDataModule(EpisodicDataModule):
     def guards(self) -> list[Finding]:
         """Looks for images that stand in two parts, for queries in the support, and for labels that say something."""
         batches = self.guarded_batches()
-        parts: dict[str, np.ndarray] = {part: self._some_drawings(part) for part in PARTS}
+        parts: dict[str, np.ndarray] = {part: self.guarded_drawings(part) for part in PARTS}
         return [images_apart(parts), labels_permuted(batches), queries_apart(batches)]
 
-    def _some_drawings(self, part: Part) -> np.ndarray:
+    def guarded_drawings(self, part: Part) -> np.ndarray:
         """Every drawing of a part's classes, or of its first ones where there are many; [M, H, W] uint8."""
         drawings = self.drawing_count(part)
         rows = np.arange(min(self.class_count(part), self.guarded_classes) * drawings)
