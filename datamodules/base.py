@@ -149,7 +149,8 @@ class EpisodicDataModule(pl.LightningDataModule, ABC):
 
     Class attributes: `task_name`; `class_word`, what it learns from many of; `size_argument`, the argument that says
     how many; `likelihood`, how predictions are read; and `queries_are_trials`, whether each query of the test is an
-    independent trial, so that the error has an exact binomial interval.
+    independent trial, so that the error has an exact binomial interval; and `fixed_test`, the test that the task comes
+    with, where it has no other.
     """
 
     task_name: ClassVar[str]
@@ -157,6 +158,7 @@ class EpisodicDataModule(pl.LightningDataModule, ABC):
     size_argument: ClassVar[str]
     likelihood: ClassVar[Literal["categorical", "gaussian"]]
     queries_are_trials: ClassVar[bool] = False
+    fixed_test: ClassVar[EvalEpisodes | None] = None
 
     def __init__(
         self,

@@ -15,6 +15,7 @@ from datamodules.omniglot_images import Pixels, decode_drawing
 
 COUNT = 20
 SIZE = EpisodeSize(ways=20, shots=1, queries=1)
+TEST = EvalEpisodes(ways=20, shots=(1,), queries=1, episodes=COUNT)
 PUBLISHED = {
     "lake": "people 4.5, BPL 3.3 (it learns from strokes), siamese network 8.0 (learned from 40 alphabets), "
     "convolutional network 13.5, hierarchical deep model 34.8, modified Hausdorff distance 38.8 (learns nothing)",
@@ -94,6 +95,7 @@ class LakeRunsDataModule(OmniglotDataModule):
 
     task_name: ClassVar[str] = "lake_runs"
     queries_are_trials: ClassVar[bool] = True
+    fixed_test: ClassVar[EvalEpisodes | None] = TEST
 
     def __init__(
         self,
@@ -114,7 +116,7 @@ class LakeRunsDataModule(OmniglotDataModule):
         steps_per_epoch: int = 100,
         val_episodes: int = 100,
     ) -> None:
-        if test.sizes != (SIZE,) or test.episodes != COUNT:
+        if test.sizes != TEST.sizes or test.episodes != COUNT:
             raise ValueError(
                 f"Expected argument `test` to have {SIZE.ways} ways, {SIZE.shots} shot, {SIZE.queries} query and "
                 f"{COUNT} episodes, because the official runs have them, but got {test}."
