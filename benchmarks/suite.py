@@ -204,7 +204,7 @@ def describe(spec: Cell) -> dict[str, Any]:
         "learner": spec.adapter,
         "family": find(kind, spec.adapter).family,
         "seed": training.seed,
-        "train_classes": training.task.init_args.get(task.size_argument),
+        "train_classes": task.training_classes(training.task.init_args),
         "class_word": task.class_word,
         "remarks": list(task.remarks(training.task.init_args)),
         "tests": [{"ways": size.ways, "shots": size.shots} for size in spec.test.sizes],

@@ -202,6 +202,11 @@ class EpisodicDataModule(pl.LightningDataModule, ABC):
         """Sentences that every table of this protocol has to carry; by default none."""
         return ()
 
+    @classmethod
+    def training_classes(cls, init_args: Mapping[str, Any]) -> int | None:
+        """How many classes (before rotations) or functions there are to learn from; None for no end of them."""
+        return init_args.get(cls.size_argument)
+
     @property
     def data_digest(self) -> str | None:
         """A digest of the data that the task reads; None where it is computed."""

@@ -157,6 +157,11 @@ class LakeRunsDataModule(OmniglotDataModule):
         trials = "400 trials, 20-way within an alphabet of the evaluation set."
         return (trials, *published, *super().remarks({"split": split})[1:])
 
+    @classmethod
+    def training_classes(cls, init_args: Mapping[str, Any]) -> int | None:
+        """The training characters that are asked for, or all of the split."""
+        return super().training_classes({"split": "lake", **init_args})
+
     def guarded_drawings(self, part: Part) -> np.ndarray:
         """The images of the runs are those of the test."""
         if part != "test":

@@ -16,6 +16,7 @@ from datamodules.omniglot_images import load_images
 from datamodules.omniglot_splits import (
     ALPHABETS_DISJOINT,
     REMARKS,
+    TRAINING_CHARACTERS,
     drawn_by_seed,
     nested_alphabets,
     nested_subset,
@@ -123,6 +124,12 @@ class OmniglotDataModule(ClassDataModule):
         within = init_args.get("scope") == "within"
         scope = "one alphabet; alphabets with fewer characters than ways are left out" if within else "any alphabet"
         return (f"An episode takes its characters from {scope}.", *REMARKS.get(init_args.get("split", "vinyals"), ()))
+
+    @classmethod
+    def training_classes(cls, init_args: Mapping[str, Any]) -> int | None:
+        """The training characters that are asked for, or all of the split."""
+        asked: int | None = init_args.get("train_classes")
+        return TRAINING_CHARACTERS.get(init_args.get("split", "vinyals")) if asked is None else asked
 
     @property
     def data_digest(self) -> str:

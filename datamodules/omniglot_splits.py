@@ -181,6 +181,15 @@ SPLITS: dict[str, Callable[[Sequence[Character]], Split]] = {
 DRAWN_SPLITS: dict[str, Callable[[Sequence[Character], int], Split]] = {
     "random": random,
 }
+TRAINING_CHARACTERS = {
+    "vinyals": 1028,
+    "vinyals_clean": 987,
+    "random": RANDOM_SIZES[0],
+    "lake": 792,
+    "small1": 136,
+    "small2": 156,
+}
+"""Characters to learn from in each split."""
 REMARKS: dict[str, tuple[str, ...]] = {
     "vinyals": ("One alphabet, Gurmukhi, stands in both training and test.",),
     "vinyals_clean": ("The split of Vinyals et al. without Gurmukhi, which stands in both its training and its test.",),

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from datamodules.base import EvalEpisodes, TrainEpisodes
 from datamodules.class_task import drawings_each
 from datamodules.episodes import EpisodeSize, episodes_digest
+from datamodules.glyphs import GlyphsDataModule
+from datamodules.lake_runs import LakeRunsDataModule
 from datamodules.omniglot import OmniglotDataModule
 from datamodules.omniglot_splits import SPLITS, Split
 
@@ -170,6 +172,14 @@ def test_ways_can_be_drawn_and_labels_keep_the_width_of_the_widest(omniglot):
     for size, batch in zip(task.test.sizes, task.test_dataloader(), strict=True):
         assert batch.support_y.shape == (7, size.ways * size.shots, 5)
         assert (batch.query_y.sum(dim=1) > 0).sum(dim=1).tolist() == [size.ways] * 7
+
+
+def test_all_characters_of_a_split_are_counted():
+    assert OmniglotDataModule.training_classes({}) == 1028
+    assert OmniglotDataModule.training_classes({"split": "small1", "train_classes": None}) == 136
+    assert OmniglotDataModule.training_classes({"split": "small1", "train_classes": 50}) == 50
+    assert LakeRunsDataModule.training_classes({}) == 792
+    assert GlyphsDataModule.training_classes({}) is None
 
 
 def test_protocols_say_what_makes_them_harder():

@@ -15,6 +15,7 @@ from datamodules.omniglot_splits import (
     SMALL1,
     SMALL2,
     SPLITS,
+    TRAINING_CHARACTERS,
     Split,
     nested_alphabets,
     nested_subset,
@@ -63,6 +64,7 @@ def test_splits_have_the_sizes_that_they_say(name, sizes):
     split = split_by_name(name, all_characters())
     assert [len(getattr(split, part)) for part in PARTS] == sizes
     assert name in REMARKS
+    assert TRAINING_CHARACTERS[name] == sizes[0]
 
 
 @pytest.mark.parametrize("name", NAMES)
