@@ -1,6 +1,9 @@
 """Protocols: their test episodes stay what they were, on every machine and after every change."""
 
 import csv
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -36,6 +39,29 @@ def test_every_protocol_is_in_the_golden_file():
 def test_test_episodes_without_data_stay_what_they_were(name, init_args):
     for found in describe_protocol(name, init_args):
         assert (found.digest, found.rows) == (golden()[key(found)]["digest"], golden()[key(found)]["rows"])
+
+
+@pytest.mark.slow
+def test_an_older_processor_draws_the_same_glyphs_and_sinusoids():
+    """Other processors run other code of NumPy's: here all of it is turned off that not every processor can run."""
+    from numpy._core._multiarray_umath import __cpu_dispatch__, __cpu_features__
+
+    newer = [feature for feature in __cpu_dispatch__ if __cpu_features__.get(feature)]
+    script = (
+        "import sys; from numpy._core._multiarray_umath import __cpu_features__ as features\n"
+        "assert not any(features[name] for name in sys.argv[1:])\n"
+        "from benchmarks.protocols import PROTOCOLS, describe_protocol\n"
+        "for name, arguments in PROTOCOLS:\n"
+        "    if name in ('glyphs', 'sinusoid'):\n"
+        "        print(*(found.digest for found in describe_protocol(name, arguments)))"
+    )
+    root = str(Path(__file__).parents[2])
+    environment = {"PYTHONPATH": root, **os.environ, "NPY_DISABLE_CPU_FEATURES": " ".join(newer)}
+    command = [sys.executable, "-c", script, *newer]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    expected = [row["digest"] for row in golden().values() if row["task"] in ("sinusoid", "glyphs")]
+    assert done.stdout.split() == expected
 
 
 @pytest.mark.slow
