@@ -8,7 +8,7 @@ from datamodules.glyph_strokes import CONTROLS, SIZE, STROKES, Floats, Glyphs, I
 POINTS = 32  # along a stroke
 AT_ONCE = 256
 JITTER = 1.1  # pixels, of a control point
-SHIFT = 1.6  # pixels, of a stroke
+SHIFT = 1.4  # pixels, of a stroke
 MOVE = 2.4  # pixels, of the whole drawing
 STRETCH = 0.28  # of either side
 SHEAR = 0.25
