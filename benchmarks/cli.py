@@ -164,14 +164,17 @@ def data(
     if name != "omniglot":
         _complain(ValueError(f"Expected `omniglot`, the only task with data of its own, but got `{name}`."))
     from datamodules.errors import DataUnavailable
+    from datamodules.lake_runs import load_runs
     from datamodules.omniglot_images import load_images
 
     try:
         images = load_images()
+        characters, drawings = images.pixels.shape[:2]
+        console.print(f"Omniglot is ready: {characters} characters, {drawings} drawings each, {images.digest[:16]}.")
+        trials = load_runs().answers.size
     except DataUnavailable as error:
         _complain(error)
-    characters, drawings = images.pixels.shape[:2]
-    console.print(f"Omniglot is ready: {characters} characters, {drawings} drawings each, digest {images.digest[:16]}.")
+    console.print(f"Its official one-shot runs are ready: {trials} trials.")
 
 
 def _complain(error: Exception) -> NoReturn:

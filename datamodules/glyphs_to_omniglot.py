@@ -15,7 +15,7 @@ from datamodules.omniglot import OmniglotDataModule, Scope
 class GlyphsToOmniglotDataModule(GlyphsDataModule):
     """Training and validation on glyphs; the test episodes are those of Omniglot under the same split and scope.
 
-    No drawing of Omniglot is used before the test, nor to choose anything.
+    Nothing is trained or selected on Omniglot; what it has lent to glyphs is the look of a drawing, chosen by eye.
 
     Args:
         train: the training episodes.
