@@ -30,23 +30,41 @@ def require_passed(findings: Sequence[Finding]) -> None:
         raise GuardFailed(f"a guard stopped this run: {' '.join(failed)}")
 
 
-def adapter_guards(adapter: Adapter, batch: EpisodeBatch) -> list[Finding]:
+def adapter_guards(adapter: Adapter, batch: EpisodeBatch, stream: bool = False) -> list[Finding]:
     """Perturbs what an adapter must not see, the queries' targets and other queries, and looks at its predictions.
 
     Args:
         adapter: the adapter as it is tested.
         batch: evaluation episodes, of which some are used.
+        stream: whether queries are steps of the support sequence; their targets then are the labels from there on, and
+            other queries the steps that come later.
     """
     some = EpisodeBatch(
         batch.inputs,
         *(field[:GUARDED_EPISODES] for field in (batch.support, batch.support_y, batch.query, batch.query_y)),
     )
+    if stream:
+        return _stream_guards(adapter, some)
     before = adapter.predict(some)
     targets = adapter.predict(some._replace(query_y=some.query_y.roll(1, dims=1) + 1))
     others = adapter.predict(some._replace(query=_other_queries(some)))
     return [
         _unmoved("query targets", "targets of the queries", before, targets),
         _unmoved("other queries", "other queries", before[:, :1], others[:, :1]),
+    ]
+
+
+def _stream_guards(adapter: Adapter, batch: EpisodeBatch) -> list[Finding]:
+    """Looks at the predictions of the step in the middle of each stream."""
+    step = batch.support.shape[1] // 2
+    now = batch._replace(query=batch.support[:, step : step + 1], query_y=batch.support_y[:, step : step + 1])
+    labels = torch.cat([now.support_y[:, :step], now.support_y[:, step:].roll(1, dims=-1)], dim=1)
+    later = (now.support[:, step + 1 :] + len(now.inputs) // 2) % len(now.inputs)
+    steps = torch.cat([now.support[:, : step + 1], later], dim=1)
+    before = adapter.predict(now)
+    return [
+        _unmoved("query targets", "labels from its step on", before, adapter.predict(now._replace(support_y=labels))),
+        _unmoved("other queries", "later steps", before, adapter.predict(now._replace(support=steps))),
     ]
 
 

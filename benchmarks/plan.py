@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.build import build_module, build_task, instantiate
+from benchmarks.build import TaskShape, build_module, build_task, instantiate
 from benchmarks.registry import suggest
 from benchmarks.spec import EpisodicSpec, PretrainSpec, TransferSpec
 from benchmarks.suite import Suite, SuiteCell
@@ -144,7 +144,7 @@ def _one_of_each(cells: Sequence[SuiteCell]) -> list[SuiteCell]:
 def _try(cell: SuiteCell) -> None:
     training = cell.spec.pretrained if isinstance(cell.spec, TransferSpec) else cell.spec
     task = build_task(training)
-    module = build_module(training, task)
+    module = build_module(training, TaskShape.of(task))
     if isinstance(cell.spec, TransferSpec):
         instantiate("strategy", cell.spec.strategy, module, task.targets)
 

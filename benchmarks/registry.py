@@ -34,6 +34,11 @@ TASKS = {
                                 "trained on glyphs, tested on Omniglot", "Glyphs to Omniglot"),
     "lake_runs": Entry("datamodules.lake_runs.LakeRunsDataModule", "Omniglot's 20 official one-shot runs, 400 trials",
                        "Lake's runs"),
+    "omniglot-online": Entry(
+        "datamodules.omniglot_online.OmniglotOnlineDataModule",
+        "a stream of characters, labels one step late",
+        "Omniglot online",
+    ),
     "sinusoid": Entry("datamodules.sinusoid.SinusoidDataModule", "regression of A sin(x - phase)", "Sinusoid"),
 }  # fmt: skip
 ENCODERS = {

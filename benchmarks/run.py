@@ -3,7 +3,7 @@
 import io
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loggers import Logger
 
-from benchmarks.build import build_module, build_task, instantiate, load_weights
+from benchmarks.build import TaskShape, build_module, build_task
 from benchmarks.callbacks import AtomicCheckpoint, BestWeights, Curve, ProgressFile
 from benchmarks.environment import describe_environment
 from benchmarks.evaluation import Adapter, evaluate
@@ -22,6 +22,7 @@ from benchmarks.guards import adapter_guards, chance_guard, require_passed
 from benchmarks.spec import EpisodicSpec, PretrainSpec, TransferSpec
 from benchmarks.store import CHECKPOINT, Store, write_json
 from benchmarks.suite import describe
+from benchmarks.trained import load_adapter
 from datamodules.base import EpisodicDataModule
 from datamodules.episodes import EpisodeBatch
 from datamodules.guards import Finding
@@ -43,7 +44,7 @@ class Outcome:
     Attributes:
         result: `result.json`, only what the spec determines.
         timings: seconds and milliseconds, for `environment.json`.
-        weights: the state_dict of `model.ckpt`; None where the weights are another run's.
+        checkpoint: `model.ckpt`; None where the weights are another run's.
         episodes: `episodes.parquet`.
         curve: `curve.parquet`.
         fits: `fits.parquet`, where predicted curves can be drawn.
@@ -52,7 +53,7 @@ class Outcome:
 
     result: dict[str, Any]
     timings: dict[str, float]
-    weights: Mapping[str, torch.Tensor] | None = None
+    checkpoint: Mapping[str, Any] | None = None
     episodes: pd.DataFrame | None = None
     curve: pd.DataFrame | None = None
     fits: pd.DataFrame | None = None
@@ -115,17 +116,19 @@ def _train(
     logger: Logger | None,
     device: torch.device,
 ) -> Outcome:
-    module = build_module(spec, task)
+    shape = TaskShape.of(task)
+    module = build_module(spec, shape)
     curve = Curve()
     seconds = _fit(module, spec, task, folder, curve, logger, device)
     if not all(bool(torch.isfinite(tensor).all()) for tensor in module.state_dict().values()):
         raise NotFinite("training diverged: its weights are no longer finite numbers")
     encoded = int(module.examples_encoded)
     weights = {name: tensor.cpu() for name, tensor in module.state_dict().items()}
+    checkpoint = {"state_dict": weights, "task_shape": asdict(shape)}
     outcome = Outcome(
         result={"kind": spec.kind, "examples_encoded": encoded, "selection": spec.budget.selection},
         timings={"train_seconds": seconds},
-        weights=weights,
+        checkpoint=checkpoint,
         curve=pd.DataFrame(curve.rows, columns=["step", "examples_encoded", "split", "metric", "value"]),
     )
     if isinstance(spec, EpisodicSpec):
@@ -135,15 +138,13 @@ def _train(
 
 
 def _adapt(spec: TransferSpec, task: EpisodicDataModule, store: Store, device: torch.device) -> Outcome:
-    network = build_module(spec.pretrained, task)
-    load_weights(network, store.load_weights(spec.pretrained.run_id))
-    adapter = instantiate("strategy", spec.strategy, network.to(device), task.targets)
+    adapter = load_adapter(spec, store, device)
     pretraining = store.read_json(spec.pretrained.run_id, "environment.json")
     outcome = Outcome(
         result={
             "kind": spec.kind,
             "pretrained": spec.pretrained.run_id,
-            "examples_encoded": int(network.examples_encoded),
+            "examples_encoded": int(adapter.network.examples_encoded),
             "selection": spec.pretrained.budget.selection,
         },
         timings={"train_seconds": pretraining["train_seconds"]},
@@ -161,7 +162,7 @@ def _test(
     device: torch.device,
 ) -> None:
     batch = task.eval_batch("test", task.test.sizes[0], task.test.episodes)
-    outcome.findings = adapter_guards(adapter, EpisodeBatch(*(part.to(device) for part in batch)))
+    outcome.findings = adapter_guards(adapter, EpisodeBatch(*(part.to(device) for part in batch)), task.stream)
     require_passed(outcome.findings)
     evaluation = evaluate(adapter, task, device)
     if isinstance(task, Pictured):
@@ -213,9 +214,9 @@ def _fit(
 
 
 def _write(folder: Path, outcome: Outcome) -> None:
-    if outcome.weights is not None:
+    if outcome.checkpoint is not None:
         buffer = io.BytesIO()
-        torch.save({"state_dict": outcome.weights}, buffer)
+        torch.save(outcome.checkpoint, buffer)
         (folder / "model.ckpt").write_bytes(buffer.getvalue())
     tables = {"curve": outcome.curve, "episodes": outcome.episodes, "fits": outcome.fits}
     for name, table in tables.items():

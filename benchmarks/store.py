@@ -88,8 +88,8 @@ class Store:
         content: dict[str, Any] = json.loads((self.published(run_id) / name).read_text(encoding="utf-8"))
         return content
 
-    def load_weights(self, run_id: str) -> Mapping[str, Any]:
-        """Reads a finished run's weights."""
+    def load_checkpoint(self, run_id: str) -> Mapping[str, Any]:
+        """Reads a finished run's weights and the shape of its task."""
         checkpoint: Mapping[str, Any] = torch.load(
             self.published(run_id) / "model.ckpt", map_location="cpu", weights_only=True
         )

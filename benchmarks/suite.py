@@ -207,6 +207,7 @@ def describe(spec: Cell) -> dict[str, Any]:
         "train_classes": task.training_classes(training.task.init_args),
         "class_word": task.class_word,
         "remarks": list(task.remarks(training.task.init_args)),
+        "shots_word": task.shots_word,
         "tests": [{"ways": size.ways, "shots": size.shots} for size in spec.test.sizes],
         "metric": "accuracy" if categorical else "mse",
         "higher_is_better": categorical,

@@ -10,13 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter
-
 from benchmarks.mirror import Mode, WandbMirror
-from benchmarks.spec import EpisodicSpec, PretrainSpec, RunSpec, TransferSpec
+from benchmarks.spec import RUN_SPEC, EpisodicSpec, PretrainSpec, TransferSpec
 from benchmarks.store import Store
-
-RUN_SPEC: TypeAdapter[EpisodicSpec | PretrainSpec | TransferSpec] = TypeAdapter(RunSpec)
 
 
 @dataclass(frozen=True)

@@ -148,14 +148,17 @@ class EpisodicDataModule(pl.LightningDataModule, ABC):
         val_episodes: validation episodes for each number of shots.
 
     Class attributes: `task_name`; `class_word`, what it learns from many of; `size_argument`, the argument that says
-    how many; `likelihood`, how predictions are read; and `queries_are_trials`, whether each query of the test is an
-    independent trial, so that the error has an exact binomial interval; and `fixed_test`, the test that the task comes
-    with, where it has no other.
+    how many; `shots_word`, what its numbers of shots count; `likelihood`, how predictions are read; `stream`, whether
+    every query is itself a step of the support sequence, to be predicted from the steps before it;
+    `queries_are_trials`, whether each query of the test is an independent trial, so that the error has an exact
+    binomial interval; and `fixed_test`, the test that the task comes with, where it has no other.
     """
 
     task_name: ClassVar[str]
     class_word: ClassVar[str]
     size_argument: ClassVar[str]
+    shots_word: ClassVar[str] = "shot"
+    stream: ClassVar[bool] = False
     likelihood: ClassVar[Literal["categorical", "gaussian"]]
     queries_are_trials: ClassVar[bool] = False
     fixed_test: ClassVar[EvalEpisodes | None] = None
@@ -230,7 +233,7 @@ class EpisodicDataModule(pl.LightningDataModule, ABC):
 
     def guards(self) -> list[Finding]:
         """Looks for leaks in this task's data and episodes; subclasses add what they can look at."""
-        return [queries_apart(self.guarded_batches())]
+        return [queries_apart(self.guarded_batches(), self.stream)]
 
     def guarded_batches(self) -> list[EpisodeBatch]:
         """The test episodes, and the first of training, without their examples, which are large."""

@@ -98,9 +98,7 @@ class ClassDataModule(EpisodicDataModule):
         drawings = min(self.train.pool // len(pool), self.drawing_count("train"))
         drawn = sample_distinct(rng, len(pool), self.drawing_count("train"), drawings)
         images = self.gather("train", np.repeat(pool, drawings), drawn.reshape(-1))
-        return episodes_over_pool(
-            rng, images, len(pool), size, self.train.episodes or 1, groups=groups, width=self.targets
-        )
+        return self.over_pool(rng, images, len(pool), size, self.train.episodes or 1, groups)
 
     def example_batch(self, index: int) -> ExampleBatch:
         """Draws images of all training classes."""
@@ -115,7 +113,18 @@ class ClassDataModule(EpisodicDataModule):
         rows = np.arange(classes * drawings)
         images = self.gather(split, rows // drawings, rows % drawings)
         rng = rng_for(self.task_name, *self.protocol_key(split), split, size, episodes)
-        groups = self.groups(split)
+        return self.over_pool(rng, images, classes, size, episodes, self.groups(split))
+
+    def over_pool(
+        self,
+        rng: np.random.Generator,
+        images: Tensor,
+        classes: int,
+        size: EpisodeSize,
+        episodes: int,
+        groups: np.ndarray | None,
+    ) -> EpisodeBatch:
+        """Builds episodes over a pool of images, as `episodes_over_pool` does."""
         return episodes_over_pool(rng, images, classes, size, episodes, groups=groups, width=self.targets)
 
     def chance(self, size: EpisodeSize) -> float:
@@ -126,7 +135,7 @@ class ClassDataModule(EpisodicDataModule):
         """Looks for images that stand in two parts, for queries in the support, and for labels that say something."""
         batches = self.guarded_batches()
         parts: dict[str, np.ndarray] = {part: self.guarded_drawings(part) for part in PARTS}
-        return [images_apart(parts), labels_permuted(batches), queries_apart(batches)]
+        return [images_apart(parts), labels_permuted(batches), queries_apart(batches, self.stream)]
 
     def guarded_drawings(self, part: Part) -> np.ndarray:
         """Every drawing of a part's classes, or of its first ones where there are many; [M, H, W] uint8."""

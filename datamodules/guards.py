@@ -77,10 +77,16 @@ def images_apart(parts: Mapping[str, np.ndarray]) -> Finding:
     return Finding("identical images", "passed", f"No image of one part is in another ({counts}).")
 
 
-def queries_apart(batches: Sequence[EpisodeBatch]) -> Finding:
-    """Looks for an example that stands twice in an episode, in its support and its queries above all."""
+def queries_apart(batches: Sequence[EpisodeBatch], stream: bool = False) -> Finding:
+    """Looks for an example that stands twice in an episode, in its support and its queries above all.
+
+    Args:
+        batches: the episodes.
+        stream: whether queries are steps of the support sequence, as they must be in a stream.
+    """
     for batch in batches:
-        rows = np.concatenate([batch.support.numpy(), batch.query.numpy()], axis=1)
+        examples = [batch.support] if stream else [batch.support, batch.query]
+        rows = np.concatenate([part.numpy() for part in examples], axis=1)
         rows.sort(axis=1)
         twice = (rows[:, 1:] == rows[:, :-1]).any(axis=1)
         if twice.any():

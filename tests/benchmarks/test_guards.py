@@ -10,9 +10,11 @@ from benchmarks.fits import SHOTS
 from benchmarks.guards import GuardFailed, adapter_guards, chance_guard
 from benchmarks.run import execute
 from datamodules.base import EvalEpisodes, TrainEpisodes
+from datamodules.episodes import EpisodeSize, rng_for
 from datamodules.glyphs import GlyphsDataModule
-from datamodules.guards import Finding
+from datamodules.guards import Finding, queries_apart
 from datamodules.sinusoid import SinusoidDataModule
+from datamodules.streams import streams_over_pool
 from lit_modules.fine_tuning import FineTuning
 
 
@@ -122,3 +124,36 @@ def test_fits_hold_support_truth_and_prediction_of_the_same_functions(episodic, 
     assert all((curve == curves[0]).all() for curve in curves)
     one, ten = (table.query("role == 'support' and shots == @s and function == 2")["x"].to_list() for s in (1, 10))
     assert ten[:1] == one
+
+
+class Counting:
+    """Predicts a step of a stream by how often each label was told before it, or until some steps later."""
+
+    def __init__(self, ahead=0):
+        self.ahead = ahead
+
+    def predict(self, batch):
+        told = batch.support_y.cumsum(dim=1)
+        before = torch.cat([torch.zeros_like(told[:, :1]), told], dim=1)
+        steps = (batch.query.unsqueeze(-1) == batch.support.unsqueeze(1)).int().argmax(dim=-1) + self.ahead
+        return before.gather(1, steps.unsqueeze(-1).expand(-1, -1, told.shape[-1]))
+
+
+class LooksAhead(Counting):
+    """Adds the row of the last step."""
+
+    def predict(self, batch):
+        return super().predict(batch) + batch.support[:, -1, None, None]
+
+
+@pytest.mark.parametrize(
+    ("adapter", "failed"),
+    [(Counting(), set()), (Counting(ahead=1), {"query targets"}), (LooksAhead(), {"other queries"})],
+    ids=["sound", "its label", "later steps"],
+)
+def test_a_step_of_a_stream_must_not_see_its_label_or_later_steps(adapter, failed):
+    streams = streams_over_pool(rng_for("guard"), torch.zeros(60, 1), 10, EpisodeSize(3, 4, 1), 20)
+    findings = adapter_guards(adapter, streams, stream=True)
+    assert {finding.guard for finding in findings if finding.status == "failed"} == failed
+    assert queries_apart([streams], stream=True).status == "passed"
+    assert queries_apart([streams]).status == "failed"

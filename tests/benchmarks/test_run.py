@@ -115,7 +115,7 @@ def test_killed_in_training_it_ends_with_the_same_bits(episodic, tmp_path, own_l
     undisturbed = execute(spec, Store(tmp_path / "undisturbed"))
     script = (
         "import sys; from pathlib import Path; from benchmarks.run import execute; from benchmarks.store import Store\n"
-        "from benchmarks.worker import RUN_SPEC, initialise; initialise()\n"
+        "from benchmarks.spec import RUN_SPEC; from benchmarks.worker import initialise; initialise()\n"
         "execute(RUN_SPEC.validate_json(sys.argv[1]), Store(Path(sys.argv[2])))"
     )
     for stop_at in (1 + 6 + 3, 1 + 6 + 2):  # in the second epoch; then, resumed there, in the third
@@ -154,7 +154,7 @@ def test_best_selection_tests_the_weights_of_the_best_validation(episodic, store
 def test_transfer_uses_its_pretrained_network_and_leaves_it_alone(transfer, tmp_path):
     store = Store(tmp_path)
     spec = transfer()
-    with pytest.raises(OSError):
+    with pytest.raises(ValueError, match="cannot be read"):
         execute(spec, store)
     network = execute(spec.pretrained, store)
     before = {file.name: file.read_bytes() for file in network.iterdir()}
