@@ -29,13 +29,18 @@ class Entry:
 
 TASKS = {
     "omniglot": Entry("datamodules.omniglot.OmniglotDataModule", "handwritten characters, N-way K-shot", "Omniglot"),
+    "glyphs": Entry("datamodules.glyphs.GlyphsDataModule", "generated characters without end, N-way K-shot", "Glyphs"),
+    "glyphs_to_omniglot": Entry("datamodules.glyphs_to_omniglot.GlyphsToOmniglotDataModule",
+                                "trained on glyphs, tested on Omniglot", "Glyphs to Omniglot"),
+    "lake_runs": Entry("datamodules.lake_runs.LakeRunsDataModule", "Omniglot's 20 official one-shot runs, 400 trials",
+                       "Lake's runs"),
     "omniglot-online": Entry(
         "datamodules.omniglot_online.OmniglotOnlineDataModule",
         "a stream of characters, labels one step late",
         "Omniglot online",
     ),
     "sinusoid": Entry("datamodules.sinusoid.SinusoidDataModule", "regression of A sin(x - phase)", "Sinusoid"),
-}
+}  # fmt: skip
 ENCODERS = {
     "mlp": Entry("lit_modules.encoders.MLP", "a perceptron"),
     "conv4": Entry("lit_modules.encoders.Conv4", "four convolutions with max-pooling"),

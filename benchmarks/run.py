@@ -3,7 +3,7 @@
 import io
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,20 @@ from benchmarks.build import TaskShape, build_module, build_task
 from benchmarks.callbacks import AtomicCheckpoint, BestWeights, Curve, ProgressFile
 from benchmarks.environment import describe_environment
 from benchmarks.evaluation import Adapter, evaluate
+from benchmarks.fits import Pictured, fits
+from benchmarks.guards import adapter_guards, chance_guard, require_passed
 from benchmarks.spec import EpisodicSpec, PretrainSpec, TransferSpec
 from benchmarks.store import CHECKPOINT, Store, write_json
 from benchmarks.suite import describe
 from benchmarks.trained import load_adapter
 from datamodules.base import EpisodicDataModule
+from datamodules.episodes import EpisodeBatch
+from datamodules.guards import Finding
 from lit_modules.likelihoods import LIKELIHOODS
 from lit_modules.training import TrainedModule
+
+MANIFEST_ONLY = ("tests", "metric", "higher_is_better", "remarks")
+"""Attributes of a cell that its result does not repeat."""
 
 
 class NotFinite(RuntimeError):
@@ -40,6 +47,8 @@ class Outcome:
         checkpoint: `model.ckpt`; None where the weights are another run's.
         episodes: `episodes.parquet`.
         curve: `curve.parquet`.
+        fits: `fits.parquet`, where predicted curves can be drawn.
+        findings: what the guards of the adapter found, for `guards.json`.
     """
 
     result: dict[str, Any]
@@ -47,6 +56,8 @@ class Outcome:
     checkpoint: Mapping[str, Any] | None = None
     episodes: pd.DataFrame | None = None
     curve: pd.DataFrame | None = None
+    fits: pd.DataFrame | None = None
+    findings: list[Finding] = field(default_factory=list)
 
 
 def execute(
@@ -65,6 +76,7 @@ def execute(
 
     Raises:
         NotFinite: if training diverged.
+        GuardFailed: if a guard found a leak, in the data before training, or in the adapter before its test.
     """
     if store.is_published(spec.run_id):
         return store.published(spec.run_id)
@@ -72,11 +84,15 @@ def execute(
     started = datetime.now(UTC)
     torch.use_deterministic_algorithms(device != "cpu")
     task = build_task(spec.pretrained if isinstance(spec, TransferSpec) else spec)
+    findings = task.guards()
+    require_passed(findings)
     if isinstance(spec, TransferSpec):
         outcome = _adapt(spec, task, store, torch.device(device))
     else:
         outcome = _train(spec, task, folder, logger, torch.device(device))
     _write(folder, outcome)
+    findings += outcome.findings
+    write_json(folder / "guards.json", {"findings": [finding._asdict() for finding in findings]})
     write_json(folder / "spec.json", spec.model_dump(mode="json"))
     environment = describe_environment(device)
     write_json(
@@ -145,10 +161,14 @@ def _test(
     parameters: int,
     device: torch.device,
 ) -> None:
+    batch = task.eval_batch("test", task.test.sizes[0], task.test.episodes)
+    outcome.findings = adapter_guards(adapter, EpisodeBatch(*(part.to(device) for part in batch)), task.stream)
+    require_passed(outcome.findings)
     evaluation = evaluate(adapter, task, device)
-    attributes = {
-        key: value for key, value in describe(spec).items() if key not in ("tests", "metric", "higher_is_better")
-    }
+    if isinstance(task, Pictured):
+        outcome.fits = fits(adapter, task, device)
+    outcome.findings.append(chance_guard(evaluation.scores))
+    attributes = {key: value for key, value in describe(spec).items() if key not in MANIFEST_ONLY}
     outcome.result |= {**attributes, "parameters": parameters, "transductive": False, "scores": evaluation.scores}
     outcome.episodes = evaluation.episodes
     outcome.timings |= {
@@ -198,7 +218,7 @@ def _write(folder: Path, outcome: Outcome) -> None:
         buffer = io.BytesIO()
         torch.save(outcome.checkpoint, buffer)
         (folder / "model.ckpt").write_bytes(buffer.getvalue())
-    if outcome.curve is not None:
-        outcome.curve.to_parquet(folder / "curve.parquet", index=False)
-    if outcome.episodes is not None:
-        outcome.episodes.to_parquet(folder / "episodes.parquet", index=False)
+    tables = {"curve": outcome.curve, "episodes": outcome.episodes, "fits": outcome.fits}
+    for name, table in tables.items():
+        if table is not None:
+            table.to_parquet(folder / f"{name}.parquet", index=False)

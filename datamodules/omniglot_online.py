@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
+from torch import Tensor
 
 from datamodules.base import EvalSplit
 from datamodules.episodes import EpisodeBatch, EpisodeSize
@@ -36,7 +36,14 @@ class OmniglotOnlineDataModule(OmniglotDataModule):
         whole = EpisodeSize(size.ways, max(*self.test.shots, size.shots), 1)
         return select_presentation(super().eval_batch(split, whole, episodes), size.shots)
 
-    def _over_pool(
-        self, rng: np.random.Generator, images: torch.Tensor, classes: int, size: EpisodeSize, episodes: int
+    def over_pool(
+        self,
+        rng: np.random.Generator,
+        images: Tensor,
+        classes: int,
+        size: EpisodeSize,
+        episodes: int,
+        groups: np.ndarray | None,
     ) -> EpisodeBatch:
-        return streams_over_pool(rng, images, classes, size, episodes)
+        """Builds streams over a pool of images, as `streams_over_pool` does."""
+        return streams_over_pool(rng, images, classes, size, episodes, groups=groups, width=self.targets)

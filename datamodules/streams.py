@@ -8,7 +8,14 @@ from datamodules.episodes import EpisodeBatch, EpisodeSize
 
 
 def streams_over_pool(
-    rng: np.random.Generator, inputs: Tensor, classes: int, size: EpisodeSize, streams: int
+    rng: np.random.Generator,
+    inputs: Tensor,
+    classes: int,
+    size: EpisodeSize,
+    streams: int,
+    *,
+    groups: np.ndarray | None = None,
+    width: int | None = None,
 ) -> EpisodeBatch:
     """Builds streams over a pool of examples: `size.shots` examples of each class, all different, in random order.
 
@@ -20,11 +27,14 @@ def streams_over_pool(
         classes: number of classes in the pool.
         size: ways, and in place of shots how often each class is presented.
         streams: how many to build.
+        groups: [classes] the group of each class, within which a stream stays; None to take any class.
+        width: Y, where labels must be wider than the ways of these streams.
 
     Raises:
         ValueError: if the pool has fewer classes, or fewer examples of a class, than a stream needs.
     """
-    batch = episodes_over_pool(rng, inputs, classes, EpisodeSize(size.ways, size.shots, 0), streams)
+    once = EpisodeSize(size.ways, size.shots, 0)
+    batch = episodes_over_pool(rng, inputs, classes, once, streams, groups=groups, width=width)
     return batch._replace(query=batch.support, query_y=batch.support_y)
 
 

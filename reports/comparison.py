@@ -66,6 +66,7 @@ class Comparison:
         settings: The columns, sorted by training classes, ways and shots.
         entries: A row for each learner, with an entry for each setting.
         warnings: Why entries of a column cannot be ranked.
+        remarks: What a reader must know of the protocol besides its name.
     """
 
     task: str
@@ -76,6 +77,7 @@ class Comparison:
     settings: tuple[Setting, ...]
     entries: tuple[tuple[Entry, ...], ...]
     warnings: tuple[str, ...]
+    remarks: tuple[str, ...] = ()
 
     def all_entries(self) -> tuple[Entry, ...]:
         """Every entry, row by row."""
@@ -118,6 +120,7 @@ def _compare_group(outcomes: Sequence[Outcome]) -> Comparison:
         settings=tuple(settings),
         entries=tuple(zip(*columns, strict=True)),
         warnings=tuple(_warning(reason, places, cell.class_word) for reason, places in refusals.items()),
+        remarks=cell.remarks,
     )
 
 

@@ -33,7 +33,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Cell:
-    """One run that a suite wants, with the settings that it is tested at."""
+    """One run that a suite wants, with the settings that it is tested at; every table of it carries its remarks."""
 
     run_id: str
     task: str
@@ -47,6 +47,7 @@ class Cell:
     settings: tuple[Setting, ...]
     metric: str
     higher_is_better: bool
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -137,6 +138,7 @@ def _parse_cell(data: object, file: str) -> Cell:
         settings=tuple(settings),
         metric=field(data, "metric", str, file),
         higher_is_better=field(data, "higher_is_better", bool, file),
+        remarks=tuple(str(remark) for remark in optional_field(data, "remarks", list, file) or ()),
     )
 
 

@@ -36,6 +36,7 @@ def test_the_same_spec_gives_the_same_bits(episodic, tmp_path, contents):
     assert_same_bits(weights(first), weights(second))
     assert {file.name for file in first.iterdir()} == {
         *("spec.json", "result.json", "environment.json", "episodes.parquet", "curve.parquet", "model.ckpt"),
+        *("guards.json", "fits.parquet"),
     }
 
 
@@ -82,7 +83,7 @@ def test_stopped_in_any_epoch_it_ends_with_the_same_bits(
     monkeypatch.delenv("STOP_AT")
     own.Halting.calls = 0
     resumed = execute(spec, stopped)
-    assert own.Halting.calls == 1 + 6 + 2, "only the last epoch and the test were left"
+    assert own.Halting.calls == 1 + 6 + 3 + 2 + 4, "only the last epoch, the guards, the test and the fits were left"
     assert contents(tmp_path / "undisturbed") == contents(tmp_path / "stopped")
     assert_same_bits(weights(undisturbed), weights(resumed))
 
