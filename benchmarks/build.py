@@ -97,6 +97,12 @@ def build_learner(component: Component, features: int, targets: int, outputs: in
     return learner
 
 
+def learner_size(name: str, features: int, ways: int) -> int:
+    """Counts the weights of a registered learner for classification."""
+    learner = build_learner(Component(name=name), features, ways, ways)
+    return sum(parameter.numel() for parameter in learner.parameters())
+
+
 def build_module(spec: EpisodicSpec | PretrainSpec, task: TaskShape) -> EpisodicModule | TransferModule:
     """Makes the network of a training, with weights that the spec's seed decides.
 

@@ -120,7 +120,7 @@ def verify(
 def list_(
     what: Annotated[str, typer.Argument(help="suites, tasks or learners.")],
     verbose: Annotated[
-        bool, typer.Option("--verbose", help="For tasks: their protocols, with digests of the test episodes.")
+        bool, typer.Option("--verbose", help="Tasks with digests of their test episodes; learners with their sizes.")
     ] = False,
 ) -> None:
     """Lists what there is, with a line each."""
@@ -131,10 +131,21 @@ def list_(
         _complain(ValueError(f"Expected `suites`, `tasks` or `learners` but got `{what}`. {suggest(what, tables)}"))
     grid = Table.grid(padding=(0, 2))
     for name, entry in tables[what].items():
-        grid.add_row(f"[bold]{name}[/]", entry.family, escape(entry.summary))
+        grid.add_row(f"[bold]{name}[/]", entry.family, escape(entry.summary), escape(entry.reference))
     console.print(grid)
+    if verbose and what == "learners":
+        _list_sizes()
     if verbose and what == "tasks":
         _list_protocols()
+
+
+def _list_sizes() -> None:
+    from benchmarks.build import learner_size
+    from benchmarks.registry import LEARNERS
+
+    console.print("\nParameters for 5 ways, beside an encoder with 128 features:")
+    for name in LEARNERS:
+        console.print(f"{learner_size(name, features=128, ways=5):>10,}  {name}", highlight=False)
 
 
 def _list_protocols() -> None:

@@ -97,7 +97,7 @@ class ClassDataModule(EpisodicDataModule):
         pool, groups = self._pool(rng, size)
         drawings = min(self.train.pool // len(pool), self.drawing_count("train"))
         drawn = sample_distinct(rng, len(pool), self.drawing_count("train"), drawings)
-        images = self.gather("train", np.repeat(pool, drawings), drawn.reshape(-1))
+        images = self.training_images(rng, np.repeat(pool, drawings), drawn.reshape(-1))
         return self.over_pool(rng, images, len(pool), size, self.train.episodes or 1, groups)
 
     def example_batch(self, index: int) -> ExampleBatch:
@@ -105,7 +105,11 @@ class ClassDataModule(EpisodicDataModule):
         rng = rng_for(self.task_name, "examples", self.seed, index)
         classes = rng.integers(self.pretraining_outputs, size=self.train.pool)
         drawings = rng.integers(self.drawing_count("train"), size=self.train.pool)
-        return ExampleBatch(self.gather("train", classes, drawings), torch.from_numpy(classes))
+        return ExampleBatch(self.training_images(rng, classes, drawings), torch.from_numpy(classes))
+
+    def training_images(self, rng: np.random.Generator, classes: np.ndarray, drawings: np.ndarray) -> Tensor:
+        """Collects drawings to train on, [M, H, W] uint8; a task may change them on the way."""
+        return self.gather("train", classes, drawings)
 
     def eval_batch(self, split: EvalSplit, size: EpisodeSize, episodes: int) -> EpisodeBatch:
         """Draws episodes over all images of a part."""

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from datamodules.augmentation import jitter
 from datamodules.base import EvalEpisodes, EvalSplit, Mode, Part, TrainEpisodes
 from datamodules.class_task import ClassDataModule, drawings_each, drawings_in_words
 from datamodules.episodes import rng_for
@@ -44,6 +45,7 @@ class OmniglotDataModule(ClassDataModule):
             nested in larger ones of the same seed. Within alphabets they fill one alphabet after the other.
         images_per_class: how many drawings of each training character to learn from; None for all. Nested likewise.
         train_images: how many drawings of all training characters together, in equal shares; None for all.
+        augment: whether training images are turned, scaled, sheared and shifted a little, each its own way.
         image_size: height and width of the images in pixels.
         archives: the image archives, in case of another data set in the same layout.
         seed: decides the training characters, their drawings and batches.
@@ -72,6 +74,7 @@ class OmniglotDataModule(ClassDataModule):
         train_classes: int | None = None,
         images_per_class: int | None = None,
         train_images: int | None = None,
+        augment: bool = False,
         image_size: int = 28,
         archives: Sequence[Archive] = OFFICIAL,
         seed: int = 0,
@@ -88,7 +91,7 @@ class OmniglotDataModule(ClassDataModule):
             raise ValueError(f"Expected argument `scope` to be 'across' or 'within' but got {scope!r}.")
         self.images = load_images(image_size, archives)
         self.split, self.split_seed, self.scope = split, split_seed, scope
-        self.rotations, self.image_size = rotations, image_size
+        self.rotations, self.augment, self.image_size = rotations, augment, image_size
         characters = split_by_name(split, self.images.characters, split_seed)
         names, numbers = np.unique([alphabet for alphabet, _ in self.images.characters], return_inverse=True)
         self.alphabet_names, self.alphabets = tuple(map(str, names)), numbers  # [C] int64, the alphabet of each row
@@ -112,11 +115,12 @@ class OmniglotDataModule(ClassDataModule):
 
     @classmethod
     def protocol(cls, init_args: Mapping[str, Any]) -> str:
-        """Split, scope (where it is not across alphabets), rotations, and drawings (where they are not all)."""
+        """Split, scope (where it is not across alphabets), rotations, drawings (where not all), and augmentation."""
         split, rotations = init_args.get("split", "vinyals"), init_args.get("rotations", "train")
         words = [f"{split} (seed {init_args.get('split_seed', 0)})" if drawn_by_seed(split) else split]
         words += ["within alphabets"] if init_args.get("scope") == "within" else []
-        return ", ".join([*words, ROTATIONS.get(rotations, rotations), *drawings_in_words(init_args)])
+        augmented = ["augmented"] if init_args.get("augment") else []
+        return ", ".join([*words, ROTATIONS.get(rotations, rotations), *drawings_in_words(init_args), *augmented])
 
     @classmethod
     def remarks(cls, init_args: Mapping[str, Any]) -> tuple[str, ...]:
@@ -164,6 +168,11 @@ class OmniglotDataModule(ClassDataModule):
             turned = classes % turns == turn
             images[turned] = np.rot90(images[turned], turn, axes=(1, 2))
         return torch.from_numpy(images)
+
+    def training_images(self, rng: np.random.Generator, classes: np.ndarray, drawings: np.ndarray) -> Tensor:
+        """Collects drawings, and augments them if asked to."""
+        images = super().training_images(rng, classes, drawings)
+        return jitter(images, rng) if self.augment else images
 
     def guards(self) -> list[Finding]:
         """Looks for characters and alphabets that stand in two parts too."""
