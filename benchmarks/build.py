@@ -29,7 +29,7 @@ class TaskShape:
     Attributes:
         example_shape: shape of one example.
         targets: Y, width of a target.
-        pretraining_outputs: outputs of a network that pretrains on all training data.
+        pretraining_outputs: outputs of a network that pretrains on all training data; 0 where none does.
         likelihood: how predictions are read.
         stream: whether queries are steps of a stream.
     """
@@ -43,7 +43,8 @@ class TaskShape:
     @classmethod
     def of(cls, task: EpisodicDataModule) -> "TaskShape":
         """Reads it off a task."""
-        return cls(task.example_shape, task.targets, task.pretraining_outputs, task.likelihood, task.stream)
+        outputs = task.pretraining_outputs if task.mode == "examples" else 0
+        return cls(task.example_shape, task.targets, outputs, task.likelihood, task.stream)
 
 
 def instantiate(kind: str, component: Component, *args: object, **kwargs: object) -> Any:  # noqa: ANN401 - of any kind
