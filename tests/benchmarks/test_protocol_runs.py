@@ -8,7 +8,7 @@ import pytest
 from benchmarks.run import execute
 from benchmarks.spec import EpisodicSpec
 
-LEARNER = {"name": "deep_sets", "init_args": {"width": 8, "encode": False}}
+LEARNER = {"name": "deep_sets", "init_args": {"width": 16, "slots": 1}}
 SPEC = {
     "train": {"ways": 5, "shots": [1], "queries": 3, "pool": 80, "episodes": 4},
     "test": {"ways": 5, "shots": [1, 5], "queries": 5, "episodes": 120},
