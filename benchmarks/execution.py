@@ -63,7 +63,8 @@ def run_suite(name: str, options: RunOptions, console: Console) -> int:
     _announce(plan, runs, left, jobs, console)
     if options.dry_run:
         return SUCCESS
-    store.write_manifest(suite.suite, plan.manifest())
+    added = [argument for learner in options.learners for argument in ("--learner", learner)]
+    store.write_manifest(suite.suite, {**plan.manifest(), "command": [name, *added]})
     template = Order("", options.out, suite.suite, "", wandb, device)
     status = _execute(left, jobs, store, template, console, finished=len(runs) - len(left))
     if status is None:

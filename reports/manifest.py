@@ -47,17 +47,28 @@ class Cell:
     settings: tuple[Setting, ...]
     metric: str
     higher_is_better: bool
+    shot_word: str = "shot"
 
 
 @dataclass(frozen=True)
 class Suite:
-    """A suite's name, version, and cells; `unavailable` gives for a task the reason why its data are not there."""
+    """What a suite wants.
+
+    Args:
+        name: Its name.
+        version: Its version.
+        description: One sentence.
+        cells: Every run that it wants.
+        unavailable: For a task the reason why its data are not there.
+        command: The arguments that `adaptbench run` had: the suite, and learners that were added.
+    """
 
     name: str
     version: int
     description: str
     cells: tuple[Cell, ...]
     unavailable: Mapping[str, str]
+    command: tuple[str, ...] = ()
 
     @property
     def learners(self) -> tuple[str, ...]:
@@ -112,6 +123,7 @@ def _parse_suite(path: Path) -> Suite:
         description=optional_field(data, "description", str, path.name) or "",
         cells=tuple(_parse_cell(cell, path.name) for cell in field(data, "cells", list, path.name)),
         unavailable={str(task): str(reason) for task, reason in unavailable.items()},
+        command=tuple(map(str, optional_field(data, "command", list, path.name) or ())),
     )
     _check_distinct(suite, path.name)
     return suite
@@ -137,6 +149,7 @@ def _parse_cell(data: object, file: str) -> Cell:
         settings=tuple(settings),
         metric=field(data, "metric", str, file),
         higher_is_better=field(data, "higher_is_better", bool, file),
+        shot_word=optional_field(data, "shot_word", str, file) or "shot",
     )
 
 
