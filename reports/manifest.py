@@ -4,6 +4,7 @@ import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from reports.errors import ReportError
@@ -70,12 +71,12 @@ class Suite:
     unavailable: Mapping[str, str]
     command: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def learners(self) -> tuple[str, ...]:
         """Learner names in the order of the manifest."""
         return tuple(dict.fromkeys(cell.learner for cell in self.cells))
 
-    @property
+    @cached_property
     def families(self) -> tuple[str, ...]:
         """Family names in the order of the manifest."""
         return tuple(dict.fromkeys(cell.family for cell in self.cells))

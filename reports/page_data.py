@@ -11,7 +11,7 @@ from reports.curves import LearningCurve
 from reports.manifest import Suite
 from reports.more_figures import milliseconds
 from reports.runs import Run
-from reports.styles import line_styles
+from reports.styles import LineStyle, line_styles
 from reports.words import METRIC_NAMES, scale
 
 MOST_CURVE_POINTS = 30
@@ -35,8 +35,10 @@ def page_data(
         curves: Learning curves by run id.
     """
     specs, environments = _Pool(), _Pool()
+    styles = line_styles(suite)
+    families = {cell.learner: suite.families.index(cell.family) for cell in suite.cells}
     return {
-        "charts": [_chart(name, comparison, suite) for name, comparison in named.items()],
+        "charts": [_chart(name, comparison, styles, families) for name, comparison in named.items()],
         "runs": {run.cell.run_id: _run(suite, run, curves, specs, environments) for run in runs},
         "specs": specs.values,
         "environments": environments.values,
@@ -110,9 +112,9 @@ def _curve(curve: LearningCurve, unit: float) -> dict[str, Any]:
     }
 
 
-def _chart(name: str, comparison: Comparison, suite: Suite) -> dict[str, Any]:
-    styles = line_styles(suite)
-    families = {cell.learner: suite.families.index(cell.family) for cell in suite.cells}
+def _chart(
+    name: str, comparison: Comparison, styles: Mapping[str, LineStyle], families: Mapping[str, int]
+) -> dict[str, Any]:
     unit = scale(comparison.metric)
     chance = next((entry.chance for entry in comparison.all_entries() if entry.chance is not None), None)
     return {

@@ -94,8 +94,9 @@ def write_report(runs: Path, out: Path, suite: str | None = None) -> Report:
     comparisons = compare(outcomes)
     curves = read_curves(runs, finished)
     out.mkdir(parents=True, exist_ok=True)
+    styles = line_styles(wanted)
     sections = [
-        _write_section(comparison, name, runs, out, line_styles(wanted), outcomes, curves)
+        _write_section(comparison, name, runs, out, styles, outcomes, curves)
         for name, comparison in zip(file_names(comparisons), comparisons, strict=True)
     ]
     families = {cell.learner: cell.family for cell in wanted.cells}
