@@ -4,7 +4,7 @@ import math
 
 from reports.comparison import Comparison, Entry, describe
 from reports.gains import Gain
-from reports.words import METRIC_NAMES, number, plural
+from reports.words import METRIC_NAMES, number, number_text, plural
 
 
 def best_sentence(comparison: Comparison, column: int) -> str:
@@ -65,11 +65,7 @@ def _words(gain: Gain, comparison: Comparison) -> tuple[str, str, str]:
     ways = "" if gain.fixed.ways is None else f"{gain.fixed.ways}-way "
     if gain.axis == "classes":
         word = comparison.class_word
-        return (
-            f"the training {word}",
-            word,
-            f" at {ways}{gain.fixed.shots} {plural(comparison.shot_word, gain.fixed.shots)}",
-        )
+        return f"the training {word}", word, f" at {ways}{gain.fixed.shots}-{comparison.shot_word}"
     size = "unlimited" if gain.fixed.train_classes is None else str(gain.fixed.train_classes)
     word = plural(comparison.shot_word, 2)
     return f"the {word}", word, f" with {size} {comparison.class_word}{', ' + ways.strip() if ways else ''}"
@@ -82,7 +78,7 @@ def _amount(gain: Gain) -> str:
         return ""
     if not gain.relative:
         verb = "adds" if found.estimate >= 0 else "takes away"
-        return f"{verb} {abs(100 * found.estimate):.1f} ± {100 * found.half_width:.1f} points"
+        return f"{verb} {number_text(abs(found.estimate), found.half_width, 'accuracy')} points"
     factor, low, high = (
         math.exp(min(value, 50.0))
         for value in (found.estimate, found.estimate - found.half_width, found.estimate + found.half_width)

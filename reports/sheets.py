@@ -16,7 +16,7 @@ from reports.ranking import Pair
 from reports.records import entry_records
 from reports.runs import Outcome, Run
 from reports.sentences import gain_sentence
-from reports.words import metric_name, number, plural, scale, shorten, shots_label, size_label
+from reports.words import metric_name, number, number_text, plural, scale, shorten, shots_label, size_label
 
 TRANSFER = "transfer"
 
@@ -185,7 +185,8 @@ def _gain_cell(gain: Gain | None) -> TableCell:
     if gain.relative:
         low, high = (_factor(found.estimate + sign * found.half_width) for sign in (-1, 1))
         return TableCell(f"{_factor(found.estimate)} ({low} to {high})", found.significant, ())
-    return TableCell(f"{100 * found.estimate:+.1f} ± {100 * found.half_width:.1f}", found.significant, ())
+    sign = "+" if found.estimate >= 0 else ""
+    return TableCell(sign + number_text(found.estimate, found.half_width, "accuracy"), found.significant, ())
 
 
 def _factor(logarithm: float) -> str:

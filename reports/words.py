@@ -31,7 +31,12 @@ def number(value: Interval, metric: str) -> str:
     Accuracy has one decimal and other metrics three (two where the half width is 0.1 or more); there are more where the
     half width would otherwise be lost.
     """
-    mean, half_width = value.mean * scale(metric), value.half_width * scale(metric)
+    return number_text(value.mean, value.half_width, metric)
+
+
+def number_text(mean: float, half_width: float, metric: str) -> str:
+    """The same for any estimate and half width in the stored unit."""
+    mean, half_width = mean * scale(metric), half_width * scale(metric)
     decimals, most = (1, 3) if metric == "accuracy" else (2 if half_width >= 0.1 else 3, 6)
     if half_width > 0:
         decimals = min(max(decimals, -math.floor(math.log10(half_width))), most)
