@@ -114,7 +114,7 @@ def test_killed_in_training_it_ends_with_the_same_bits(episodic, tmp_path, own_l
     undisturbed = execute(spec, Store(tmp_path / "undisturbed"))
     script = (
         "import sys; from pathlib import Path; from benchmarks.run import execute; from benchmarks.store import Store\n"
-        "from benchmarks.worker import RUN_SPEC, initialise; initialise()\n"
+        "from benchmarks.mirrored import RUN_SPEC; from benchmarks.worker import initialise; initialise()\n"
         "execute(RUN_SPEC.validate_json(sys.argv[1]), Store(Path(sys.argv[2])))"
     )
     for stop_at in (1 + 6 + 3, 1 + 6 + 2):  # in the second epoch; then, resumed there, in the third
