@@ -1,6 +1,7 @@
 """Figures beside the curves: computation, learning curves, ranks, training shots by test shots, fits."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -212,7 +213,7 @@ def draw_shot_matrix(matrix: ShotMatrix, comparison: Comparison) -> Figure:
 
 
 def draw_fits(fits: Mapping[str, pd.DataFrame], comparison: Comparison, named: Styles) -> Figure | None:
-    """The first test episode at each number of shots: support set, truth, and what each learner predicts.
+    """The first test episode at each number of shots: support set, queries, and what each learner predicts.
 
     Args:
         fits: By learner, the fits of one of its runs.
@@ -229,16 +230,17 @@ def draw_fits(fits: Mapping[str, pd.DataFrame], comparison: Comparison, named: S
             episode = table[(table["shots"] == shot) & (table["episode"] == table["episode"].min())].sort_values("x")
             support, query = (episode[episode["role"] == role] for role in ("support", "query"))
             if number == 0:
-                panel.plot(query["x"], query["y"], color="0.6", linewidth=3, zorder=1)
+                panel.plot(query["x"], query["y"], "o", color="0.6", markersize=5, zorder=1)
                 panel.plot(support["x"], support["y"], "x", color="black", markersize=7, zorder=4)
             panel.plot(query["x"], query["mean"], zorder=3, **{**named[learner], "marker": ""})
         panel.set_title(f"{shot}-{comparison.shot_word}", fontsize=9)
         panel.set_xlabel("x")
     panels[0].set_ylabel("y")
-    handles = [Line2D([], [], color="0.6", linewidth=3), Line2D([], [], color="black", marker="x", linestyle="none")]
+    points: list[dict[str, Any]] = [{"color": "0.6", "marker": "o"}, {"color": "black", "marker": "x"}]
+    handles = [Line2D([], [], linestyle="none", **style) for style in points]
     labels = {row[0].learner: row[0].label for row in comparison.entries}
     handles += [Line2D([], [], **{**named[learner], "marker": ""}) for learner in fits]
-    add_legend(figure, handles, ["truth", "support set", *(shorten(labels[learner], 28) for learner in fits)])
+    add_legend(figure, handles, ["queries", "support set", *(shorten(labels[learner], 28) for learner in fits)])
     return figure
 
 

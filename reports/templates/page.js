@@ -128,7 +128,9 @@
     const all = chart.traces.flatMap((trace) => trace.points);
     const beyond = 4 * Math.max(1, ...all.map((point) => point.size ?? 1));
     const marks = all.reduce((sum, point) => sum + point.runs.length, 0) <= MOST_MARKS;
-    for (const trace of chart.traces) {
+    for (const each of chart.traces) {
+      // Black is for paper; here it is the colour of the text.
+      const trace = each.colour === "#000000" ? { ...each, colour: colour("--ink") } : each;
       const points = trace.points.filter((p) => axes[axis].fixed(p, chart) === fixed && position(axis, p, beyond) !== null);
       points.sort((a, b) => position(axis, a, beyond) - position(axis, b, beyond));
       if (!points.length) continue;
