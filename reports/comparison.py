@@ -78,7 +78,7 @@ class Comparison:
         entries: A row for each learner, with an entry for each setting.
         warnings: Why entries of a column cannot be ranked.
         pairs: For each setting, the tests between its learners, by their place in `entries`.
-        shot_word: What shots are called.
+        shots_word: What shots are called.
     """
 
     task: str
@@ -90,7 +90,7 @@ class Comparison:
     entries: tuple[tuple[Entry, ...], ...]
     warnings: tuple[str, ...]
     pairs: tuple[tuple[Pair, ...], ...] = ()
-    shot_word: str = "shot"
+    shots_word: str = "shot"
 
     def all_entries(self) -> tuple[Entry, ...]:
         """Every entry, row by row."""
@@ -105,11 +105,11 @@ def compare(outcomes: Sequence[Outcome]) -> tuple[Comparison, ...]:
     return tuple(_compare_group(group) for group in groups.values())
 
 
-def describe(setting: Setting, class_word: str, shot_word: str = "shot") -> str:
+def describe(setting: Setting, class_word: str, shots_word: str = "shot") -> str:
     """A setting in words, such as "5-way 1-shot with 50 characters"."""
     size = "unlimited" if setting.train_classes is None else str(setting.train_classes)
     ways = "" if setting.ways is None else f"{setting.ways}-way "
-    return f"{ways}{setting.shots}-{shot_word} with {size} {class_word}"
+    return f"{ways}{setting.shots}-{shots_word} with {size} {class_word}"
 
 
 def _compare_group(outcomes: Sequence[Outcome]) -> Comparison:
@@ -136,7 +136,7 @@ def _compare_group(outcomes: Sequence[Outcome]) -> Comparison:
         entries=tuple(zip(*columns, strict=True)),
         warnings=tuple(_warning(reason, places, cell) for reason, places in refusals.items()),
         pairs=tuple(pairs),
-        shot_word=cell.shot_word,
+        shots_word=cell.shots_word,
     )
 
 
@@ -208,5 +208,5 @@ def _rank(column: Sequence[Entry], *, higher_is_better: bool) -> tuple[list[Entr
 
 def _warning(reason: str, settings: Sequence[Setting], cell: Cell) -> str:
     """Says where no learner is marked as best, and why."""
-    places = ", ".join(describe(setting, cell.class_word, cell.shot_word) for setting in settings)
+    places = ", ".join(describe(setting, cell.class_word, cell.shots_word) for setting in settings)
     return f"No learner is marked as best at {places}, because {reason}."

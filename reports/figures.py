@@ -129,7 +129,7 @@ def _label_x(panel: Axes, settings: Sequence[Setting], comparison: Comparison, a
     positions = _positions(settings, axis)
     if axis == "shots":
         labels = [str(setting.shots) for setting in settings]
-        word = plural(comparison.shot_word, 2)
+        word = plural(comparison.shots_word, 2)
         panel.set_xlabel(f"{word} in the support set" if word == "shots" else word)
     else:
         labels = ["∞" if setting.train_classes is None else str(setting.train_classes) for setting in settings]
@@ -176,7 +176,7 @@ def _add_legend(figure: Figure, comparison: Comparison, named: Mapping[str, Line
 def _title(key: tuple[int | None, ...], comparison: Comparison, axis: Axis) -> str:
     parts = [] if key[0] is None else [f"{key[0]}-way"]
     if axis == "classes":
-        return " ".join([*parts, f"{key[1]}-{comparison.shot_word}"])
+        return " ".join([*parts, f"{key[1]}-{comparison.shots_word}"])
     return ", ".join([*parts, f"{'unlimited' if key[1] is None else key[1]} training {comparison.class_word}"])
 
 

@@ -33,7 +33,9 @@ def headlines(comparison: Comparison) -> tuple[Headline, ...]:
 
 def _headline(comparison: Comparison, column: tuple[Entry, ...]) -> Headline:
     metric = METRIC_NAMES.get(comparison.metric, comparison.metric)
-    place = f"{metric} on {comparison.task}, {describe(column[0].setting, comparison.class_word, comparison.shot_word)}"
+    place = (
+        f"{metric} on {comparison.task}, {describe(column[0].setting, comparison.class_word, comparison.shots_word)}"
+    )
     sign = -1.0 if comparison.higher_is_better else 1.0
     scored = [(sign * entry.interval.mean, entry) for entry in column if entry.interval is not None]
     ranked = [entry for _, entry in sorted(scored, key=lambda pair: pair[0])]

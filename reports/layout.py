@@ -58,7 +58,7 @@ def lay_out(comparison: Comparison) -> TableLayout:
         caption=caption(comparison),
         groups=tuple((label, len(list(run))) for label, run in groupby(sizes)),
         columns=tuple(
-            shots_label(setting, with_ways=with_ways, word=comparison.shot_word) for setting in comparison.settings
+            shots_label(setting, with_ways=with_ways, word=comparison.shots_word) for setting in comparison.settings
         ),
         rows=tuple((row[0].label, _cells(row, comparison.metric, marks)) for row in comparison.entries),
         notes=(*chance, *((mark, text) for text, mark in marks.items())),

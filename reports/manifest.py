@@ -48,7 +48,7 @@ class Cell:
     settings: tuple[Setting, ...]
     metric: str
     higher_is_better: bool
-    shot_word: str = "shot"
+    shots_word: str = "shot"
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ def _parse_cell(data: object, file: str) -> Cell:
         settings=tuple(settings),
         metric=field(data, "metric", str, file),
         higher_is_better=field(data, "higher_is_better", bool, file),
-        shot_word=optional_field(data, "shot_word", str, file) or "shot",
+        shots_word=optional_field(data, "shots_word", str, file) or "shot",
     )
 
 

@@ -40,7 +40,7 @@ def draw_trade_off(comparison: Comparison, named: Styles) -> Figure | None:
                 _draw_point(panel, entry, time, named, scale(comparison.metric))
         setting = comparison.settings[column]
         ways = "" if setting.ways is None else f"{setting.ways}-way "
-        panel.set_title(f"{ways}{setting.shots}-{comparison.shot_word}", fontsize=9)
+        panel.set_title(f"{ways}{setting.shots}-{comparison.shots_word}", fontsize=9)
         panel.set_xlabel("adaptation, ms an episode")
         panel.set_xscale("log")
         log_ticks(panel.xaxis)
@@ -233,7 +233,7 @@ def draw_fits(fits: Mapping[str, pd.DataFrame], comparison: Comparison, named: S
                 panel.plot(query["x"], query["y"], "o", color="0.6", markersize=5, zorder=1)
                 panel.plot(support["x"], support["y"], "x", color="black", markersize=7, zorder=4)
             panel.plot(query["x"], query["mean"], zorder=3, **{**named[learner], "marker": ""})
-        panel.set_title(f"{shot}-{comparison.shot_word}", fontsize=9)
+        panel.set_title(f"{shot}-{comparison.shots_word}", fontsize=9)
         panel.set_xlabel("x")
     panels[0].set_ylabel("y")
     points: list[dict[str, Any]] = [{"color": "0.6", "marker": "o"}, {"color": "black", "marker": "x"}]

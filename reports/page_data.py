@@ -122,7 +122,7 @@ def _chart(
         "metric": _metric(comparison.metric),
         "log": comparison.metric != "accuracy",
         "classWord": comparison.class_word,
-        "shotWord": comparison.shot_word,
+        "shotsWord": comparison.shots_word,
         "chance": None if chance is None else _digits(chance * unit),
         "traces": [
             {

@@ -18,7 +18,7 @@ def best_sentence(comparison: Comparison, column: int) -> str:
     if not top.best:
         return ""
     metric = METRIC_NAMES.get(comparison.metric, comparison.metric)
-    where = f"On {comparison.task}, {describe(top.setting, comparison.class_word, comparison.shot_word)}"
+    where = f"On {comparison.task}, {describe(top.setting, comparison.class_word, comparison.shots_word)}"
     first = f"{where}, {top.label} has the best {_lower(metric)}: {score_text(comparison, top)}"
     return f"{first}; {_others(top, entries)}."
 
@@ -65,9 +65,9 @@ def _words(gain: Gain, comparison: Comparison) -> tuple[str, str, str]:
     ways = "" if gain.fixed.ways is None else f"{gain.fixed.ways}-way "
     if gain.axis == "classes":
         word = comparison.class_word
-        return f"the training {word}", word, f" at {ways}{gain.fixed.shots}-{comparison.shot_word}"
+        return f"the training {word}", word, f" at {ways}{gain.fixed.shots}-{comparison.shots_word}"
     size = "unlimited" if gain.fixed.train_classes is None else str(gain.fixed.train_classes)
-    word = plural(comparison.shot_word, 2)
+    word = plural(comparison.shots_word, 2)
     return f"the {word}", word, f" with {size} {comparison.class_word}{', ' + ways.strip() if ways else ''}"
 
 

@@ -104,7 +104,7 @@ def _ledger_cells(row: LedgerRow) -> tuple[TableCell, ...]:
     digits = 1 if metric == "accuracy" else 3
     kind = published.kind + ("" if published.induction == "not stated" else f", {published.induction}")
     texts = (
-        f"{ways}{entry.setting.shots}-{row.comparison.shot_word}",
+        f"{ways}{entry.setting.shots}-{row.comparison.shots_word}",
         number(entry.interval, metric),
         f"{published.value * scale(metric):.{digits}f}{_error(published.error)}",
         f"{row.difference * scale(metric):+.{digits}f}",
@@ -150,7 +150,7 @@ def _gain_sheet(comparison: Comparison, found: Sequence[Gain], name: str) -> She
     columns = list(dict.fromkeys((gain.axis, _held(gain, comparison)) for gain in found))
     by_place = {(gain.learner, gain.axis, _held(gain, comparison)): gain for gain in found}
     labels = {gain.learner: gain.label for gain in found}
-    words = {"classes": f"training {comparison.class_word}", "shots": plural(comparison.shot_word, 2)}
+    words = {"classes": f"training {comparison.class_word}", "shots": plural(comparison.shots_word, 2)}
     counts = {axis: sum(column[0] == axis for column in columns) for axis, _ in columns}
     unit = "factor of the error" if found[0].relative else "points"
     layout = TableLayout(
@@ -173,7 +173,7 @@ def _gain_sheet(comparison: Comparison, found: Sequence[Gain], name: str) -> She
 
 def _held(gain: Gain, comparison: Comparison) -> str:
     if gain.axis == "classes":
-        return shots_label(gain.fixed, with_ways=True, word=comparison.shot_word)
+        return shots_label(gain.fixed, with_ways=True, word=comparison.shots_word)
     ways = "" if gain.fixed.ways is None else f"{gain.fixed.ways}-way, "
     return f"{ways}{size_label(gain.fixed, comparison.class_word)}"
 

@@ -258,6 +258,7 @@ def contents():
         tables = {
             path.relative_to(root).as_posix(): pd.read_parquet(path).to_csv(float_format="%.17g")
             for path in root.glob("[!.]*/*.parquet")
+            if (path.parent / "result.json").exists()  # a report's folder holds times too
         }
         return results | tables
 

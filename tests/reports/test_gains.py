@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from reports.comparison import compare
+from reports.contrasts import contrast
 from reports.gains import gains
+from reports.layout import lay_out
 from reports.manifest import read_suite
 from reports.runs import read_outcomes
 from reports.sentences import best_sentence, gain_sentence
@@ -104,3 +106,19 @@ def test_the_best_is_named_with_whom_it_cannot_be_told_apart_from(quick):
     alike = [row[0].label for row in omniglot.entries if row[0].best and row[0].label != best]
     assert all(label in text for label in alike) or "any other learner" in text
     assert best_sentence(sinusoid, 0).startswith("On sinusoid, 5-shot with unlimited functions, ")
+
+
+def test_what_stands_in_place_of_shots_is_called_by_its_name(folder):
+    """A stream's columns are presentations, all on the same episodes, so that gains pair them episode by episode."""
+    for seed in (0, 1, 2):
+        folder.plan("online", "lstm", "LSTM", "rnn", seed, 50, tests=[(5, 1), (5, 2)])["shots_word"] = "presentation"
+    folder.write_suite().finish(episodes_digest="f" * 64)
+    (comparison,) = compare(read_outcomes(folder.path, read_suite(folder.path)))
+    (gain,) = gains(comparison)
+    differences = [
+        run.episode_scores[comparison.settings[1]] - run.episode_scores[comparison.settings[0]]
+        for run in comparison.entries[0][0].runs
+    ]
+    assert gain.per_doubling == contrast([differences], [1.0])
+    assert "each doubling of the presentations from 1 to 2" in gain_sentence(gain, comparison)
+    assert lay_out(comparison).columns == ("1 presentation", "2 presentations")
