@@ -8,7 +8,6 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from benchmarks.fits import fits
 from datamodules.base import EpisodicDataModule
 from datamodules.episodes import EpisodeBatch, EpisodeSize, episodes_digest
 from lit_modules.likelihoods import LIKELIHOODS
@@ -31,20 +30,17 @@ class Evaluation:
         scores: one record for each number of shots and metric.
         episodes: one row for each test episode.
         seconds: time spent in `Adapter.predict`, encoding included.
-        fits: examples and predictions of the first episodes of a regression; no rows otherwise.
     """
 
     scores: list[dict[str, Any]]
     episodes: pd.DataFrame
     seconds: float
-    fits: pd.DataFrame
 
 
 def evaluate(adapter: Adapter, task: EpisodicDataModule, device: torch.device) -> Evaluation:
     """Tests an adapter on the test episodes at every number of shots."""
     scores: list[dict[str, Any]] = []
     frames: list[pd.DataFrame] = []
-    examples: list[pd.DataFrame] = []
     seconds = 0.0
     for size in task.test.sizes:
         batch = task.eval_batch("test", size, task.test.episodes)
@@ -55,10 +51,9 @@ def evaluate(adapter: Adapter, task: EpisodicDataModule, device: torch.device) -
         seconds += time.perf_counter() - start
         frame = _episode_scores(prediction, batch, task, size)
         frames.append(frame)
-        examples.append(fits(prediction, batch, size.shots, LIKELIHOODS[task.likelihood]))
         scores += _records(frame, task, size, digest)
     episodes = pd.concat(frames, ignore_index=True).astype({"ways": "Int64"})
-    return Evaluation(scores, episodes, seconds, pd.concat(examples, ignore_index=True))
+    return Evaluation(scores, episodes, seconds)
 
 
 def _episode_scores(

@@ -39,7 +39,6 @@ class Outcome:
         weights: the state_dict of `model.ckpt`; None where the weights are another run's.
         episodes: `episodes.parquet`.
         curve: `curve.parquet`.
-        fits: `fits.parquet`; None where the task is no regression of one number on another.
     """
 
     result: dict[str, Any]
@@ -47,7 +46,6 @@ class Outcome:
     weights: Mapping[str, torch.Tensor] | None = None
     episodes: pd.DataFrame | None = None
     curve: pd.DataFrame | None = None
-    fits: pd.DataFrame | None = None
 
 
 def execute(
@@ -152,7 +150,6 @@ def _test(
     }
     outcome.result |= {**attributes, "parameters": parameters, "transductive": False, "scores": evaluation.scores}
     outcome.episodes = evaluation.episodes
-    outcome.fits = None if evaluation.fits.empty else evaluation.fits
     outcome.timings |= {
         "test_seconds": evaluation.seconds,
         "predict_ms_per_episode": 1000 * evaluation.seconds / len(evaluation.episodes),
@@ -204,5 +201,3 @@ def _write(folder: Path, outcome: Outcome) -> None:
         outcome.curve.to_parquet(folder / "curve.parquet", index=False)
     if outcome.episodes is not None:
         outcome.episodes.to_parquet(folder / "episodes.parquet", index=False)
-    if outcome.fits is not None:
-        outcome.fits.to_parquet(folder / "fits.parquet", index=False)

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq  # type: ignore[import-untyped]  # pyarrow ships no
 
 from reports.runs import Run
 
-FIT_COLUMNS = ("shots", "episode", "role", "x", "y", "mean")
+FIT_COLUMNS = ("shots", "function", "role", "x", "y", "prediction")
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def _read_curve(path: Path, run_id: str, metric: str) -> LearningCurve | None:
 
 
 def read_fits(runs: Path, run: Run) -> pd.DataFrame | None:
-    """What a regression run predicted in its first test episodes, with the columns FIT_COLUMNS; None if not kept."""
+    """What a regression run predicted of some functions, with the columns FIT_COLUMNS; None if not kept."""
     path = runs / run.cell.run_id / "fits.parquet"
     try:
         return pd.read_parquet(path, columns=list(FIT_COLUMNS)) if path.is_file() else None

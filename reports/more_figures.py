@@ -1,7 +1,6 @@
 """Figures beside the curves: computation, learning curves, ranks, training shots by test shots, fits."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -213,7 +212,7 @@ def draw_shot_matrix(matrix: ShotMatrix, comparison: Comparison) -> Figure:
 
 
 def draw_fits(fits: Mapping[str, pd.DataFrame], comparison: Comparison, named: Styles) -> Figure | None:
-    """The first test episode at each number of shots: support set, queries, and what each learner predicts.
+    """The first test function at each number of shots: support set, truth, and what each learner predicts.
 
     Args:
         fits: By learner, the fits of one of its runs.
@@ -222,25 +221,24 @@ def draw_fits(fits: Mapping[str, pd.DataFrame], comparison: Comparison, named: S
     """
     if not fits:
         return None
-    shots = sorted({int(shot) for table in fits.values() for shot in table["shots"]})[:3]
+    shots = sorted({int(shot) for table in fits.values() for shot in table["shots"]})[:4]
     figure = new_figure(max(4.6, 3.6 * len(shots)), 3.1)
     panels: list[Axes] = list(figure.subplots(1, len(shots), sharey=True, squeeze=False).flat)
     for panel, shot in zip(panels, shots, strict=True):
         for number, (learner, table) in enumerate(fits.items()):
-            episode = table[(table["shots"] == shot) & (table["episode"] == table["episode"].min())].sort_values("x")
-            support, query = (episode[episode["role"] == role] for role in ("support", "query"))
+            one = table[(table["shots"] == shot) & (table["function"] == table["function"].min())].sort_values("x")
+            support, query = (one[one["role"] == role] for role in ("support", "query"))
             if number == 0:
-                panel.plot(query["x"], query["y"], "o", color="0.6", markersize=5, zorder=1)
+                panel.plot(query["x"], query["y"], color="0.6", linewidth=3, zorder=1)
                 panel.plot(support["x"], support["y"], "x", color="black", markersize=7, zorder=4)
-            panel.plot(query["x"], query["mean"], zorder=3, **{**named[learner], "marker": ""})
+            panel.plot(query["x"], query["prediction"], zorder=3, **{**named[learner], "marker": ""})
         panel.set_title(f"{shot}-{comparison.shots_word}", fontsize=9)
         panel.set_xlabel("x")
     panels[0].set_ylabel("y")
-    points: list[dict[str, Any]] = [{"color": "0.6", "marker": "o"}, {"color": "black", "marker": "x"}]
-    handles = [Line2D([], [], linestyle="none", **style) for style in points]
+    handles = [Line2D([], [], color="0.6", linewidth=3), Line2D([], [], color="black", marker="x", linestyle="none")]
     labels = {row[0].learner: row[0].label for row in comparison.entries}
     handles += [Line2D([], [], **{**named[learner], "marker": ""}) for learner in fits]
-    add_legend(figure, handles, ["queries", "support set", *(shorten(labels[learner], 28) for learner in fits)])
+    add_legend(figure, handles, ["truth", "support set", *(shorten(labels[learner], 28) for learner in fits)])
     return figure
 
 

@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from benchmarks.evaluation import _at_chance, evaluate
-from benchmarks.run import execute
 from datamodules.base import EvalEpisodes, TrainEpisodes
 from datamodules.class_episodes import episodes_over_pool
 from datamodules.episodes import EpisodeSize, rng_for
@@ -125,19 +124,3 @@ def test_scores_that_are_no_numbers_or_have_no_spread_are_at_chance():
     assert _at_chance(pd.Series([0.9]), 0.2, True), "one episode tells nothing"
     assert not _at_chance(pd.Series([1.0, 1.0]), 0.2, True)
     assert _at_chance(pd.Series([0.2, 0.2]), 0.2, True)
-
-
-def test_a_regression_keeps_what_it_predicted_in_its_first_episodes(episodic, store):
-    folder = execute(episodic(), store)
-    kept = pd.read_parquet(folder / "fits.parquet")
-    assert set(kept["shots"]) == {5, 10}
-    assert kept.groupby(["shots", "episode", "role"]).size().to_dict() == {
-        (shots, episode, role): count
-        for shots in (5, 10)
-        for episode in range(3)
-        for role, count in (("support", shots), ("query", 5))
-    }
-    scores = pd.read_parquet(folder / "episodes.parquet").set_index(["shots", "episode"])["mse"]
-    queries = kept[kept["role"] == "query"]
-    errors = ((queries["mean"] - queries["y"]) ** 2).groupby([queries["shots"], queries["episode"]]).mean()
-    assert errors.to_numpy() == pytest.approx(scores.loc[errors.index].to_numpy(), rel=1e-5)

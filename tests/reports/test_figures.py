@@ -75,7 +75,7 @@ def test_training_shots_by_test_shots(folder, tmp_path):
 def test_fits_are_drawn_where_runs_keep_them(folder, tmp_path):
     folder.plan_quick(sizes=()).write_suite().finish()
     x = np.linspace(-5, 5, 20)
-    fits = pd.DataFrame({"shots": 5, "episode": 0, "role": "query", "x": x, "y": np.sin(x), "mean": np.cos(x)})
+    fits = pd.DataFrame({"shots": 5, "function": 0, "role": "query", "x": x, "y": np.sin(x), "prediction": np.cos(x)})
     fits.loc[:4, "role"] = "support"
     fits.to_parquet(folder.path / folder.cells[0]["run_id"] / "fits.parquet")
     report = write_report(folder.path, tmp_path / "out")
