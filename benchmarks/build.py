@@ -1,7 +1,7 @@
 """From specs to objects: tasks, networks and adapters."""
 
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -9,7 +9,7 @@ from torch import nn
 from benchmarks.registry import load
 from benchmarks.spec import Component, EpisodicSpec, PretrainSpec, TrainingSpec
 from datamodules.base import EpisodicDataModule
-from lit_modules.episodic import EpisodicModule
+from lit_modules.episodic import EpisodicModule, StreamModule
 from lit_modules.likelihoods import LIKELIHOODS
 from lit_modules.transfer import TransferModule
 
@@ -18,6 +18,32 @@ LEARNER_SIGNATURE = (
     "forward(self, support_x [B, S, features], support_y [B, S, targets], query_x [B, Q, features]) "
     "-> prediction [B, Q, outputs]"
 )
+
+STREAM_SIGNATURE = "stream(self, x [B, T, features], y [B, T, targets]) -> prediction [B, T, outputs]"
+
+
+@dataclass(frozen=True)
+class TaskShape:
+    """What a network must know of its task; kept beside its weights, so that it can be built without the data.
+
+    Attributes:
+        example_shape: shape of one example.
+        targets: Y, width of a target.
+        pretraining_outputs: outputs of a network that pretrains on all training data.
+        likelihood: how predictions are read.
+        stream: whether queries are steps of a stream.
+    """
+
+    example_shape: tuple[int, ...]
+    targets: int
+    pretraining_outputs: int
+    likelihood: Literal["categorical", "gaussian"]
+    stream: bool
+
+    @classmethod
+    def of(cls, task: EpisodicDataModule) -> "TaskShape":
+        """Reads it off a task."""
+        return cls(task.example_shape, task.targets, task.pretraining_outputs, task.likelihood, task.stream)
 
 
 def instantiate(kind: str, component: Component, *args: object, **kwargs: object) -> Any:  # noqa: ANN401 - of any kind
@@ -71,8 +97,18 @@ def build_learner(component: Component, features: int, targets: int, outputs: in
     return learner
 
 
-def build_module(spec: EpisodicSpec | PretrainSpec, task: EpisodicDataModule) -> EpisodicModule | TransferModule:
-    """Makes the network of a training, with weights that the spec's seed decides."""
+def learner_size(name: str, features: int, ways: int) -> int:
+    """Counts the weights of a registered learner for classification."""
+    learner = build_learner(Component(name=name), features, ways, ways)
+    return sum(parameter.numel() for parameter in learner.parameters())
+
+
+def build_module(spec: EpisodicSpec | PretrainSpec, task: TaskShape) -> EpisodicModule | TransferModule:
+    """Makes the network of a training, with weights that the spec's seed decides.
+
+    Raises:
+        ValueError: if an argument is wrong, or the learner cannot do what the task asks.
+    """
     torch.manual_seed(spec.seed)
     likelihood = LIKELIHOODS[task.likelihood]
     encoder = instantiate("encoder", spec.encoder, task.example_shape)
@@ -81,9 +117,6 @@ def build_module(spec: EpisodicSpec | PretrainSpec, task: EpisodicDataModule) ->
             encoder, task.pretraining_outputs, likelihood, spec.optimization, label_smoothing=spec.label_smoothing
         )
     learner = build_learner(spec.learner, encoder.features, task.targets, likelihood.outputs(task.targets))
-    return EpisodicModule(encoder, learner, likelihood, spec.optimization)
-
-
-def load_weights(module: nn.Module, checkpoint: Mapping[str, Any]) -> None:
-    """Loads the weights of a run's `model.ckpt` into its network."""
-    module.load_state_dict(checkpoint["state_dict"])
+    if task.stream and not hasattr(learner, "stream"):
+        raise ValueError(f"The learner `{spec.learner.name}` reads no streams: it has no {STREAM_SIGNATURE}.")
+    return (StreamModule if task.stream else EpisodicModule)(encoder, learner, likelihood, spec.optimization)

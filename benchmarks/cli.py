@@ -123,7 +123,10 @@ def show(
     ways: Annotated[int | None, typer.Option(help="Classes; 5 by default, none for regression.")] = None,
     shots: Annotated[int | None, typer.Option(help="Support examples (per class).")] = None,
     queries: Annotated[int | None, typer.Option(help="Query examples (per class).")] = None,
-    split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
+    split: Annotated[
+        str, typer.Option(help="train, val or test; or a split of the task, such as lake, or lake/val.")
+    ] = "test",
+    scope: Annotated[str | None, typer.Option(help="across alphabets, or within one.")] = None,
     seed: Annotated[int, typer.Option(help="Which episode.")] = 0,
     out: Annotated[Path | None, typer.Option(help="The picture's file; show-TASK.png by default.")] = None,
 ) -> None:
@@ -133,7 +136,7 @@ def show(
 
     path = out or Path(f"show-{task}.png")
     try:
-        draw_episode(task, path, ways=ways, shots=shots, queries=queries, split=split, seed=seed)
+        draw_episode(task, path, ways=ways, shots=shots, queries=queries, split=split, scope=scope, seed=seed)
     except (ValueError, OSError, DataUnavailable) as error:
         _complain(error)
     console.print(f"Picture: {path}", highlight=False, soft_wrap=True)
@@ -167,6 +170,9 @@ def verify(
 @app.command("list")
 def list_(
     what: Annotated[str, typer.Argument(help="suites, tasks or learners.")],
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Tasks with digests of their test episodes; learners with their sizes.")
+    ] = False,
 ) -> None:
     """Lists what there is, with a line each."""
     from benchmarks.registry import LEARNERS, STRATEGIES, TASKS, suggest, suites
@@ -176,8 +182,40 @@ def list_(
         _complain(ValueError(f"Expected `suites`, `tasks` or `learners` but got `{what}`. {suggest(what, tables)}"))
     grid = Table.grid(padding=(0, 2))
     for name, entry in tables[what].items():
-        grid.add_row(f"[bold]{name}[/]", entry.family, escape(entry.summary))
+        grid.add_row(f"[bold]{name}[/]", entry.family, escape(entry.summary), escape(entry.reference))
     console.print(grid)
+    if verbose and what == "learners":
+        _list_sizes()
+    if verbose and what == "tasks":
+        _list_protocols()
+
+
+def _list_sizes() -> None:
+    from benchmarks.build import learner_size
+    from benchmarks.registry import LEARNERS
+
+    console.print("\nParameters for 5 ways, beside an encoder with 128 features:")
+    for name in LEARNERS:
+        console.print(f"{learner_size(name, features=128, ways=5):>10,}  {name}", highlight=False)
+
+
+def _list_protocols() -> None:
+    from benchmarks.protocols import PROTOCOLS, describe_protocol
+    from datamodules.errors import DataUnavailable
+
+    console.print("\nTest episodes: their digest, and 1-shot accuracy of the nearest neighbour on pixels.")
+    missing: dict[str, str] = {}
+    for name, init_args in PROTOCOLS:
+        try:
+            for found in describe_protocol(name, init_args):
+                ways = f"{found.size.ways}-way " if found.size.ways else ""
+                pixels = "" if found.pixels is None else f"  pixels {100 * found.pixels:.1f} %"
+                line = f"{found.digest}  {name}: {found.protocol}, {ways}{found.size.shots}-shot{pixels}"
+                console.print(escape(line), highlight=False, soft_wrap=True)
+        except DataUnavailable as error:
+            missing[name] = str(error)
+    for name, reason in missing.items():
+        console.print(f"[yellow]missing[/] {name}: {escape(reason)}", highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -188,14 +226,17 @@ def data(
     if name != "omniglot":
         _complain(ValueError(f"Expected `omniglot`, the only task with data of its own, but got `{name}`."))
     from datamodules.errors import DataUnavailable
+    from datamodules.lake_runs import load_runs
     from datamodules.omniglot_images import load_images
 
     try:
         images = load_images()
+        characters, drawings = images.pixels.shape[:2]
+        console.print(f"Omniglot is ready: {characters} characters, {drawings} drawings each, {images.digest[:16]}.")
+        trials = load_runs().answers.size
     except DataUnavailable as error:
         _complain(error)
-    characters, drawings = images.pixels.shape[:2]
-    console.print(f"Omniglot is ready: {characters} characters, {drawings} drawings each, digest {images.digest[:16]}.")
+    console.print(f"Its official one-shot runs are ready: {trials} trials.")
 
 
 def _complain(error: Exception) -> NoReturn:

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 import pandas as pd
 import torch
+from scipy.special import betaincinv  # type: ignore[import-untyped]  # scipy ships no annotations
 from torch import Tensor
 
 from datamodules.base import EpisodicDataModule
@@ -52,6 +53,8 @@ def evaluate(adapter: Adapter, task: EpisodicDataModule, device: torch.device) -
         frame = _episode_scores(prediction, batch, task, size)
         frames.append(frame)
         scores += _records(frame, task, size, digest)
+        if task.queries_are_trials:
+            scores.append(_error_record(scores[-2], batch.query.numel()))
     episodes = pd.concat(frames, ignore_index=True).astype({"ways": "Int64"})
     return Evaluation(scores, episodes, seconds)
 
@@ -82,6 +85,34 @@ def _records(frame: pd.DataFrame, task: EpisodicDataModule, size: EpisodeSize, d
     }
     nll = {"metric": "nll", "higher_is_better": False, "value": float(frame["nll"].mean()), "chance": None}
     return [{**common, **score}, {**common, **nll, "at_chance": score["at_chance"]}]
+
+
+def _error_record(accuracy: dict[str, Any], trials: int) -> dict[str, Any]:
+    """Turns an accuracy over independent trials into an error in per cent with its exact interval."""
+    errors = trials - round(accuracy["value"] * trials)
+    low, high = binomial_interval(errors, trials)
+    return {
+        **accuracy,
+        "metric": "error_percent",
+        "higher_is_better": False,
+        "value": 100 * errors / trials,
+        "chance": 100 * (1 - accuracy["chance"]),
+        "trials": trials,
+        "low": 100 * low,
+        "high": 100 * high,
+    }
+
+
+def binomial_interval(count: int, trials: int) -> tuple[float, float]:
+    """The exact 95 % interval of a share (Clopper & Pearson 1934, Biometrika 26:404).
+
+    Args:
+        count: successes.
+        trials: independent trials.
+    """
+    low = float(betaincinv(count, trials - count + 1, 0.025)) if count else 0.0
+    high = float(betaincinv(count + 1, trials - count, 0.975)) if count < trials else 1.0
+    return low, high
 
 
 def _at_chance(scores: "pd.Series[float]", chance: float, higher_is_better: bool) -> bool:

@@ -179,8 +179,12 @@ def _conclude(plan: Plan, status: Status, wandb: Mode, options: RunOptions, cons
 
 
 def _say_unavailable(plan: Plan, console: Console) -> None:
+    stands_in = {cell.otherwise: cell.attributes["task"] for cell in plan.cells}
     for task, reason in plan.unavailable.items():
-        console.print(f"[yellow]missing[/] The cells of task {task} cannot run: {escape(reason)}", highlight=False)
+        what = (
+            f"{stands_in[task]} stands in for {task}" if task in stands_in else f"The cells of task {task} cannot run"
+        )
+        console.print(f"[yellow]missing[/] {what}: {escape(reason)}", highlight=False)
 
 
 def _say_where_wandb(wandb: Mode, status: Status, out: Path, console: Console) -> None:

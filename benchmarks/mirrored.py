@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
-from pydantic import TypeAdapter
 
 from benchmarks.mirror import WandbMirror
 from benchmarks.registry import find
-from benchmarks.spec import EpisodicSpec, PretrainSpec, RunSpec, TransferSpec
+from benchmarks.spec import RUN_SPEC, EpisodicSpec, PretrainSpec, TransferSpec
 from benchmarks.store import Store
 
 PROJECT = "adaptbench"
@@ -18,8 +17,6 @@ LONGEST_TAG = 64
 """W&B refuses longer tags."""
 MOST_TROUBLES = 2
 """After so many runs in a row that W&B refused, the rest are left for the next time."""
-
-RUN_SPEC: TypeAdapter[EpisodicSpec | PretrainSpec | TransferSpec] = TypeAdapter(RunSpec)
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,19 @@
 """From a suite to the runs that it needs, each once, and what each must wait for."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.build import build_module, build_task, instantiate
+from benchmarks.build import TaskShape, build_module, build_task, instantiate
 from benchmarks.registry import suggest
 from benchmarks.spec import EpisodicSpec, PretrainSpec, TransferSpec
 from benchmarks.suite import Suite, SuiteCell
 from datamodules.errors import DataUnavailable
 
-ONLY_KEYS = ("task", "learner", "family", "seed", "train_classes", "run_id")
+ONLY_ATTRIBUTES = ("task", "protocol", "learner", "family", "seed", "train_classes", "run_id")
+ONLY_ARGUMENTS = ("split", "scope", "rotations", "images_per_class", "train_images", "train_functions", "noise")
+"""Arguments of tasks that select cells too."""
+ONLY_KEYS = ONLY_ATTRIBUTES + ONLY_ARGUMENTS
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class Plan:
     Attributes:
         suite: the suite.
         cells: its cells, after selection.
-        unavailable: the reason why a task's data cannot be had, by task.
+        unavailable: the reason why a task's data cannot be had, by task, also where another task stands in.
     """
 
     suite: Suite
@@ -67,6 +70,9 @@ class Plan:
 def make_plan(suite: Suite, only: Mapping[str, str] | None = None) -> Plan:
     """Selects cells, sees which tasks' data can be had, and builds each task and network once to find what is wrong.
 
+    Where a task's data cannot be had and the suite names another, the cells of that one take their place, under its
+    name; `only` may then select them by either name.
+
     Args:
         suite: the suite.
         only: values that a cell's attributes must have.
@@ -74,18 +80,38 @@ def make_plan(suite: Suite, only: Mapping[str, str] | None = None) -> Plan:
     Raises:
         ValueError: if an argument of a task, encoder or learner is wrong, or `only` selects nothing.
     """
-    cells = [cell for cell in suite.cells() if _selected(cell.attributes, only or {})]
+    either = {entry.otherwise.name for entry in suite.tasks if entry.otherwise is not None}
+    unavailable = _unavailable(_select(suite, only or {}, either))
+    suite = suite.without(unavailable)
+    cells = _select(suite, only or {}, unavailable)
+    return Plan(suite, cells, {**unavailable, **_unavailable(cells)})
+
+
+def _select(suite: Suite, only: Mapping[str, str], names: Collection[str]) -> list[SuiteCell]:
+    """Lists the cells that `only` wants; names of tasks that stand in for others, or gave way, are among `names`."""
+    cells = [cell for cell in suite.cells() if all(_has(cell, *pair, names) for pair in only.items())]
     if not cells:
-        raise ValueError(
-            f"No cell of suite `{suite.suite}` has {' and '.join(f'{k}={v}' for k, v in (only or {}).items())}."
-        )
-    unavailable: dict[str, str] = {}
+        raise ValueError(f"No cell of suite `{suite.suite}` has {' and '.join(f'{k}={v}' for k, v in only.items())}.")
+    return cells
+
+
+def _has(cell: SuiteCell, key: str, value: str, names: Collection[str]) -> bool:
+    arguments = cell.spec.training.task.init_args
+    found = [source[key] for source in (cell.attributes, arguments) if key in source][:1]
+    if key == "task" and cell.otherwise in names:
+        found.append(cell.otherwise)
+    return value.lower() in [str(each).lower() for each in found]
+
+
+def _unavailable(cells: Sequence[SuiteCell]) -> dict[str, str]:
+    """Tries one of each kind of cell, and says why tasks' data cannot be had."""
+    reasons: dict[str, str] = {}
     for cell in _one_of_each(cells):
         try:
             _try(cell)
         except DataUnavailable as error:
-            unavailable[cell.attributes["task"]] = str(error)
-    return Plan(suite, cells, unavailable)
+            reasons[cell.attributes["task"]] = str(error)
+    return reasons
 
 
 def parse_only(pairs: Iterable[str]) -> dict[str, str]:
@@ -105,10 +131,6 @@ def parse_only(pairs: Iterable[str]) -> dict[str, str]:
     return only
 
 
-def _selected(attributes: Mapping[str, Any], only: Mapping[str, str]) -> bool:
-    return all(str(attributes[key]).lower() == value.lower() for key, value in only.items())
-
-
 def _one_of_each(cells: Sequence[SuiteCell]) -> list[SuiteCell]:
     """Leaves one seed of every cell: the seed decides no shape."""
     seen: dict[tuple[Any, ...], SuiteCell] = {}
@@ -122,7 +144,7 @@ def _one_of_each(cells: Sequence[SuiteCell]) -> list[SuiteCell]:
 def _try(cell: SuiteCell) -> None:
     training = cell.spec.pretrained if isinstance(cell.spec, TransferSpec) else cell.spec
     task = build_task(training)
-    module = build_module(training, task)
+    module = build_module(training, TaskShape.of(task))
     if isinstance(cell.spec, TransferSpec):
         instantiate("strategy", cell.spec.strategy, module, task.targets)
 

@@ -19,35 +19,52 @@ class Entry:
         summary: one line for `adaptbench list`.
         label: how tables call it.
         family: which learners share a line style.
+        reference: where a learner was published.
     """
 
     path: str
     summary: str
     label: str = ""
     family: str = ""
+    reference: str = ""
 
 
 TASKS = {
     "omniglot": Entry("datamodules.omniglot.OmniglotDataModule", "handwritten characters, N-way K-shot", "Omniglot"),
+    "glyphs": Entry("datamodules.glyphs.GlyphsDataModule", "generated characters without end, N-way K-shot", "Glyphs"),
+    "glyphs_to_omniglot": Entry("datamodules.glyphs_to_omniglot.GlyphsToOmniglotDataModule",
+                                "trained on glyphs, tested on Omniglot", "Glyphs to Omniglot"),
+    "lake_runs": Entry("datamodules.lake_runs.LakeRunsDataModule", "Omniglot's 20 official one-shot runs, 400 trials",
+                       "Lake's runs"),
+    "omniglot-online": Entry(
+        "datamodules.omniglot_online.OmniglotOnlineDataModule",
+        "a stream of characters, labels one step late",
+        "Omniglot online",
+    ),
     "sinusoid": Entry("datamodules.sinusoid.SinusoidDataModule", "regression of A sin(x - phase)", "Sinusoid"),
-}
+}  # fmt: skip
 ENCODERS = {
     "mlp": Entry("lit_modules.encoders.MLP", "a perceptron"),
     "conv4": Entry("lit_modules.encoders.Conv4", "four convolutions with max-pooling"),
     "strided": Entry("lit_modules.encoders.StridedConv", "four convolutions of stride 2, about four times as fast"),
 }
 LEARNERS = {
-    "lstm": Entry("lit_modules.recurrent.LSTM", "reads the support set as a sequence", "LSTM", "recurrent"),
-    "gru": Entry("lit_modules.recurrent.GRU", "reads the support set as a sequence", "GRU", "recurrent"),
-    "mann": Entry("lit_modules.mann.MANN", "writes the support set into a memory", "MANN", "recurrent"),
-    "deep_sets": Entry("lit_modules.deep_sets.DeepSets", "averages encoded pairs (CNP)", "Deep sets", "sets"),
+    "lstm": Entry("lit_modules.recurrent.LSTM", "reads the support set as a sequence", "LSTM", "recurrent",
+                  "Hochreiter et al. 2001; Santoro et al. 2016"),
+    "gru": Entry("lit_modules.recurrent.GRU", "reads the support set as a sequence", "GRU", "recurrent",
+                 "Cho et al. 2014, arXiv 1406.1078"),
+    "mann": Entry("lit_modules.mann.MANN", "writes the support set into a memory", "MANN", "recurrent",
+                  "Santoro et al. 2016, arXiv 1605.06065"),
+    "deep_sets": Entry("lit_modules.deep_sets.DeepSets", "averages bound pairs, in all or per class", "Deep sets",
+                       "sets", "Zaheer et al. 2017, arXiv 1703.06114; Garnelo et al. 2018, arXiv 1807.01613"),
     "hypernetwork": Entry("lit_modules.hypernetwork.Hypernetwork", "generates a predictor's weights", "Hypernetwork",
-                          "sets"),
+                          "sets", "Ha et al. 2016, arXiv 1609.09106"),
     "attention": Entry("lit_modules.attention.Attention", "transformer that queries attend to", "Attention",
-                       "attention"),
-    "snail": Entry("lit_modules.snail.SNAIL", "causal convolutions and attention", "SNAIL", "attention"),
+                       "attention", "Kim et al. 2019, arXiv 1901.05761; Nguyen & Grover 2022, arXiv 2207.04179"),
+    "snail": Entry("lit_modules.snail.SNAIL", "causal convolutions and attention", "SNAIL", "attention",
+                   "Mishra et al. 2018, arXiv 1707.03141"),
     "prototypes": Entry("lit_modules.prototypes.Prototypes", "nearest class mean in feature space", "Prototypes",
-                        "metric"),
+                        "metric", "Snell et al. 2017, arXiv 1703.05175"),
 }  # fmt: skip
 STRATEGIES = {
     "fine_tuning": Entry("lit_modules.fine_tuning.FineTuning", "gradient steps from a pretrained network",

@@ -3,7 +3,7 @@
 import io
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,16 +13,24 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loggers import Logger
 
-from benchmarks.build import build_module, build_task, instantiate, load_weights
+from benchmarks.build import TaskShape, build_module, build_task
 from benchmarks.callbacks import AtomicCheckpoint, BestWeights, Curve, ProgressFile
 from benchmarks.environment import describe_environment
 from benchmarks.evaluation import Adapter, evaluate
+from benchmarks.fits import Pictured, fits
+from benchmarks.guards import adapter_guards, chance_guard, require_passed
 from benchmarks.spec import EpisodicSpec, PretrainSpec, TransferSpec
 from benchmarks.store import CHECKPOINT, Store, write_json
 from benchmarks.suite import describe
+from benchmarks.trained import load_adapter
 from datamodules.base import EpisodicDataModule
+from datamodules.episodes import EpisodeBatch
+from datamodules.guards import Finding
 from lit_modules.likelihoods import LIKELIHOODS
 from lit_modules.training import TrainedModule
+
+MANIFEST_ONLY = ("tests", "metric", "higher_is_better", "remarks")
+"""Attributes of a cell that its result does not repeat."""
 
 
 class NotFinite(RuntimeError):
@@ -36,16 +44,20 @@ class Outcome:
     Attributes:
         result: `result.json`, only what the spec determines.
         timings: seconds and milliseconds, for `environment.json`.
-        weights: the state_dict of `model.ckpt`; None where the weights are another run's.
+        checkpoint: `model.ckpt`; None where the weights are another run's.
         episodes: `episodes.parquet`.
         curve: `curve.parquet`.
+        fits: `fits.parquet`, where predicted curves can be drawn.
+        findings: what the guards of the adapter found, for `guards.json`.
     """
 
     result: dict[str, Any]
     timings: dict[str, float]
-    weights: Mapping[str, torch.Tensor] | None = None
+    checkpoint: Mapping[str, Any] | None = None
     episodes: pd.DataFrame | None = None
     curve: pd.DataFrame | None = None
+    fits: pd.DataFrame | None = None
+    findings: list[Finding] = field(default_factory=list)
 
 
 def execute(
@@ -64,6 +76,7 @@ def execute(
 
     Raises:
         NotFinite: if training diverged.
+        GuardFailed: if a guard found a leak, in the data before training, or in the adapter before its test.
     """
     if store.is_published(spec.run_id):
         return store.published(spec.run_id)
@@ -71,11 +84,15 @@ def execute(
     started = datetime.now(UTC)
     torch.use_deterministic_algorithms(device != "cpu")
     task = build_task(spec.pretrained if isinstance(spec, TransferSpec) else spec)
+    findings = task.guards()
+    require_passed(findings)
     if isinstance(spec, TransferSpec):
         outcome = _adapt(spec, task, store, torch.device(device))
     else:
         outcome = _train(spec, task, folder, logger, torch.device(device))
     _write(folder, outcome)
+    findings += outcome.findings
+    write_json(folder / "guards.json", {"findings": [finding._asdict() for finding in findings]})
     write_json(folder / "spec.json", spec.model_dump(mode="json"))
     environment = describe_environment(device)
     write_json(
@@ -99,17 +116,19 @@ def _train(
     logger: Logger | None,
     device: torch.device,
 ) -> Outcome:
-    module = build_module(spec, task)
+    shape = TaskShape.of(task)
+    module = build_module(spec, shape)
     curve = Curve()
     seconds = _fit(module, spec, task, folder, curve, logger, device)
     if not all(bool(torch.isfinite(tensor).all()) for tensor in module.state_dict().values()):
         raise NotFinite("training diverged: its weights are no longer finite numbers")
     encoded = int(module.examples_encoded)
     weights = {name: tensor.cpu() for name, tensor in module.state_dict().items()}
+    checkpoint = {"state_dict": weights, "task_shape": asdict(shape)}
     outcome = Outcome(
         result={"kind": spec.kind, "examples_encoded": encoded, "selection": spec.budget.selection},
         timings={"train_seconds": seconds},
-        weights=weights,
+        checkpoint=checkpoint,
         curve=pd.DataFrame(curve.rows, columns=["step", "examples_encoded", "split", "metric", "value"]),
     )
     if isinstance(spec, EpisodicSpec):
@@ -119,15 +138,13 @@ def _train(
 
 
 def _adapt(spec: TransferSpec, task: EpisodicDataModule, store: Store, device: torch.device) -> Outcome:
-    network = build_module(spec.pretrained, task)
-    load_weights(network, store.load_weights(spec.pretrained.run_id))
-    adapter = instantiate("strategy", spec.strategy, network.to(device), task.targets)
+    adapter = load_adapter(spec, store, device)
     pretraining = store.read_json(spec.pretrained.run_id, "environment.json")
     outcome = Outcome(
         result={
             "kind": spec.kind,
             "pretrained": spec.pretrained.run_id,
-            "examples_encoded": int(network.examples_encoded),
+            "examples_encoded": int(adapter.network.examples_encoded),
             "selection": spec.pretrained.budget.selection,
         },
         timings={"train_seconds": pretraining["train_seconds"]},
@@ -144,10 +161,14 @@ def _test(
     parameters: int,
     device: torch.device,
 ) -> None:
+    batch = task.eval_batch("test", task.test.sizes[0], task.test.episodes)
+    outcome.findings = adapter_guards(adapter, EpisodeBatch(*(part.to(device) for part in batch)), task.stream)
+    require_passed(outcome.findings)
     evaluation = evaluate(adapter, task, device)
-    attributes = {
-        key: value for key, value in describe(spec).items() if key not in ("tests", "metric", "higher_is_better")
-    }
+    if isinstance(task, Pictured):
+        outcome.fits = fits(adapter, task, device)
+    outcome.findings.append(chance_guard(evaluation.scores))
+    attributes = {key: value for key, value in describe(spec).items() if key not in MANIFEST_ONLY}
     outcome.result |= {**attributes, "parameters": parameters, "transductive": False, "scores": evaluation.scores}
     outcome.episodes = evaluation.episodes
     outcome.timings |= {
@@ -193,11 +214,11 @@ def _fit(
 
 
 def _write(folder: Path, outcome: Outcome) -> None:
-    if outcome.weights is not None:
+    if outcome.checkpoint is not None:
         buffer = io.BytesIO()
-        torch.save({"state_dict": outcome.weights}, buffer)
+        torch.save(outcome.checkpoint, buffer)
         (folder / "model.ckpt").write_bytes(buffer.getvalue())
-    if outcome.curve is not None:
-        outcome.curve.to_parquet(folder / "curve.parquet", index=False)
-    if outcome.episodes is not None:
-        outcome.episodes.to_parquet(folder / "episodes.parquet", index=False)
+    tables = {"curve": outcome.curve, "episodes": outcome.episodes, "fits": outcome.fits}
+    for name, table in tables.items():
+        if table is not None:
+            table.to_parquet(folder / f"{name}.parquet", index=False)

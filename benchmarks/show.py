@@ -1,5 +1,6 @@
 """One episode of a task as a picture."""
 
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ from torch import Tensor
 from benchmarks.build import instantiate
 from benchmarks.registry import load
 from benchmarks.spec import Component
-from datamodules.base import EpisodicDataModule, EvalEpisodes, TrainEpisodes, require_positive
+from datamodules.base import EpisodicDataModule, EvalEpisodes, Part, TrainEpisodes, require_positive
 from datamodules.episodes import EpisodeBatch, EpisodeSize
 
+PARTS: dict[str, Part] = {"train": "train", "val": "val", "test": "test"}
 EPISODES = 100
 """Size of the evaluation batch that episodes are taken from; `seed` says which one."""
 
@@ -32,6 +34,7 @@ def draw_episode(
     shots: int | None = None,
     queries: int | None = None,
     split: str = "test",
+    scope: str | None = None,
     seed: int = 0,
 ) -> None:
     """Draws one episode: images with labels, or points of a function.
@@ -42,42 +45,61 @@ def draw_episode(
         ways: classes; for regression none. What is left out gets a size that makes a good picture.
         shots: support examples (per class).
         queries: query examples (per class).
-        split: "train", "val" or "test".
-        seed: which of the split's episodes: below 100 for validation and test.
+        split: the part, "train", "val" or "test"; or one of the task's splits, such as "lake"; or both, "lake/val".
+        scope: "across" or "within", for tasks that have scopes.
+        seed: which of the part's episodes: below 100 for validation and test.
 
     Raises:
-        ValueError: if there is no such task, split or episode, or the file's ending is no picture's.
+        ValueError: if there is no such task, split, scope or episode, or the file's ending is no picture's.
     """
-    if split not in ("train", "val", "test"):
-        raise ValueError(f"Expected `--split` to be `train`, `val` or `test` but got `{split}`.")
-    if seed < 0 or (split != "train" and seed >= EPISODES):
-        raise ValueError(f"Expected `--seed` to be from 0 to {EPISODES - 1}, the episode's number, but got {seed}.")
-    default = DEFAULTS[load("task", name).likelihood]
+    kind = load("task", name)
+    part, init_args = _place(name, split, scope)
+    count = kind.fixed_test.episodes if kind.fixed_test else EPISODES
+    if seed < 0 or (part != "train" and seed >= count):
+        raise ValueError(f"Expected `--seed` to be from 0 to {count - 1}, the episode's number, but got {seed}.")
+    default = kind.fixed_test.sizes[0] if kind.fixed_test else DEFAULTS[kind.likelihood]
     size = EpisodeSize(
         ways=default.ways if ways is None else ways,
         shots=default.shots if shots is None else shots,
         queries=default.queries if queries is None else queries,
     )
-    task = _task(name, size)
-    if split == "train":
+    task = _task(Component(name=name, init_args=init_args), size, count)
+    if part == "train":
         batch, row = task.train_batch(seed), 0
     else:
-        batch, row = task.eval_batch("val" if split == "val" else "test", size, EPISODES), seed
+        batch, row = task.eval_batch(part, size, count), seed
     figure = Figure(layout="constrained")
     FigureCanvasAgg(figure)
     (_draw_images if size.ways else _draw_points)(figure, batch, row, size)
-    figure.suptitle(f"{name}, {split}, episode {seed}", fontsize=10)
+    figure.suptitle(f"{name} ({kind.protocol(init_args)}), {part}, episode {seed}", fontsize=8, wrap=True)
     figure.savefig(out, dpi=150)
 
 
-def _task(name: str, size: EpisodeSize) -> EpisodicDataModule:
+def _place(name: str, split: str, scope: str | None) -> tuple[Part, dict[str, Any]]:
+    """Reads `--split` and `--scope` into the part and the task's arguments."""
+    named, _, part = split.rpartition("/")
+    if not named and split not in PARTS:
+        named, part = split, "test"
+    known = inspect.signature(load("task", name)).parameters
+    if part not in PARTS or (named and "split" not in known):
+        raise ValueError(
+            "Expected `--split` to be `train`, `val` or `test`"
+            f"{', or a split such as `lake` or `lake/val`,' if 'split' in known else ''} but got `{split}`."
+        )
+    if scope is not None and "scope" not in known:
+        raise ValueError(f"Expected `--scope` to be left out for {name}, which has none, but got `{scope}`.")
+    init_args = {"split": named} if named else {}
+    return PARTS[part], init_args if scope is None else {**init_args, "scope": scope}
+
+
+def _task(component: Component, size: EpisodeSize, episodes: int) -> EpisodicDataModule:
     require_positive(shots=size.shots, queries=size.queries)
     pool = (size.shots + size.queries) * (size.ways or 1)
     train = TrainEpisodes(
         ways=size.ways, shots=(size.shots,), queries=size.queries, pool=pool, episodes=1 if size.ways else None
     )
-    test = EvalEpisodes(ways=size.ways, shots=(size.shots,), queries=size.queries, episodes=EPISODES)
-    task: EpisodicDataModule = instantiate("task", Component(name=name), train=train, test=test)
+    test = EvalEpisodes(ways=size.ways, shots=(size.shots,), queries=size.queries, episodes=episodes)
+    task: EpisodicDataModule = instantiate("task", component, train=train, test=test)
     return task
 
 

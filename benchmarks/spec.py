@@ -4,12 +4,12 @@ import hashlib
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, TypeAdapter
 
 from datamodules.base import EvalEpisodes, TrainEpisodes
 from lit_modules.optimization import Optimization
 
-RESULTS_VERSION = 1
+RESULTS_VERSION = 2
 """Bumped whenever a change of the code may change numbers, so that old runs are never taken for new ones."""
 
 
@@ -130,6 +130,7 @@ class TransferSpec(Frozen):
 
 Cell = EpisodicSpec | TransferSpec
 RunSpec = Annotated[EpisodicSpec | PretrainSpec | TransferSpec, Field(discriminator="kind")]
+RUN_SPEC: TypeAdapter[EpisodicSpec | PretrainSpec | TransferSpec] = TypeAdapter(RunSpec)
 
 
 def _digest(spec: Frozen) -> str:

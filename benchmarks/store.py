@@ -95,8 +95,8 @@ class Store:
         needed = self.read_json(run_id, "result.json").get("pretrained")
         return None if needed is None else str(needed)
 
-    def load_weights(self, run_id: str) -> Mapping[str, Any]:
-        """Reads a finished run's weights."""
+    def load_checkpoint(self, run_id: str) -> Mapping[str, Any]:
+        """Reads a finished run's weights and the shape of its task."""
         checkpoint: Mapping[str, Any] = torch.load(
             self.published(run_id) / "model.ckpt", map_location="cpu", weights_only=True
         )

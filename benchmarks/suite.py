@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -76,6 +76,7 @@ class TaskEntry(Frozen):
     Attributes:
         task: where episodes come from.
         over: arguments of the task that take several values, each a part of the grid.
+        otherwise: the task to take, with the same `over`, where this one's data cannot be had; it keeps its own name.
         train: the training episodes.
         test: the test episodes.
         encoder: the encoder under every learner.
@@ -85,6 +86,7 @@ class TaskEntry(Frozen):
 
     task: Component
     over: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(default_factory=dict)
+    otherwise: Component | None = None
     train: TrainEpisodes
     test: EvalEpisodes
     encoder: Component
@@ -133,6 +135,16 @@ class Suite(Frozen):
             for seed in self.seeds
         ]
 
+    def without(self, unavailable: Collection[str]) -> "Suite":
+        """Returns this suite with the other task first wherever an entry names one and its own cannot be had."""
+        tasks = [
+            entry.model_copy(update={"task": entry.otherwise, "otherwise": entry.task})
+            if entry.otherwise is not None and entry.task.name in unavailable
+            else entry
+            for entry in self.tasks
+        ]
+        return self.model_copy(update={"tasks": tasks})
+
     def with_learner(self, name: str) -> "Suite":
         """Returns this suite with one more learner on every task, named by its dotted path."""
         entry = LearnerEntry(learner=Component(name=name))
@@ -145,10 +157,11 @@ class Suite(Frozen):
 
 @dataclass(frozen=True)
 class SuiteCell:
-    """A cell of a suite: what is run, and how reports call it."""
+    """A cell of a suite: what is run, how reports call it, and the task that would take its place, or gave it up."""
 
     spec: Cell
     attributes: dict[str, Any]
+    otherwise: str | None = None
 
     @classmethod
     def make(cls, entry: TaskEntry, task: Component, name: str, seed: int) -> "SuiteCell":
@@ -169,7 +182,8 @@ class SuiteCell:
         else:
             pretrained = PretrainSpec(**training, label_smoothing=learner.label_smoothing)
             spec = TransferSpec(pretrained=pretrained, strategy=learner.component[1], test=entry.test)
-        return cls(spec, {**describe(spec), "learner": name, "label": learner.label or _label(learner)})
+        attributes = {**describe(spec), "learner": name, "label": learner.label or _label(learner)}
+        return cls(spec, attributes, entry.otherwise.name if entry.otherwise else None)
 
 
 def _label(learner: LearnerEntry) -> str:
@@ -190,9 +204,11 @@ def describe(spec: Cell) -> dict[str, Any]:
         "learner": spec.adapter,
         "family": find(kind, spec.adapter).family,
         "seed": training.seed,
-        "train_classes": training.task.init_args.get(task.size_argument),
+        "train_classes": task.training_classes(training.task.init_args),
         "class_word": task.class_word,
-        "tests": [{"ways": spec.test.ways, "shots": shots} for shots in spec.test.shots],
+        "remarks": list(task.remarks(training.task.init_args)),
+        "shots_word": task.shots_word,
+        "tests": [{"ways": size.ways, "shots": size.shots} for size in spec.test.sizes],
         "metric": "accuracy" if categorical else "mse",
         "higher_is_better": categorical,
     }
@@ -233,6 +249,7 @@ def _fields_at(location: tuple[int | str, ...]) -> list[str]:
     """Returns the keys that a suite may have at a place in it."""
     models: Mapping[str, type] = {
         "task": Component,
+        "otherwise": Component,
         "encoder": Component,
         "learner": Component,
         "strategy": Component,

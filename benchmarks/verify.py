@@ -13,9 +13,8 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.local import execute_locally
-from benchmarks.mirrored import RUN_SPEC
 from benchmarks.plan import PlannedRun
-from benchmarks.spec import RESULTS_VERSION, EpisodicSpec, PretrainSpec, TransferSpec
+from benchmarks.spec import RESULTS_VERSION, RUN_SPEC, EpisodicSpec, PretrainSpec, TransferSpec
 from benchmarks.store import Store
 from benchmarks.worker import Order
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.mirror import Mode
-from benchmarks.mirrored import RUN_SPEC, Target, close_mirror, open_mirror
+from benchmarks.mirrored import Target, close_mirror, open_mirror
+from benchmarks.spec import RUN_SPEC
 from benchmarks.store import Store
 
 

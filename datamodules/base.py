@@ -5,13 +5,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeVar
 
+import numpy as np
 import pytorch_lightning as pl
 from torch.utils.data import DataLoader, Dataset
 
 from datamodules.episodes import EpisodeBatch, EpisodeSize, ExampleBatch
+from datamodules.guards import Finding, queries_apart
 
 Mode = Literal["episodes", "examples"]
 EvalSplit = Literal["val", "test"]
+Part = Literal["train", "val", "test"]
+Ways = int | tuple[int, ...] | None
+
+GUARDED_BATCHES = 16
+"""Training batches that guards look at, from the first on."""
 Batch = TypeVar("Batch", EpisodeBatch, ExampleBatch)
 
 
@@ -30,7 +37,7 @@ class TrainEpisodes:
         shots: support examples (per class); each batch draws one of these, so that one model serves them all.
         queries: query examples (per class) in an episode.
         pool: distinct examples encoded in a step.
-        ways: classes in an episode; None for regression.
+        ways: classes in an episode, or several numbers, of which each batch draws one; None for regression.
         episodes: episodes built over a pool of classes; None for regression, where the pool alone decides.
     """
 
@@ -39,20 +46,22 @@ class TrainEpisodes:
     shots: tuple[int, ...]
     queries: int
     pool: int
-    ways: int | None = None
+    ways: Ways = None
     episodes: int | None = None
 
     def __post_init__(self) -> None:
         """Refuses sizes that no episode can have."""
         _check(self.ways, self.shots, self.queries, self.episodes)
         require_positive(pool=self.pool)
-        smallest = (max(self.shots) + self.queries) * (self.ways or 1)
+        smallest = (max(self.shots) + self.queries) * (max(all_ways(self.ways)) or 1)
         if self.pool < smallest:
             raise ValueError(f"Expected argument `pool` to hold an episode of {smallest} examples but got {self.pool}.")
 
-    def size(self, shots: int) -> EpisodeSize:
-        """Returns the size of a training episode with so many shots."""
-        return EpisodeSize(self.ways, shots, self.queries)
+    def draw(self, rng: np.random.Generator) -> EpisodeSize:
+        """Draws the size of a batch's episodes; what has one value only is not drawn, but shots always are."""
+        shots = int(rng.choice(self.shots))
+        ways = int(rng.choice(self.ways)) if isinstance(self.ways, tuple) else self.ways
+        return EpisodeSize(ways, shots, self.queries)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +72,7 @@ class EvalEpisodes:
         shots: each number of support examples (per class) to test with.
         queries: query examples (per class) in an episode.
         episodes: how many episodes for each number of shots.
-        ways: classes in an episode; None for regression.
+        ways: classes in an episode, or each number of classes to test with; None for regression.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
@@ -71,7 +80,7 @@ class EvalEpisodes:
     shots: tuple[int, ...]
     queries: int
     episodes: int
-    ways: int | None = None
+    ways: Ways = None
 
     def __post_init__(self) -> None:
         """Refuses sizes that no episode can have."""
@@ -79,11 +88,18 @@ class EvalEpisodes:
 
     @property
     def sizes(self) -> tuple[EpisodeSize, ...]:
-        """The size of the episodes at each number of shots."""
-        return tuple(EpisodeSize(self.ways, shots, self.queries) for shots in self.shots)
+        """The size of the episodes at each number of ways and shots."""
+        return tuple(
+            EpisodeSize(ways or None, shots, self.queries) for ways in all_ways(self.ways) for shots in self.shots
+        )
 
 
-def _check(ways: int | None, shots: tuple[int, ...], queries: int, episodes: int | None) -> None:
+def all_ways(ways: Ways) -> tuple[int, ...]:
+    """Lists the numbers of classes that episodes may have; 0 stands for regression, which has none."""
+    return ways if isinstance(ways, tuple) else (ways or 0,)
+
+
+def _check(ways: Ways, shots: tuple[int, ...], queries: int, episodes: int | None) -> None:
     if not shots:
         raise ValueError("Expected argument `shots` to name at least one number of support examples but got none.")
     for value in shots:
@@ -91,11 +107,12 @@ def _check(ways: int | None, shots: tuple[int, ...], queries: int, episodes: int
     require_positive(queries=queries)
     if episodes is not None:
         require_positive(episodes=episodes)
-    if ways is None:
-        return
-    require_positive(ways=ways)
-    if ways < 2:
-        raise ValueError(f"Expected argument `ways` to be at least 2 but got {ways!r}.")
+    if ways == ():
+        raise ValueError("Expected argument `ways` to name at least one number of classes but got none.")
+    for value in () if ways is None else ways if isinstance(ways, tuple) else (ways,):
+        require_positive(ways=value)
+        if value < 2:
+            raise ValueError(f"Expected argument `ways` to be at least 2 but got {value!r}.")
 
 
 class IndexedBatches(Dataset[Batch]):
@@ -131,13 +148,20 @@ class EpisodicDataModule(pl.LightningDataModule, ABC):
         val_episodes: validation episodes for each number of shots.
 
     Class attributes: `task_name`; `class_word`, what it learns from many of; `size_argument`, the argument that says
-    how many; and `likelihood`, how predictions are read.
+    how many; `shots_word`, what its numbers of shots count; `likelihood`, how predictions are read; `stream`, whether
+    every query is itself a step of the support sequence, to be predicted from the steps before it;
+    `queries_are_trials`, whether each query of the test is an independent trial, so that the error has an exact
+    binomial interval; and `fixed_test`, the test that the task comes with, where it has no other.
     """
 
     task_name: ClassVar[str]
     class_word: ClassVar[str]
     size_argument: ClassVar[str]
+    shots_word: ClassVar[str] = "shot"
+    stream: ClassVar[bool] = False
     likelihood: ClassVar[Literal["categorical", "gaussian"]]
+    queries_are_trials: ClassVar[bool] = False
+    fixed_test: ClassVar[EvalEpisodes | None] = None
 
     def __init__(
         self,
@@ -176,6 +200,16 @@ class EpisodicDataModule(pl.LightningDataModule, ABC):
     def protocol(cls, init_args: Mapping[str, Any]) -> str:
         """Says in words what decides the difficulty of a task besides ways, shots and training classes."""
 
+    @classmethod
+    def remarks(cls, init_args: Mapping[str, Any]) -> tuple[str, ...]:
+        """Sentences that every table of this protocol has to carry; by default none."""
+        return ()
+
+    @classmethod
+    def training_classes(cls, init_args: Mapping[str, Any]) -> int | None:
+        """How many classes (before rotations) or functions there are to learn from; None for no end of them."""
+        return init_args.get(cls.size_argument)
+
     @property
     def data_digest(self) -> str | None:
         """A digest of the data that the task reads; None where it is computed."""
@@ -196,6 +230,16 @@ class EpisodicDataModule(pl.LightningDataModule, ABC):
     @abstractmethod
     def chance(self, size: EpisodeSize) -> float:
         """Score of the best guess that ignores the support set: accuracy, or mean squared error."""
+
+    def guards(self) -> list[Finding]:
+        """Looks for leaks in this task's data and episodes; subclasses add what they can look at."""
+        return [queries_apart(self.guarded_batches(), self.stream)]
+
+    def guarded_batches(self) -> list[EpisodeBatch]:
+        """The test episodes, and the first of training, without their examples, which are large."""
+        tests = (self.eval_batch("test", size, self.test.episodes) for size in self.test.sizes)
+        trains = (self.train_batch(index) for index in range(GUARDED_BATCHES))
+        return [batch._replace(inputs=batch.inputs[:0]) for batches in (tests, trains) for batch in batches]
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Batches of the next epoch."""

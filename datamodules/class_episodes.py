@@ -8,7 +8,14 @@ from datamodules.episodes import EpisodeBatch, EpisodeSize, sample_distinct
 
 
 def episodes_over_pool(
-    rng: np.random.Generator, inputs: Tensor, classes: int, size: EpisodeSize, episodes: int
+    rng: np.random.Generator,
+    inputs: Tensor,
+    classes: int,
+    size: EpisodeSize,
+    episodes: int,
+    *,
+    groups: np.ndarray | None = None,
+    width: int | None = None,
 ) -> EpisodeBatch:
     """Builds episodes over a pool of examples, each encoded once however many episodes it stands in.
 
@@ -21,10 +28,13 @@ def episodes_over_pool(
         classes: number of classes in the pool.
         size: ways, shots and queries (both per class).
         episodes: how many to build.
+        groups: [classes] the group, such as an alphabet, of each class; given, an episode draws one of the groups that
+            are large enough, each as likely as the others, and takes all its classes from it.
+        width: Y, where labels must be wider than the ways of these episodes.
 
     Raises:
-        ValueError: if the pool has fewer classes, or fewer examples of a class, than an episode needs, or not equally
-            many examples of each class.
+        ValueError: if the pool, or every group in it, has fewer classes, or fewer examples of a class, than an episode
+            needs, or not equally many examples of each class, or labels are too narrow.
     """
     ways, shots, queries = size
     if ways is None:
@@ -34,22 +44,50 @@ def episodes_over_pool(
         raise ValueError(
             f"Expected argument `inputs` to hold equally many examples of {classes} classes but got {len(inputs)}."
         )
-    if ways > classes or shots + queries > per_class:
-        raise ValueError(
-            f"{ways}-way episodes with {shots} shots and {queries} queries a class do not fit into "
-            f"{classes} classes with {per_class} examples each."
-        )
-    chosen = sample_distinct(rng, episodes, classes, ways)
+    if width is not None and width < ways:
+        raise ValueError(f"Expected argument `width` to be at least the {ways} ways but got {width}.")
+    require_room(size, classes, per_class)
+    if groups is None:
+        chosen = sample_distinct(rng, episodes, classes, ways)
+    else:
+        chosen = _within_groups(rng, groups, ways, episodes)
     members = sample_distinct(rng, episodes * ways, per_class, shots + queries).reshape(episodes, ways, -1)
     rows = chosen[:, :, None] * per_class + members
-    support, support_y = _shuffled(rng, rows[:, :, :shots])
-    query, query_y = _shuffled(rng, rows[:, :, shots:])
+    support, support_y = _shuffled(rng, rows[:, :, :shots], width or ways)
+    query, query_y = _shuffled(rng, rows[:, :, shots:], width or ways)
     return EpisodeBatch(inputs, support, support_y, query, query_y)
 
 
-def _shuffled(rng: np.random.Generator, rows: np.ndarray) -> tuple[Tensor, Tensor]:
+def require_room(size: EpisodeSize, classes: int, per_class: int) -> None:
+    """Refuses episodes that do not fit into so many classes with so many examples each.
+
+    Raises:
+        ValueError: if they do not; the message says what is possible.
+    """
+    ways, shots, queries = size
+    if (ways or 0) > classes or shots + queries > per_class:
+        raise ValueError(
+            f"{ways}-way episodes with {shots} shots and {queries} queries a class do not fit into "
+            f"{classes} classes with {per_class} examples each: at most {classes} ways, and {per_class} shots and "
+            "queries together, are possible."
+        )
+
+
+def _within_groups(rng: np.random.Generator, groups: np.ndarray, ways: int, episodes: int) -> np.ndarray:
+    """Draws for each episode a group and `ways` of its classes, in random order; [episodes, ways]."""
+    names, sizes = np.unique(groups, return_counts=True)
+    if ways > sizes.max():
+        raise ValueError(f"Expected argument `groups` to have one of {ways} classes but the largest has {sizes.max()}.")
+    large = names[sizes >= ways]
+    group = large[rng.integers(len(large), size=episodes)]
+    order = rng.random((episodes, len(groups)))
+    order[groups[None] != group[:, None]] = 1.0
+    return order.argsort(axis=1)[:, :ways]
+
+
+def _shuffled(rng: np.random.Generator, rows: np.ndarray, width: int) -> tuple[Tensor, Tensor]:
     """Brings rows [episodes, ways, n] into random order, [episodes, ways * n], beside their labels as one-hot."""
     episodes, ways, examples = rows.shape
     order = rng.permuted(np.tile(np.arange(ways * examples), (episodes, 1)), axis=1)
     shuffled = np.take_along_axis(rows.reshape(episodes, -1), order, axis=1)
-    return torch.from_numpy(shuffled), torch.from_numpy(np.eye(ways, dtype=np.float32)[order // examples])
+    return torch.from_numpy(shuffled), torch.from_numpy(np.eye(width, dtype=np.float32)[order // examples])

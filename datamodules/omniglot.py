@@ -5,43 +5,62 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from datamodules.base import EpisodicDataModule, EvalEpisodes, EvalSplit, Mode, TrainEpisodes
-from datamodules.class_episodes import episodes_over_pool
-from datamodules.episodes import EpisodeBatch, EpisodeSize, ExampleBatch, rng_for, sample_distinct
+from datamodules.augmentation import jitter
+from datamodules.base import EvalEpisodes, EvalSplit, Mode, Part, TrainEpisodes
+from datamodules.class_task import ClassDataModule, drawings_each, drawings_in_words
+from datamodules.episodes import rng_for
+from datamodules.guards import Finding, alphabets_apart, classes_apart
 from datamodules.omniglot_archives import OFFICIAL, Archive
 from datamodules.omniglot_images import load_images
-from datamodules.omniglot_splits import nested_subset, split_by_name
+from datamodules.omniglot_splits import (
+    ALPHABETS_DISJOINT,
+    REMARKS,
+    TRAINING_CHARACTERS,
+    drawn_by_seed,
+    nested_alphabets,
+    nested_subset,
+    split_by_name,
+)
 
 Rotations = Literal["none", "train", "all"]
+Scope = Literal["across", "within"]
+ROTATIONS = {"none": "no rotations", "train": "rotations in training", "all": "rotations in training and test"}
 
 
-class OmniglotDataModule(EpisodicDataModule):
+class OmniglotDataModule(ClassDataModule):
     """Omniglot of Lake et al. 2015 (Science 350:1332) in the episodes of Vinyals et al. 2016 (arXiv 1606.04080).
-
-    Training draws a pool of classes a step and builds many episodes over it; an evaluation batch holds all images of
-    its split once and any number of episodes over them.
 
     Args:
         train: the training episodes.
         test: the validation and test episodes.
         split: name of the split into training, validation and test characters.
-        rotations: whether a character turned by 90, 180 and 270 degrees counts as further classes: "none", in
-            "train" only, or in "all" splits.
+        split_seed: which of the splits, where the split is drawn ("random"); elsewhere it has to be 0.
+        scope: whether an episode takes its characters "across" alphabets, from any of them, or "within" one, which is
+            about twice as hard; alphabets with fewer characters than ways are then left out of the episodes.
+        rotations: whether a character turned by 90, 180 and 270 degrees counts as further classes, each class by
+            itself: "none", in "train" only, or in "all" parts. Published work does either, so protocols name it.
         train_classes: how many training characters to learn from (before rotations); None for all. Smaller sets are
-            nested in larger ones of the same seed.
+            nested in larger ones of the same seed. Within alphabets they fill one alphabet after the other.
+        images_per_class: how many drawings of each training character to learn from; None for all. Nested likewise.
+        train_images: how many drawings of all training characters together, in equal shares; None for all.
+        augment: whether training images are turned, scaled, sheared and shifted a little, each its own way.
         image_size: height and width of the images in pixels.
         archives: the image archives, in case of another data set in the same layout.
-        seed: decides the training characters and batches.
+        seed: decides the training characters, their drawings and batches.
         mode: episodes or examples in `train_dataloader`.
         steps_per_epoch: training batches in an epoch.
         val_episodes: validation episodes for each number of shots.
+
+    Raises:
+        ValueError: if an argument is wrong, or the episodes do not fit into the parts of the split.
+        DataUnavailable: if the images cannot be had.
     """
 
     task_name: ClassVar[str] = "omniglot"
     class_word: ClassVar[str] = "characters"
     size_argument: ClassVar[str] = "train_classes"
-    likelihood: ClassVar[Literal["categorical", "gaussian"]] = "categorical"
 
     def __init__(
         self,
@@ -49,8 +68,13 @@ class OmniglotDataModule(EpisodicDataModule):
         train: TrainEpisodes,
         test: EvalEpisodes,
         split: str = "vinyals",
+        split_seed: int = 0,
+        scope: Scope = "across",
         rotations: Rotations = "train",
         train_classes: int | None = None,
+        images_per_class: int | None = None,
+        train_images: int | None = None,
+        augment: bool = False,
         image_size: int = 28,
         archives: Sequence[Archive] = OFFICIAL,
         seed: int = 0,
@@ -61,99 +85,102 @@ class OmniglotDataModule(EpisodicDataModule):
         super().__init__(
             train=train, test=test, seed=seed, mode=mode, steps_per_epoch=steps_per_epoch, val_episodes=val_episodes
         )
-        if train.ways is None or test.ways is None or train.episodes is None:
-            raise ValueError("Expected arguments `ways` and `episodes` to be given for Omniglot.")
-        if train.ways != test.ways:
-            raise ValueError(
-                "Expected argument `ways` to be the same in training and test, because labels have one width, "
-                f"but got {train.ways} and {test.ways}."
-            )
-        if rotations not in ("none", "train", "all"):
+        if rotations not in ROTATIONS:
             raise ValueError(f"Expected argument `rotations` to be 'none', 'train' or 'all' but got {rotations!r}.")
+        if scope not in ("across", "within"):
+            raise ValueError(f"Expected argument `scope` to be 'across' or 'within' but got {scope!r}.")
         self.images = load_images(image_size, archives)
-        self.split, self.rotations, self.image_size = split, rotations, image_size
-        characters = split_by_name(split, self.images.characters)
-        self.characters = {
-            "train": nested_subset(characters.train, train_classes, seed),
-            "val": characters.val,
-            "test": characters.test,
-        }
-
-        if self.pretraining_outputs < train.ways:
-            raise ValueError(
-                f"Expected argument `train_classes` to give at least {train.ways} classes, rotations included, "
-                f"but got {self.pretraining_outputs}."
-            )
+        self.split, self.split_seed, self.scope = split, split_seed, scope
+        self.rotations, self.augment, self.image_size = rotations, augment, image_size
+        characters = split_by_name(split, self.images.characters, split_seed)
+        names, numbers = np.unique([alphabet for alphabet, _ in self.images.characters], return_inverse=True)
+        self.alphabet_names, self.alphabets = tuple(map(str, names)), numbers  # [C] int64, the alphabet of each row
+        if scope == "across":
+            chosen = nested_subset(characters.train, train_classes, seed)
+        else:
+            chosen = nested_alphabets(characters.train, self.alphabets[characters.train], train_classes, seed)
+        self.characters = {"train": chosen, "val": characters.val, "test": characters.test}
+        available = int(self.images.pixels.shape[1])
+        self._kept = drawings_each(len(chosen), images_per_class, train_images, available)
+        order = np.tile(np.arange(available), (len(self.images.characters), 1))
+        self._drawing_order = (  # [C, N]: the first of them are learned from, so smaller sets lie in larger ones
+            order if self._kept == available else rng_for("nested drawings", seed).permuted(order, axis=1)
+        )
+        self.require_episodes_fit()
 
     @property
     def example_shape(self) -> tuple[int, ...]:
         """Height and width of an image."""
         return (self.image_size, self.image_size)
 
-    @property
-    def targets(self) -> int:
-        """Classes in an episode."""
-        return self.test.ways or 0
-
-    @property
-    def pretraining_outputs(self) -> int:
-        """All training classes, rotated ones included."""
-        return len(self.characters["train"]) * self._turns("train")
-
     @classmethod
     def protocol(cls, init_args: Mapping[str, Any]) -> str:
-        """Split and rotations."""
-        words = {"none": "no rotations", "train": "rotations in training", "all": "rotations in training and test"}
-        rotations = init_args.get("rotations", "train")
-        return f"{init_args.get('split', 'vinyals')}, {words.get(rotations, rotations)}"
+        """Split, scope (where it is not across alphabets), rotations, drawings (where not all), and augmentation."""
+        split, rotations = init_args.get("split", "vinyals"), init_args.get("rotations", "train")
+        words = [f"{split} (seed {init_args.get('split_seed', 0)})" if drawn_by_seed(split) else split]
+        words += ["within alphabets"] if init_args.get("scope") == "within" else []
+        augmented = ["augmented"] if init_args.get("augment") else []
+        return ", ".join([*words, ROTATIONS.get(rotations, rotations), *drawings_in_words(init_args), *augmented])
+
+    @classmethod
+    def remarks(cls, init_args: Mapping[str, Any]) -> tuple[str, ...]:
+        """The scope, and what a reader must know of the split."""
+        within = init_args.get("scope") == "within"
+        scope = "one alphabet; alphabets with fewer characters than ways are left out" if within else "any alphabet"
+        return (f"An episode takes its characters from {scope}.", *REMARKS.get(init_args.get("split", "vinyals"), ()))
+
+    @classmethod
+    def training_classes(cls, init_args: Mapping[str, Any]) -> int | None:
+        """The training characters that are asked for, or all of the split."""
+        asked: int | None = init_args.get("train_classes")
+        return TRAINING_CHARACTERS.get(init_args.get("split", "vinyals")) if asked is None else asked
 
     @property
     def data_digest(self) -> str:
         """Digest of the archives' contents and the image size."""
         return self.images.digest
 
-    def train_batch(self, index: int) -> EpisodeBatch:
-        """Draws a pool of classes, equally many drawings of each, and episodes over them."""
-        rng = rng_for(self.task_name, "train", self.seed, index)
-        size = self.train.size(int(rng.choice(self.train.shots)))
-        classes = min(self.train.pool // (size.shots + size.queries), self.pretraining_outputs)
-        drawings = min(self.train.pool // classes, self._drawings)
-        pool = sample_distinct(rng, 1, self.pretraining_outputs, classes)[0]
-        drawn = sample_distinct(rng, classes, self._drawings, drawings)
-        images = self._gather("train", np.repeat(pool, drawings), drawn.reshape(-1))
-        return episodes_over_pool(rng, images, classes, size, self.train.episodes or 1)
+    def class_count(self, part: Part) -> int:
+        """Characters of a part, rotated ones included."""
+        return len(self.characters[part]) * self._turns(part)
 
-    def example_batch(self, index: int) -> ExampleBatch:
-        """Draws images of all training classes."""
-        rng = rng_for(self.task_name, "examples", self.seed, index)
-        classes = rng.integers(self.pretraining_outputs, size=self.train.pool)
-        drawings = rng.integers(self._drawings, size=self.train.pool)
-        return ExampleBatch(self._gather("train", classes, drawings), torch.from_numpy(classes))
+    def drawing_count(self, part: Part) -> int:
+        """Drawings of each character: all of them, but in training those that there are to learn from."""
+        return self._kept if part == "train" else int(self.images.pixels.shape[1])
 
-    def eval_batch(self, split: EvalSplit, size: EpisodeSize, episodes: int) -> EpisodeBatch:
-        """Draws episodes over all images of a split."""
-        classes = len(self.characters[split]) * self._turns(split)
-        rows = np.arange(classes * self._drawings)
-        images = self._gather(split, rows // self._drawings, rows % self._drawings)
-        rng = rng_for(self.task_name, self.split, self._turns(split), split, size, episodes)
-        return episodes_over_pool(rng, images, classes, size, episodes)
+    def groups(self, part: Part) -> np.ndarray | None:
+        """The alphabet of each class of a part, where episodes stay within one."""
+        if self.scope == "across":
+            return None
+        return np.repeat(self.alphabets[self.characters[part]], self._turns(part))
 
-    def chance(self, size: EpisodeSize) -> float:
-        """Accuracy of a guess."""
-        return 1 / (size.ways or 1)
+    def protocol_key(self, part: EvalSplit) -> tuple[object, ...]:
+        """Split, turns, and whatever is not as Vinyals et al. have it."""
+        seed = (self.split_seed,) if drawn_by_seed(self.split) else ()
+        return (self.split, *seed, *(() if self.scope == "across" else (self.scope,)), self._turns(part))
 
-    @property
-    def _drawings(self) -> int:
-        return int(self.images.pixels.shape[1])
-
-    def _turns(self, split: str) -> int:
-        return 4 if self.rotations == "all" or (self.rotations == "train" and split == "train") else 1
-
-    def _gather(self, split: str, classes: np.ndarray, drawings: np.ndarray) -> torch.Tensor:
-        """Collects drawings of classes as [M, H, W] uint8; class c is character c // turns, turned c % turns times."""
-        turns = self._turns(split)
-        images = self.images.pixels[self.characters[split][classes // turns], drawings]
+    def gather(self, part: Part, classes: np.ndarray, drawings: np.ndarray) -> Tensor:
+        """Collects drawings of classes; class c is character c // turns, turned c % turns times."""
+        turns = self._turns(part)
+        rows = self.characters[part][classes // turns]
+        images = self.images.pixels[rows, self._drawing_order[rows, drawings] if part == "train" else drawings]
         for turn in range(1, turns):
             turned = classes % turns == turn
             images[turned] = np.rot90(images[turned], turn, axes=(1, 2))
         return torch.from_numpy(images)
+
+    def training_images(self, rng: np.random.Generator, classes: np.ndarray, drawings: np.ndarray) -> Tensor:
+        """Collects drawings, and augments them if asked to."""
+        images = super().training_images(rng, classes, drawings)
+        return jitter(images, rng) if self.augment else images
+
+    def guards(self) -> list[Finding]:
+        """Looks for characters and alphabets that stand in two parts too."""
+        characters = {part: [self.images.characters[row] for row in rows] for part, rows in self.characters.items()}
+        alphabets = {part: {alphabet for alphabet, _ in found} for part, found in characters.items()}
+        names = {part: ["/".join(character) for character in found] for part, found in characters.items()}
+        apart = alphabets_apart(alphabets, allowed=self.split not in ALPHABETS_DISJOINT)
+        return [classes_apart(names, self.class_word), apart, *super().guards()]
+
+    def _turns(self, part: Part) -> int:
+        return 4 if self.rotations == "all" or (self.rotations == "train" and part == "train") else 1

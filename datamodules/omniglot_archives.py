@@ -6,6 +6,7 @@ extracted, so that they cannot write anywhere.
 
 import hashlib
 import os
+import re
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -23,12 +24,12 @@ HOME = "https://raw.githubusercontent.com/brendenlake/omniglot/master/python"
 
 @dataclass(frozen=True)
 class Archive:
-    """One of the archives that Omniglot's images come in.
+    """One of the archives that Omniglot comes in.
 
     Attributes:
-        part: "background" or "evaluation".
+        part: "background", "evaluation", or "runs" for the one-shot runs.
         md5: of the archive as its repository holds it, in hexadecimal; only a download has to match it.
-        digest: `content_digest` of its images, in hexadecimal; every source has to match it.
+        digest: `content_digest` of its members, in hexadecimal; every source has to match it.
         home: the address of the folder to download it from.
     """
 
@@ -39,8 +40,8 @@ class Archive:
 
     @property
     def folder(self) -> str:
-        """The folder that its members stand in."""
-        return f"images_{self.part}"
+        """The folder that it is extracted to; images have it in their members' names, runs have not."""
+        return "all_runs" if self.part == "runs" else f"images_{self.part}"
 
     @property
     def name(self) -> str:
@@ -51,6 +52,13 @@ class Archive:
     def url(self) -> str:
         """Its address."""
         return f"{self.home}/{self.name}"
+
+    def holds(self, member: str) -> bool:
+        """Tells members from what operating systems add, such as `__MACOSX/` and `._0394_01.png`."""
+        path = PurePosixPath(member)
+        if self.part == "runs":
+            return re.fullmatch(r"run\d\d/(class_labels\.txt|(test|training)/\w+\.png)", member) is not None
+        return path.suffix == ".png" and path.parts[0] == self.folder and not path.name.startswith(".")
 
 
 OFFICIAL = (
@@ -64,6 +72,13 @@ OFFICIAL = (
         md5="6b91aef0f799c5bb55b94e3f2daec811",
         digest="f5165eb5f20d18e13c6515650b69a42a2c0507506969d410ba5e4a1c572bd542",
     ),
+)
+
+RUNS = Archive(
+    part="runs",
+    md5="e8996daecdf12afeeb4a53a179f06b19",
+    digest="080cbe01c152842cf8f2f76c1dafe45024f2d483933089d8902429faf33166ae",
+    home=f"{HOME}/one-shot-classification",
 )
 
 
@@ -85,12 +100,12 @@ def content_digest(members: Mapping[str, bytes]) -> str:
 
 
 def read_archive(archive: Archive) -> dict[str, bytes]:
-    """Reads an archive's images from the named folder or else the cache folder, where it is downloaded if need be.
+    """Reads an archive's members from the named folder or else the cache folder, where it is downloaded if need be.
 
     A folder named by the environment variable is the only one looked into: what is wrong there is an error.
 
     Returns:
-        PNG files by member name, whose content digest is right.
+        Contents by member name, whose content digest is right.
 
     Raises:
         DataUnavailable: if the images are missing, damaged or others, and cannot be downloaded.
@@ -145,30 +160,28 @@ def _read_or_download(archive: Archive, folder: Path) -> dict[str, bytes]:
 def _read_folder(archive: Archive, folder: Path) -> dict[str, bytes]:
     """Reads the zip or else the extracted folder, whichever holds the right images."""
     faults = [] if folder.is_dir() else ["there is no such folder"]
-    readers: dict[str, Callable[[Path], dict[str, bytes]]] = {archive.name: _read_zip, archive.folder: _read_extracted}
+    readers: dict[str, Callable[[Path, Archive], dict[str, bytes]]] = {
+        archive.name: _read_zip,
+        archive.folder: _read_extracted,
+    }
     for name, read in readers.items():
         if (folder / name).exists():
             try:
-                return _verified(archive, read(folder / name))
+                return _verified(archive, read(folder / name, archive))
             except Exception as error:  # a damaged zip raises almost anything, from zlib.error to UnicodeDecodeError
                 faults.append(f"{name} there {_described(error)}")
     raise _Unusable(" and ".join(faults) or f"there is neither {archive.name} nor {archive.folder}/ in it")
 
 
-def _read_zip(path: Path) -> dict[str, bytes]:
+def _read_zip(path: Path, archive: Archive) -> dict[str, bytes]:
     with zipfile.ZipFile(path) as file:
-        return {name: file.read(name) for name in file.namelist() if _is_drawing(name, path.stem)}
+        return {name: file.read(name) for name in file.namelist() if archive.holds(name)}
 
 
-def _read_extracted(path: Path) -> dict[str, bytes]:
-    names = {file.relative_to(path.parent).as_posix(): file for file in path.rglob("*.png")}
-    return {name: file.read_bytes() for name, file in names.items() if _is_drawing(name, path.name)}
-
-
-def _is_drawing(member: str, folder: str) -> bool:
-    """Tells images from what operating systems add to archives and folders, such as `__MACOSX/` and `._0394_01.png`."""
-    path = PurePosixPath(member)
-    return path.suffix == ".png" and path.parts[0] == folder and not path.name.startswith(".")
+def _read_extracted(path: Path, archive: Archive) -> dict[str, bytes]:
+    root = path if archive.part == "runs" else path.parent
+    names = {file.relative_to(root).as_posix(): file for file in path.rglob("*") if file.is_file()}
+    return {name: file.read_bytes() for name, file in names.items() if archive.holds(name)}
 
 
 def _verified(archive: Archive, members: dict[str, bytes]) -> dict[str, bytes]:

@@ -145,11 +145,11 @@ def _decode(drawings: Sequence[Sequence[bytes]], size: int) -> Pixels:
     rows = track(drawings, "Decoding Omniglot", console=console, transient=True, disable=not sys.stderr.isatty())
     for row, pngs in enumerate(rows):
         for column, png in enumerate(pngs):
-            pixels[row, column] = _decode_drawing(png, size)
+            pixels[row, column] = decode_drawing(png, size)
     return pixels
 
 
-def _decode_drawing(png: bytes, size: int) -> Pixels:
+def decode_drawing(png: bytes, size: int) -> Pixels:
     """Decodes black ink on white paper to ink = 255; Lanczos averages over the strokes instead of dropping pixels."""
     from PIL import Image
 

@@ -2,9 +2,10 @@
 
 import csv
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from importlib import resources
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,10 @@ from datamodules.episodes import rng_for
 from datamodules.omniglot_images import Character
 
 Rows = npt.NDArray[np.int64]
+
+SMALL1 = ("Balinese", "Early_Aramaic", "Greek", "Korean", "Latin")
+SMALL2 = ("Greek", "Japanese_(katakana)", "Latin", "Sanskrit", "Tagalog")
+RANDOM_SIZES = (1100, 100, 423)
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +45,15 @@ class Split:
             )
 
 
+class _Line(NamedTuple):
+    """A line of the carried table: consecutive characters of an alphabet and where they belong."""
+
+    part: str
+    lake_set: str
+    alphabet: str
+    characters: tuple[Character, ...]
+
+
 def vinyals(characters: Sequence[Character]) -> Split:
     """The split of Vinyals et al. 2016 (arXiv 1606.04080): 1028, 172 and 423 characters.
 
@@ -51,36 +65,170 @@ def vinyals(characters: Sequence[Character]) -> Split:
     Raises:
         ValueError: if `characters` are not those that the split names.
     """
-    row = {character: index for index, character in enumerate(characters)}
-    parts: dict[str, list[Character]] = {"train": [], "val": [], "test": []}
+    return _split(characters, lambda line: line.part)
+
+
+def vinyals_clean(characters: Sequence[Character]) -> Split:
+    """The split of Vinyals et al. without Gurmukhi, which stands in both training and test: 987, 172 and 419.
+
+    Arguments and errors are those of `vinyals`.
+    """
+    alphabets: dict[str, set[str]] = {"train": set(), "val": set(), "test": set()}
+    for line in _table(characters):
+        alphabets[line.part].add(line.alphabet)
+    shared = alphabets["train"] & alphabets["test"]
+    return _split(characters, lambda line: None if line.alphabet in shared else line.part)
+
+
+def lake(characters: Sequence[Character]) -> Split:
+    """The background and evaluation sets of Lake et al. 2015 (Science 350:1332): 792, 172 and 659 characters.
+
+    They have no validation set. Here it is five of the 30 background alphabets: those that Vinyals et al. validate on.
+
+    Arguments and errors are those of `vinyals`.
+    """
+    return _split(characters, _lake_part)
+
+
+def small1(characters: Sequence[Character]) -> Split:
+    """Lake et al.'s first minimal set: five alphabets to learn from, tested on the evaluation set; 136, 150 and 659.
+
+    Validation alphabets are those of `lake` without the one that is learned from, Early Aramaic.
+
+    Arguments and errors are those of `vinyals`.
+    """
+    return _split(characters, lambda line: _minimal_part(line, SMALL1))
+
+
+def small2(characters: Sequence[Character]) -> Split:
+    """Lake et al.'s second minimal set: five alphabets to learn from, tested on the evaluation set; 156, 172 and 659.
+
+    Validation alphabets are those of `lake`.
+
+    Arguments and errors are those of `vinyals`.
+    """
+    return _split(characters, lambda line: _minimal_part(line, SMALL2))
+
+
+def random(characters: Sequence[Character], seed: int) -> Split:
+    """Characters drawn irrespective of alphabet, as many papers do after Vinyals et al.: 1100, 100 and 423.
+
+    Published work trains on all 1200; here 100 of them are held for validation, so that nothing is chosen on the test.
+
+    Args:
+        characters: (alphabet, character) of each row, all 1623 of them.
+        seed: which of the splits.
+
+    Raises:
+        ValueError: if there are not 1623 characters, or `seed` is no integer.
+    """
+    if len(characters) != sum(RANDOM_SIZES):
+        raise ValueError(f"Expected argument `characters` to be {sum(RANDOM_SIZES)} but got {len(characters)}.")
+    if not isinstance(seed, int) or isinstance(seed, bool):
+        raise ValueError(f"Expected argument `split_seed` to be an integer but got {seed!r}.")
+    by_name = sorted(range(len(characters)), key=lambda row: characters[row])
+    order = np.array(by_name)[rng_for("random split", seed).permutation(len(characters))]
+    train, val, test = np.split(order, np.cumsum(RANDOM_SIZES)[:2])
+    return Split(np.sort(train), np.sort(val), np.sort(test))
+
+
+def _lake_part(line: _Line) -> str:
+    if line.lake_set == "evaluation":
+        return "test"
+    return "val" if line.part == "val" else "train"
+
+
+def _minimal_part(line: _Line, learned_from: Collection[str]) -> str | None:
+    if line.alphabet in learned_from:
+        return "train"
+    return None if (part := _lake_part(line)) == "train" else part
+
+
+def _table(characters: Sequence[Character]) -> list[_Line]:
+    """Reads the carried table, and sees to it that it names these characters."""
     table = resources.files("datamodules").joinpath("data", "vinyals_split.csv")
+    lines = []
     with table.open(encoding="utf-8") as file:
         for line in csv.DictReader(file):
             numbers = range(int(line["first_character"]), int(line["last_character"]) + 1)
-            parts[line["split"]] += [(line["alphabet"], f"character{number:02d}") for number in numbers]
-    strange = set(row).symmetric_difference(character for part in parts.values() for character in part)
+            named = tuple((line["alphabet"], f"character{number:02d}") for number in numbers)
+            lines.append(_Line(line["split"], line["part"], line["alphabet"], named))
+    strange = set(characters).symmetric_difference(character for line in lines for character in line.characters)
     if strange:
         raise ValueError(
             "Expected argument `characters` to be the 1623 of the Vinyals split "
             f"but {len(strange)} are missing or unknown, {'/'.join(min(strange))} among them."
         )
-    return Split(**{name: np.array(sorted(row[character] for character in part)) for name, part in parts.items()})
+    return lines
+
+
+def _split(characters: Sequence[Character], part_of: Callable[[_Line], str | None]) -> Split:
+    """Puts each line of the table into the part that `part_of` says; None leaves it out."""
+    row = {character: index for index, character in enumerate(characters)}
+    parts: dict[str | None, list[int]] = {"train": [], "val": [], "test": [], None: []}
+    for line in _table(characters):
+        parts[part_of(line)] += [row[character] for character in line.characters]
+    return Split(*(np.array(sorted(parts[part])) for part in ("train", "val", "test")))
 
 
 SPLITS: dict[str, Callable[[Sequence[Character]], Split]] = {
     "vinyals": vinyals,
+    "vinyals_clean": vinyals_clean,
+    "lake": lake,
+    "small1": small1,
+    "small2": small2,
 }
+DRAWN_SPLITS: dict[str, Callable[[Sequence[Character], int], Split]] = {
+    "random": random,
+}
+TRAINING_CHARACTERS = {
+    "vinyals": 1028,
+    "vinyals_clean": 987,
+    "random": RANDOM_SIZES[0],
+    "lake": 792,
+    "small1": 136,
+    "small2": 156,
+}
+"""Characters to learn from in each split."""
+REMARKS: dict[str, tuple[str, ...]] = {
+    "vinyals": ("One alphabet, Gurmukhi, stands in both training and test.",),
+    "vinyals_clean": ("The split of Vinyals et al. without Gurmukhi, which stands in both its training and its test.",),
+    "random": (
+        "The same alphabets stand in training and test.",
+        "100 of the 1200 characters that published work trains on are held for validation.",
+    ),
+    "lake": ("25 of the 30 background alphabets are for training, the other five for validation.",),
+    "small1": ("Five alphabets are for training, four other background alphabets for validation.",),
+    "small2": ("Five alphabets are for training, five other background alphabets for validation.",),
+}
+"""What tables have to say about a split, besides its name."""
+ALPHABETS_DISJOINT = frozenset({"vinyals_clean", "lake", "small1", "small2"})
+"""Splits whose parts share no alphabet."""
 
 
-def split_by_name(name: str, characters: Sequence[Character]) -> Split:
-    """Splits the characters by the rule of that name in `SPLITS`.
+def drawn_by_seed(name: str) -> bool:
+    """Whether there is a split of that name for every seed."""
+    return name in DRAWN_SPLITS
+
+
+def split_by_name(name: str, characters: Sequence[Character], seed: int = 0) -> Split:
+    """Splits the characters by the rule of that name in `SPLITS` or `DRAWN_SPLITS`.
+
+    Args:
+        name: the rule.
+        characters: (alphabet, character) of each row.
+        seed: which of the splits, where they are drawn.
 
     Raises:
-        ValueError: if there is no rule of that name, or it does not fit the characters.
+        ValueError: if there is no rule of that name, it does not fit the characters, or it has no seeds.
     """
+    if drawn_by_seed(name):
+        return DRAWN_SPLITS[name](characters, seed)
     if name not in SPLITS:
-        nearest = " or ".join(map(repr, difflib.get_close_matches(name, SPLITS, cutoff=0.0)))
+        nearest = " or ".join(map(repr, difflib.get_close_matches(name, [*SPLITS, *DRAWN_SPLITS], cutoff=0.0)))
         raise ValueError(f"Expected argument `split` to be a known split such as {nearest} but got {name!r}.")
+    if seed != 0:
+        raise ValueError(f"Expected argument `split_seed` to be 0 for split {name!r}, the only one, but got {seed!r}.")
     return SPLITS[name](characters)
 
 
@@ -95,6 +243,29 @@ def nested_subset(rows: Rows, n: int | None, seed: int) -> Rows:
     Raises:
         ValueError: if there are not as many rows.
     """
+    _require_subset(rows, n)
+    return rng_for("nested subset", seed).permutation(rows)[:n]
+
+
+def nested_alphabets(rows: Rows, alphabets: Rows, n: int | None, seed: int) -> Rows:
+    """Takes the first n of a permutation that holds one alphabet after the other; it depends on the seed only.
+
+    Args:
+        rows: [C] the training characters.
+        alphabets: [C] the number of each one's alphabet.
+        n: how many to take; None for all, in the order of the permutation.
+        seed: decides the permutation.
+
+    Raises:
+        ValueError: if there are not as many rows.
+    """
+    _require_subset(rows, n)
+    rng = rng_for("nested alphabets", seed)
+    order = rng.permutation(len(rows))
+    rank = rng.permutation(int(alphabets.max()) + 1)
+    return rows[order[np.argsort(rank[alphabets[order]], kind="stable")]][:n]
+
+
+def _require_subset(rows: Rows, n: int | None) -> None:
     if n is not None and (not isinstance(n, int) or isinstance(n, bool) or not 1 <= n <= len(rows)):
         raise ValueError(f"Expected argument `train_classes` to be an integer from 1 to {len(rows)} but got {n!r}.")
-    return rng_for("nested subset", seed).permutation(rows)[:n]

@@ -9,17 +9,22 @@ import torch
 
 from datamodules.base import EpisodicDataModule, EvalEpisodes, EvalSplit, Mode, TrainEpisodes, require_positive
 from datamodules.episodes import EpisodeBatch, EpisodeSize, ExampleBatch, rng_for
+from datamodules.guards import Finding, classes_apart
 
 AMPLITUDES = (0.1, 5.0)
 PHASES = (0.0, math.pi)
 INPUTS = (-5.0, 5.0)
+PICTURED_POINTS = 101
+
+Range = tuple[float, float]
 
 
 class SinusoidDataModule(EpisodicDataModule):
     """Sinusoid tasks of Finn et al. 2017 (arXiv 1703.03400), section 5.1.
 
     y = A sin(x - phase), A from U[0.1, 5], phase from U[0, pi], x from U[-5, 5]. A training batch holds as many
-    episodes as its pool of points allows.
+    episodes as its pool of points allows. With test ranges of their own, the test (never the validation) is out of the
+    range of training.
 
     Args:
         train: the training episodes; shots and queries are points of one function.
@@ -27,6 +32,10 @@ class SinusoidDataModule(EpisodicDataModule):
         train_functions: the number of fixed training functions; None for a new function in every episode. Smaller
             sets are nested in larger ones of the same seed.
         noise: standard deviation of the Gaussian noise on y, in training and test.
+        amplitudes: range of A.
+        phases: range of the phase.
+        test_amplitudes: range of A in the test, such as (5, 10); None for that of training.
+        test_phases: range of the phase in the test; None for that of training.
         seed: decides the training functions and batches.
         mode: episodes or examples in `train_dataloader`.
         steps_per_epoch: training batches in an epoch.
@@ -45,6 +54,10 @@ class SinusoidDataModule(EpisodicDataModule):
         test: EvalEpisodes,
         train_functions: int | None = None,
         noise: float = 0.0,
+        amplitudes: Range = AMPLITUDES,
+        phases: Range = PHASES,
+        test_amplitudes: Range | None = None,
+        test_phases: Range | None = None,
         seed: int = 0,
         mode: Mode = "episodes",
         steps_per_epoch: int = 100,
@@ -61,10 +74,15 @@ class SinusoidDataModule(EpisodicDataModule):
             raise ValueError(f"Expected argument `noise` to be zero or more but got {noise}.")
         if train_functions is not None:
             require_positive(train_functions=train_functions)
+        self.ranges = _ranges(amplitudes=amplitudes, phases=phases)
+        self.test_ranges = _ranges(
+            test_amplitudes=amplitudes if test_amplitudes is None else test_amplitudes,
+            test_phases=phases if test_phases is None else test_phases,
+        )
         self.noise = float(noise)  # the episodes' randomness belongs to its text, and 0 is the task that 0.0 is
         self.functions: np.ndarray | None = None
         if train_functions is not None:
-            self.functions = _draw_functions(rng_for(self.task_name, "functions", seed), train_functions)
+            self.functions = _draw_functions(rng_for(self.task_name, "functions", seed), train_functions, self.ranges)
 
     @property
     def example_shape(self) -> tuple[int, ...]:
@@ -83,14 +101,18 @@ class SinusoidDataModule(EpisodicDataModule):
 
     @classmethod
     def protocol(cls, init_args: Mapping[str, Any]) -> str:
-        """Ranges are those of the paper; only noise may differ."""
+        """Noise, and every range that is not the paper's."""
         noise = init_args.get("noise", 0.0)
-        return f"noise {noise:g}" if noise else "noise-free"
+        words = [f"noise {noise:g}" if noise else "noise-free"]
+        for name, word in _RANGE_WORDS.items():
+            if (value := init_args.get(name)) is not None:
+                words.append(f"{word} {value[0]:g} to {value[1]:g}")
+        return ", ".join(words)
 
     def train_batch(self, index: int) -> EpisodeBatch:
         """Draws a pool of points, an equal share from each episode's function."""
         rng = rng_for(self.task_name, "train", self.seed, index)
-        size = self.train.size(int(rng.choice(self.train.shots)))
+        size = self.train.draw(rng)
         episodes = self.train.pool // (size.shots + size.queries)
         return self._episodes(rng, self._train_functions(rng, episodes), size)
 
@@ -102,20 +124,56 @@ class SinusoidDataModule(EpisodicDataModule):
 
     def eval_batch(self, split: EvalSplit, size: EpisodeSize, episodes: int) -> EpisodeBatch:
         """Draws episodes from functions that no training has met (with probability one)."""
+        rng, functions = self._eval_functions(split, size, episodes)
+        return self._episodes(rng, functions, size)
+
+    def picture_batch(self, shots: int, functions: int) -> EpisodeBatch:
+        """Draws the first test functions at evenly spaced x, without noise, from so many support points.
+
+        The support of fewer shots is the beginning of that of more, so that pictures of both compare.
+
+        Args:
+            shots: support points, at most 100.
+            functions: how many functions.
+        """
+        rng = rng_for(self.task_name, self.noise, "picture")
+        drawn = _draw_functions(rng, functions, self.test_ranges)
+        x, y = self._points(rng, drawn, 100)
+        grid = np.tile(np.linspace(*INPUTS, PICTURED_POINTS), (functions, 1))
+        truth = drawn[:, :1] * np.sin(grid - drawn[:, 1:])
+        points = np.concatenate([x[:, :shots], grid.astype(np.float32)], axis=1)
+        values = np.concatenate([y[:, :shots], truth.astype(np.float32)], axis=1)
+        return _batch(points, values, shots)
+
+    def guards(self) -> list[Finding]:
+        """Looks for functions that stand in two parts too."""
+        tests = [self._eval_functions("test", size, self.test.episodes)[1] for size in self.test.sizes]
+        vals = [self._eval_functions("val", size, self.val_episodes)[1] for size in self.test.sizes]
+        trained = np.empty((0, 2)) if self.functions is None else self.functions
+        parts = {"train": trained, "val": np.concatenate(vals), "test": np.concatenate(tests)}
+        named = {part: [f"{a:.17g} sin(x - {phase:.17g})" for a, phase in rows] for part, rows in parts.items()}
+        return [classes_apart(named, self.class_word), *super().guards()]
+
+    def _eval_functions(
+        self, split: EvalSplit, size: EpisodeSize, episodes: int
+    ) -> tuple[np.random.Generator, np.ndarray]:
         rng = rng_for(self.task_name, self.noise, split, size, episodes)
-        return self._episodes(rng, _draw_functions(rng, episodes), size)
+        return rng, _draw_functions(rng, episodes, self.test_ranges if split == "test" else self.ranges)
 
     def chance(self, size: EpisodeSize) -> float:
         """Variance of y given x, averaged over x: the error of the best prediction that ignores the support set."""
-        low, high = AMPLITUDES
-        mean_square = (high**3 - low**3) / (3 * (high - low))
+        (low, high), (first, last) = self.test_ranges
+        mean_square = (high**3 - low**3) / (3 * (high - low)) if high > low else low**2
         square_mean = ((low + high) / 2) ** 2
-        cosine = 0.5 + math.sin(2 * INPUTS[1]) / (4 * INPUTS[1])
-        return mean_square / 2 - square_mean * 4 / math.pi**2 * cosine + self.noise**2
+        width, turned = last - first, math.cos(first + last)
+        spread = math.sin(2 * INPUTS[1]) / (2 * INPUTS[1])  # mean of cos 2x over the inputs
+        sine_square = (1 - spread * turned * (math.sin(width) / width if width else 1.0)) / 2
+        explained = square_mean * (2 * math.sin(width / 2)) ** 2 / width**2 if width else square_mean
+        return mean_square * sine_square - explained * (0.5 - turned * spread / 2) + self.noise**2
 
     def _train_functions(self, rng: np.random.Generator, count: int) -> np.ndarray:
         if self.functions is None:
-            return _draw_functions(rng, count)
+            return _draw_functions(rng, count, self.ranges)
         return self.functions[rng.integers(len(self.functions), size=count)]
 
     def _points(self, rng: np.random.Generator, functions: np.ndarray, points: int) -> tuple[np.ndarray, np.ndarray]:
@@ -127,18 +185,44 @@ class SinusoidDataModule(EpisodicDataModule):
         return x.astype(np.float32), y.astype(np.float32)
 
     def _episodes(self, rng: np.random.Generator, functions: np.ndarray, size: EpisodeSize) -> EpisodeBatch:
-        x, y = self._points(rng, functions, size.shots + size.queries)
-        rows = torch.arange(x.size).reshape(x.shape)
-        values = torch.from_numpy(y)[..., None]
-        return EpisodeBatch(
-            inputs=torch.from_numpy(x.reshape(-1, 1)),
-            support=rows[:, : size.shots],
-            support_y=values[:, : size.shots],
-            query=rows[:, size.shots :],
-            query_y=values[:, size.shots :],
-        )
+        return _batch(*self._points(rng, functions, size.shots + size.queries), size.shots)
 
 
-def _draw_functions(rng: np.random.Generator, count: int) -> np.ndarray:
+_RANGE_WORDS = {
+    "amplitudes": "amplitude",
+    "phases": "phase",
+    "test_amplitudes": "tested at amplitude",
+    "test_phases": "tested at phase",
+}
+
+
+def _batch(x: np.ndarray, y: np.ndarray, shots: int) -> EpisodeBatch:
+    """Makes episodes of points [B, S + Q], the first `shots` of them the support."""
+    rows = torch.arange(x.size).reshape(x.shape)
+    values = torch.from_numpy(y)[..., None]
+    return EpisodeBatch(
+        inputs=torch.from_numpy(x.reshape(-1, 1)),
+        support=rows[:, :shots],
+        support_y=values[:, :shots],
+        query=rows[:, shots:],
+        query_y=values[:, shots:],
+    )
+
+
+def _draw_functions(rng: np.random.Generator, count: int, ranges: tuple[Range, Range]) -> np.ndarray:
     """Draws amplitudes and phases as [count, 2], row after row, so that the first n do not depend on `count`."""
-    return rng.uniform([AMPLITUDES[0], PHASES[0]], [AMPLITUDES[1], PHASES[1]], size=(count, 2))
+    low, high = zip(*ranges, strict=True)
+    return rng.uniform(low, high, size=(count, 2))
+
+
+def _ranges(**ranges: Range) -> tuple[Range, Range]:
+    """Checks the ranges of amplitude and phase.
+
+    Raises:
+        ValueError: if one is not two numbers in ascending order.
+    """
+    for name, value in ranges.items():
+        if len(value) != 2 or not -math.inf < value[0] <= value[1] < math.inf:
+            raise ValueError(f"Expected argument `{name}` to be two numbers in ascending order but got {value}.")
+    amplitude, phase = ((float(low), float(high)) for low, high in ranges.values())
+    return amplitude, phase

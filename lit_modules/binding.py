@@ -5,45 +5,65 @@ y, and learners built on one stay at the loss of a guess for a long time. A sum 
 and when queries are embedded by the same weights as support examples, a query resembles its class before any training.
 """
 
+from itertools import pairwise
+
 from torch import Tensor, nn
 
 
 class Binding(nn.Module):
-    """Embeds features, binds them to targets, and reads a context with a query: e(x) * V y, then e(x) * context.
+    """Binds features to targets by the outer product of their embeddings, and lets a query read a context the same way.
+
+    This is the tensor product of Smolensky 1990 (Artificial Intelligence 46:159): with as many slots as classes, a sum
+    of pairs can hold the sum of every class's embeddings apart from the others'. With one slot there is nothing to keep
+    apart, and each feature is multiplied by a target map of its own, which suits real targets.
 
     Args:
         features: D, width of an example's features.
         targets: Y, width of a target.
-        width: W, width of the embedding, of a bound pair and of a context.
+        width: W, width of a bound pair and of a context; the embedding of an example has W / slots.
+        slots: width of the embedding of a target.
     """
 
-    def __init__(self, features: int, targets: int, width: int) -> None:
+    def __init__(self, features: int, targets: int, width: int, slots: int) -> None:
         super().__init__()
-        self.embed = nn.Sequential(nn.Linear(features, width), nn.LayerNorm(width))
-        self.target = nn.Linear(targets, width)
+        if slots < 1:
+            raise ValueError(f"Expected argument `slots` to be a positive integer but got {slots}.")
+        if width % slots or width < 2 * slots:
+            raise ValueError(
+                f"Expected argument `width` to be a multiple of {slots} slots, twice at least, but got {width}."
+            )
+        self.slots, self.embedding = slots, width // slots
+        self.embed = nn.Sequential(nn.Linear(features, self.embedding), nn.LayerNorm(self.embedding))
+        self.target = nn.Linear(targets, width if slots == 1 else slots)
+        if slots > 1:
+            nn.init.normal_(self.target.weight)
 
     def pair(self, x: Tensor, y: Tensor) -> Tensor:
         """Binds features [..., D] to their targets [..., Y]; returns [..., W]."""
-        return self.embed(x) * self.target(y)
+        if self.slots == 1:
+            return self.embed(x) * self.target(y)
+        return (self.embed(x).unsqueeze(-1) * self.target(y).unsqueeze(-2)).flatten(-2)
 
     def meet(self, x: Tensor, context: Tensor) -> Tensor:
         """Reads a context [..., W] with the features [..., D] of a query; returns [..., W]."""
-        return self.embed(x) * context
+        return (self.embed(x).unsqueeze(-1) * context.unflatten(-1, (self.embedding, self.slots))).flatten(-2)
 
 
 class Readout(nn.Module):
     """A perceptron beside a linear map, from [..., width] to [..., outputs].
 
     Args:
-        width: width of the input and of the hidden layers.
+        width: width of the input.
         outputs: width of the output.
         depth: hidden layers.
+        hidden: width of the hidden layers.
     """
 
-    def __init__(self, width: int, outputs: int, depth: int) -> None:
+    def __init__(self, width: int, outputs: int, depth: int, hidden: int = 256) -> None:
         super().__init__()
-        hidden = [layer for _ in range(depth) for layer in (nn.Linear(width, width), nn.ReLU())]
-        self.deep, self.linear = nn.Sequential(*hidden, nn.Linear(width, outputs)), nn.Linear(width, outputs)
+        widths = [width] + [hidden] * depth
+        layers = [layer for a, b in pairwise(widths) for layer in (nn.Linear(a, b), nn.ReLU())]
+        self.deep, self.linear = nn.Sequential(*layers, nn.Linear(widths[-1], outputs)), nn.Linear(width, outputs)
 
     def forward(self, met: Tensor) -> Tensor:
         """Adds both."""

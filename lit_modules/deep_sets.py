@@ -15,12 +15,13 @@ class SetEncoder(nn.Module):
         features: D, width of an example's features.
         targets: Y, width of a target.
         width: W, width of the context vector.
+        slots: slots of the context (see `lit_modules.binding.Binding`).
         encode: whether a perceptron refines each bound pair before the mean.
     """
 
-    def __init__(self, features: int, targets: int, width: int, encode: bool) -> None:
+    def __init__(self, features: int, targets: int, width: int, slots: int, encode: bool) -> None:
         super().__init__()
-        self.binding = Binding(features, targets, width)
+        self.binding = Binding(features, targets, width, slots)
         self.encode = Readout(width, width, 1) if encode else nn.Identity()
 
     def forward(self, support_x: Tensor, support_y: Tensor) -> Tensor:
@@ -43,6 +44,7 @@ class DeepSets(nn.Module):
         outputs: P, width of a prediction.
         aggregate: one "mean" over all pairs, or one "per_class" (classification only).
         width: width of the context vector that is carried over from the support set, or from each class.
+        slots: slots of the context (see `lit_modules.binding.Binding`); not used per class.
         depth: hidden layers of the decoder.
         encode: whether a perceptron refines each bound pair before the mean.
     """
@@ -56,9 +58,10 @@ class DeepSets(nn.Module):
         outputs: int,
         *,
         aggregate: Literal["mean", "per_class"] = "mean",
-        width: int = 256,
+        width: int = 512,
+        slots: int = 8,
         depth: int = 1,
-        encode: bool = True,
+        encode: bool = False,
     ) -> None:
         super().__init__()
         if aggregate not in ("mean", "per_class"):
@@ -69,7 +72,7 @@ class DeepSets(nn.Module):
             self.embed = nn.Sequential(nn.Linear(features, width), nn.LayerNorm(width))
             self.encode = Readout(width, width, 1) if encode else nn.Identity()
         else:
-            self.support = SetEncoder(features, targets, width, encode)
+            self.support = SetEncoder(features, targets, width, slots, encode)
             self.norm = nn.LayerNorm(width)
         self.decode = Readout(width, 1 if self.per_class else outputs, depth)
 

@@ -32,7 +32,7 @@ class EpisodicModule(TrainedModule):
     def training_step(self, batch: EpisodeBatch, batch_idx: int) -> Tensor:
         """Mean negative log-likelihood of the query targets."""
         features = self.encode_training(batch.inputs)
-        prediction = self.learner(features[batch.support], batch.support_y, features[batch.query])
+        prediction = self.answer(features, batch.support, batch.support_y, batch.query)
         loss = self.likelihood.nll(prediction, batch.query_y).mean()
         score = self.likelihood.score(prediction.detach(), batch.query_y)
         self.log_means("train", {"nll": loss.detach(), self.likelihood.metric: score}, len(batch.query))
@@ -54,4 +54,22 @@ class EpisodicModule(TrainedModule):
         )
         with evaluating(self), torch.no_grad():
             features = encode_all(self.encoder, batch.inputs)
-            return torch.cat([self.learner(features[support], y, features[query]) for support, y, query in parts])
+            return torch.cat([self.answer(features, *part) for part in parts])
+
+    def answer(self, features: Tensor, support: Tensor, support_y: Tensor, query: Tensor) -> Tensor:
+        """Predicts queries [B, Q] from support sets [B, S], both rows of the features [M, D]; returns [B, Q, P]."""
+        return self.learner(features[support], support_y, features[query])
+
+
+class StreamModule(EpisodicModule):
+    """Trains on streams: every query is a step of the support sequence, and is predicted from the steps before it.
+
+    Takes the arguments of `EpisodicModule`; the learner must also have `stream(x [B, T, D], y [B, T, Y])`, which gives
+    the prediction of every step, [B, T, P].
+    """
+
+    def answer(self, features: Tensor, support: Tensor, support_y: Tensor, query: Tensor) -> Tensor:
+        """Predicts the steps of the streams at which the queries stand; returns [B, Q, P]."""
+        predictions = self.learner.stream(features[support], support_y)  # type: ignore[operator]  # a learner that has it
+        steps = (query.unsqueeze(-1) == support.unsqueeze(1)).int().argmax(dim=-1)
+        return predictions.gather(1, steps.unsqueeze(-1).expand(-1, -1, predictions.shape[-1]))

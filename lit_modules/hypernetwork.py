@@ -13,30 +13,44 @@ from lit_modules.deep_sets import SetEncoder
 class Hypernetwork(nn.Module):
     """phi = f(support set): hypernetwork of Ha et al. 2016 (arXiv 1609.09106) on a set encoder.
 
-    The support set is summed up by the very encoder that deep sets use. There the context vector itself is handed over,
+    The support set is summed up by the very encoder that deep sets use. There the context vector itself is handed over;
     here all weights of a perceptron with one hidden layer, which predicts the queries and never sees the context.
-    Departs from the paper in that the weights are generated from a support set instead of a layer's place; they start
-    at the variance that Chang et al. 2020 (arXiv 2312.08399) ask for.
+    Departs from the paper in that weights are generated from a support set instead of a layer's place, and in that the
+    first layer also has fast weights in the sense of Schlag et al. 2021 (arXiv 2102.11174): each of its units starts
+    with one slot of the context as its weights, so that a query meets the support set by multiplication from the first
+    step (see `lit_modules.binding`). A linear generator alone learns, but slowly.
 
     Args:
         features: D, width of an example's features.
         targets: Y, width of a target.
         outputs: P, width of a prediction.
         width: width of the context vector that the weights are generated from.
-        hidden: hidden units of the predictor.
+        slots: slots of the context (see `lit_modules.binding.Binding`).
+        heads: units of the predictor for each slot.
         encode: whether a perceptron refines each bound pair before the mean.
     """
 
     permutation_invariant: ClassVar[bool] = True
 
     def __init__(
-        self, features: int, targets: int, outputs: int, *, width: int = 256, hidden: int = 32, encode: bool = True
+        self,
+        features: int,
+        targets: int,
+        outputs: int,
+        *,
+        width: int = 512,
+        slots: int = 8,
+        heads: int = 4,
+        encode: bool = False,
     ) -> None:
         super().__init__()
-        self.support = SetEncoder(features, targets, width, encode)
+        self.support = SetEncoder(features, targets, width, slots, encode)
+        embedding, hidden = width // slots, heads * slots
         self.norm = nn.LayerNorm(width)
-        self.shapes = ((hidden, width), (outputs, hidden))
-        self.generate = nn.ModuleList(_generator(width, rows, columns) for rows, columns in self.shapes)
+        self.fast = nn.Parameter(torch.randn(heads, 1, embedding) / math.sqrt(embedding))
+        self.first = Generator(width, hidden, embedding)
+        nn.init.zeros_(self.first.generate.bias)  # nothing in the first layer is the same for all support sets
+        self.second = Generator(width, outputs, hidden)
 
     def forward(self, support_x: Tensor, support_y: Tensor, query_x: Tensor) -> Tensor:
         """Predicts with the generated weights.
@@ -49,23 +63,34 @@ class Hypernetwork(nn.Module):
         Returns:
             [B, Q, P] float32.
         """
-        context = self.norm(self.support(support_x, support_y))
-        first, second = (
-            layer(context).unflatten(-1, (rows, columns + 1))
-            for (rows, columns), layer in zip(self.shapes, self.generate, strict=True)
-        )
-        return _affine(second, F.relu(_affine(first, self.support.binding.embed(query_x))))
+        binding = self.support.binding
+        context = self.norm(self.support(support_x, support_y)).squeeze(1)
+        slots = context.unflatten(-1, (binding.embedding, binding.slots)).transpose(1, 2).unsqueeze(1)
+        weight, bias = self.first(context)
+        hidden = _affine(binding.embed(query_x), weight + (self.fast * slots).flatten(1, 2), bias)
+        return _affine(F.relu(hidden), *self.second(context))
 
 
-def _generator(width: int, rows: int, columns: int) -> nn.Linear:
-    """Makes the map from a context of unit variance to weights and biases that keep unit variance."""
-    layer = nn.Linear(width, rows * (columns + 1))
-    nn.init.normal_(layer.weight, std=1 / math.sqrt(width * columns))
-    nn.init.zeros_(layer.bias)
-    return layer
+class Generator(nn.Module):
+    """A linear map from a context [B, W] to the weights and biases of a linear layer.
+
+    The context is divided by the root of W, so that the optimiser's steps, which are as large for every weight, move a
+    generated weight no further for a wide context than for a narrow one (Chang et al. 2020, arXiv 2312.08399).
+    """
+
+    def __init__(self, width: int, rows: int, columns: int) -> None:
+        super().__init__()
+        self.shape, self.scale = (rows, columns + 1), 1 / math.sqrt(width)
+        self.generate = nn.Linear(width, rows * (columns + 1))
+        nn.init.normal_(self.generate.weight, std=0.3 / math.sqrt(columns))
+        nn.init.normal_(self.generate.bias, std=1 / math.sqrt(columns))
+
+    def forward(self, context: Tensor) -> tuple[Tensor, Tensor]:
+        """Generates weights [B, rows, columns] and biases [B, rows]."""
+        generated = self.generate(self.scale * context).unflatten(-1, self.shape)
+        return generated[..., :-1], generated[..., -1]
 
 
-def _affine(weights: Tensor, x: Tensor) -> Tensor:
-    """Applies each episode's weights [B, 1, R, C + 1], whose last column is the bias, to its x [B, Q, C]."""
-    matrix, bias = weights.squeeze(1)[..., :-1], weights[..., -1]
-    return torch.baddbmm(bias, x, matrix.transpose(1, 2))
+def _affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Applies each episode's layer to its x [B, Q, C]."""
+    return torch.baddbmm(bias.unsqueeze(1), x, weight.transpose(1, 2))

@@ -1,5 +1,7 @@
 """MANN: a recurrent controller with an external memory."""
 
+from collections import deque
+from collections.abc import Iterator
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -10,10 +12,10 @@ from lit_modules.binding import Binding, Readout
 
 
 class Memory(NamedTuple):
-    """State of the memory after some pairs, for each of B episodes with N slots.
+    """State of the memory after some pairs, for each of B episodes with N rows.
 
     Attributes:
-        keys: [B, N, K], what slots are addressed by.
+        keys: [B, N, K], what rows are addressed by.
         values: [B, N, W], what they hold.
         usage: [B, N], how much each was used, fading.
     """
@@ -26,18 +28,20 @@ class Memory(NamedTuple):
 class MANN(nn.Module):
     """Memory-augmented network of Santoro et al. 2016 (ICML; one-shot version arXiv 1605.06065).
 
-    A controller reads the support pairs one after the other. Slots are addressed by content (cosine), and each pair is
-    written between the slot it resembles and the one used least, which is wiped first; usage fades. Queries read from
-    the memory and never write. Departs from the paper in that label and image come in the same step, bound by
-    multiplication (see `lit_modules.binding`), so that a pair is written where its own key reads instead of where the
-    last one did; and in that a slot's key is the embedded example and its value comes from the controller.
+    A controller reads the support pairs one after the other. Rows are addressed by content (cosine), and each pair is
+    written partly into the rows it resembles and partly into the one used least, which is wiped first; usage fades.
+    Queries read from the memory and never write. Departs from the paper in that label and image come in the same step,
+    bound by multiplication (see `lit_modules.binding`), so that a pair is written where its own key reads instead of
+    where the last one did; and in that a row's key is the embedded example and its value comes from the controller.
 
     Args:
         features: D, width of an example's features.
         targets: Y, width of a target.
         outputs: P, width of a prediction.
-        width: width of the controller's state and of a slot's value.
-        slots: memory slots.
+        width: width of the controller's state and of what a memory row holds.
+        pair_width: width of a bound pair.
+        slots: slots of a bound pair (see `lit_modules.binding.Binding`).
+        rows: rows of the memory.
         controller: "lstm", or "feed_forward" for one without a state of its own.
         fading: share of the usage that is left after a step.
     """
@@ -50,24 +54,28 @@ class MANN(nn.Module):
         targets: int,
         outputs: int,
         *,
-        width: int = 128,
-        slots: int = 64,
+        width: int = 256,
+        pair_width: int = 512,
+        slots: int = 8,
+        rows: int = 64,
         controller: str = "lstm",
         fading: float = 0.95,
     ) -> None:
         super().__init__()
         if controller not in ("lstm", "feed_forward"):
             raise ValueError(f"Expected argument `controller` to be 'lstm' or 'feed_forward' but got {controller!r}.")
-        self.slots, self.fading = slots, fading
-        self.binding = Binding(features, targets, width)
-        self.norm = nn.LayerNorm(width)
+        self.rows, self.fading = rows, fading
+        self.binding = Binding(features, targets, pair_width, slots)
+        self.norm = nn.LayerNorm(pair_width)
         recurrent = controller == "lstm"
-        self.control: nn.Module = nn.LSTM(width, width, batch_first=True) if recurrent else FeedForward(width)
-        self.value = nn.Linear(2 * width, width)
+        self.control: nn.Module = (
+            nn.LSTM(pair_width, width, batch_first=True) if recurrent else FeedForward(pair_width, width)
+        )
+        self.value = nn.Linear(width + pair_width, width)
         self.sharpness = nn.Parameter(torch.tensor(10.0))
         self.overwrite = nn.Parameter(torch.tensor(0.0))
-        self.context, self.met = nn.Linear(width, width), nn.LayerNorm(width)
-        self.decode = Readout(2 * width, outputs, 1)
+        self.context, self.met = nn.Linear(width, pair_width), nn.LayerNorm(pair_width)
+        self.decode = Readout(width + pair_width, outputs, 1)
 
     def forward(self, support_x: Tensor, support_y: Tensor, query_x: Tensor) -> Tensor:
         """Predicts from what each query reads in the final memory, and from the controller's final state.
@@ -80,23 +88,42 @@ class MANN(nn.Module):
         Returns:
             [B, Q, P] float32.
         """
-        pairs = self.norm(self.binding.pair(support_x, support_y))
+        last = deque(self._read_through(support_x, support_y), maxlen=1)
+        return self._answer(*last[0], query_x)
+
+    def stream(self, x: Tensor, y: Tensor) -> Tensor:
+        """Predicts every step of a stream from the steps before it, whose targets are known by then.
+
+        Args:
+            x: [B, T, D] float32.
+            y: [B, T, Y] float32.
+
+        Returns:
+            [B, T, P] float32.
+        """
+        before = zip(self._read_through(x, y), x.split(1, dim=1), strict=False)
+        return torch.cat([self._answer(memory, state, now) for (memory, state), now in before], dim=1)
+
+    def _read_through(self, x: Tensor, y: Tensor) -> Iterator[tuple[Memory, Tensor]]:
+        """Yields the memory and the controller's state [B, 1, W] before the first pair and after each one."""
+        pairs = self.norm(self.binding.pair(x, y))
         states, _ = self.control(pairs)
         values = self.value(torch.cat([states, pairs], dim=-1))
-        keys = F.normalize(self.binding.embed(support_x), dim=-1)
+        keys = F.normalize(self.binding.embed(x), dim=-1)
         memory = self._empty(keys, values)
-        for key, value in zip(keys.unbind(1), values.unbind(1), strict=True):
+        yield memory, torch.zeros_like(states[:, :1])
+        for key, value, state in zip(keys.unbind(1), values.unbind(1), states.split(1, dim=1), strict=True):
             memory = self._write(memory, key, value)
-        return self._answer(memory, states[:, -1:], query_x)
+            yield memory, state
 
     def _empty(self, keys: Tensor, values: Tensor) -> Memory:
-        keys, values = (pairs.new_zeros(len(pairs), self.slots, pairs.shape[-1]) for pairs in (keys, values))
+        keys, values = (pairs.new_zeros(len(pairs), self.rows, pairs.shape[-1]) for pairs in (keys, values))
         return Memory(keys, values, usage=keys[..., 0])
 
     def _write(self, memory: Memory, key: Tensor, value: Tensor) -> Memory:
-        """Writes a key [B, K] and a value [B, W]: partly where the key points, partly into the least used slot."""
+        """Writes a key [B, K] and a value [B, W]: partly where the key points, partly into the least used row."""
         read = self._address(memory, key.unsqueeze(1)).squeeze(1)
-        least = F.one_hot(memory.usage.argmin(dim=-1), self.slots).to(key.dtype)
+        least = F.one_hot(memory.usage.argmin(dim=-1), self.rows).to(key.dtype)
         share = self.overwrite.sigmoid()
         write = share * read + (1 - share) * least
         kept = (1 - least).unsqueeze(-1)
@@ -107,7 +134,7 @@ class MANN(nn.Module):
         )
 
     def _address(self, memory: Memory, keys: Tensor) -> Tensor:
-        """Returns how much each key [B, T, K] attends to each slot, [B, T, N]."""
+        """Returns how much each key [B, T, K] attends to each row, [B, T, N]."""
         cosine = keys @ F.normalize(memory.keys, dim=-1).transpose(1, 2)
         return (self.sharpness * cosine).softmax(dim=-1)
 
@@ -121,9 +148,9 @@ class MANN(nn.Module):
 class FeedForward(nn.Module):
     """A controller that sees one pair at a time, with the interface of `nn.LSTM`."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, pair_width: int, width: int) -> None:
         super().__init__()
-        self.layer = nn.Linear(width, width)
+        self.layer = nn.Linear(pair_width, width)
 
     def forward(self, pairs: Tensor) -> tuple[Tensor, None]:
         """Returns the states [B, S, W]."""

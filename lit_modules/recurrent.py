@@ -4,6 +4,7 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from lit_modules.binding import Binding, Readout
 
@@ -19,6 +20,8 @@ class Recurrent(nn.Module):
         targets: Y, width of a target.
         outputs: P, width of a prediction.
         width: width of the state, the context vector that is carried over from the support set.
+        pair_width: width of a bound pair.
+        slots: slots of a bound pair (see `lit_modules.binding.Binding`).
         depth: hidden layers of the decoder.
         layers: stacked recurrent layers.
         pooled: read each pair from the same initial state and average the states that follow, as the second network of
@@ -34,17 +37,19 @@ class Recurrent(nn.Module):
         outputs: int,
         *,
         width: int = 256,
+        pair_width: int = 512,
+        slots: int = 8,
         depth: int = 1,
         layers: int = 1,
         pooled: bool = False,
     ) -> None:
         super().__init__()
         self.permutation_invariant = self.pooled = pooled
-        self.binding = Binding(features, targets, width)
-        self.norm = nn.LayerNorm(width)
-        self.read = self.cell(width, width, num_layers=layers, batch_first=True)
-        self.context, self.met = nn.Linear(width, width), nn.LayerNorm(width)
-        self.decode = Readout(width, outputs, depth)
+        self.binding = Binding(features, targets, pair_width, slots)
+        self.norm = nn.LayerNorm(pair_width)
+        self.read = self.cell(pair_width, width, num_layers=layers, batch_first=True)
+        self.context, self.met = nn.Linear(width, pair_width), nn.LayerNorm(pair_width)
+        self.decode = Readout(pair_width, outputs, depth)
 
     def forward(self, support_x: Tensor, support_y: Tensor, query_x: Tensor) -> Tensor:
         """Predicts from the final state, or from the average.
@@ -57,16 +62,30 @@ class Recurrent(nn.Module):
         Returns:
             [B, Q, P] float32.
         """
-        states = self._states(support_x, support_y)
-        state = states.mean(dim=1, keepdim=True) if self.pooled else states[:, -1:]
+        return self._answer(query_x, self._states(support_x, support_y)[:, -1:])
+
+    def stream(self, x: Tensor, y: Tensor) -> Tensor:
+        """Predicts every step of a stream from the steps before it, whose targets are known by then.
+
+        Args:
+            x: [B, T, D] float32.
+            y: [B, T, Y] float32.
+
+        Returns:
+            [B, T, P] float32.
+        """
+        return self._answer(x, F.pad(self._states(x, y)[:, :-1], (0, 0, 1, 0)))
+
+    def _answer(self, query_x: Tensor, state: Tensor) -> Tensor:
         return self.decode(self.met(self.binding.meet(query_x, self.context(state))))
 
     def _states(self, x: Tensor, y: Tensor) -> Tensor:
-        """Returns the state after each pair, [B, S, W]; when pooled, after that pair alone."""
+        """Returns the state after each pair, [B, S, W]; when pooled, the average of what each pair so far leaves."""
         pairs = self.norm(self.binding.pair(x, y))
         if not self.pooled:
             return self.read(pairs)[0]
-        return self.read(pairs.flatten(0, 1).unsqueeze(1))[0].view_as(pairs)
+        alone = self.read(pairs.flatten(0, 1).unsqueeze(1))[0].unflatten(0, pairs.shape[:2]).squeeze(2)
+        return alone.cumsum(dim=1) / torch.arange(1, alone.shape[1] + 1, device=x.device).unsqueeze(-1)
 
 
 class LSTM(Recurrent):
@@ -86,12 +105,24 @@ class LSTM(Recurrent):
         outputs: int,
         *,
         width: int = 256,
+        pair_width: int = 512,
+        slots: int = 8,
         depth: int = 1,
         layers: int = 1,
         pooled: bool = False,
         forget_bias: float = 1.0,
     ) -> None:
-        super().__init__(features, targets, outputs, width=width, depth=depth, layers=layers, pooled=pooled)
+        super().__init__(
+            features,
+            targets,
+            outputs,
+            width=width,
+            pair_width=pair_width,
+            slots=slots,
+            depth=depth,
+            layers=layers,
+            pooled=pooled,
+        )
         for layer in range(layers):
             with torch.no_grad():
                 getattr(self.read, f"bias_hh_l{layer}")[width : 2 * width] = forget_bias

@@ -12,13 +12,20 @@ class Block(nn.Module):
     """A causal block: it appends `added` channels to every step, which depend on that step and earlier ones only.
 
     The support set is one sequence; every query is the last step of a sequence of its own that starts with the support
-    set. No step sees a later one, so the support steps are the same in all those sequences and are computed once.
+    set, or, in a stream, with the steps before that query. No step sees a later one, so the support steps are the same
+    in all those sequences and are computed once.
     """
 
     added: int
 
-    def forward(self, support: Tensor, query: Tensor) -> tuple[Tensor, Tensor]:
-        """Appends channels to support steps [B, S, C] and to queries [B, Q, C]."""
+    def forward(self, support: Tensor, query: Tensor, stream: bool) -> tuple[Tensor, Tensor]:
+        """Appends channels to support steps [B, S, C] and to queries [B, Q, C].
+
+        Args:
+            support: the steps of the support set.
+            query: the queries.
+            stream: whether query t follows step t - 1 instead of the last step.
+        """
         raise NotImplementedError
 
 
@@ -36,15 +43,14 @@ class DenseBlock(Block):
         self.added, self.dilation = filters, dilation
         self.now, self.before = nn.Linear(channels, 2 * filters), nn.Linear(channels, 2 * filters, bias=False)
 
-    def forward(self, support: Tensor, query: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, support: Tensor, query: Tensor, stream: bool) -> tuple[Tensor, Tensor]:
         """Appends; a tap before the first step reads zeros."""
-        early = F.pad(
-            self.before(support), (0, 0, self.dilation, 0)
-        )  # [B, S + dilation, 2F], entry t is step t - dilation
         steps = support.shape[1]
+        early = F.pad(self.before(support), (0, 0, self.dilation, 0))  # entry t belongs to step t - dilation
+        before_query = early[:, :steps] if stream else early[:, steps : steps + 1]
         return (
             self._append(support, self.now(support) + early[:, :steps]),
-            self._append(query, self.now(query) + early[:, steps : steps + 1]),
+            self._append(query, self.now(query) + before_query),
         )
 
     def _append(self, tokens: Tensor, activation: Tensor) -> Tensor:
@@ -53,7 +59,10 @@ class DenseBlock(Block):
 
 
 class CausalAttention(Block):
-    """One head of attention to the step itself and all earlier ones.
+    """One head of attention to all earlier steps, and to nothing, where nothing resembles the question.
+
+    Questions and keys are made by one map and compared by their cosine times a learned sharpness (Henry et al. 2020,
+    arXiv 2010.04245), so that a step attends to what resembles it before any training.
 
     Args:
         channels: C, channels of the input.
@@ -63,19 +72,21 @@ class CausalAttention(Block):
 
     def __init__(self, channels: int, keys: int, values: int) -> None:
         super().__init__()
-        self.added, self.keys = values, keys
-        self.project = nn.Linear(channels, 2 * keys + values)
+        self.added = values
+        self.compare, self.value = nn.Linear(channels, keys), nn.Linear(channels, values)
+        self.sharpness = nn.Parameter(torch.tensor(10.0))
 
-    def forward(self, support: Tensor, query: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, support: Tensor, query: Tensor, stream: bool) -> tuple[Tensor, Tensor]:
         """Appends what was read."""
-        widths = [self.keys, self.keys, self.added]
-        question, key, value = self.project(support).split(widths, dim=-1)
-        read = F.scaled_dot_product_attention(question, key, value, is_causal=True)
-        asked, own_key, own_value = self.project(query).split(widths, dim=-1)
-        weights = torch.cat([asked @ key.transpose(1, 2), (asked * own_key).sum(-1, keepdim=True)], dim=-1)
-        weights = (weights / math.sqrt(self.keys)).softmax(dim=-1)
-        found = weights[..., :-1] @ value + weights[..., -1:] * own_value
+        directions, asked = (F.normalize(self.compare(tokens), dim=-1) for tokens in (support, query))
+        keys, values = F.pad(directions, (0, 0, 1, 0)), F.pad(self.value(support), (0, 0, 1, 0))  # nothing, then steps
+        earlier = keys[:, :-1], values[:, :-1]
+        read = self._read(directions, *earlier, causal=True)
+        found = self._read(asked, *earlier, causal=True) if stream else self._read(asked, keys, values, causal=False)
         return torch.cat([support, read], dim=-1), torch.cat([query, found], dim=-1)
+
+    def _read(self, asked: Tensor, keys: Tensor, values: Tensor, *, causal: bool) -> Tensor:
+        return F.scaled_dot_product_attention(asked * self.sharpness, keys, values, is_causal=causal, scale=1.0)
 
 
 class SNAIL(nn.Module):
@@ -83,8 +94,9 @@ class SNAIL(nn.Module):
 
     Attention, then twice a stack of dense blocks with dilations 1, 2, 4 ... followed by attention; all of it causal,
     with the query as the last step of the support sequence. Departs from the paper in its size, which suits a
-    processor, in a layer norm over the embedded example, and in that the support set is computed once for all queries,
-    which changes no value.
+    processor; in a layer norm over the embedded example; in how steps are compared (see `CausalAttention`: the paper
+    has two maps, attends to the step itself too, and is slow to leave the loss of a guess); and in that the support set
+    is computed once for all queries, which changes no value.
 
     Args:
         features: D, width of an example's features.
@@ -138,6 +150,23 @@ class SNAIL(nn.Module):
         """
         support = torch.cat([self.embed(support_x), support_y], dim=-1)
         query = F.pad(self.embed(query_x), (0, self.targets))
+        return self._answer(support, query, stream=False)
+
+    def stream(self, x: Tensor, y: Tensor) -> Tensor:
+        """Predicts every step of a stream from the steps before it, whose targets are known by then.
+
+        Args:
+            x: [B, T, D] float32.
+            y: [B, T, Y] float32.
+
+        Returns:
+            [B, T, P] float32.
+        """
+        embedded = self.embed(x)
+        support = torch.cat([embedded, y], dim=-1)
+        return self._answer(support, F.pad(embedded, (0, self.targets)), stream=True)
+
+    def _answer(self, support: Tensor, query: Tensor, *, stream: bool) -> Tensor:
         for block in self.blocks:
-            support, query = cast(Block, block)(support, query)
+            support, query = cast(Block, block)(support, query, stream)
         return self.decode(query)

@@ -79,6 +79,7 @@ class Comparison:
         warnings: Why entries of a column cannot be ranked.
         pairs: For each setting, the tests between its learners, by their place in `entries`.
         shots_word: What shots are called.
+        remarks: What a reader must know of the protocol besides its name.
     """
 
     task: str
@@ -91,6 +92,7 @@ class Comparison:
     warnings: tuple[str, ...]
     pairs: tuple[tuple[Pair, ...], ...] = ()
     shots_word: str = "shot"
+    remarks: tuple[str, ...] = ()
 
     def all_entries(self) -> tuple[Entry, ...]:
         """Every entry, row by row."""
@@ -137,6 +139,7 @@ def _compare_group(outcomes: Sequence[Outcome]) -> Comparison:
         warnings=tuple(_warning(reason, places, cell) for reason, places in refusals.items()),
         pairs=tuple(pairs),
         shots_word=cell.shots_word,
+        remarks=cell.remarks,
     )
 
 

@@ -34,7 +34,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Cell:
-    """One run that a suite wants, with the settings that it is tested at."""
+    """One run that a suite wants, with the settings that it is tested at; every table of it carries its remarks."""
 
     run_id: str
     task: str
@@ -49,6 +49,7 @@ class Cell:
     metric: str
     higher_is_better: bool
     shots_word: str = "shot"
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -151,6 +152,7 @@ def _parse_cell(data: object, file: str) -> Cell:
         metric=field(data, "metric", str, file),
         higher_is_better=field(data, "higher_is_better", bool, file),
         shots_word=optional_field(data, "shots_word", str, file) or "shot",
+        remarks=tuple(str(remark) for remark in optional_field(data, "remarks", list, file) or ()),
     )
 
 

@@ -80,6 +80,7 @@ def caption(comparison: Comparison) -> str:
     sentences = [
         f"{metric_name(comparison)} ({direction} is better) on {comparison.task}{_ways(comparison)}; "
         f"protocol: {comparison.protocol}.",
+        *comparison.remarks,
         _interval_sentence(comparison),
         _conditions_sentence(comparison),
     ]

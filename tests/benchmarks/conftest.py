@@ -26,7 +26,7 @@ TASK = {
     "budget": {"examples": 640, "epochs": 4, "val_episodes": 4},
 }
 LEARNERS = {
-    "deep_sets": {"learner": {"name": "deep_sets", "init_args": {"width": 8}}},
+    "deep_sets": {"learner": {"name": "deep_sets", "init_args": {"width": 8, "slots": 1}}},
     "attention": {"learner": {"name": "attention", "init_args": {"width": 8, "layers": 1}}},
     "fine_tuning": {"strategy": {"name": "fine_tuning", "init_args": {"moves": "all", "steps": 2}}},
 }
@@ -45,7 +45,7 @@ class Sound(DeepSets):
     """Learns."""
 
     def __init__(self, features, targets, outputs):
-        super().__init__(features, targets, outputs, width=8)
+        super().__init__(features, targets, outputs, width=8, slots=1)
 
 
 class Halting(Sound):

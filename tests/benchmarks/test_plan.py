@@ -92,3 +92,44 @@ def test_data_that_cannot_be_had_leaves_out_its_task_only(suite, monkeypatch):
     assert plan.runs() == []
     assert plan.manifest()["unavailable"] == {"sinusoid": "The sines are out."}
     assert len(plan.manifest()["cells"]) == 2
+
+
+@pytest.fixture
+def without_data(monkeypatch):
+    """A machine on which Omniglot cannot be had."""
+
+    def unavailable(*_, **__):
+        raise DataUnavailable("The characters are out.")
+
+    monkeypatch.setattr("datamodules.omniglot.load_images", unavailable)
+
+
+def test_quick_takes_glyphs_by_their_own_name_where_omniglot_cannot_be_had(without_data):
+    quick = load_suite("quick")
+    plan = make_plan(quick)
+    manifest = plan.manifest()
+    assert {cell["task"] for cell in manifest["cells"]} == {"sinusoid", "glyphs"}
+    assert {cell["protocol"] for cell in manifest["cells"]} == {"noise-free", "generated characters"}
+    assert len(manifest["cells"]) == len(quick.cells())
+    assert manifest["unavailable"] == {"omniglot": "The characters are out."}
+    assert any("none of them Omniglot's" in r for c in manifest["cells"] if c["task"] == "glyphs" for r in c["remarks"])
+    assert sum("glyphs" in run.name for run in plan.runs()) == 2 * 3 * 5
+    for task in ("glyphs", "omniglot"):
+        chosen = make_plan(quick, {"task": task, "learner": "lstm"})
+        assert {cell.attributes["task"] for cell in chosen.cells} == {"glyphs"} and len(chosen.cells) == 6
+
+
+def test_quick_takes_no_glyphs_where_omniglot_can_be_had(real_cache, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(real_cache))
+    plan = make_plan(load_suite("quick"), {"learner": "lstm"})
+    assert {cell.attributes["task"] for cell in plan.cells} == {"sinusoid", "omniglot"} and not plan.unavailable
+    with pytest.raises(ValueError, match="No cell of suite `quick` has task=glyphs"):
+        make_plan(load_suite("quick"), {"task": "glyphs"})
+
+
+def test_only_selects_by_arguments_of_the_task(suite):
+    tiny = suite(over={"noise": [0.0, 0.5]})
+    assert len(make_plan(tiny, {"noise": "0.5"}).cells) == 2
+    assert len(make_plan(tiny, {"protocol": "noise-free"}).cells) == 2
+    with pytest.raises(ValueError, match="No cell of suite `tiny` has rotations=none"):
+        make_plan(tiny, {"rotations": "none"})

@@ -36,6 +36,7 @@ def test_the_same_spec_gives_the_same_bits(episodic, tmp_path, contents):
     assert_same_bits(weights(first), weights(second))
     assert {file.name for file in first.iterdir()} == {
         *("spec.json", "result.json", "environment.json", "episodes.parquet", "curve.parquet", "model.ckpt"),
+        *("guards.json", "fits.parquet"),
     }
 
 
@@ -82,7 +83,7 @@ def test_stopped_in_any_epoch_it_ends_with_the_same_bits(
     monkeypatch.delenv("STOP_AT")
     own.Halting.calls = 0
     resumed = execute(spec, stopped)
-    assert own.Halting.calls == 1 + 6 + 2, "only the last epoch and the test were left"
+    assert own.Halting.calls == 1 + 6 + 3 + 2 + 4, "only the last epoch, the guards, the test and the fits were left"
     assert contents(tmp_path / "undisturbed") == contents(tmp_path / "stopped")
     assert_same_bits(weights(undisturbed), weights(resumed))
 
@@ -114,7 +115,7 @@ def test_killed_in_training_it_ends_with_the_same_bits(episodic, tmp_path, own_l
     undisturbed = execute(spec, Store(tmp_path / "undisturbed"))
     script = (
         "import sys; from pathlib import Path; from benchmarks.run import execute; from benchmarks.store import Store\n"
-        "from benchmarks.mirrored import RUN_SPEC; from benchmarks.worker import initialise; initialise()\n"
+        "from benchmarks.spec import RUN_SPEC; from benchmarks.worker import initialise; initialise()\n"
         "execute(RUN_SPEC.validate_json(sys.argv[1]), Store(Path(sys.argv[2])))"
     )
     for stop_at in (1 + 6 + 3, 1 + 6 + 2):  # in the second epoch; then, resumed there, in the third
@@ -153,7 +154,7 @@ def test_best_selection_tests_the_weights_of_the_best_validation(episodic, store
 def test_transfer_uses_its_pretrained_network_and_leaves_it_alone(transfer, tmp_path):
     store = Store(tmp_path)
     spec = transfer()
-    with pytest.raises(OSError):
+    with pytest.raises(ValueError, match="cannot be read"):
         execute(spec, store)
     network = execute(spec.pretrained, store)
     before = {file.name: file.read_bytes() for file in network.iterdir()}

@@ -34,6 +34,26 @@ def test_images_are_drawn(split, small_omniglot, tmp_path):
     assert sizes[0][1] < sizes[1][1], "more shots, more rows"
 
 
+def test_split_and_scope_choose_the_episode(small_omniglot, tmp_path):
+    def picture(**arguments):
+        path = tmp_path / "a.png"
+        draw_episode("omniglot", path, ways=3, **arguments)
+        with Image.open(path) as image:
+            return np.asarray(image.convert("L"))[100:].tobytes()  # below the title
+
+    assert picture() == picture(split="vinyals") == picture(split="vinyals/test", scope="across")
+    assert picture(split="val") == picture(split="vinyals/val") != picture()
+    assert picture(scope="within") not in (picture(), picture(split="val"))
+
+
+def test_glyphs_and_the_official_runs_are_drawn(real_cache, monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(real_cache))
+    for name in ("glyphs", "lake_runs", "glyphs_to_omniglot"):
+        draw_episode(name, tmp_path / f"{name}.png", seed=3)
+        with Image.open(tmp_path / f"{name}.png") as image:
+            assert image.width > 300 and len(image.convert("L").getcolors()) > 20
+
+
 def test_the_seed_chooses_the_episode(tmp_path):
     pictures = []
     for number, seed in enumerate((0, 0, 1)):
@@ -50,6 +70,14 @@ def test_the_seed_chooses_the_episode(tmp_path):
         ("sinusoid", {"shots": 0}, "`shots` to be a positive integer but got 0"),
         ("sinusoid", {"queries": -1}, "`queries` to be a positive integer but got -1"),
         ("sinusoid", {"split": "tset"}, "`--split` to be `train`, `val` or `test` but got `tset`"),
+        ("sinusoid", {"scope": "within"}, "`--scope` to be left out for sinusoid, which has none, but got `within`"),
+        ("glyphs", {"split": "lake/test"}, "`--split` to be `train`, `val` or `test` but got `lake/test`"),
+        ("omniglot", {"split": "vinyals/tests"}, "or a split such as `lake` or `lake/val`, but got `vinyals/tests`"),
+        ("omniglot", {"split": "vinylas"}, "`split` to be a known split such as 'vinyals'"),
+        ("omniglot", {"scope": "inside"}, "`scope` to be 'across' or 'within' but got 'inside'"),
+        ("omniglot", {"scope": "within", "ways": 8}, "so at most 6 ways are possible"),
+        ("lake_runs", {"ways": 5}, "because the official runs have them"),
+        ("lake_runs", {"seed": 20}, "`--seed` to be from 0 to 19"),
         ("sinusoid", {"seed": 100}, "`--seed` to be from 0 to 99"),
         ("sinusoid", {"seed": -1, "split": "train"}, "`--seed`"),
         ("sinusoids", {}, "Did you mean `sinusoid`"),

@@ -7,13 +7,12 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.mirrored import RUN_SPEC
 from benchmarks.registry import suite_files
-from benchmarks.spec import EpisodicSpec, PretrainSpec, TransferSpec
+from benchmarks.spec import RUN_SPEC, EpisodicSpec, PretrainSpec, TransferSpec
 from benchmarks.suite import SuiteError, load_suite
 
 # Changes of the way a spec is hashed rename every published run: bump RESULTS_VERSION, then look at these again.
-GOLDEN = {"episodic": "7708945d63d3def5", "pretrain": "1f514ff69a6713be", "transfer": "92319ea75082e869"}
+GOLDEN = {"episodic": "b29a1c3d8e890935", "pretrain": "11db348f350642f8", "transfer": "f79de31b9ca84336"}
 
 
 def cell(path, name, seed=0):
@@ -180,7 +179,7 @@ def test_golden_run_ids(episodic, pretraining, transfer):
         *({"encoder__init_args__width": 9}, {"learner__init_args__width": 9}, {"learner__name": "attention"}),
         *({"budget__examples": 641}, {"budget__epochs": 5}, {"budget__selection": "best"}),
         *({"optimization__lr": 0.1}, {"optimization__weight_decay": 0.0}, {"optimization__warmup": 0.2}),
-        *({"optimization__clip": None}, {"seed": 1}, {"results_version": 2}),
+        *({"optimization__clip": None}, {"seed": 1}, {"results_version": 99}),
     ],
     ids=str,
 )

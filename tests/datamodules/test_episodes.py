@@ -154,7 +154,11 @@ def test_every_example_stands_in_support_and_query_alike():
 @pytest.mark.parametrize(
     ("size", "message"),
     [
-        (EpisodeSize(8, 1, 1), r"^8-way episodes with 1 shots .* do not fit into 7 classes with 6 examples each\.$"),
+        (
+            EpisodeSize(8, 1, 1),
+            r"^8-way episodes with 1 shots .* do not fit into 7 classes with 6 examples each: at most 7 "
+            r"ways, and 6 shots and queries together, are possible\.$",
+        ),
         (EpisodeSize(2, 4, 3), r"^2-way episodes with 4 shots and 3 queries a class do not fit into 7 classes"),
         (EpisodeSize(None, 1, 1), r"`size\.ways` to be a positive integer but got None\.$"),
     ],

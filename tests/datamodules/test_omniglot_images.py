@@ -29,8 +29,8 @@ from datamodules.omniglot_splits import vinyals
 def decoded(monkeypatch):
     """One entry for every drawing that is decoded."""
     calls = []
-    decode = omniglot_images._decode_drawing
-    monkeypatch.setattr(omniglot_images, "_decode_drawing", lambda png, size: calls.append(size) or decode(png, size))
+    decode = omniglot_images.decode_drawing
+    monkeypatch.setattr(omniglot_images, "decode_drawing", lambda png, size: calls.append(size) or decode(png, size))
     return calls
 
 
@@ -180,7 +180,7 @@ def test_interrupted_decoding_leaves_nothing(lookalike_archives, empty_cache, mo
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(omniglot_images, "_decode_drawing", interrupted)
+    monkeypatch.setattr(omniglot_images, "decode_drawing", interrupted)
     with pytest.raises(KeyboardInterrupt):
         load_images(28, lookalike_archives)
     assert files_in(empty_cache) == [".lock"]

@@ -304,3 +304,14 @@ def test_real_training_batches_are_functions_of_their_index(real):
     batch = task.train_batch(7)
     assert 5 * 7 <= len(batch.inputs) <= 128 and batch.support.shape[0] == 20
     assert episodes_digest(real(train_classes=100).train_batch(7)) == episodes_digest(batch)
+
+
+def test_augmentation_changes_training_images_only(omniglot):
+    plain, augmented = omniglot(), omniglot(augment=True)
+    assert torch.equal(plain.train_batch(3).support, omniglot().train_batch(3).support)
+    assert not torch.equal(plain.train_batch(3).inputs, augmented.train_batch(3).inputs)
+    assert torch.equal(augmented.train_batch(3).inputs, omniglot(augment=True).train_batch(3).inputs)
+    assert not torch.equal(plain.example_batch(3).inputs, augmented.example_batch(3).inputs)
+    for before, after in zip(plain.eval_batch("test", SIZE, 20), augmented.eval_batch("test", SIZE, 20), strict=True):
+        assert torch.equal(before, after)
+    assert "augmented" in type(augmented).protocol({"augment": True})

@@ -8,11 +8,12 @@ import torch
 
 from datamodules.base import EvalEpisodes, TrainEpisodes
 from datamodules.episodes import EpisodeBatch, EpisodeSize, episodes_digest, rng_for
-from datamodules.sinusoid import SinusoidDataModule, _draw_functions
+from datamodules.sinusoid import AMPLITUDES, PHASES, SinusoidDataModule, _draw_functions
 
 TRAIN = TrainEpisodes(shots=(5, 10), queries=10, pool=240)
 TEST = EvalEpisodes(shots=(5, 10), queries=50, episodes=30)
 SIZE = EpisodeSize(None, 5, 50)
+RANGES = (AMPLITUDES, PHASES)
 
 
 def sinusoid(**arguments):
@@ -155,7 +156,7 @@ def test_unlimited_functions_are_new_in_every_batch_and_not_those_of_the_test():
 
 
 def test_functions_do_not_depend_on_how_many_are_drawn():
-    np.testing.assert_array_equal(_draw_functions(rng_for(1), 3), _draw_functions(rng_for(1), 10)[:3])
+    np.testing.assert_array_equal(_draw_functions(rng_for(1), 3, RANGES), _draw_functions(rng_for(1), 10, RANGES)[:3])
 
 
 def test_examples_fill_a_pool():
@@ -236,3 +237,65 @@ def test_dataloaders_yield_batches_of_episodes():
     assert [batch.support.shape for batch in test] == [(30, 5), (30, 10)]
     for batch, size in zip(test, TEST.sizes, strict=True):
         assert episodes_digest(batch) == episodes_digest(task.eval_batch("test", size, 30))
+
+
+def test_a_test_out_of_range_leaves_training_and_validation_in_it():
+    task = sinusoid(test_amplitudes=(5, 10), train_functions=50)
+    amplitudes = {
+        "train": functions_of(*points_of(task.train_batch(0)))[0],
+        "val": functions_of(*points_of(task.eval_batch("val", SIZE, 200)))[0],
+        "test": functions_of(*points_of(task.eval_batch("test", SIZE, 200)))[0],
+    }
+    assert max(amplitudes["train"].max(), amplitudes["val"].max()) < 5 + 1e-4
+    assert 5 - 1e-3 < amplitudes["test"].min() < 5.2 and 9.8 < amplitudes["test"].max() < 10 + 1e-3
+    assert episodes_digest(task.train_batch(0)) == episodes_digest(sinusoid(train_functions=50).train_batch(0))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"amplitudes": (1, 2)},
+        {"phases": (0.5, 2)},
+        {"amplitudes": (3, 3), "phases": (1, 1)},
+        {"test_amplitudes": (5, 10)},
+        {"test_phases": (3, 6.5), "noise": 0.3},
+    ],
+    ids=str,
+)
+def test_chance_of_any_range_is_the_error_of_the_mean_given_x(arguments):
+    task = sinusoid(**arguments)
+    (low, high), (first, last) = task.test_ranges
+    rng = np.random.default_rng(0)
+    amplitude, phase = rng.uniform(low, high, size=(4000, 1)), rng.uniform(first, last, size=(4000, 1))
+    y = amplitude * np.sin(np.linspace(-5, 5, 401) - phase)
+    expected = y.var(axis=0).mean() + task.noise**2
+    assert task.chance(SIZE) == pytest.approx(expected, rel=0.05, abs=1e-9)
+
+
+def test_protocol_names_every_range_that_is_not_the_papers():
+    assert SinusoidDataModule.protocol({"test_amplitudes": [5, 10]}) == "noise-free, tested at amplitude 5 to 10"
+    assert SinusoidDataModule.protocol({"noise": 0.1, "amplitudes": (1, 2), "phases": (0, 1.5)}) == (
+        "noise 0.1, amplitude 1 to 2, phase 0 to 1.5"
+    )
+
+
+@pytest.mark.parametrize("name", ["amplitudes", "phases", "test_amplitudes", "test_phases"])
+@pytest.mark.parametrize("value", [(2, 1), (0, math.inf), (1, 2, 3), (math.nan, 1)], ids=str)
+def test_a_range_that_is_none_is_refused(name, value):
+    with pytest.raises(ValueError, match=f"`{name}` to be two numbers in ascending order"):
+        sinusoid(**{name: value})
+
+
+def test_pictures_show_noise_free_test_functions_from_more_and_more_points():
+    task = sinusoid(noise=0.5, test_amplitudes=(5, 10))
+    few, many = task.picture_batch(2, 3), task.picture_batch(10, 3)
+    assert few.query.shape == many.query.shape == (3, 101)
+    assert torch.equal(few.query_y, many.query_y)
+    assert torch.equal(many.inputs[many.support][:, :2], few.inputs[few.support])
+    assert torch.equal(many.support_y[:, :2], few.support_y)
+    amplitude, phase = functions_of(few.inputs[few.query][..., 0], few.query_y[..., 0])
+    torch.testing.assert_close(
+        amplitude[:, None] * torch.sin(few.inputs[few.query][..., 0] - phase[:, None]),
+        few.query_y[..., 0].double(), atol=1e-5, rtol=0,
+    )  # fmt: skip
+    assert (amplitude >= 5 - 1e-4).all()

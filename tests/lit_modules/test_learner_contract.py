@@ -1,12 +1,27 @@
 """What every black-box learner must do, over the registry."""
 
+import copy
+
 import pytest
 import torch
 
 from benchmarks.registry import LEARNERS, load
 
 FEATURES = 6
-CLASSIFIES_ONLY = ("prototypes",)
+CLASSIFIES_ONLY = ("prototypes", "deep_sets_per_class")
+VARIANTS = {
+    "lstm_pooled": ("lstm", {"pooled": True}),
+    "gru_two_layers": ("gru", {"layers": 2}),
+    "mann_feed_forward": ("mann", {"controller": "feed_forward"}),
+    "deep_sets_per_class": ("deep_sets", {"aggregate": "per_class", "encode": True}),
+    "deep_sets_one_slot": ("deep_sets", {"slots": 1, "encode": True}),
+}
+NAMES = sorted([*LEARNERS, *VARIANTS])
+
+
+def make(name, *widths):
+    registered, init_args = VARIANTS.get(name, (name, {}))
+    return load("learner", registered)(*widths, **init_args)
 
 
 @pytest.fixture(params=[(5, 5), (2, 2), (20, 20), (1, 2)], ids=["5-way", "2-way", "20-way", "regression"])
@@ -14,14 +29,14 @@ def widths(request):
     return request.param
 
 
-@pytest.fixture(params=sorted(LEARNERS))
+@pytest.fixture(params=NAMES)
 def learner(request, widths):
     torch.manual_seed(0)
     if request.param in CLASSIFIES_ONLY and widths[0] != widths[1]:
         with pytest.raises(ValueError, match="regression"):
-            load("learner", request.param)(FEATURES, *widths)
+            make(request.param, FEATURES, *widths)
         pytest.skip("refuses regression")
-    return load("learner", request.param)(FEATURES, *widths)
+    return make(request.param, FEATURES, *widths)
 
 
 def episodes(targets, support=10, queries=7, batch=3):
@@ -54,14 +69,19 @@ def test_episodes_do_not_see_each_other(learner, widths):
 def test_every_parameter_gets_a_gradient(learner, widths):
     support_x, support_y, query_x = episodes(widths[0], support=40)
     learner(support_x.requires_grad_(), support_y, query_x).square().mean().backward()
+    idle = "weight_hh" if getattr(learner, "pooled", False) else "none"  # every pair meets the zero state
     for name, parameter in learner.named_parameters():
+        if idle in name:
+            continue
         assert parameter.grad is not None and parameter.grad.isfinite().all(), name
         assert parameter.grad.abs().sum() > 0, name
 
 
 def test_state_round_trip_and_modes_agree(learner, widths):
     batch = episodes(widths[0])
-    other = type(learner)(FEATURES, *widths)
+    other = copy.deepcopy(learner)
+    for parameter in other.parameters():
+        torch.nn.init.constant_(parameter, 0.5)
     other.load_state_dict(learner.state_dict())
     torch.testing.assert_close(other.eval()(*batch), learner.train()(*batch))
 
@@ -81,10 +101,32 @@ def test_order_of_the_support_set(learner, widths):
     assert difference < 1e-4 if learner.permutation_invariant else difference > 1e-4
 
 
-@pytest.mark.parametrize("name", sorted(LEARNERS))
+def test_a_stream_is_read_as_the_support_set_before_each_step(learner, widths):
+    if not hasattr(learner, "stream"):
+        pytest.skip("reads no streams")
+    x, y, _ = episodes(widths[0], support=30)
+    predictions = learner.stream(x, y)
+    assert predictions.shape == (3, 30, widths[1])
+    for step in (1, 2, 17, 29):
+        alone = learner(x[:, :step], y[:, :step], x[:, step : step + 1])
+        torch.testing.assert_close(predictions[:, step : step + 1], alone, rtol=1e-4, atol=1e-5)
+
+
+def test_a_stream_shows_neither_its_future_nor_the_target_of_now(learner, widths):
+    if not hasattr(learner, "stream"):
+        pytest.skip("reads no streams")
+    x, y, _ = episodes(widths[0], support=12)
+    changed_x, changed_y = x.clone(), y.clone()
+    changed_x[:, 8:], changed_y[:, 7:] = 0, 0
+    before, after = learner.stream(x, y), learner.stream(changed_x, changed_y)
+    torch.testing.assert_close(before[:, :8], after[:, :8])
+    assert (before[:, 8:] - after[:, 8:]).abs().max() > 1e-4
+
+
+@pytest.mark.parametrize("name", sorted([*LEARNERS, "deep_sets_per_class"]))
 def test_an_informative_support_set_beats_an_uninformative_one(name):
     torch.manual_seed(0)
-    encoder, learner = torch.nn.Linear(4, 4), load("learner", name)(4, 2, 2)
+    encoder, learner = torch.nn.Linear(4, 4), make(name, 4, 2, 2)
     optimizer = torch.optim.AdamW([*encoder.parameters(), *learner.parameters()], lr=2e-3)
 
     def draw(episodes=64):

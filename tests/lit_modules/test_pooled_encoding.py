@@ -37,7 +37,7 @@ def module(request):
     torch.manual_seed(0)
     encoder = StridedConv((28, 28), filters=8)
     encoder(draw_images(64))
-    learner = load("learner", request.param)(encoder.features, 3, 3, width=16)
+    learner = load("learner", request.param)(encoder.features, 3, 3)
     return EpisodicModule(encoder, learner, LIKELIHOODS["categorical"], Optimization())
 
 

@@ -18,7 +18,7 @@ from lit_modules.optimization import Optimization
 from lit_modules.transfer import TransferModule
 
 STEPS_PER_EPOCH = 20
-FAST = Optimization(lr=0.01)
+FAST = Optimization(lr=0.005)
 
 
 class Means(pl.Callback):
@@ -54,7 +54,7 @@ def sinusoid(mode):
 def episodic(name):
     torch.manual_seed(0)
     encoder = MLP((1,), width=16)
-    return EpisodicModule(encoder, load("learner", name)(16, 1, 2, width=16), LIKELIHOODS["gaussian"], FAST)
+    return EpisodicModule(encoder, load("learner", name)(16, 1, 2), LIKELIHOODS["gaussian"], FAST)
 
 
 def transfer():
@@ -82,7 +82,7 @@ def trained(module, mode, **limit):
     return means
 
 
-@pytest.mark.parametrize("name", sorted(LEARNERS))
+@pytest.mark.parametrize("name", sorted(set(LEARNERS) - {"prototypes"}))  # which classify only
 def test_a_learner_trains(name):
     module = episodic(name)
     means = trained(module, "episodes", max_epochs=3)

@@ -1,0 +1,132 @@
+"""Guards: each lets what is sound pass, and fails on the leak that it is there for."""
+
+import numpy as np
+import pytest
+import torch
+
+from datamodules.base import EvalEpisodes, TrainEpisodes
+from datamodules.class_episodes import episodes_over_pool
+from datamodules.episodes import EpisodeSize, rng_for
+from datamodules.glyphs import GlyphsDataModule
+from datamodules.guards import alphabets_apart, classes_apart, images_apart, labels_permuted, queries_apart
+from datamodules.omniglot import OmniglotDataModule
+from datamodules.sinusoid import SinusoidDataModule
+
+SIZE = EpisodeSize(5, 2, 3)
+CLASSES = {
+    "train": TrainEpisodes(ways=5, shots=(1,), queries=3, pool=80, episodes=32),
+    "test": EvalEpisodes(ways=5, shots=(1,), queries=5, episodes=200),
+}
+
+
+def episodes(count=400, seed=0, size=SIZE):
+    return episodes_over_pool(rng_for(seed), torch.zeros(200, 1), 20, size, count, width=size.ways)
+
+
+def relabelled(batch, permutation):
+    """The same episodes with the labels of each permuted; permutation [B, ways] gives new labels by old ones."""
+    index = torch.as_tensor(permutation).argsort(dim=1)[:, None]
+    take = lambda y: y.gather(2, index.expand(-1, y.shape[1], -1))  # noqa: E731
+    return batch._replace(support_y=take(batch.support_y), query_y=take(batch.query_y))
+
+
+def ranks(batch):
+    """The rank of each label's class in its episode, [B, ways]: labels in the order of classes are not permuted."""
+    labelled = np.where(batch.support_y.numpy() > 0, batch.support.numpy()[:, :, None], np.inf)
+    return labelled.min(axis=1).argsort(axis=1).argsort(axis=1)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_sound_episodes_pass(seed):
+    batches = [episodes(seed=seed), episodes(seed=seed + 100, size=EpisodeSize(3, 1, 1))]
+    assert labels_permuted(batches).status == queries_apart(batches).status == "passed"
+
+
+def test_labels_in_the_order_of_classes_are_found():
+    sorted_ = relabelled(episodes(), ranks(episodes()))
+    assert (np.diff(ranks(sorted_), axis=1) > 0).all(), "a test of nothing"
+    assert labels_permuted([sorted_]).status == "failed"
+
+
+def test_a_label_that_is_likelier_for_some_classes_is_found():
+    batch, rng = episodes(2000), np.random.default_rng(0)
+    order = ranks(batch)
+    order[200:] = rng.permuted(order[200:], axis=1)  # only one episode in ten is not permuted
+    assert labels_permuted([relabelled(batch, order)]).status == "failed"
+
+
+def test_a_target_that_always_stands_first_is_found():
+    batch = episodes()
+    order = batch.query_y.argmax(-1).argsort(dim=1, stable=True)
+    first = batch._replace(
+        query=batch.query.gather(1, order), query_y=batch.query_y.gather(1, order[..., None].expand(-1, -1, 5))
+    )
+    assert (first.query_y[:, 0].argmax(-1) == 0).all(), "a test of nothing"
+    assert labels_permuted([first]).status == "failed"
+
+
+def test_too_few_episodes_tell_nothing():
+    assert labels_permuted([episodes(10)]).status == "noted"
+
+
+def test_a_query_in_the_support_is_found():
+    batch = episodes()
+    batch.query[7, 2] = batch.support[7, 1]
+    finding = queries_apart([episodes(seed=1), batch])
+    assert finding.status == "failed" and "Episode 7 of 400" in finding.found
+
+
+def test_an_image_in_two_parts_is_found():
+    images = np.random.default_rng(0).integers(0, 256, size=(30, 4, 4), dtype=np.uint8)
+    parts = {"train": images[:10], "val": images[10:20], "test": images[20:]}
+    assert images_apart(parts).status == "passed"
+    parts["test"] = np.concatenate([images[20:], images[3:4]])
+    finding = images_apart(parts)
+    assert (
+        finding.status == "failed" and "1 images of test stand in train too, such as number 10, there" in finding.found
+    )
+
+
+def test_classes_in_two_parts_or_twice_in_one_are_found():
+    assert classes_apart({"train": [1, 2], "test": [3]}).status == "passed"
+    assert classes_apart({"train": [1, 2], "val": [4], "test": [2]}).found == "2 stands in train and in test."
+    assert classes_apart({"train": [1, 1], "test": [3]}).status == "failed"
+
+
+def test_shared_alphabets_are_noted_where_a_split_has_them_and_fail_where_it_promises_none():
+    parts = {"train": {"Greek", "Gurmukhi"}, "val": {"Latin"}, "test": {"Gurmukhi"}}
+    assert alphabets_apart(parts, allowed=True) == (
+        "alphabet overlap", "noted", "Shared alphabets: Gurmukhi in train and test."
+    )  # fmt: skip
+    assert alphabets_apart(parts, allowed=False).status == "failed"
+    assert alphabets_apart({"train": {"Greek"}, "test": {"Latin"}}, allowed=False).status == "passed"
+
+
+def statuses(task):
+    return {finding.guard: finding.status for finding in task.guards()}
+
+
+def test_sinusoids_pass_and_a_shared_function_is_found():
+    train = TrainEpisodes(shots=(5,), queries=5, pool=40)
+    task = SinusoidDataModule(train=train, test=EvalEpisodes(shots=(5,), queries=5, episodes=20), train_functions=9)
+    assert set(statuses(task).values()) == {"passed"}
+    _, functions = task._eval_functions("test", task.test.sizes[0], 20)
+    task.functions[4] = functions[17]
+    assert statuses(task)["class overlap"] == "failed"
+
+
+def test_glyphs_pass():
+    task = GlyphsDataModule(**CLASSES, train_classes=30)
+    assert len(task.guards()) == 4 and set(statuses(task).values()) == {"passed"}
+
+
+@pytest.mark.parametrize(("split", "expected"), [("vinyals", "noted"), ("lake", "passed"), ("small1", "passed")])
+def test_the_real_omniglot_passes(real_cache, monkeypatch, split, expected):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(real_cache))
+    task = OmniglotDataModule(**CLASSES, split=split)
+    found = statuses(task)
+    assert found.pop("alphabet overlap") == expected
+    assert len(found) == 4 and set(found.values()) == {"passed"}
+    task.characters["train"][3] = task.characters["test"][5]
+    leaking = statuses(task)
+    assert leaking["class overlap"] == leaking["identical images"] == "failed"

@@ -1,0 +1,236 @@
+"""Omniglot's protocols: scopes, the two axes of training data, drawn ways, and what cannot be had, for any size."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from datamodules.base import EvalEpisodes, TrainEpisodes
+from datamodules.class_task import drawings_each
+from datamodules.episodes import EpisodeSize, episodes_digest
+from datamodules.glyphs import GlyphsDataModule
+from datamodules.lake_runs import LakeRunsDataModule
+from datamodules.omniglot import OmniglotDataModule
+from datamodules.omniglot_splits import SPLITS, Split
+
+ALPHABETS = {"Aleph": 10, "Beth": 7, "Gimel": 8, "Kaph": 9, "Zayin": 6}  # of the look-alike, in the order of its rows
+TRAIN = TrainEpisodes(ways=3, shots=(1, 2), queries=2, pool=60, episodes=10)
+TEST = EvalEpisodes(ways=3, shots=(1, 2), queries=3, episodes=20)
+SIZE = EpisodeSize(3, 1, 3)
+
+
+def interleaved(characters):
+    """Every second character for training, the others for validation and test by turns: no part has an alphabet."""
+    rows = np.arange(len(characters))
+    return Split(rows[::2], rows[1::4], rows[3::4])
+
+
+def by_alphabet(characters):
+    """Aleph and Gimel for training, Beth and Zayin for validation, Kaph for test."""
+    parts = {"Aleph": 0, "Gimel": 0, "Beth": 1, "Zayin": 1, "Kaph": 2}
+    part = np.array([parts[alphabet] for alphabet, _ in characters])
+    return Split(*(np.flatnonzero(part == number) for number in range(3)))
+
+
+@pytest.fixture(scope="module")
+def omniglot(lookalike, tmp_path_factory):
+    """Makes tasks of the look-alike under two splits."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("ADAPTBENCH_OMNIGLOT", str(lookalike.folder))
+        patch.setitem(SPLITS, "interleaved", interleaved)
+        patch.setitem(SPLITS, "by_alphabet", by_alphabet)
+        base = {"train": TRAIN, "test": TEST, "split": "by_alphabet", "archives": lookalike.archives}
+        yield lambda **arguments: OmniglotDataModule(**{**base, **arguments})
+
+
+@pytest.fixture(scope="module")
+def identities(omniglot):
+    """Row of the character, number of quarter turns and number of the drawing of every image, by its bytes."""
+    return {
+        np.rot90(image, turn).tobytes(): (character, turn, number)
+        for character, drawings in enumerate(omniglot().images.pixels)
+        for number, image in enumerate(drawings)
+        for turn in range(4)
+    }
+
+
+def classes_of(batch, identities):
+    """Character and turn of each row of a batch's inputs, [M, 2]."""
+    return np.array([identities[image.tobytes()][:2] for image in batch.inputs.numpy()])
+
+
+def drawings_met(task, identities, batches=40):
+    """Every drawing (character, number) that training meets."""
+    images = torch.cat([task.train_batch(i).inputs for i in range(batches)] + [task.example_batch(0).inputs])
+    return {identities[image.tobytes()][::2] for image in images.numpy()}
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    ways=st.integers(2, 6),
+    shots=st.integers(1, 10),
+    queries=st.integers(1, 10),
+    scope=st.sampled_from(["across", "within"]),
+    split=st.sampled_from(["interleaved", "by_alphabet"]),
+    rotations=st.sampled_from(["none", "train", "all"]),
+    seed=st.integers(0, 3),
+)
+def test_any_episode_has_its_size_its_scope_and_no_query_in_its_support(
+    omniglot, identities, ways, shots, queries, scope, split, rotations, seed
+):
+    fits = split == "by_alphabet" or scope == "across" or ways <= (8 if rotations == "all" else 2)
+    train = TrainEpisodes(ways=ways, shots=(shots,), queries=queries, pool=(shots + queries) * ways * 2, episodes=8)
+    test = EvalEpisodes(ways=ways, shots=(shots,), queries=queries, episodes=10)
+    arguments = {"train": train, "test": test, "scope": scope, "split": split, "rotations": rotations, "seed": seed}
+    if not fits:
+        with pytest.raises(ValueError, match=r"episodes within an alphabet do not fit .* at most \d ways are possible"):
+            omniglot(**arguments)
+        return
+    task = omniglot(**arguments)
+    alphabets = np.repeat(np.arange(5), list(ALPHABETS.values()))
+    for part, batch in (("train", task.train_batch(seed)), ("test", task.eval_batch("test", test.sizes[0], 10))):
+        classes = classes_of(batch, identities)
+        assert set(classes[:, 0].tolist()) <= set(task.characters[part].tolist())
+        assert batch.support.shape == (len(batch.query), ways * shots)
+        assert batch.query.shape == (len(batch.query), ways * queries)
+        for support, support_y, query, query_y in zip(*batch[1:], strict=True):
+            assert not set(support.tolist()) & set(query.tolist())
+            assert len({*support.tolist(), *query.tolist()}) == ways * (shots + queries)
+            assert support_y.sum(dim=0).tolist() == [shots] * ways and query_y.sum(dim=0).tolist() == [queries] * ways
+            labels = torch.cat([support_y, query_y]).argmax(-1).tolist()
+            pairs = {(label, *classes[row]) for label, row in zip(labels, [*support, *query], strict=True)}
+            assert len(pairs) == len({pair[1:] for pair in pairs}) == ways
+            if scope == "within":
+                assert len({alphabets[character] for _, character, _ in pairs}) == 1
+
+
+def test_every_alphabet_that_is_large_enough_is_as_likely_as_the_others(omniglot, identities):
+    task = omniglot(scope="within", rotations="none", test=EvalEpisodes(ways=3, shots=(1,), queries=1, episodes=600))
+    batch = task.eval_batch("val", EpisodeSize(3, 1, 1), 600)
+    is_zayin = classes_of(batch, identities)[batch.support[:, 0].numpy(), 0] >= 34
+    assert 240 < is_zayin.sum() < 360, "by characters it would be 277 of 600, with a smaller alphabet less"
+    large = omniglot(
+        scope="within", rotations="none", train=TrainEpisodes(ways=7, shots=(1,), queries=1, pool=56, episodes=9),
+        test=EvalEpisodes(ways=7, shots=(1,), queries=1, episodes=50),
+    ).eval_batch("val", EpisodeSize(7, 1, 1), 50)  # fmt: skip
+    used = torch.cat([large.support.flatten(), large.query.flatten()])
+    assert (classes_of(large, identities)[used, 0] < 17).all(), "Zayin has six characters only"
+
+
+def test_scopes_and_seeds_of_splits_have_episodes_of_their_own(omniglot):
+    digests = {episodes_digest(omniglot(scope=scope).eval_batch("test", SIZE, 20)) for scope in ("across", "within")}
+    assert len(digests) == 2
+
+
+@pytest.mark.parametrize("scope", ["across", "within"])
+def test_fewer_drawings_lie_in_more_drawings(omniglot, identities, scope):
+    train = TrainEpisodes(ways=3, shots=(1,), queries=1, pool=60, episodes=4)
+
+    def met(**arguments):
+        return drawings_met(omniglot(train=train, scope=scope, **arguments), identities)
+
+    few, more = met(train_classes=8, images_per_class=2), met(train_classes=8, images_per_class=5)
+    assert len(few) == 16 and len(more) == 40 and few < more
+    assert more < met(train_classes=12, images_per_class=5)
+    assert more == met(train_classes=8, train_images=40)
+    assert met(train_classes=8, images_per_class=2, seed=1) != few
+
+
+def test_a_total_of_drawings_is_shared_equally_while_classes_grow(omniglot, identities):
+    train = TrainEpisodes(ways=3, shots=(1,), queries=1, pool=60, episodes=4)
+    tasks = [omniglot(train=train, train_classes=n, train_images=36) for n in (3, 6, 12, 18)]
+    for task, each in zip(tasks, (12, 6, 3, 2), strict=True):
+        met = drawings_met(task, identities)
+        counts = np.unique([character for character, _ in met], return_counts=True)[1]
+        assert len(met) == 36 and set(counts.tolist()) == {each}
+
+
+def test_all_drawings_are_met_as_they_were_before_there_was_a_choice(omniglot):
+    batches = [omniglot(images_per_class=n).train_batch(3) for n in (None, 20)]
+    assert episodes_digest(batches[0]) == episodes_digest(batches[1])
+
+
+def test_fewer_drawings_change_no_evaluation(omniglot):
+    digests = {
+        episodes_digest(omniglot(**arguments).eval_batch("test", SIZE, 20))
+        for arguments in ({}, {"images_per_class": 4}, {"train_classes": 9, "train_images": 36})
+    }
+    assert len(digests) == 1
+
+
+def test_ways_can_be_drawn_and_labels_keep_the_width_of_the_widest(omniglot):
+    task = omniglot(
+        train=TrainEpisodes(ways=(2, 5), shots=(1,), queries=1, pool=60, episodes=6),
+        test=EvalEpisodes(ways=(2, 5), shots=(1, 2), queries=1, episodes=7),
+    )
+    assert task.targets == 5
+    drawn = [int(task.train_batch(index).support.shape[1]) for index in range(60)]
+    assert set(drawn) == {2, 5} and 15 < drawn.count(2) < 45
+    assert [(size.ways, size.shots) for size in task.test.sizes] == [(2, 1), (2, 2), (5, 1), (5, 2)]
+    for size, batch in zip(task.test.sizes, task.test_dataloader(), strict=True):
+        assert batch.support_y.shape == (7, size.ways * size.shots, 5)
+        assert (batch.query_y.sum(dim=1) > 0).sum(dim=1).tolist() == [size.ways] * 7
+
+
+def test_all_characters_of_a_split_are_counted():
+    assert OmniglotDataModule.training_classes({}) == 1028
+    assert OmniglotDataModule.training_classes({"split": "small1", "train_classes": None}) == 136
+    assert OmniglotDataModule.training_classes({"split": "small1", "train_classes": 50}) == 50
+    assert LakeRunsDataModule.training_classes({}) == 792
+    assert GlyphsDataModule.training_classes({}) is None
+
+
+def test_protocols_say_what_makes_them_harder():
+    protocol = OmniglotDataModule.protocol
+    assert protocol({"scope": "within"}) == "vinyals, within alphabets, rotations in training"
+    assert protocol({"scope": "across"}) == "vinyals, rotations in training"
+    assert protocol({"split": "random", "rotations": "all"}) == "random (seed 0), rotations in training and test"
+    assert protocol({"split": "random", "split_seed": 2, "rotations": "none"}) == "random (seed 2), no rotations"
+    assert protocol({"images_per_class": 5}).endswith(", 5 drawings of a training class")
+    assert protocol({"train_images": 2000}).endswith(", 2000 training drawings in all")
+    assert OmniglotDataModule.remarks({"split": "random"})[0] == "An episode takes its characters from any alphabet."
+    assert any("100 of the 1200" in remark for remark in OmniglotDataModule.remarks({"split": "random"}))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"scope": "inside"}, "`scope` to be 'across' or 'within' but got 'inside'"),
+        ({"split_seed": 1}, "`split_seed` to be 0 for split 'by_alphabet', the only one, but got 1"),
+        ({"images_per_class": 21}, "`images_per_class` to be an integer from 1 to 20 but got 21"),
+        ({"images_per_class": 0}, "`images_per_class` to be an integer from 1 to 20 but got 0"),
+        ({"images_per_class": 3}, "In the train part, 3-way episodes with 2 shots and 2 queries .* with 3 examples"),
+        ({"images_per_class": 5, "train_images": 90}, "one of the arguments .* but got both"),
+        ({"train_images": 100}, "multiple of the 18 training classes up to 360, such as 108, but got 100"),
+        ({"train_images": 9000}, "up to 360, such as 360, but got 9000"),
+        ({"train_classes": 19}, "`train_classes` to be an integer from 1 to 18 but got 19"),
+        (
+            {"test": EvalEpisodes(ways=3, shots=(18,), queries=3, episodes=1)},
+            "In the test part, 3-way episodes with 18 shots and 3 queries .* 20 shots and queries together",
+        ),
+        (
+            {
+                "scope": "within",
+                "train": TrainEpisodes(ways=31, shots=(1,), queries=1, pool=62, episodes=1),
+                "test": EvalEpisodes(ways=31, shots=(1,), queries=1, episodes=1),
+            },
+            "31-way episodes within an alphabet do not fit into any of the test alphabets: the largest has 9 classes, "
+            "so at most 9 ways are possible",
+        ),
+    ],
+    ids=str,
+)
+def test_impossible_requests_say_what_is_possible(omniglot, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        omniglot(**arguments)
+
+
+@given(classes=st.integers(1, 50), available=st.integers(1, 20), data=st.data())
+def test_equal_shares_are_equal_and_nested(classes, available, data):
+    each = data.draw(st.integers(1, available))
+    assert (
+        drawings_each(classes, None, classes * each, available) == each == drawings_each(classes, each, None, available)
+    )
+    assert drawings_each(classes, None, None, available) == available
