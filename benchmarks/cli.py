@@ -1,5 +1,6 @@
 """The command line; heavy imports wait until a command needs them."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -36,13 +37,16 @@ def run(
         str, typer.Option(help="auto (online where somebody is logged in), online, offline or off.")
     ] = "auto",
     device: Annotated[str, typer.Option(help="cpu, cuda, or `auto` for cuda where there is one.")] = "auto",
+    wandb_models: Annotated[
+        bool, typer.Option("--wandb-models", help="Give W&B the trained weights too, as artifacts.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
     report: Annotated[bool, typer.Option(help="End with the suite's report.")] = True,
 ) -> None:
     """Trains and tests the cells of a suite that are not finished yet, then reports."""
     from benchmarks.execution import RunOptions, run_suite
 
-    options = RunOptions(only or [], learner or [], jobs, out, wandb, device, dry_run, report)
+    options = RunOptions(only or [], learner or [], jobs, out, wandb, device, dry_run, report, wandb_models)
     try:
         code = run_suite(suite, options, console)
     except (ValueError, OSError) as error:
@@ -64,6 +68,53 @@ def report(
         show_report(runs, out, suite, console)
     except (ReportError, OSError) as error:
         _complain(error)
+
+
+@app.command("wandb-sync")
+def wandb_sync(
+    runs: Annotated[Path, typer.Argument(help="Folder of the runs.")] = Path("runs"),
+    suite: Annotated[str | None, typer.Option(help="The suite, where the folder has several.")] = None,
+    project: Annotated[str, typer.Option(help="W&B's project.")] = "adaptbench",
+    entity: Annotated[str | None, typer.Option(help="W&B's user or team.")] = None,
+    wandb: Annotated[str, typer.Option(help="auto (online where somebody is logged in), online or offline.")] = "auto",
+    models: Annotated[bool, typer.Option("--models", help="The trained weights too, as artifacts.")] = False,
+) -> None:
+    """Mirrors finished runs and their report into W&B from local files, each run once; repeat it to go on."""
+    from benchmarks.execution import sync_suite
+    from benchmarks.mirror import default_mode
+    from benchmarks.mirrored import Target
+    from reports.errors import ReportError
+
+    mode = default_mode() if wandb == "auto" else wandb
+    if mode not in ("online", "offline"):
+        _complain(ValueError(f"Expected `--wandb` to be `auto`, `online` or `offline` but got `{mode}`."))
+    os.environ["WANDB_SILENT"] = "true"
+    try:
+        left = sync_suite(
+            runs, suite, Target("", "online" if mode == "online" else "offline", project, entity, models), console
+        )
+    except (ReportError, OSError, ValueError) as error:
+        _complain(error)
+    raise typer.Exit(1 if left else 0)
+
+
+@app.command()
+def dashboard(
+    runs: Annotated[Path, typer.Argument(help="Folder of the runs.")] = Path("runs"),
+    entity: Annotated[str, typer.Option(help="W&B's user or team.")] = "",
+    project: Annotated[str, typer.Option(help="W&B's project.")] = "adaptbench",
+    suite: Annotated[str | None, typer.Option(help="The suite, where the folder has several.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The JSON file; RUNS/dashboard-SUITE.json by default.")] = None,
+) -> None:
+    """Builds the suite's report in W&B; without a login it writes what it would create as JSON."""
+    from reports.dashboard import build_dashboard
+    from reports.errors import ReportError
+
+    try:
+        said = build_dashboard(runs, entity, project, suite, out)
+    except (ReportError, OSError) as error:
+        _complain(error)
+    console.print(escape(said), highlight=False, soft_wrap=True)
 
 
 @app.command()

@@ -2,21 +2,27 @@
 
 import os
 from collections import Counter
+from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 from rich.console import Console
 from rich.markup import escape
 
 from benchmarks.local import Status, execute_locally
 from benchmarks.mirror import Mode, default_mode
+from benchmarks.mirrored import Target, close_suite, is_mirrored, mirror_afterwards
 from benchmarks.plan import Plan, PlannedRun, make_plan, parse_only
 from benchmarks.progress import SuiteProgress
 from benchmarks.store import Store
 from benchmarks.suite import load_suite
 from benchmarks.worker import Order
+
+if TYPE_CHECKING:
+    from reports import Report
+    from reports.manifest import Cell
 
 SUCCESS, FAILURE, INTERRUPTED = 0, 1, 130
 
@@ -34,6 +40,7 @@ class RunOptions:
         device: "auto", "cpu" or "cuda".
         dry_run: whether only to say what would be done.
         report: whether to end with a report.
+        wandb_models: whether W&B gets the weights too.
     """
 
     only: list[str]
@@ -44,6 +51,7 @@ class RunOptions:
     device: str
     dry_run: bool
     report: bool
+    wandb_models: bool = False
 
 
 def run_suite(name: str, options: RunOptions, console: Console) -> int:
@@ -63,8 +71,9 @@ def run_suite(name: str, options: RunOptions, console: Console) -> int:
     _announce(plan, runs, left, jobs, console)
     if options.dry_run:
         return SUCCESS
-    store.write_manifest(suite.suite, plan.manifest())
-    template = Order("", options.out, suite.suite, "", wandb, device)
+    added = [argument for learner in options.learners for argument in ("--learner", learner)]
+    store.write_manifest(suite.suite, {**plan.manifest(), "command": [name, *added]})
+    template = Order("", options.out, suite.suite, "", wandb, device, options.wandb_models)
     status = _execute(left, jobs, store, template, console, finished=len(runs) - len(left))
     if status is None:
         console.print("Stopped. What is finished is kept; the same command goes on from here.")
@@ -73,13 +82,56 @@ def run_suite(name: str, options: RunOptions, console: Console) -> int:
     return FAILURE if status.failed else SUCCESS
 
 
-def show_report(runs: Path, out: Path | None, suite: str | None, console: Console) -> None:
+def show_report(runs: Path, out: Path | None, suite: str | None, console: Console) -> "Report":
     """Writes a suite's report and prints its tables and where everything is."""
     from reports import print_report, write_report
     from reports.manifest import read_suite
 
     chosen = read_suite(runs, suite).name
-    print_report(write_report(runs, out or runs / f"report-{chosen}", chosen), console)
+    report = write_report(runs, out or runs / f"report-{chosen}", chosen)
+    print_report(report, console)
+    return report
+
+
+def sync_suite(runs: Path, suite: str | None, target: Target, console: Console) -> int:
+    """Mirrors a suite's finished runs and its report into W&B, each run once; returns how many were not taken."""
+    from reports import write_report
+    from reports.manifest import read_suite
+
+    chosen = read_suite(runs, suite)
+    target = replace(target, suite=chosen.name)
+    store = Store(runs)
+    names = _names(chosen.cells, store)
+    finished = [run_id for run_id in names if store.is_published(run_id)]
+    found = mirror_afterwards(store, names, target, lambda name: console.print(escape(name), highlight=False))
+    if None in found.values():
+        report = write_report(runs, runs / f"report-{chosen.name}", chosen.name)
+        found["report"] = _close_suite(report, target, runs)
+    for reason, count in Counter(trouble for trouble in found.values() if trouble is not None).items():
+        console.print(f"[yellow]warning[/] W&B did not take {count}: {escape(reason)}", highlight=False)
+    left = sum(not is_mirrored(store, run_id, target.mode) for run_id in finished)
+    console.print(
+        f"{len(finished) - left} of {len(finished)} finished runs are in W&B ({target.mode}); {left} are left."
+    )
+    return left
+
+
+def _names(cells: Iterable["Cell"], store: Store) -> dict[str, str]:
+    """How W&B calls each run, pretrainings before the runs that need them."""
+    names: dict[str, str] = {}
+    for cell in cells:
+        where = f"{cell.task}{f' {cell.train_classes}' if cell.train_classes else ''} seed {cell.seed}"
+        needed = store.pretrained(cell.run_id)
+        if needed is not None:
+            names.setdefault(needed, f"pretraining {where}")
+        names[cell.run_id] = f"{cell.learner} {where}"
+    return names
+
+
+def _close_suite(report: "Report", target: Target, runs: Path) -> str | None:
+    """Logs the report of a suite."""
+    pictures = [figure for figure in report.figures if figure.suffix == ".png"]
+    return close_suite(target, runs, {sheet.name: sheet.frame for sheet in report.sheets}, [*pictures, report.page])
 
 
 def _execute(
@@ -112,7 +164,11 @@ def _announce(plan: Plan, runs: list[PlannedRun], left: list[PlannedRun], jobs: 
 
 def _conclude(plan: Plan, status: Status, wandb: Mode, options: RunOptions, console: Console) -> None:
     if options.report:
-        show_report(options.out, None, plan.suite.suite, console)
+        report = show_report(options.out, None, plan.suite.suite, console)
+        if wandb != "off" and status.done:
+            trouble = _close_suite(report, Target(plan.suite.suite, wandb), options.out)
+            if trouble is not None:
+                console.print(f"[yellow]warning[/] W&B missed the report ({escape(trouble)}).", highlight=False)
     if wandb != "off" and status.done:
         _say_where_wandb(wandb, status, options.out, console)
     for run_id, reason in status.failed.items():

@@ -3,11 +3,14 @@
 import os
 import queue
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pytorch_lightning.loggers import Logger, WandbLogger
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Mode = Literal["online", "offline", "off"]
 INIT_SECONDS = 20
@@ -66,6 +69,30 @@ class WandbMirror(Logger):
 
     def log_hyperparams(self, params: object, *_: object, **__: object) -> None:
         """Does nothing: the configuration is the spec, given to W&B at the start."""
+
+    def log_file(self, path: Path, name: str, kind: str) -> None:
+        """Queues a file as an artifact."""
+        self._orders.put(lambda logger: logger.experiment.log_artifact(str(path), name=name, type=kind))
+
+    def log_report(self, tables: Mapping[str, "pd.DataFrame"], files: Sequence[Path]) -> None:
+        """Queues tables, pictures (PNG) and pages (HTML)."""
+
+        def log(logger: WandbLogger) -> None:
+            import wandb
+
+            values: dict[str, Any] = {
+                # What is absent has to be None: W&B cannot write pandas' own word for it.
+                f"tables/{name}": wandb.Table(dataframe=table.astype(object).where(table.notna(), None))
+                for name, table in tables.items()
+            }
+            for file in files:
+                if file.suffix == ".png":
+                    values[f"figures/{file.stem}"] = wandb.Image(str(file))
+                elif file.suffix == ".html":
+                    values["page"] = wandb.Html(file.read_text(encoding="utf-8"), inject=False)
+            logger.experiment.log(values)
+
+        self._orders.put(log)
 
     def close(self, summary: Mapping[str, Any], failed: bool = False, seconds: float = FINISH_SECONDS) -> str | None:
         """Queues the results and how the run ended, and waits for W&B no longer than `seconds`.

@@ -8,10 +8,10 @@ import threading
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from benchmarks.mirror import Mode, WandbMirror
-from benchmarks.spec import RUN_SPEC, EpisodicSpec, PretrainSpec, TransferSpec
+from benchmarks.mirror import Mode
+from benchmarks.mirrored import Target, close_mirror, open_mirror
+from benchmarks.spec import RUN_SPEC
 from benchmarks.store import Store
 
 
@@ -26,6 +26,7 @@ class Order:
         name: what to call the run in W&B.
         wandb: how W&B follows.
         device: "cpu" or "cuda".
+        models: whether W&B gets the weights too.
     """
 
     spec: str
@@ -34,6 +35,7 @@ class Order:
     name: str
     wandb: Mode
     device: str
+    models: bool = False
 
 
 def initialise() -> None:
@@ -75,36 +77,14 @@ def work(order: Order) -> str | None:
 
     spec = RUN_SPEC.validate_json(order.spec)
     store = Store(order.root)
-    mirror = _mirror(order, spec)
+    if order.wandb == "off":
+        execute(spec, store, None, order.device)
+        return None
+    target = Target(order.suite, order.wandb, models=order.models)
+    mirror = open_mirror(spec, order.name, order.root, target)
     try:
         execute(spec, store, mirror, order.device)
     except BaseException:
-        if mirror is not None:
-            mirror.close({}, failed=True)
+        mirror.close({}, failed=True)
         raise
-    if mirror is None:
-        return None
-    return mirror.close(_summary(store.read_json(spec.run_id, "result.json")))
-
-
-def _mirror(order: Order, spec: EpisodicSpec | PretrainSpec | TransferSpec) -> WandbMirror | None:
-    if order.wandb == "off":
-        return None
-    settings = {
-        "project": "adaptbench",
-        "group": order.suite,
-        "name": order.name,
-        "job_type": spec.kind,
-        "config": spec.model_dump(mode="json"),
-        "tags": [order.suite, spec.kind],
-    }
-    return WandbMirror(spec.run_id, order.root, order.wandb, settings)
-
-
-def _summary(result: dict[str, Any]) -> dict[str, Any]:
-    """Flattens the scores of a result into names such as `test/accuracy/5-way 1-shot`."""
-    scores = {}
-    for score in result.get("scores", []):
-        ways = f"{score['ways']}-way " if score["ways"] else ""
-        scores[f"test/{score['metric']}/{ways}{score['shots']}-shot"] = score["value"]
-    return scores | {"examples_encoded": result["examples_encoded"]}
+    return close_mirror(mirror, store, spec.run_id, target)

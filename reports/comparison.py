@@ -1,12 +1,14 @@
 """Compares the learners of a suite on one task under one protocol: an entry for each learner and setting."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from reports.comparability import Conditions, conditions, differences
-from reports.manifest import Setting
+from reports.manifest import Cell, Setting
+from reports.ranking import Pair, compare_pairs, shared_ranks
 from reports.runs import Outcome, Problem, Run
 from reports.statistics import Interval, interval
 
@@ -26,7 +28,9 @@ class Entry:
         conditions: What must equal other learners' before they are ranked.
         chance: The score of a guess, where there is one.
         at_chance: Whether some seed is no better than a guess.
-        best: Whether this is the best entry of a column whose entries can be compared.
+        rank: Its place in a column whose entries can be compared, shared with whom it cannot be told apart from.
+        best: Whether it is the best of such a column, or cannot be told apart from the best.
+        runs: Its finished runs, by seed.
     """
 
     learner: str
@@ -39,7 +43,9 @@ class Entry:
     conditions: Conditions | None = None
     chance: float | None = None
     at_chance: bool = False
+    rank: float | None = None
     best: bool = False
+    runs: tuple[Run, ...] = field(default=(), compare=False, repr=False)
 
     @property
     def status(self) -> str:
@@ -51,6 +57,11 @@ class Entry:
         if self.interval is None:
             return "missing"
         return "finished" if self.interval.n_seeds == len(self.planned_seeds) else "partial"
+
+    @property
+    def samples(self) -> dict[int, NDArray[np.float64]]:
+        """For each seed its scores [E]; empty where they have no common mean."""
+        return {} if self.interval is None else {run.cell.seed: run.episode_scores[self.setting] for run in self.runs}
 
 
 @dataclass(frozen=True)
@@ -66,6 +77,8 @@ class Comparison:
         settings: The columns, sorted by training classes, ways and shots.
         entries: A row for each learner, with an entry for each setting.
         warnings: Why entries of a column cannot be ranked.
+        pairs: For each setting, the tests between its learners, by their place in `entries`.
+        shots_word: What shots are called.
         remarks: What a reader must know of the protocol besides its name.
     """
 
@@ -77,6 +90,8 @@ class Comparison:
     settings: tuple[Setting, ...]
     entries: tuple[tuple[Entry, ...], ...]
     warnings: tuple[str, ...]
+    pairs: tuple[tuple[Pair, ...], ...] = ()
+    shots_word: str = "shot"
     remarks: tuple[str, ...] = ()
 
     def all_entries(self) -> tuple[Entry, ...]:
@@ -92,11 +107,11 @@ def compare(outcomes: Sequence[Outcome]) -> tuple[Comparison, ...]:
     return tuple(_compare_group(group) for group in groups.values())
 
 
-def describe(setting: Setting, class_word: str) -> str:
+def describe(setting: Setting, class_word: str, shots_word: str = "shot") -> str:
     """A setting in words, such as "5-way 1-shot with 50 characters"."""
     size = "unlimited" if setting.train_classes is None else str(setting.train_classes)
     ways = "" if setting.ways is None else f"{setting.ways}-way "
-    return f"{ways}{setting.shots}-shot with {size} {class_word}"
+    return f"{ways}{setting.shots}-{shots_word} with {size} {class_word}"
 
 
 def _compare_group(outcomes: Sequence[Outcome]) -> Comparison:
@@ -105,10 +120,12 @@ def _compare_group(outcomes: Sequence[Outcome]) -> Comparison:
     learners = dict.fromkeys(outcome.cell.learner for outcome in outcomes)
     rows = [[_entry(learner, setting, outcomes) for setting in settings] for learner in learners]
     columns: list[list[Entry]] = []
+    pairs: list[tuple[Pair, ...]] = []
     refusals: dict[str, list[Setting]] = {}
     for setting, column in zip(settings, zip(*rows, strict=True), strict=True):
-        ranked, refusal = _rank(column, higher_is_better=cell.higher_is_better)
+        ranked, tests, refusal = _rank(column, higher_is_better=cell.higher_is_better)
         columns.append(ranked)
+        pairs.append(tests)
         if refusal:
             refusals.setdefault(refusal, []).append(setting)
     return Comparison(
@@ -119,7 +136,9 @@ def _compare_group(outcomes: Sequence[Outcome]) -> Comparison:
         class_word=cell.class_word,
         settings=tuple(settings),
         entries=tuple(zip(*columns, strict=True)),
-        warnings=tuple(_warning(reason, places, cell.class_word) for reason, places in refusals.items()),
+        warnings=tuple(_warning(reason, places, cell) for reason, places in refusals.items()),
+        pairs=tuple(pairs),
+        shots_word=cell.shots_word,
         remarks=cell.remarks,
     )
 
@@ -159,6 +178,7 @@ def _with_scores(entry: Entry, runs: Sequence[Run]) -> Entry:
         conditions=next(iter(found.values())),
         chance=first.chance,
         at_chance=any(score.at_chance for score in scores),
+        runs=tuple(runs),
     )
     if different := differences(found):
         return replace(entry, refusal=f"not comparable: over seeds, {'; '.join(different)}")
@@ -169,24 +189,27 @@ def _with_scores(entry: Entry, runs: Sequence[Run]) -> Entry:
     return replace(entry, interval=interval(rows))
 
 
-def _rank(column: Sequence[Entry], *, higher_is_better: bool) -> tuple[list[Entry], str]:
-    """Marks the best entry of a column, or says why its entries cannot be ranked."""
-    ranked = [entry for entry in column if entry.interval is not None]
-    found = {entry.label: entry.conditions for entry in ranked if entry.conditions is not None}
+def _rank(column: Sequence[Entry], *, higher_is_better: bool) -> tuple[list[Entry], tuple[Pair, ...], str]:
+    """Ranks a column and tests every two of its entries, or says why its entries cannot be ranked."""
+    ranked = {index: entry for index, entry in enumerate(column) if entry.interval is not None}
+    found = {entry.label: entry.conditions for entry in ranked.values() if entry.conditions is not None}
     if different := differences(found):
-        return list(column), "; ".join(different)
+        return list(column), (), "; ".join(different)
     if len(ranked) < 2:
-        return list(column), ""
+        return list(column), (), ""
+    pairs = compare_pairs({index: entry.samples for index, entry in ranked.items()})
     sign = 1.0 if higher_is_better else -1.0
-    top = max(sign * entry.interval.mean for entry in ranked if entry.interval is not None)
-    return [replace(entry, best=_is_best(entry, sign, top)) for entry in column], ""
+    means = {index: sign * entry.interval.mean for index, entry in ranked.items() if entry.interval is not None}
+    ranks = shared_ranks(means, pairs)
+    top = min(ranks.values())
+    entries = [
+        replace(entry, rank=ranks.get(index), best=ranks.get(index) == top and not entry.at_chance)
+        for index, entry in enumerate(column)
+    ]
+    return entries, pairs, ""
 
 
-def _is_best(entry: Entry, sign: float, top: float) -> bool:
-    return entry.interval is not None and sign * entry.interval.mean == top and not entry.at_chance
-
-
-def _warning(reason: str, settings: Sequence[Setting], class_word: str) -> str:
+def _warning(reason: str, settings: Sequence[Setting], cell: Cell) -> str:
     """Says where no learner is marked as best, and why."""
-    places = ", ".join(describe(setting, class_word) for setting in settings)
+    places = ", ".join(describe(setting, cell.class_word, cell.shots_word) for setting in settings)
     return f"No learner is marked as best at {places}, because {reason}."

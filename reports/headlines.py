@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from reports.comparison import Comparison, Entry, describe
-from reports.words import METRIC_NAMES, number
+from reports.sentences import score_text
+from reports.words import METRIC_NAMES
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,9 @@ def headlines(comparison: Comparison) -> tuple[Headline, ...]:
 
 def _headline(comparison: Comparison, column: tuple[Entry, ...]) -> Headline:
     metric = METRIC_NAMES.get(comparison.metric, comparison.metric)
-    place = f"{metric} on {comparison.task}, {describe(column[0].setting, comparison.class_word)}"
+    place = (
+        f"{metric} on {comparison.task}, {describe(column[0].setting, comparison.class_word, comparison.shots_word)}"
+    )
     sign = -1.0 if comparison.higher_is_better else 1.0
     scored = [(sign * entry.interval.mean, entry) for entry in column if entry.interval is not None]
     ranked = [entry for _, entry in sorted(scored, key=lambda pair: pair[0])]
@@ -41,20 +44,14 @@ def _headline(comparison: Comparison, column: tuple[Entry, ...]) -> Headline:
     if not ranked[0].best:
         why = "One learner finished" if len(ranked) == 1 else "Not ranked"
         return Headline(place, why, "", _list(comparison, ranked))
-    return Headline(place, _name(ranked[0]), _score(comparison, ranked[0]), _list(comparison, ranked[1:]))
+    return Headline(place, _name(ranked[0]), score_text(comparison, ranked[0]), _list(comparison, ranked[1:]))
 
 
 def _list(comparison: Comparison, entries: list[Entry]) -> str:
-    return ", ".join(f"{_name(entry)} {_score(comparison, entry)}" for entry in entries)
+    return ", ".join(f"{_name(entry)} {score_text(comparison, entry)}" for entry in entries)
 
 
 def _name(entry: Entry) -> str:
     """The learner's name, with its seeds where some are missing."""
     n_seeds, n_planned = entry.interval.n_seeds if entry.interval else 0, len(entry.planned_seeds)
     return entry.label if n_seeds == n_planned else f"{entry.label} ({n_seeds} of {n_planned} seeds)"
-
-
-def _score(comparison: Comparison, entry: Entry) -> str:
-    if entry.interval is None:
-        return ""
-    return number(entry.interval, comparison.metric) + (" %" if comparison.metric == "accuracy" else "")

@@ -25,11 +25,13 @@ class TableLayout:
     Args:
         title: Task and protocol.
         caption: What the table shows.
-        groups: The upper header: label and number of columns.
+        groups: The upper header: label and number of columns; empty where there is none.
         columns: The lower header.
         rows: For each learner its label and cells.
         notes: Mark and text.
         warnings: Why columns have no best entry.
+        corner: The header of the first column.
+        text_columns: Which columns hold text and not numbers, counted from 0 after the first.
     """
 
     title: str
@@ -38,14 +40,16 @@ class TableLayout:
     columns: tuple[str, ...]
     rows: tuple[tuple[str, tuple[TableCell, ...]], ...]
     notes: tuple[tuple[str, str], ...]
-    warnings: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
+    corner: str = ""
+    text_columns: tuple[int, ...] = ()
 
 
 def lay_out(comparison: Comparison) -> TableLayout:
     """Lays a comparison out as a table of learners by (training classes x shots)."""
     entries = comparison.all_entries()
     texts = list(dict.fromkeys(text for entry in entries if (text := note(entry))))
-    marks = {text: _letter(index) for index, text in enumerate(texts)}
+    marks = {text: letter(index) for index, text in enumerate(texts)}
     chance = [(CHANCE_MARK, CHANCE_NOTE)] if any(_shows_chance(entry) for entry in entries) else []
     sizes = [size_label(setting, comparison.class_word) for setting in comparison.settings]
     with_ways = len({setting.ways for setting in comparison.settings}) > 1
@@ -53,7 +57,9 @@ def lay_out(comparison: Comparison) -> TableLayout:
         title=f"{comparison.task} ({comparison.protocol})",
         caption=caption(comparison),
         groups=tuple((label, len(list(run))) for label, run in groupby(sizes)),
-        columns=tuple(shots_label(setting, with_ways=with_ways) for setting in comparison.settings),
+        columns=tuple(
+            shots_label(setting, with_ways=with_ways, word=comparison.shots_word) for setting in comparison.settings
+        ),
         rows=tuple((row[0].label, _cells(row, comparison.metric, marks)) for row in comparison.entries),
         notes=(*chance, *((mark, text) for text, mark in marks.items())),
         warnings=comparison.warnings,
@@ -77,7 +83,7 @@ def _shows_chance(entry: Entry) -> bool:
     return entry.at_chance and entry.interval is not None
 
 
-def _letter(index: int) -> str:
+def letter(index: int) -> str:
     """a, b, ... z, aa, ab, ..."""
     before, last = divmod(index, 26)
-    return (_letter(before - 1) if before else "") + chr(ord("a") + last)
+    return (letter(before - 1) if before else "") + chr(ord("a") + last)

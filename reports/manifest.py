@@ -4,6 +4,7 @@ import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from reports.errors import ReportError
@@ -47,25 +48,36 @@ class Cell:
     settings: tuple[Setting, ...]
     metric: str
     higher_is_better: bool
+    shots_word: str = "shot"
     remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Suite:
-    """A suite's name, version, and cells; `unavailable` gives for a task the reason why its data are not there."""
+    """What a suite wants.
+
+    Args:
+        name: Its name.
+        version: Its version.
+        description: One sentence.
+        cells: Every run that it wants.
+        unavailable: For a task the reason why its data are not there.
+        command: The arguments that `adaptbench run` had: the suite, and learners that were added.
+    """
 
     name: str
     version: int
     description: str
     cells: tuple[Cell, ...]
     unavailable: Mapping[str, str]
+    command: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def learners(self) -> tuple[str, ...]:
         """Learner names in the order of the manifest."""
         return tuple(dict.fromkeys(cell.learner for cell in self.cells))
 
-    @property
+    @cached_property
     def families(self) -> tuple[str, ...]:
         """Family names in the order of the manifest."""
         return tuple(dict.fromkeys(cell.family for cell in self.cells))
@@ -113,6 +125,7 @@ def _parse_suite(path: Path) -> Suite:
         description=optional_field(data, "description", str, path.name) or "",
         cells=tuple(_parse_cell(cell, path.name) for cell in field(data, "cells", list, path.name)),
         unavailable={str(task): str(reason) for task, reason in unavailable.items()},
+        command=tuple(map(str, optional_field(data, "command", list, path.name) or ())),
     )
     _check_distinct(suite, path.name)
     return suite
@@ -138,6 +151,7 @@ def _parse_cell(data: object, file: str) -> Cell:
         settings=tuple(settings),
         metric=field(data, "metric", str, file),
         higher_is_better=field(data, "higher_is_better", bool, file),
+        shots_word=optional_field(data, "shots_word", str, file) or "shot",
         remarks=tuple(str(remark) for remark in optional_field(data, "remarks", list, file) or ()),
     )
 

@@ -1,6 +1,7 @@
 """Comparison tables as Markdown and LaTeX, with everything that came from outside escaped."""
 
 import re
+from dataclasses import replace
 from itertools import accumulate
 
 from reports.layout import TableCell, TableLayout
@@ -8,9 +9,12 @@ from reports.layout import TableCell, TableLayout
 _LATEX_ESCAPES = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
-    "|": r"\textbar{}", '"': "''", "`": r"\`{}",
+    "|": r"\textbar{}", "[": "{[}", '"': "''", "`": r"\`{}",
     "±": r"$\pm$", "†": r"$\dagger$", "…": r"\ldots{}", "—": "---", "\u2013": "--",
 }  # fmt: skip
+
+LONGEST_TEXT = 24
+"""Longer texts in a cell go below the table in LaTeX."""
 
 
 def escape_markdown(text: str) -> str:
@@ -27,12 +31,14 @@ def escape_latex(text: str) -> str:
 def to_markdown(layout: TableLayout) -> str:
     """The table in Markdown, with caption, notes and warnings around it."""
     upper = [label if first else "" for label, span in layout.groups for first in [True] + [False] * (span - 1)]
-    rows = [
-        ["", *map(escape_markdown, upper)],
-        ["---", *["---:"] * len(upper)],
-        ["", *(f"*{escape_markdown(label)}*" for label in layout.columns)],
-        *([escape_markdown(label), *map(_markdown_cell, cells)] for label, cells in layout.rows),
-    ]
+    sides = ["---" if index in layout.text_columns else "---:" for index in range(len(layout.columns))]
+    lower = [f"*{escape_markdown(label)}*" for label in layout.columns]
+    header = (
+        [["", *map(escape_markdown, upper)], ["---", *sides], [escape_markdown(layout.corner), *lower]]
+        if upper
+        else [[escape_markdown(layout.corner), *map(escape_markdown, layout.columns)], ["---", *sides]]
+    )
+    rows = [*header, *([escape_markdown(label), *map(_markdown_cell, cells)] for label, cells in layout.rows)]
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
     notes = [f"- <sup>{mark}</sup> {escape_markdown(text)}" for mark, text in layout.notes]
     warnings = [f"- **Warning:** {escape_markdown(text)}" for text in layout.warnings]
@@ -47,23 +53,20 @@ def to_latex(layout: TableLayout, label: str) -> str:
         layout: The table.
         label: What `\ref` finds it by.
     """
-    spans = [span for _, span in layout.groups]
-    ends = [1 + end for end in accumulate(spans)]
-    groups = [rf"\multicolumn{{{span}}}{{c}}{{{escape_latex(text)}}}" for text, span in layout.groups]
-    rules = [rf"\cmidrule(lr){{{end - span + 1}-{end}}}" for end, span in zip(ends, spans, strict=True)]
+    layout = _number_long_texts(layout)
     rows = [" & ".join([escape_latex(name), *map(_latex_cell, cells)]) for name, cells in layout.rows]
+    sides = "".join("l" if index in layout.text_columns else "c" for index in range(len(layout.columns)))
     lines = [
         r"\begin{table}[tb]",
         r"\centering",
         rf"\caption{{{escape_latex(layout.caption)}}}",
         rf"\label{{{label}}}",
         r"\par\smallskip",
-        *_latex_size(len(layout.columns)),
-        rf"\begin{{tabular}}{{l{'c' * len(layout.columns)}}}",
+        *_latex_size(layout),
+        rf"\begin{{tabular}}{{l{sides}}}",
         r"\toprule",
-        rf" & {' & '.join(groups)} \\",
-        "".join(rules),
-        rf" & {' & '.join(map(escape_latex, layout.columns))} \\",
+        *_latex_groups(layout),
+        rf"{escape_latex(layout.corner)} & {' & '.join(map(_latex_header, layout.columns))} \\",
         r"\midrule",
         *(rf"{row} \\" for row in rows),
         r"\bottomrule",
@@ -86,9 +89,61 @@ def _latex_cell(cell: TableCell) -> str:
     return text + _latex_marks(cell.marks)
 
 
-def _latex_size(n_columns: int) -> list[str]:
-    """Smaller letters and gaps for a table that would stick out of the text of an article."""
-    return [r"\footnotesize", r"\setlength{\tabcolsep}{3pt}"] if n_columns > 4 else [r"\small"]
+def _number_long_texts(layout: TableLayout) -> TableLayout:
+    """Replaces long texts by numbers, and says below the table what they stand for."""
+    long = [
+        column
+        for column in layout.text_columns
+        if any(len(cells[column].text) > LONGEST_TEXT for _, cells in layout.rows)
+    ]
+    texts = list(dict.fromkeys(cells[column].text for column in long for _, cells in layout.rows))
+    numbers = {text: f"[{index}]" for index, text in enumerate(texts, start=1)}
+    rows = tuple(
+        (
+            label,
+            tuple(
+                replace(cell, text=numbers[cell.text]) if index in long else cell for index, cell in enumerate(cells)
+            ),
+        )
+        for label, cells in layout.rows
+    )
+    return replace(layout, rows=rows, notes=(*layout.notes, *((mark, text) for text, mark in numbers.items())))
+
+
+def _latex_groups(layout: TableLayout) -> list[str]:
+    """The upper header with a rule under each label."""
+    spans = [span for _, span in layout.groups]
+    ends = [1 + end for end in accumulate(spans)]
+    groups = [rf"\multicolumn{{{span}}}{{c}}{{{escape_latex(text)}}}" for text, span in layout.groups]
+    rules = [rf"\cmidrule(lr){{{end - span + 1}-{end}}}" for end, span in zip(ends, spans, strict=True)]
+    return [rf" & {' & '.join(groups)} \\", "".join(rules)] if groups else []
+
+
+def _latex_size(layout: TableLayout) -> list[str]:
+    """Smaller letters and gaps for a table that would stick out of the text of an article, 345 pt."""
+    widths = [max([len(layout.corner), *(len(label) for label, _ in layout.rows)])] + [
+        max([len(part) for part in _lines(label)] + [len(cells[index].text) for _, cells in layout.rows])
+        for index, label in enumerate(layout.columns)
+    ]
+    sizes = ((r"\small", 4.7, 6), (r"\footnotesize", 4.2, 4), (r"\scriptsize", 3.7, 2))
+    fitting = (each for each in sizes if sum(widths) * each[1] + 2 * each[2] * len(widths) <= 345)
+    size, _, gap = next(fitting, sizes[-1])
+    return [size, rf"\setlength{{\tabcolsep}}{{{gap}pt}}"]
+
+
+def _latex_header(text: str) -> str:
+    """A header, on two lines where it is long."""
+    lines = [escape_latex(line) for line in _lines(text)]
+    return lines[0] if len(lines) == 1 else rf"\shortstack{{{lines[0]}\\{lines[1]}}}"
+
+
+def _lines(text: str) -> list[str]:
+    """Text that is long, broken at the space nearest to its middle."""
+    spaces = [index for index, letter in enumerate(text) if letter == " "]
+    if len(text) <= 11 or not spaces:
+        return [text]
+    middle = min(spaces, key=lambda index: abs(2 * index - len(text)))
+    return [text[:middle], text[middle + 1 :]]
 
 
 def _latex_marks(marks: tuple[str, ...]) -> str:

@@ -1,43 +1,68 @@
-"""The page: one HTML file that holds the tables and figures and needs no network."""
+"""The page: one HTML file that holds tables, interactive curves and every run, and needs no network."""
 
 import base64
-import shlex
+import gzip
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
+from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined
 
-from reports.comparison import Comparison
-from reports.figures import panel_columns
+from reports.commands import entry_command, suite_command
+from reports.comparison import Comparison, Entry
+from reports.curves import LearningCurve
 from reports.headlines import headlines
 from reports.layout import TableLayout
 from reports.manifest import Suite
+from reports.page_data import page_data
 from reports.records import versions
 from reports.runs import Problem, Run
+from reports.sentences import best_sentence
+from reports.sheets import Sheet
+from reports.words import METRIC_NAMES, note, number
+
+MOST_IMAGE_BYTES = 1_500_000
+"""Static figures of up to this size in all are put into the page, so that it stays below 8 MB."""
+MOST_ROWS = 2000
+"""Entries of the results table; with more, a browser would be slow, and the CSV files have them all."""
 
 
 @dataclass(frozen=True)
 class Section:
-    """A comparison as the page shows it; `image` is the PNG of its figure and `name` the stem of its files."""
+    """A comparison as the page shows it.
+
+    Args:
+        comparison: The comparison.
+        sheets: Its tables, the main one first.
+        figures: The paths of its figures.
+        name: Its name in file names.
+        gain_sentences: What doubling classes and shots does, in plain sentences.
+    """
 
     comparison: Comparison
-    layout: TableLayout
-    image: bytes
+    sheets: tuple[Sheet, ...]
+    figures: tuple[Path, ...]
     name: str
+    gain_sentences: tuple[str, ...]
 
     @property
-    def source(self) -> str:
-        """The figure as a data URI."""
-        return f"data:image/png;base64,{base64.b64encode(self.image).decode('ascii')}"
-
-    @property
-    def wide(self) -> bool:
-        """Whether the figure has several panels and is better scrolled than shrunk on a phone."""
-        return len(panel_columns(self.comparison)) > 1
+    def layout(self) -> TableLayout:
+        """The main table."""
+        return self.sheets[0].layout
 
 
-def render_page(suite: Suite, runs: Sequence[Run], problems: Sequence[Problem], sections: Sequence[Section]) -> str:
+def render_page(
+    suite: Suite,
+    runs: Sequence[Run],
+    problems: Sequence[Problem],
+    sections: Sequence[Section],
+    published: Sheet,
+    curves: Mapping[str, LearningCurve],
+) -> str:
     """Renders the page; every string that came from a file is escaped.
 
     Args:
@@ -45,19 +70,106 @@ def render_page(suite: Suite, runs: Sequence[Run], problems: Sequence[Problem], 
         runs: Its finished runs.
         problems: Its other cells.
         sections: One for each comparison.
+        published: The ledger.
+        curves: Learning curves by run id.
     """
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    source = files("reports").joinpath("templates/page.html.j2").read_text(encoding="utf-8")
-    return environment.from_string(source).render(
+    script = _template("page.js")
+    rows = _rows(suite, sections)
+    data = page_data(suite, runs, {section.name: section.comparison for section in sections}, curves)
+    return environment.from_string(_template("page.html.j2")).render(
         suite=suite,
+        style=_template("page.css"),
+        script=script,
+        policy=" ".join(f"'sha256-{_digest(code)}'" for code in (script, _plotly())),
+        plotly=_pack(_plotly()),
+        data=_pack(json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)),
         n_finished=len(runs),
+        leads=[lead for section in sections if (lead := _lead(section.comparison))],
         headlines=[headline for section in sections for headline in headlines(section.comparison)],
         sections=sections,
+        images=_images(sections),
+        published=published,
+        rows=rows[:MOST_ROWS],
+        n_rows=len(rows),
         problems=_group_problems(problems),
         machines=_group_environments(runs),
         commits=sorted({str(run.environment.get("git_commit") or "") for run in runs} - {""}),
-        run_command=f"adaptbench run {shlex.quote(suite.name)}",
+        run_command=suite_command(suite),
     )
+
+
+def _lead(comparison: Comparison) -> str:
+    """The sentence to read first: who is best where training data are largest and shots are fewest."""
+    largest = comparison.settings[-1].train_classes
+    columns = [index for index, setting in enumerate(comparison.settings) if setting.train_classes == largest]
+    return best_sentence(comparison, columns[0])
+
+
+def _rows(suite: Suite, sections: Sequence[Section]) -> list[dict[str, object]]:
+    """The rows of the results table."""
+    return [
+        _row(suite, section.comparison, entry)
+        for section in sections
+        for entry in section.comparison.all_entries()
+        if entry.planned_seeds
+    ]
+
+
+def _row(suite: Suite, comparison: Comparison, entry: Entry) -> dict[str, object]:
+    found, setting = entry.interval, entry.setting
+    return {
+        "task": comparison.task,
+        "protocol": comparison.protocol,
+        "label": entry.label,
+        "size": "unlimited" if setting.train_classes is None else str(setting.train_classes),
+        "size_order": 1e18 if setting.train_classes is None else setting.train_classes,
+        "ways": "" if setting.ways is None else setting.ways,
+        "shots": setting.shots,
+        "metric": METRIC_NAMES.get(comparison.metric, comparison.metric),
+        "score": "" if found is None else number(found, comparison.metric),
+        "mean": "" if found is None else repr(found.mean),
+        "rank": "" if entry.rank is None else f"{entry.rank:g}",
+        "best": entry.best,
+        "status": entry.status,
+        "note": note(entry),
+        "at_chance": entry.at_chance,
+        "runs": [(run.cell.seed, run.cell.run_id) for run in entry.runs],
+        "command": entry_command(suite, comparison, entry),
+    }
+
+
+def _images(sections: Sequence[Section]) -> dict[str, list[tuple[str, str]]]:
+    """For each section, the names and data URIs of its static figures, as long as they fit."""
+    left = MOST_IMAGE_BYTES
+    found: dict[str, list[tuple[str, str]]] = {}
+    for section in sections:
+        for path in section.figures:
+            if path.suffix == ".png" and path.stat().st_size <= left:
+                left -= path.stat().st_size
+                uri = f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode('ascii')}"
+                found.setdefault(section.name, []).append((path.stem, uri))
+    return found
+
+
+def _template(name: str) -> str:
+    return files("reports").joinpath(f"templates/{name}").read_text(encoding="utf-8")
+
+
+@cache
+def _plotly() -> str:
+    """The whole of plotly.js, with its licence at the top."""
+    return files("plotly").joinpath("package_data/plotly.min.js").read_text(encoding="utf-8")
+
+
+def _pack(text: str) -> str:
+    """Compressed text in letters that need no escaping; the same for the same text."""
+    return base64.b64encode(gzip.compress(text.encode("utf-8"), compresslevel=6, mtime=0)).decode("ascii")
+
+
+def _digest(code: str) -> str:
+    """What the page's policy knows an inline script by: no other script can run."""
+    return base64.b64encode(hashlib.sha256(code.encode("utf-8")).digest()).decode("ascii")
 
 
 def _group_problems(problems: Sequence[Problem]) -> list[dict[str, object]]:

@@ -19,7 +19,7 @@ RECORD_COLUMNS = (
 ENTRY_COLUMNS = (
     "task", "protocol", "learner", "label", "train_classes", "ways", "shots", "metric", "higher_is_better", "status",
     "mean", "half_width", "lower", "upper", "interval", "episodes_half_width", "seeds", "planned_seeds", "episodes",
-    "chance", "at_chance", "best", "note",
+    "chance", "at_chance", "rank", "best", "note",
 )  # fmt: skip
 
 # Absent ways (regression) and unlimited classes are empty fields, not floats.
@@ -112,6 +112,7 @@ def _entry_record(comparison: Comparison, entry: Entry) -> dict[str, object]:
         "episodes": found and found.n_episodes,
         "chance": entry.chance,
         "at_chance": entry.at_chance,
+        "rank": entry.rank,
         "best": entry.best,
         "note": note(entry),
     }

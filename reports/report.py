@@ -1,17 +1,30 @@
 """Writes the report of a suite: tables, figures, records and one page."""
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+import pandas as pd
+from matplotlib.figure import Figure
+
+from reports.canvas import save
 from reports.comparison import Comparison, compare
-from reports.figures import save_figure
-from reports.layout import TableLayout, lay_out
+from reports.curves import LearningCurve, read_curves, read_fits
+from reports.figures import axes_of, draw
+from reports.gains import gains
+from reports.layout import TableLayout
+from reports.ledger import ledger
 from reports.manifest import Suite, read_suite
 from reports.markup import to_latex, to_markdown
+from reports.more_figures import draw_fits, draw_learning_curves, draw_ranks, draw_shot_matrix, draw_trade_off
 from reports.page import Section, render_page
-from reports.records import entry_records, long_records, to_csv
-from reports.runs import Problem, Run, read_outcomes
-from reports.styles import line_styles
+from reports.records import long_records, to_csv
+from reports.runs import Outcome, Problem, Run, read_outcomes
+from reports.sentences import gain_sentence
+from reports.sheets import Sheet, ledger_sheet, sheets
+from reports.shot_matrix import shot_matrices
+from reports.styles import LineStyle, line_styles
 from reports.words import slug
 
 
@@ -24,10 +37,10 @@ class Report:
         runs: Its finished runs.
         problems: Its other cells, each with the reason.
         comparisons: One for each task and protocol.
-        layouts: The table of each comparison.
+        sheets: Every table, the main one of each comparison first.
         tables: The paths of the tables (Markdown, CSV, LaTeX).
         figures: The paths of the figures (PNG, PDF).
-        records: The path of the long records, results.csv.
+        records: The path of the long records, results.csv; results.parquet beside it holds the same.
         page: The path of the page.
     """
 
@@ -35,11 +48,16 @@ class Report:
     runs: tuple[Run, ...]
     problems: tuple[Problem, ...]
     comparisons: tuple[Comparison, ...]
-    layouts: tuple[TableLayout, ...]
+    sheets: tuple[Sheet, ...]
     tables: tuple[Path, ...]
     figures: tuple[Path, ...]
     records: Path
     page: Path
+
+    @property
+    def layouts(self) -> tuple[TableLayout, ...]:
+        """The main table of each comparison."""
+        return tuple(sheet.layout for sheet in self.sheets if sheet.name.startswith("table-"))
 
     @property
     def n_finished(self) -> int:
@@ -68,32 +86,83 @@ def write_report(runs: Path, out: Path, suite: str | None = None) -> Report:
     Raises:
         ReportError: There is no manifest of such a suite, more than one to choose from, or it cannot be read.
     """
-    wanted = read_suite(Path(runs), suite)
-    outcomes = read_outcomes(Path(runs), wanted)
+    runs, out = Path(runs), Path(out)
+    wanted = read_suite(runs, suite)
+    outcomes = read_outcomes(runs, wanted)
     finished = tuple(outcome for outcome in outcomes if isinstance(outcome, Run))
     problems = tuple(outcome for outcome in outcomes if isinstance(outcome, Problem))
     comparisons = compare(outcomes)
-    Path(out).mkdir(parents=True, exist_ok=True)
-    tables: list[Path] = []
-    figures: list[Path] = []
-    sections: list[Section] = []
-    for name, comparison in zip(file_names(comparisons), comparisons, strict=True):
-        layout = lay_out(comparison)
-        tables += _write_tables(comparison, layout, Path(out) / f"table-{name}")
-        png, pdf = save_figure(comparison, line_styles(wanted), Path(out) / f"figure-{name}")
-        figures += [png, pdf]
-        sections.append(Section(comparison, layout, png.read_bytes(), name))
+    curves = read_curves(runs, finished)
+    out.mkdir(parents=True, exist_ok=True)
+    styles = line_styles(wanted)
+    sections = [
+        _write_section(comparison, name, runs, out, styles, outcomes, curves)
+        for name, comparison in zip(file_names(comparisons), comparisons, strict=True)
+    ]
+    families = {cell.learner: cell.family for cell in wanted.cells}
+    published = ledger_sheet(ledger(comparisons, families))
+    every = [*(sheet for section in sections for sheet in section.sheets), published]
+    records = long_records(wanted, finished)
+    records.to_parquet(out / "results.parquet", index=False)
     return Report(
         suite=wanted,
         runs=finished,
         problems=problems,
         comparisons=comparisons,
-        layouts=tuple(section.layout for section in sections),
-        tables=tuple(tables),
-        figures=tuple(figures),
-        records=_write(Path(out) / "results.csv", to_csv(long_records(wanted, finished))),
-        page=_write(Path(out) / "index.html", render_page(wanted, finished, problems, sections)),
+        sheets=tuple(every),
+        tables=tuple(path for sheet in every for path in _write_sheet(sheet, out)),
+        figures=tuple(path for section in sections for path in section.figures),
+        records=_write(out / "results.csv", to_csv(records)),
+        page=_write(out / "index.html", render_page(wanted, finished, problems, sections, published, curves)),
     )
+
+
+def _write_section(
+    comparison: Comparison,
+    name: str,
+    runs: Path,
+    out: Path,
+    styles: Mapping[str, LineStyle],
+    outcomes: Sequence[Outcome],
+    curves: Mapping[str, LearningCurve],
+) -> Section:
+    """Draws the figures of a comparison and lays out its tables."""
+    own = [o for o in outcomes if (o.cell.task, o.cell.protocol) == (comparison.task, comparison.protocol)]
+    figures = [
+        path
+        for stem, draw in _drawings(comparison, runs, styles, curves).items()
+        for path in save(draw, out / f"{stem}-{name}")
+    ]
+    doublings = gains(comparison)
+    sentences = tuple(gain_sentence(gain, comparison) for gain in doublings)
+    return Section(comparison, sheets(comparison, name, own, doublings), tuple(figures), name, sentences)
+
+
+def _drawings(
+    comparison: Comparison, runs: Path, styles: Mapping[str, LineStyle], curves: Mapping[str, LearningCurve]
+) -> dict[str, Callable[[], Figure | None]]:
+    """What can be drawn of a comparison, by the first part of the files' names."""
+    main, *others = axes_of(comparison)
+    found: dict[str, Callable[[], Figure | None]] = {"figure": partial(draw, comparison, styles, main)}
+    for axis in others:
+        found[axis] = partial(draw, comparison, styles, axis)
+    found["time"] = partial(draw_trade_off, comparison, styles)
+    found["training"] = partial(draw_learning_curves, comparison, curves, styles)
+    found["ranks"] = partial(draw_ranks, comparison)
+    for index, matrix in enumerate(shot_matrices(comparison), start=1):
+        found[f"train-shots-{index}"] = partial(draw_shot_matrix, matrix, comparison)
+    found["fits"] = partial(draw_fits, _fits(comparison, runs), comparison, styles)
+    return found
+
+
+def _fits(comparison: Comparison, runs: Path) -> dict[str, pd.DataFrame]:
+    """For each learner the fits of its first run at the largest number of training classes that kept them."""
+    found: dict[str, pd.DataFrame] = {}
+    for row in comparison.entries:
+        tables = (read_fits(runs, run) for entry in reversed(row) for run in entry.runs)
+        if (table := next((table for table in tables if table is not None), None)) is not None:
+            found[row[0].learner] = table
+    return found
 
 
 def file_names(comparisons: tuple[Comparison, ...]) -> tuple[str, ...]:
@@ -108,14 +177,13 @@ def file_names(comparisons: tuple[Comparison, ...]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _write_tables(comparison: Comparison, layout: TableLayout, base: Path) -> tuple[Path, Path, Path]:
-    texts = {
-        "md": to_markdown(layout),
-        "csv": to_csv(entry_records(comparison)),
-        "tex": to_latex(layout, label=base.name.replace("table-", "tab:", 1)),
-    }
-    markdown, csv, tex = (_write(base.with_name(f"{base.name}.{ending}"), text) for ending, text in texts.items())
-    return markdown, csv, tex
+def _write_sheet(sheet: Sheet, out: Path) -> tuple[Path, Path, Path]:
+    label = f"tab:{sheet.name.removeprefix('table-')}"
+    return (
+        _write(out / f"{sheet.name}.md", to_markdown(sheet.layout)),
+        _write(out / f"{sheet.name}.csv", to_csv(sheet.frame)),
+        _write(out / f"{sheet.name}.tex", to_latex(sheet.layout, label)),
+    )
 
 
 def _write(path: Path, text: str) -> Path:

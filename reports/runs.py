@@ -1,13 +1,16 @@
 """Reads the run of a cell, or says why there is none; nothing in a runs folder makes it raise."""
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from dataclasses import field as field_of_dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import pandas as pd
+import pyarrow as pa  # type: ignore[import-untyped]  # pyarrow ships no annotations
+import pyarrow.parquet as pq  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from reports.errors import ReportError
@@ -46,6 +49,8 @@ class Run:
         scores: Every row of the result.
         episode_scores: For each setting of the cell, the scores [E] of its metric, by episode.
         environment: What was recorded about the machine, versions and times; empty where that cannot be read.
+        spec: What determines the result; empty where that cannot be read.
+        pretrained: The run of the network that was adapted; empty where the run trained its own.
     """
 
     cell: Cell
@@ -56,6 +61,25 @@ class Run:
     scores: tuple[Score, ...]
     episode_scores: Mapping[Setting, NDArray[np.float64]]
     environment: Mapping[str, object]
+    spec: Mapping[str, object] = field_of_dataclass(default_factory=dict)
+    pretrained: str = ""
+
+    @property
+    def component(self) -> str:
+        """The name of what adapts, as its spec has it; empty where that is not known."""
+        for kind in ("learner", "strategy"):
+            found = self.spec.get(kind)
+            if isinstance(found, Mapping):
+                return str(found.get("name", ""))
+        return ""
+
+    @property
+    def train_shots(self) -> tuple[int, ...]:
+        """The numbers of shots that training episodes had; empty where that is not known."""
+        training = self.spec.get("pretrained", self.spec)
+        train = training.get("train") if isinstance(training, Mapping) else None
+        shots = train.get("shots") if isinstance(train, Mapping) else None
+        return tuple(shot for shot in shots if isinstance(shot, int)) if isinstance(shots, list) else ()
 
     def score(self, setting: Setting) -> Score | None:
         """The test score of the cell's own metric at a setting."""
@@ -130,7 +154,9 @@ def _read_run(folder: Path, cell: Cell) -> Run:
         transductive=field(data, "transductive", bool, file),
         scores=tuple(_parse_score(row, cell, file) for row in rows),
         episode_scores=_read_episode_scores(folder / "episodes.parquet", cell),
-        environment=_read_environment(folder / "environment.json"),
+        environment=_read_beside(folder / "environment.json"),
+        spec=_read_beside(folder / "spec.json"),
+        pretrained=_folder_or_nothing(data.get("pretrained")),
     )
     for setting in cell.settings:
         _check_score(run, setting)
@@ -156,18 +182,20 @@ def _parse_score(row: object, cell: Cell, file: str) -> Score:
 def _read_episode_scores(path: Path, cell: Cell) -> dict[Setting, NDArray[np.float64]]:
     """The cell's metric for each of its settings, sorted by episode."""
     try:
-        table = pd.read_parquet(path, columns=["ways", "shots", "episode", cell.metric])
+        table = pq.read_table(path, columns=["ways", "shots", "episode", cell.metric], use_threads=False)
+        # Without pandas, which takes most of the time where runs are many; what is absent becomes NaN.
+        ways, shots, episode, scores = (column.cast(pa.float64()).to_numpy() for column in table.columns)
     except Exception as error:  # A damaged file can make a parquet reader raise almost anything.
         raise ReportError(
             f"{path.name} cannot be read: {str(error).splitlines()[0] if str(error) else error!r}"
         ) from error
     found = {}
     for setting in cell.settings:
-        ways = table["ways"].isna() if setting.ways is None else (table["ways"] == setting.ways).fillna(False)
-        rows = table[ways.astype(bool) & (table["shots"] == setting.shots)].sort_values("episode")
-        if rows["episode"].duplicated().any():
+        here = (np.isnan(ways) if setting.ways is None else ways == setting.ways) & (shots == setting.shots)
+        order = np.argsort(episode[here], kind="stable")
+        if (np.diff(episode[here][order]) == 0).any():
             raise ReportError(f"Expected {path.name} to hold each episode once but some stand there twice.")
-        found[setting] = rows[cell.metric].to_numpy(dtype=np.float64, na_value=np.nan)
+        found[setting] = scores[here][order]
     return found
 
 
@@ -187,9 +215,14 @@ def _check_score(run: Run, setting: Setting) -> None:
         raise ReportError(f"Expected episodes.parquet to average to {score.value:g} for {wanted} but got {mean:g}.")
 
 
-def _read_environment(path: Path) -> dict[str, object]:
+def _read_beside(path: Path) -> dict[str, object]:
     """What was recorded beside a result; a result without it is still a result."""
     try:
         return read_object(path)
     except ReportError:
         return {}
+
+
+def _folder_or_nothing(run_id: object) -> str:
+    """A run's id where it can be the name of a folder."""
+    return run_id if isinstance(run_id, str) and re.fullmatch(r"[A-Za-z0-9_-]+", run_id) else ""

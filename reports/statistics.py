@@ -95,14 +95,6 @@ def stack_seeds(seeds: Sequence[ArrayLike]) -> Scores:
 def crossed_half_width(scores: Scores) -> Scores:
     """Half width of the 95 % interval for the mean over seeds and episodes, both random and crossed.
 
-    The variance of the mean is estimated from the two-way analysis of variance without replication,
-    (MS_seeds + MS_episodes - MS_residual) / (S E), split into a part ``a = MS_seeds / (S E)`` with S - 1 degrees of
-    freedom and a part ``b = max(MS_episodes - MS_residual, 0) / (S E)``. The critical value lies between the t
-    quantiles of the two parts, weighted by the share of ``a``, after W. G. Cochran (Biometrics 20, 1964).
-    Satterthwaite's degrees of freedom are not used: with 3 seeds they cover as little as 92 %, where most
-    of the variance is that of seeds. By chance (MS_seeds below MS_residual) the result can be narrower than the
-    interval over episodes alone; taking the wider of the two would overcover, up to 99 % where seeds do not differ.
-
     Args:
         scores: [..., S, E], S >= 2 seeds on the same E >= 2 episodes.
 
@@ -112,16 +104,94 @@ def crossed_half_width(scores: Scores) -> Scores:
     Raises:
         ValueError: There are fewer than two seeds or episodes.
     """
-    n_seeds, n_episodes = _shape(scores, least_seeds=2)
-    by_seeds, by_episodes, residual = mean_squares(scores)
-    of_seeds = by_seeds / (n_seeds * n_episodes)
-    of_episodes = np.maximum(by_episodes - residual, 0.0) / (n_seeds * n_episodes)
-    variance = of_seeds + of_episodes
-    share = np.divide(of_seeds, variance, out=np.ones_like(variance), where=variance > 0)
-    low, high = stats.t.ppf(_UPPER, n_episodes - 1), stats.t.ppf(_UPPER, n_seeds - 1)
+    _shape(scores, least_seeds=2)
+    return crossed_spread([scores], [1.0]).half_width()
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The variance of an estimate over seeds and episodes, in the two parts that its critical value weighs.
+
+    By chance the variance can be below that of episodes alone; taking the wider of the two would overcover, up to 99 %
+    where seeds do not differ. Satterthwaite's degrees of freedom are not used: with 3 seeds they cover as little
+    as 92 %, where most of the variance is that of seeds.
+
+    Args:
+        of_seeds: [...] the part with `df_seeds` degrees of freedom; 0 where there is one seed.
+        of_episodes: [...] the part with `df_episodes` degrees of freedom.
+        df_seeds: One less than the number of seeds.
+        df_episodes: One less than the number of episodes (of the smallest set).
+    """
+
+    of_seeds: Scores
+    of_episodes: Scores
+    df_seeds: int
+    df_episodes: int
+
+    @property
+    def error(self) -> Scores:
+        """The standard error [...]."""
+        found: Scores = np.sqrt(self.of_seeds + self.of_episodes)
+        return found
+
+    @property
+    def share(self) -> Scores:
+        """The share of the variance that is of seeds [...]."""
+        variance = np.asarray(self.of_seeds + self.of_episodes)
+        one = np.full_like(variance, float(self.df_seeds > 0))
+        return np.divide(self.of_seeds, variance, out=one, where=variance > 0)
+
+    def half_width(self, exponent: float = _SHARE_EXPONENT) -> Scores:
+        """Half width of the 95 % interval [...]; the exponent 1 is Cochran's, the default is calibrated."""
+        weight = self.share**exponent
+        found: Scores = critical_value(1 - 2 * (_UPPER - 0.5), weight, self.df_seeds, self.df_episodes) * self.error
+        return found
+
+
+def critical_value(level: ArrayLike, weight: ArrayLike, df_seeds: ArrayLike, df_episodes: ArrayLike) -> Scores:
+    """A value between the t quantiles of the two parts of a variance, after W. G. Cochran (Biometrics 20, 1964).
+
+    Args:
+        level: The probability of both tails together.
+        weight: 0 takes the quantile of episodes, 1 that of seeds.
+        df_seeds: Degrees of freedom of seeds; 0 takes the quantile of episodes.
+        df_episodes: Degrees of freedom of episodes.
+    """
     # With more seeds than episodes the quantiles swap sides, and the weights stay right.
-    half_width: Scores = (low + (high - low) * share**_SHARE_EXPONENT) * np.sqrt(variance)
-    return half_width
+    low = stats.t.isf(np.asarray(level) / 2, df_episodes)
+    high = stats.t.isf(np.asarray(level) / 2, np.where(np.asarray(df_seeds) > 0, df_seeds, df_episodes))
+    found: Scores = low + (high - low) * np.asarray(weight)
+    return found
+
+
+def crossed_spread(blocks: Sequence[Scores], weights: Sequence[float]) -> Spread:
+    """The spread of a weighted sum of means over sets of episodes that the same seeds were tested on.
+
+    For one set it comes from the two-way analysis of variance without replication: the variance of the mean is
+    (MS_seeds + MS_episodes - MS_residual) / (S E), split into ``MS_seeds / (S E)`` and the rest, not below zero.
+
+    Args:
+        blocks: For each set of episodes its scores [..., S, E_k]; the sets are independent of each other.
+        weights: What each set's mean counts.
+
+    Raises:
+        ValueError: There are fewer than two episodes, or no seeds.
+    """
+    shapes = [_shape(block, least_seeds=1) for block in blocks]
+    n_seeds = shapes[0][0]
+    if n_seeds == 1:
+        parts = [
+            np.square(weight) * block[..., 0, :].var(axis=-1, ddof=1) / block.shape[-1]
+            for block, weight in zip(blocks, weights, strict=True)
+        ]
+        return Spread(np.zeros_like(parts[0]), np.sum(parts, axis=0), 0, min(n for _, n in shapes) - 1)
+    of_episodes = np.zeros(blocks[0].shape[:-2])
+    for block, weight in zip(blocks, weights, strict=True):
+        _, by_episodes, residual = mean_squares(block)
+        of_episodes = of_episodes + weight**2 * np.maximum(by_episodes - residual, 0.0) / (n_seeds * block.shape[-1])
+    seeds = np.sum([weight * block.mean(axis=-1) for block, weight in zip(blocks, weights, strict=True)], axis=0)
+    of_seeds = seeds.var(axis=-1, ddof=1) / n_seeds
+    return Spread(of_seeds, of_episodes, n_seeds - 1, min(n for _, n in shapes) - 1)
 
 
 def episodes_half_width(scores: Scores) -> Scores:

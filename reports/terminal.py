@@ -30,8 +30,11 @@ def print_report(report: Report, console: Console) -> None:
         console.print(Text(layout.caption, style="dim"))
     console.print()
     console.print(Text(f"{report.n_finished} of {report.n_cells} runs finished."))
-    for figure in report.figures:
+    main = [figure for figure in report.figures if figure.name.startswith("figure-")]
+    for figure in main:
         console.print(f"Figure: {escape(str(figure))}", soft_wrap=True)
+    others = len(report.figures) - len(main)
+    console.print(f"Beside them: {others} more files of figures, {len(report.tables)} of tables.")
     console.print(f"Page:   {escape(str(report.page))}", soft_wrap=True)
 
 

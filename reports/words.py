@@ -31,7 +31,12 @@ def number(value: Interval, metric: str) -> str:
     Accuracy has one decimal and other metrics three (two where the half width is 0.1 or more); there are more where the
     half width would otherwise be lost.
     """
-    mean, half_width = value.mean * scale(metric), value.half_width * scale(metric)
+    return number_text(value.mean, value.half_width, metric)
+
+
+def number_text(mean: float, half_width: float, metric: str) -> str:
+    """The same for any estimate and half width in the stored unit."""
+    mean, half_width = mean * scale(metric), half_width * scale(metric)
     decimals, most = (1, 3) if metric == "accuracy" else (2 if half_width >= 0.1 else 3, 6)
     if half_width > 0:
         decimals = min(max(decimals, -math.floor(math.log10(half_width))), most)
@@ -45,11 +50,11 @@ def size_label(setting: Setting, class_word: str) -> str:
     return f"{'unlimited' if setting.train_classes is None else setting.train_classes} {class_word}"
 
 
-def shots_label(setting: Setting, *, with_ways: bool) -> str:
+def shots_label(setting: Setting, *, with_ways: bool, word: str = "shot") -> str:
     """The lower header of a column, such as "5 shots", or "20-way 5-shot" where ways differ between columns."""
     if with_ways and setting.ways is not None:
-        return f"{setting.ways}-way {setting.shots}-shot"
-    return f"{setting.shots} shot{'' if setting.shots == 1 else 's'}"
+        return f"{setting.ways}-way {setting.shots}-{word}"
+    return f"{setting.shots} {plural(word, setting.shots)}"
 
 
 def note(entry: Entry) -> str:
@@ -80,13 +85,31 @@ def caption(comparison: Comparison) -> str:
         _conditions_sentence(comparison),
     ]
     if any(entry.best for entry in comparison.all_entries()):
-        sentences.append(f"Bold: the {'highest' if comparison.higher_is_better else 'lowest'} mean of a column.")
+        best = "highest" if comparison.higher_is_better else "lowest"
+        sentences.append(
+            f"Bold: the {best} mean of a column, and all that cannot be told apart from it "
+            f"(paired tests, Holm-corrected, 5 %{_few(comparison)})."
+        )
     return " ".join(sentence for sentence in sentences if sentence)
+
+
+def plural(word: str, number: int) -> str:
+    """A word in the singular or plural."""
+    return word if number == 1 else f"{word}s"
 
 
 def slug(text: str) -> str:
     """A name for files: letters, digits and hyphens."""
     return re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-") or "unnamed"
+
+
+def _few(comparison: Comparison) -> str:
+    """What the tests are over where one seed is all they have."""
+    return (
+        "; with one seed, over episodes only"
+        if any(pair.n_seeds == 1 for pairs in comparison.pairs for pair in pairs)
+        else ""
+    )
 
 
 def _ways(comparison: Comparison) -> str:
