@@ -103,12 +103,12 @@
       font: { color: colour("--ink"), family: getComputedStyle(document.body).fontFamily, size: 13 },
       margin: { l: 60, r: 16, t: 16, b: 48 }, hovermode: "closest",
       hoverlabel: { bgcolor: colour("--card"), font: { color: colour("--ink") }, align: "left" },
-      legend: { orientation: "h", y: -0.2, yanchor: "top" },
-      xaxis: { ...axis, title: { text: x }, type: logX ? "log" : "linear" },
+      legend: { orientation: "h", y: -0.3, yanchor: "top" },
+      xaxis: { ...axis, title: { text: x, standoff: 6 }, type: logX ? "log" : "linear" },
       yaxis: { ...axis, title: { text: y }, type: logY ? "log" : "linear" },
     };
   }
-  const options = { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["select2d", "lasso2d"] };
+  const options = { displayModeBar: false, responsive: true };
   // Plotly reads some tags in texts; a name is to be shown as it is.
   const plain = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
 
