@@ -61,8 +61,7 @@ def report(
     suite: Annotated[str | None, typer.Option(help="The suite, where the folder has several.")] = None,
 ) -> None:
     """Writes tables (Markdown, LaTeX, CSV), figures (PNG, PDF) and one page (HTML) from whatever has finished."""
-    from benchmarks.execution import show_report
-    from reports.errors import ReportError
+    from reports import ReportError, show_report
 
     try:
         show_report(runs, out, suite, console)

@@ -82,17 +82,6 @@ def run_suite(name: str, options: RunOptions, console: Console) -> int:
     return FAILURE if status.failed else SUCCESS
 
 
-def show_report(runs: Path, out: Path | None, suite: str | None, console: Console) -> "Report":
-    """Writes a suite's report and prints its tables and where everything is."""
-    from reports import print_report, write_report
-    from reports.manifest import read_suite
-
-    chosen = read_suite(runs, suite).name
-    report = write_report(runs, out or runs / f"report-{chosen}", chosen)
-    print_report(report, console)
-    return report
-
-
 def sync_suite(runs: Path, suite: str | None, target: Target, console: Console) -> int:
     """Mirrors a suite's finished runs and its report into W&B, each run once; returns how many were not taken."""
     from reports import write_report
@@ -164,6 +153,8 @@ def _announce(plan: Plan, runs: list[PlannedRun], left: list[PlannedRun], jobs: 
 
 def _conclude(plan: Plan, status: Status, wandb: Mode, options: RunOptions, console: Console) -> None:
     if options.report:
+        from reports import show_report
+
         report = show_report(options.out, None, plan.suite.suite, console)
         if wandb != "off" and status.done:
             trouble = _close_suite(report, Target(plan.suite.suite, wandb), options.out)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from benchmarks.mirror import WandbMirror
-from benchmarks.registry import find
+from benchmarks.registry import find, load
 from benchmarks.spec import RUN_SPEC, EpisodicSpec, PretrainSpec, TransferSpec
 from benchmarks.store import Store
 
@@ -159,13 +159,12 @@ def _curve(path: Path) -> dict[int, dict[str, float]]:
 def _cell(spec: EpisodicSpec | PretrainSpec | TransferSpec) -> dict[str, Any]:
     """Flat attributes of a run."""
     training = spec if isinstance(spec, PretrainSpec) else spec.training
-    sizes = [value for name, value in training.task.init_args.items() if name.startswith("train_")]
+    size = load("task", training.task.name).training_classes(training.task.init_args)
     if isinstance(spec, PretrainSpec):
         learner, family = "pretraining", "transfer"
     else:
         learner = spec.adapter
         family = find("learner" if isinstance(spec, EpisodicSpec) else "strategy", learner).family
-    size = sizes[0] if sizes else None
     return {
         "task": training.task.name, "learner": learner, "family": family, "seed": training.seed, "train_classes": size,
     }  # fmt: skip

@@ -2,6 +2,6 @@
 
 from reports.errors import ReportError
 from reports.report import Report, write_report
-from reports.terminal import print_report
+from reports.terminal import print_report, show_report
 
-__all__ = ["Report", "ReportError", "print_report", "write_report"]
+__all__ = ["Report", "ReportError", "print_report", "show_report", "write_report"]

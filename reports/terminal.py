@@ -1,5 +1,7 @@
 """The comparison in a terminal."""
 
+from pathlib import Path
+
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
@@ -7,10 +9,29 @@ from rich.table import Table
 from rich.text import Text
 
 from reports.layout import TableCell, TableLayout
-from reports.report import Report
+from reports.manifest import read_suite
+from reports.report import Report, write_report
 
 # Where a terminal's font lacks a raised letter, the letter itself is shown (there is no raised q).
 _RAISED = dict(zip("abcdefghijklmnoprstuvwxyz", "ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖʳˢᵗᵘᵛʷˣʸᶻ", strict=True))
+
+
+def show_report(runs: Path, out: Path | None, suite: str | None, console: Console) -> Report:
+    """Writes a suite's report and prints its tables and where everything is.
+
+    Args:
+        runs: The folder that `adaptbench run` wrote.
+        out: The folder for the report; None for `report-SUITE` among the runs.
+        suite: The suite; None for the only one there.
+        console: Where to print.
+
+    Raises:
+        ReportError: The suite cannot be read.
+    """
+    chosen = read_suite(runs, suite).name
+    report = write_report(runs, out or runs / f"report-{chosen}", chosen)
+    print_report(report, console)
+    return report
 
 
 def print_report(report: Report, console: Console) -> None:
