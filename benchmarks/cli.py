@@ -46,6 +46,8 @@ def run(
     """Trains and tests the cells of a suite that are not finished yet, then reports."""
     from benchmarks.execution import RunOptions, run_suite
 
+    os.environ["WANDB_SILENT"] = "true"
+
     options = RunOptions(only or [], learner or [], jobs, out, wandb, device, dry_run, report, wandb_models)
     try:
         code = run_suite(suite, options, console)
