@@ -36,7 +36,7 @@ def build_dashboard(runs: Path, entity: str, project: str, suite: str | None = N
     try:
         v2: Any = importlib.import_module("wandb_workspaces.reports.v2")
     except ImportError as error:
-        raise ReportError("Expected wandb-workspaces to be installed: pip install -e '.[dashboard]' in this repository.") from error
+        raise ReportError("Expected wandb-workspaces to be installed: pip install -e '.[dashboard]'.") from error
     wanted = read_suite(Path(runs), suite)
     comparisons = compare(read_outcomes(Path(runs), wanted))
     report = v2.Report(
