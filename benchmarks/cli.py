@@ -211,7 +211,7 @@ def _list_protocols() -> None:
             for found in describe_protocol(name, init_args):
                 ways = f"{found.size.ways}-way " if found.size.ways else ""
                 pixels = "" if found.pixels is None else f"  pixels {100 * found.pixels:.1f} %"
-                line = f"{found.digest}  {name}: {found.protocol}, {ways}{found.size.shots}-shot{pixels}"
+                line = f"{found.digest}  {name}: {found.protocol}, {ways}{found.size.shots}-{found.shots_word}{pixels}"
                 console.print(escape(line), highlight=False, soft_wrap=True)
         except DataUnavailable as error:
             missing[name] = str(error)

@@ -16,6 +16,7 @@ TESTS = {
     "categorical": EvalEpisodes(ways=5, shots=(1, 5), queries=15, episodes=600),
     "gaussian": EvalEpisodes(shots=(5, 10), queries=50, episodes=1000),
 }
+STREAMS = EvalEpisodes(ways=5, shots=(1, 2, 3, 5, 10), queries=1, episodes=600)
 EPISODES_AT_ONCE = 50
 
 PROTOCOLS: tuple[tuple[str, dict[str, Any]], ...] = (
@@ -26,6 +27,7 @@ PROTOCOLS: tuple[tuple[str, dict[str, Any]], ...] = (
     ),
     ("omniglot", {"split": "vinyals", "rotations": "all"}),
     ("lake_runs", {"split": "lake", "rotations": "none"}),
+    ("omniglot-online", {"split": "vinyals", "rotations": "none"}),
     ("glyphs", {}),
     ("glyphs_to_omniglot", {}),
     ("sinusoid", {}),
@@ -42,6 +44,7 @@ class Described(NamedTuple):
         task: the task's name.
         protocol: what decides its difficulty besides the size.
         size: ways, shots and queries.
+        shots_word: what the number of shots counts.
         digest: of the episodes, as results carry it.
         rows: of everything in the episodes but their examples, whose pixels may differ by a grey level between
             versions of the library that decodes them.
@@ -51,6 +54,7 @@ class Described(NamedTuple):
     task: str
     protocol: str
     size: EpisodeSize
+    shots_word: str
     digest: str
     rows: str
     pixels: float | None
@@ -63,15 +67,16 @@ def describe_protocol(name: str, init_args: dict[str, Any]) -> Iterator[Describe
         DataUnavailable: if its data cannot be had.
     """
     kind = load("task", name)
-    test = kind.fixed_test or TESTS[kind.likelihood]
+    test = kind.fixed_test or (STREAMS if kind.stream else TESTS[kind.likelihood])
     train = TrainEpisodes(ways=test.ways, shots=(1,), queries=1, pool=40, episodes=1 if test.ways else None)
     component = Component(name=name, init_args=init_args)
     task: EpisodicDataModule = instantiate("task", component, train=train, test=test)
     for size in test.sizes:
         batch = task.eval_batch("test", size, test.episodes)
         without = episodes_digest(batch._replace(inputs=batch.inputs[:0]))
-        pixels = nearest_pixels(batch) if size.ways is not None and size.shots == 1 else None
-        yield Described(name, kind.protocol(init_args), size, episodes_digest(batch), without, pixels)
+        pixels = nearest_pixels(batch) if size.ways is not None and size.shots == 1 and not kind.stream else None
+        protocol, digest = kind.protocol(init_args), episodes_digest(batch)
+        yield Described(name, protocol, size, kind.shots_word, digest, without, pixels)
 
 
 def nearest_pixels(batch: EpisodeBatch) -> float:
