@@ -47,7 +47,6 @@ def run(
     from benchmarks.execution import RunOptions, run_suite
 
     os.environ["WANDB_SILENT"] = "true"
-
     options = RunOptions(only or [], learner or [], jobs, out, wandb, device, dry_run, report, wandb_models)
     try:
         code = run_suite(suite, options, console)

@@ -138,7 +138,7 @@ def _train(
 
 
 def _adapt(spec: TransferSpec, task: EpisodicDataModule, store: Store, device: torch.device) -> Outcome:
-    adapter = load_adapter(spec, store, device)
+    adapter, _ = load_adapter(spec, store, device)
     pretraining = store.read_json(spec.pretrained.run_id, "environment.json")
     outcome = Outcome(
         result={

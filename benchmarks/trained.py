@@ -122,32 +122,32 @@ def load_run(folder: str | Path) -> TrainedAdapter:
         raise ValueError(f"{path} was made by results version {made_by} of the code; this is {RESULTS_VERSION}.")
     if isinstance(spec, PretrainSpec):
         raise ValueError(f"{path} is a pretraining, which predicts only through a run that adapts it; load that one.")
-    store = Store(path.parent)
-    return TrainedAdapter(load_adapter(spec, store), _shape(store, spec.training.run_id))
+    return TrainedAdapter(*load_adapter(spec, Store(path.parent)))
 
 
-def load_adapter(spec: EpisodicSpec | TransferSpec, store: Store, device: str | torch.device = "cpu") -> Any:  # noqa: ANN401 - an adapter with attributes of its own
+def load_adapter(
+    spec: EpisodicSpec | TransferSpec, store: Store, device: str | torch.device = "cpu"
+) -> tuple[Any, TaskShape]:
     """Makes the adapter of a run from published weights.
+
+    Returns:
+        The adapter, with whatever attributes its class has, and the shapes it was built for.
 
     Raises:
         ValueError: if the weights cannot be read, or do not fit.
     """
     training = spec.training
     try:
-        weights = store.load_checkpoint(training.run_id)["state_dict"]
-        shape = replace(_shape(store, training.run_id), stream=False)  # a support set and queries, whatever it read
+        checkpoint = store.load_checkpoint(training.run_id)
+        shape = replace(TaskShape(**checkpoint["task_shape"]), stream=False)  # support and queries, whatever it read
         module = build_module(training, shape)  # type: ignore[arg-type]  # both kinds of training are what it takes
-        module.load_state_dict(weights)
+        module.load_state_dict(checkpoint["state_dict"])
     except (OSError, RuntimeError, KeyError) as error:
         raise ValueError(f"The weights of run {training.run_id} cannot be read from {store.root}: {error}.") from error
     module = module.to(device).eval()
     if isinstance(spec, EpisodicSpec):
-        return module
-    return instantiate("strategy", spec.strategy, module, shape.targets)
-
-
-def _shape(store: Store, run_id: str) -> TaskShape:
-    return TaskShape(**store.load_checkpoint(run_id)["task_shape"])
+        return module, shape
+    return instantiate("strategy", spec.strategy, module, shape.targets), shape
 
 
 def _tensor(name: str, values: Examples) -> Tensor:
