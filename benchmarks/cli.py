@@ -202,6 +202,7 @@ def _list_sizes() -> None:
 def _list_protocols() -> None:
     from benchmarks.protocols import PROTOCOLS, describe_protocol
     from datamodules.errors import DataUnavailable
+    from reports.shots import shots_phrase
 
     console.print("\nTest episodes: their digest, and 1-shot accuracy of the nearest neighbour on pixels.")
     missing: dict[str, str] = {}
@@ -210,7 +211,8 @@ def _list_protocols() -> None:
             for found in describe_protocol(name, init_args):
                 ways = f"{found.size.ways}-way " if found.size.ways else ""
                 pixels = "" if found.pixels is None else f"  pixels {100 * found.pixels:.1f} %"
-                line = f"{found.digest}  {name}: {found.protocol}, {ways}{found.size.shots}-{found.shots_word}{pixels}"
+                size = f"{ways}{shots_phrase(found.size.shots, found.shots_word)}"
+                line = f"{found.digest}  {name}: {found.protocol}, {size}{pixels}"
                 console.print(escape(line), highlight=False, soft_wrap=True)
         except DataUnavailable as error:
             missing[name] = str(error)

@@ -2,25 +2,19 @@
 
 import time
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import pandas as pd
 import torch
 from scipy.special import betaincinv  # type: ignore[import-untyped]  # scipy ships no annotations
 from torch import Tensor
 
+from benchmarks.order import ORDERED_EPISODES, Adapter, order_sensitivity
 from datamodules.base import EpisodicDataModule
 from datamodules.episodes import EpisodeBatch, EpisodeSize, episodes_digest
 from lit_modules.likelihoods import LIKELIHOODS
 
 CHANCE_STANDARD_ERRORS = 3.0
-
-
-class Adapter(Protocol):
-    """Anything that predicts queries from a support set."""
-
-    def predict(self, batch: EpisodeBatch) -> Tensor:
-        """Returns predictions [B, Q, P]."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +49,8 @@ def evaluate(adapter: Adapter, task: EpisodicDataModule, device: torch.device) -
         scores += _records(frame, task, size, digest)
         if task.queries_are_trials:
             scores.append(_error_record(scores[-2], batch.query.numel()))
+        if not task.stream:
+            scores.append(_order_record(scores[-1], order_sensitivity(adapter, batch, LIKELIHOODS[task.likelihood])))
     episodes = pd.concat(frames, ignore_index=True).astype({"ways": "Int64"})
     return Evaluation(scores, episodes, seconds)
 
@@ -101,6 +97,12 @@ def _error_record(accuracy: dict[str, Any], trials: int) -> dict[str, Any]:
         "low": 100 * low,
         "high": 100 * high,
     }
+
+
+def _order_record(score: dict[str, Any], value: float) -> dict[str, Any]:
+    known = {key: score[key] for key in ("split", "ways", "shots", "queries", "episodes_digest", "at_chance")}
+    moved = {"metric": "order_sensitivity", "higher_is_better": False, "value": value, "chance": None}
+    return {**known, **moved, "n_episodes": min(ORDERED_EPISODES, score["n_episodes"])}
 
 
 def binomial_interval(count: int, trials: int) -> tuple[float, float]:

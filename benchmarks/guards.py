@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.evaluation import Adapter
-from datamodules.episodes import EpisodeBatch
+from benchmarks.order import Adapter
+from datamodules.episodes import EpisodeBatch, first_episodes
 from datamodules.guards import Finding
 
 GUARDED_EPISODES = 8
@@ -39,7 +39,7 @@ def adapter_guards(adapter: Adapter, batch: EpisodeBatch, stream: bool = False) 
         stream: whether queries are steps of the support sequence; their targets then are the labels from there on, and
             other queries the steps that come later.
     """
-    some = _first_episodes(batch)
+    some = first_episodes(batch, GUARDED_EPISODES)
     if stream:
         return _stream_guards(adapter, some)
     before = adapter.predict(some)
@@ -49,14 +49,6 @@ def adapter_guards(adapter: Adapter, batch: EpisodeBatch, stream: bool = False) 
         _unmoved("query targets", "targets of the queries", before, targets),
         _unmoved("other queries", "other queries", before[:, :1], others[:, :1]),
     ]
-
-
-def _first_episodes(batch: EpisodeBatch) -> EpisodeBatch:
-    """Takes some episodes, with the examples that stand in them and no others, so that few have to be encoded."""
-    _, support, support_y, query, query_y = (field[:GUARDED_EPISODES] for field in batch)
-    used, rows = torch.cat([support, query], dim=1).unique(return_inverse=True)
-    support, query = rows.split([support.shape[1], query.shape[1]], dim=1)
-    return EpisodeBatch(batch.inputs[used], support, support_y, query, query_y)
 
 
 def _stream_guards(adapter: Adapter, batch: EpisodeBatch) -> list[Finding]:

@@ -16,9 +16,10 @@ from pytorch_lightning.loggers import Logger
 from benchmarks.build import TaskShape, build_module, build_task
 from benchmarks.callbacks import AtomicCheckpoint, BestWeights, Curve, ProgressFile
 from benchmarks.environment import describe_environment
-from benchmarks.evaluation import Adapter, evaluate
+from benchmarks.evaluation import evaluate
 from benchmarks.fits import Pictured, fits
 from benchmarks.guards import adapter_guards, chance_guard, require_passed
+from benchmarks.order import Adapter
 from benchmarks.spec import EpisodicSpec, PretrainSpec, TransferSpec
 from benchmarks.store import CHECKPOINT, Store, write_json
 from benchmarks.suite import describe

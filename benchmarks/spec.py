@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, TypeAdapter
 from datamodules.base import EvalEpisodes, TrainEpisodes
 from lit_modules.optimization import Optimization
 
-RESULTS_VERSION = 2
+RESULTS_VERSION = 3
 """Bumped whenever a change of the code may change numbers, so that old runs are never taken for new ones."""
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from benchmarks.build import TaskShape, build_module, instantiate
-from benchmarks.evaluation import Adapter
+from benchmarks.order import Adapter
 from benchmarks.spec import RESULTS_VERSION, RUN_SPEC, EpisodicSpec, PretrainSpec, TransferSpec
 from benchmarks.store import Store
 from datamodules.episodes import EpisodeBatch

@@ -5,6 +5,7 @@ import json
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from torch import Tensor
 
 
@@ -83,6 +84,14 @@ def sample_distinct(rng: np.random.Generator, rows: int, population: int, size: 
         taken = (chosen[:, :column] == draw[:, None]).any(axis=1)
         chosen[:, column] = np.where(taken, last, draw)
     return rng.permuted(chosen, axis=1)
+
+
+def first_episodes(batch: EpisodeBatch, count: int) -> EpisodeBatch:
+    """Takes some episodes, with the examples that stand in them and no others, so that few have to be encoded."""
+    _, support, support_y, query, query_y = (field[:count] for field in batch)
+    used, rows = torch.cat([support, query], dim=1).unique(return_inverse=True)
+    support, query = rows.split([support.shape[1], query.shape[1]], dim=1)
+    return EpisodeBatch(batch.inputs[used], support, support_y, query, query_y)
 
 
 def episodes_digest(batch: EpisodeBatch) -> str:

@@ -1,9 +1,14 @@
 """Encoders: from raw examples [M, *x] to features [M, D], shared by every learner."""
 
 import math
+from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
+
+LAYERS = 4
+Filters = int | Sequence[int]
 
 
 class MLP(nn.Sequential):
@@ -41,25 +46,26 @@ class ConvNet(nn.Sequential):
 
     Args:
         example_shape: height and width of an image.
-        filters: channels of each layer.
+        filters: channels of the four layers, or of each.
         pooled: max-pool after each convolution instead of striding.
     """
 
-    def __init__(self, example_shape: tuple[int, ...], *, filters: int, pooled: bool) -> None:
+    def __init__(self, example_shape: tuple[int, ...], *, filters: Filters, pooled: bool) -> None:
+        widths = [filters] * LAYERS if isinstance(filters, int) else list(filters)
+        if len(widths) != LAYERS or min(widths) < 1:
+            raise ValueError(f"Expected argument `filters` to be one or {LAYERS} positive integers but got {filters}.")
         height, width = example_shape
         layers: list[nn.Module] = [nn.Sequential(Scale(), nn.Unflatten(1, (1, height)))]
-        channels = 1
-        for _ in range(4):
-            layers += [nn.Conv2d(channels, filters, 3, 1 if pooled else 2, 1, bias=False)]
-            layers += [nn.BatchNorm2d(filters), nn.ReLU()]
+        for channels, count in pairwise([1, *widths]):
+            layers += [nn.Conv2d(channels, count, 3, 1 if pooled else 2, 1, bias=False)]
+            layers += [nn.BatchNorm2d(count), nn.ReLU()]
             if pooled:
                 layers += [nn.MaxPool2d(2)]
                 height, width = height // 2, width // 2
             else:
                 height, width = (height + 1) // 2, (width + 1) // 2
-            channels = filters
         super().__init__(*layers, nn.Flatten())
-        self.features = filters * height * width
+        self.features = widths[-1] * height * width
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch documents it, its stub does not
 
 
@@ -68,10 +74,10 @@ class Conv4(ConvNet):
 
     Args:
         example_shape: height and width of an image.
-        filters: channels of each layer.
+        filters: channels of the four layers, or of each.
     """
 
-    def __init__(self, example_shape: tuple[int, ...], *, filters: int = 64) -> None:
+    def __init__(self, example_shape: tuple[int, ...], *, filters: Filters = 64) -> None:
         super().__init__(example_shape, filters=filters, pooled=True)
 
 
@@ -80,8 +86,8 @@ class StridedConv(ConvNet):
 
     Args:
         example_shape: height and width of an image.
-        filters: channels of each layer.
+        filters: channels of the four layers, or of each.
     """
 
-    def __init__(self, example_shape: tuple[int, ...], *, filters: int = 64) -> None:
+    def __init__(self, example_shape: tuple[int, ...], *, filters: Filters = 64) -> None:
         super().__init__(example_shape, filters=filters, pooled=False)

@@ -8,24 +8,33 @@ from torch.nn import functional as F
 
 from lit_modules.binding import Binding, Readout
 
+KEEP, CANDIDATE = 1, 2
+"""Where torch has the gate that keeps the state and the candidate, among an LSTM's i, f, g, o and a GRU's r, z, n."""
+GATE_SCALE, RECURRENT_SCALE = 0.3, 0.1
+"""What the usual random weights of reading and recurring are multiplied by at the start."""
+
 
 class Recurrent(nn.Module):
     """A recurrent network that reads support pairs, and answers every query from its state.
 
     Departs from the papers in that label and image come in the same step, bound by multiplication, and the query meets
-    the state the same way (see `lit_modules.binding`): with concatenation the learner stays at the loss of a guess.
+    the state the same way (see `lit_modules.binding`): with concatenation the learner stays at the loss of a guess. And
+    in where training starts: the network begins as a gated sum of what it reads, with the identity from input to
+    candidate and from state to context and hardly any recurrent weights, after the identity initialisation of Le et
+    al. 2015 (arXiv 1504.00941); from random weights it first has to find maps that undo each other.
 
     Args:
         features: D, width of an example's features.
         targets: Y, width of a target.
         outputs: P, width of a prediction.
-        width: width of the state, the context vector that is carried over from the support set.
-        pair_width: width of a bound pair.
+        width: width of a bound pair and of the state, the context vector that is carried over from the support set.
         slots: slots of a bound pair (see `lit_modules.binding.Binding`).
         depth: hidden layers of the decoder.
         layers: stacked recurrent layers.
         pooled: read each pair from the same initial state and average the states that follow, as the second network of
             Huisman et al. 2023 (arXiv 2310.14139) does, so that the order of the support set does not matter.
+        keep_bias: bias at the start of the gate that keeps the state (Jozefowicz et al. 2015, ICML), so that the first
+            pair is still there at the last.
     """
 
     cell: ClassVar[type[nn.LSTM] | type[nn.GRU]]
@@ -37,19 +46,20 @@ class Recurrent(nn.Module):
         outputs: int,
         *,
         width: int = 256,
-        pair_width: int = 512,
         slots: int = 8,
         depth: int = 1,
         layers: int = 1,
         pooled: bool = False,
+        keep_bias: float = 3.0,
     ) -> None:
         super().__init__()
         self.permutation_invariant = self.pooled = pooled
-        self.binding = Binding(features, targets, pair_width, slots)
-        self.norm = nn.LayerNorm(pair_width)
-        self.read = self.cell(pair_width, width, num_layers=layers, batch_first=True)
-        self.context, self.met = nn.Linear(width, pair_width), nn.LayerNorm(pair_width)
-        self.decode = Readout(pair_width, outputs, depth)
+        self.binding = Binding(features, targets, width, slots)
+        self.norm = nn.LayerNorm(width)
+        self.read = self.cell(width, width, num_layers=layers, batch_first=True)
+        self.context, self.met = nn.Linear(width, width), nn.LayerNorm(width)
+        self.decode = Readout(width, outputs, depth)
+        self._start_as_a_sum(width, layers, keep_bias)
 
     def forward(self, support_x: Tensor, support_y: Tensor, query_x: Tensor) -> Tensor:
         """Predicts from the final state, or from the average.
@@ -87,45 +97,28 @@ class Recurrent(nn.Module):
         alone = self.read(pairs.flatten(0, 1).unsqueeze(1))[0].unflatten(0, pairs.shape[:2]).squeeze(2)
         return alone.cumsum(dim=1) / torch.arange(1, alone.shape[1] + 1, device=x.device).unsqueeze(-1)
 
+    @torch.no_grad()
+    def _start_as_a_sum(self, width: int, layers: int, keep_bias: float) -> None:
+        for layer in range(layers):
+            reading, recurring, bias = (
+                getattr(self.read, f"{name}_l{layer}") for name in ("weight_ih", "weight_hh", "bias_hh")
+            )
+            reading *= GATE_SCALE
+            recurring *= RECURRENT_SCALE
+            nn.init.eye_(reading[CANDIDATE * width :][:width])
+            bias[KEEP * width :][:width] = keep_bias
+        nn.init.eye_(self.context.weight)
+        nn.init.zeros_(self.context.bias)
+
 
 class LSTM(Recurrent):
     """Recurrent meta-learner of Hochreiter et al. 2001 (ICANN) and Santoro et al. 2016 (ICML).
 
     The support set is read as a sequence of pairs, in the order given. Departs from the papers as `Recurrent` says,
-    whose arguments it takes; forget gates start open (Jozefowicz et al. 2015, ICML), so that the first pair is still
-    there at the last.
+    whose arguments it takes.
     """
 
     cell = nn.LSTM
-
-    def __init__(
-        self,
-        features: int,
-        targets: int,
-        outputs: int,
-        *,
-        width: int = 256,
-        pair_width: int = 512,
-        slots: int = 8,
-        depth: int = 1,
-        layers: int = 1,
-        pooled: bool = False,
-        forget_bias: float = 1.0,
-    ) -> None:
-        super().__init__(
-            features,
-            targets,
-            outputs,
-            width=width,
-            pair_width=pair_width,
-            slots=slots,
-            depth=depth,
-            layers=layers,
-            pooled=pooled,
-        )
-        for layer in range(layers):
-            with torch.no_grad():
-                getattr(self.read, f"bias_hh_l{layer}")[width : 2 * width] = forget_bias
 
 
 class GRU(Recurrent):

@@ -13,8 +13,9 @@ from reports.canvas import add_legend, log_ticks, new_figure
 from reports.comparison import Comparison, Entry
 from reports.gains import Axis
 from reports.manifest import Setting
+from reports.shots import plural, shots_phrase
 from reports.styles import CHANCE_STYLE, LineStyle
-from reports.words import metric_name, plural, scale, shorten
+from reports.words import metric_name, scale, shorten
 
 WIDE_AT_SEEDS = 2
 """With so few seeds intervals are so wide that bands would hide each other."""
@@ -176,7 +177,7 @@ def _add_legend(figure: Figure, comparison: Comparison, named: Mapping[str, Line
 def _title(key: tuple[int | None, ...], comparison: Comparison, axis: Axis) -> str:
     parts = [] if key[0] is None else [f"{key[0]}-way"]
     if axis == "classes":
-        return " ".join([*parts, f"{key[1]}-{comparison.shots_word}"])
+        return " ".join([*parts, shots_phrase(key[1] or 0, comparison.shots_word)])
     return ", ".join([*parts, f"{'unlimited' if key[1] is None else key[1]} training {comparison.class_word}"])
 
 

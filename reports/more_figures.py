@@ -15,6 +15,7 @@ from reports.canvas import add_legend, log_ticks, new_figure
 from reports.comparison import Comparison, Entry
 from reports.curves import LearningCurve
 from reports.shot_matrix import ShotMatrix
+from reports.shots import shots_phrase
 from reports.styles import LineStyle
 from reports.words import metric_name, scale, shorten
 
@@ -39,7 +40,7 @@ def draw_trade_off(comparison: Comparison, named: Styles) -> Figure | None:
                 _draw_point(panel, entry, time, named, scale(comparison.metric))
         setting = comparison.settings[column]
         ways = "" if setting.ways is None else f"{setting.ways}-way "
-        panel.set_title(f"{ways}{setting.shots}-{comparison.shots_word}", fontsize=9)
+        panel.set_title(f"{ways}{shots_phrase(setting.shots, comparison.shots_word)}", fontsize=9)
         panel.set_xlabel("adaptation, ms an episode")
         panel.set_xscale("log")
         log_ticks(panel.xaxis)
@@ -232,7 +233,7 @@ def draw_fits(fits: Mapping[str, pd.DataFrame], comparison: Comparison, named: S
                 panel.plot(query["x"], query["y"], color="0.6", linewidth=3, zorder=1)
                 panel.plot(support["x"], support["y"], "x", color="black", markersize=7, zorder=4)
             panel.plot(query["x"], query["prediction"], zorder=3, **{**named[learner], "marker": ""})
-        panel.set_title(f"{shot}-{comparison.shots_word}", fontsize=9)
+        panel.set_title(shots_phrase(shot, comparison.shots_word), fontsize=9)
         panel.set_xlabel("x")
     panels[0].set_ylabel("y")
     handles = [Line2D([], [], color="0.6", linewidth=3), Line2D([], [], color="black", marker="x", linestyle="none")]

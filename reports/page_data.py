@@ -11,6 +11,7 @@ from reports.curves import LearningCurve
 from reports.manifest import Suite
 from reports.more_figures import milliseconds
 from reports.runs import Run
+from reports.shots import shots_phrase
 from reports.styles import LineStyle, line_styles
 from reports.words import METRIC_NAMES, scale
 
@@ -130,20 +131,21 @@ def _chart(
                 "colour": styles[row[0].learner]["color"],
                 "symbol": _SYMBOLS.get(str(styles[row[0].learner]["marker"]), "circle"),
                 "dash": _DASHES[families[row[0].learner] % len(_DASHES)],
-                "points": [_point(entry, unit) for entry in row if entry.interval is not None],
+                "points": [_point(entry, comparison.shots_word, unit) for entry in row if entry.interval is not None],
             }
             for row in comparison.entries
         ],
     }
 
 
-def _point(entry: Entry, unit: float) -> dict[str, Any]:
+def _point(entry: Entry, shots_word: str, unit: float) -> dict[str, Any]:
     found = entry.interval
     time = milliseconds(entry)
     return {
         "size": entry.setting.train_classes,
         "ways": entry.setting.ways,
         "shots": entry.setting.shots,
+        "phrase": shots_phrase(entry.setting.shots, shots_word),
         "mean": None if found is None else _digits(found.mean * unit),
         "half": None if found is None else _digits(found.half_width * unit),
         "episodes": None if found is None else _digits(found.episodes_half_width * unit),

@@ -4,7 +4,8 @@ import math
 
 from reports.comparison import Comparison, Entry, describe
 from reports.gains import Gain
-from reports.words import METRIC_NAMES, number, number_text, plural
+from reports.shots import plural, shots_phrase
+from reports.words import METRIC_NAMES, number, number_text
 
 
 def best_sentence(comparison: Comparison, column: int) -> str:
@@ -65,7 +66,7 @@ def _words(gain: Gain, comparison: Comparison) -> tuple[str, str, str]:
     ways = "" if gain.fixed.ways is None else f"{gain.fixed.ways}-way "
     if gain.axis == "classes":
         word = comparison.class_word
-        return f"the training {word}", word, f" at {ways}{gain.fixed.shots}-{comparison.shots_word}"
+        return f"the training {word}", word, f" at {ways}{shots_phrase(gain.fixed.shots, comparison.shots_word)}"
     size = "unlimited" if gain.fixed.train_classes is None else str(gain.fixed.train_classes)
     word = plural(comparison.shots_word, 2)
     return f"the {word}", word, f" with {size} {comparison.class_word}{', ' + ways.strip() if ways else ''}"

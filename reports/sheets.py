@@ -12,11 +12,13 @@ from reports.comparison import Comparison, Entry, compare
 from reports.gains import Gain
 from reports.layout import TableCell, TableLayout, lay_out, letter
 from reports.ledger import LedgerRow
+from reports.order import order_frame, order_layout
 from reports.ranking import Pair
 from reports.records import entry_records
 from reports.runs import Outcome, Run
 from reports.sentences import gain_sentence
-from reports.words import metric_name, number, number_text, plural, scale, shorten, shots_label, size_label
+from reports.shots import plural, shots_phrase
+from reports.words import metric_name, number, number_text, scale, shorten, shots_label, size_label
 
 TRANSFER = "transfer"
 
@@ -54,6 +56,9 @@ def sheets(
         found.append(_pair_sheet(comparison, name))
     if any(entry.runs for entry in comparison.all_entries()):
         found.append(_compute_sheet(comparison, name))
+    order = order_layout(comparison)
+    if order is not None:
+        found.append(Sheet(f"order-{name}", order, order_frame(comparison)))
     transfer = [outcome for outcome in outcomes if outcome.cell.family == TRANSFER]
     if len({outcome.cell.learner for outcome in transfer}) > 1:
         (ablation,) = compare(transfer)
@@ -104,7 +109,7 @@ def _ledger_cells(row: LedgerRow) -> tuple[TableCell, ...]:
     digits = 1 if metric == "accuracy" else 3
     kind = published.kind + ("" if published.induction == "not stated" else f", {published.induction}")
     texts = (
-        f"{ways}{entry.setting.shots}-{row.comparison.shots_word}",
+        f"{ways}{shots_phrase(entry.setting.shots, row.comparison.shots_word)}",
         number(entry.interval, metric),
         f"{published.value * scale(metric):.{digits}f}{_error(published.error)}",
         f"{row.difference * scale(metric):+.{digits}f}",

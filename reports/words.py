@@ -6,6 +6,7 @@ import re
 from reports.comparability import induction
 from reports.comparison import Comparison, Entry
 from reports.manifest import Setting
+from reports.shots import shots_heading, shots_phrase
 from reports.statistics import Interval
 
 METRIC_NAMES = {"accuracy": "Accuracy", "mse": "MSE", "nll": "NLL"}
@@ -53,8 +54,8 @@ def size_label(setting: Setting, class_word: str) -> str:
 def shots_label(setting: Setting, *, with_ways: bool, word: str = "shot") -> str:
     """The lower header of a column, such as "5 shots", or "20-way 5-shot" where ways differ between columns."""
     if with_ways and setting.ways is not None:
-        return f"{setting.ways}-way {setting.shots}-{word}"
-    return f"{setting.shots} {plural(word, setting.shots)}"
+        return f"{setting.ways}-way {shots_phrase(setting.shots, word)}"
+    return shots_heading(setting.shots, word)
 
 
 def note(entry: Entry) -> str:
@@ -91,11 +92,6 @@ def caption(comparison: Comparison) -> str:
             f"(paired tests, Holm-corrected, 5 %{_few(comparison)})."
         )
     return " ".join(sentence for sentence in sentences if sentence)
-
-
-def plural(word: str, number: int) -> str:
-    """A word in the singular or plural."""
-    return word if number == 1 else f"{word}s"
 
 
 def slug(text: str) -> str:

@@ -113,9 +113,9 @@
   const plain = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
 
   const axes = {
-    classes: { value: (p) => p.size, fixed: (p, c) => `${p.ways ? `${p.ways}-way ` : ""}${p.shots}-${c.shotsWord}` },
+    classes: { value: (p) => p.size, fixed: (p, c) => `${p.ways ? `${p.ways}-way ` : ""}${p.phrase}` },
     shots: { value: (p) => p.shots, fixed: (p, c) => `${p.ways ? `${p.ways}-way, ` : ""}${sizeText(p.size)} ${c.classWord}` },
-    time: { value: (p) => p.ms, fixed: (p, c) => `${p.ways ? `${p.ways}-way ` : ""}${p.shots}-${c.shotsWord}, ${sizeText(p.size)} ${c.classWord}` },
+    time: { value: (p) => p.ms, fixed: (p, c) => `${p.ways ? `${p.ways}-way ` : ""}${p.phrase}, ${sizeText(p.size)} ${c.classWord}` },
   };
 
   function position(axis, point, beyond) {
@@ -172,7 +172,7 @@
     const ids = point.runs.slice(0, 6).join("<br>");
     const more = point.runs.length > 6 ? `<br>and ${point.runs.length - 6} more` : "";
     return `<b>${plain(trace.label)}</b> ${point.mean} ± ${point.half}<br>over episodes alone ± ${point.episodes}` +
-      `<br>${sizeText(point.size)} ${plain(chart.classWord)}, ${point.shots}-${plain(chart.shotsWord)}<br>runs<br>${ids}${more}`;
+      `<br>${sizeText(point.size)} ${plain(chart.classWord)}, ${plain(point.phrase)}<br>runs<br>${ids}${more}`;
   }
 
   function drawChart(chart) {
