@@ -14,7 +14,7 @@ from rich.markup import escape
 from benchmarks.local import Status, execute_locally
 from benchmarks.mirror import Mode, default_mode
 from benchmarks.mirrored import Target, close_suite, is_mirrored, mirror_afterwards
-from benchmarks.plan import Plan, PlannedRun, make_plan, parse_only
+from benchmarks.plan import Plan, PlannedRun, add_learner, make_plan, parse_only
 from benchmarks.progress import SuiteProgress
 from benchmarks.store import Store
 from benchmarks.suite import load_suite
@@ -63,7 +63,9 @@ def run_suite(name: str, options: RunOptions, console: Console) -> int:
     jobs, device, wandb = _jobs(options.jobs), _device(options.device), _wandb(options.wandb)
     suite = load_suite(name)
     for learner in options.learners:
-        suite = suite.with_learner(learner)
+        suite, refusals = add_learner(suite, learner)
+        for task, reason in refusals.items():
+            console.print(f"[yellow]left out[/] {learner} on {task}: {escape(reason)}", highlight=False)
     plan = make_plan(suite, parse_only(options.only))
     store = Store(options.out)
     runs = plan.runs()

@@ -87,6 +87,37 @@ def make_plan(suite: Suite, only: Mapping[str, str] | None = None) -> Plan:
     return Plan(suite, cells, {**unavailable, **_unavailable(cells)})
 
 
+def add_learner(suite: Suite, name: str) -> tuple[Suite, dict[str, str]]:
+    """Adds a learner to every task that it takes.
+
+    Args:
+        suite: the suite.
+        name: a registered name, or the dotted path of a class.
+
+    Returns:
+        The suite with it, and why it was left out of some tasks, by task.
+
+    Raises:
+        ValueError: if it takes none of the tasks, or is no learner; the message says why.
+    """
+    everywhere = suite.with_learner(name)
+    key = list(everywhere.tasks[0].learners)[-1]
+    tasks, refusals = [], {}
+    for without, entry in zip(suite.tasks, everywhere.tasks, strict=True):
+        try:
+            _try(SuiteCell.make(entry, next(entry.tasks()), key, suite.seeds[0]))
+        except DataUnavailable:
+            tasks.append(entry)
+        except ValueError as error:
+            refusals[entry.task.name] = str(error)
+            tasks.append(without)
+        else:
+            tasks.append(entry)
+    if tasks == suite.tasks:
+        raise ValueError(next(iter(refusals.values())))
+    return suite.model_copy(update={"tasks": tasks}), refusals
+
+
 def _select(suite: Suite, only: Mapping[str, str], names: Collection[str]) -> list[SuiteCell]:
     """Lists the cells that `only` wants; names of tasks that stand in for others, or gave way, are among `names`."""
     cells = [cell for cell in suite.cells() if all(_has(cell, *pair, names) for pair in only.items())]

@@ -2,9 +2,10 @@
 
 import pytest
 
-from benchmarks.plan import make_plan, parse_only
-from benchmarks.spec import PretrainSpec, TransferSpec
+from benchmarks.plan import add_learner, make_plan, parse_only
+from benchmarks.spec import Component, PretrainSpec, TransferSpec
 from benchmarks.suite import load_suite
+from datamodules.base import EvalEpisodes, TrainEpisodes
 from datamodules.errors import DataUnavailable
 from datamodules.sinusoid import SinusoidDataModule
 
@@ -44,6 +45,26 @@ def test_manifest_names_the_whole_suite_where_only_a_part_was_selected(suite):
     assert first["tests"] == [{"ways": None, "shots": 5}, {"ways": None, "shots": 10}]
     assert (first["metric"], first["higher_is_better"], first["class_word"]) == ("mse", False, "functions")
     assert (first["label"], first["family"], first["protocol"]) == ("Deep sets", "sets", "noise-free")
+
+
+def test_an_added_learner_stands_on_the_tasks_that_it_takes(suite):
+    tiny = suite()
+    sinusoid = tiny.tasks[0]
+    characters = sinusoid.model_copy(
+        update={
+            "task": Component(name="glyphs", init_args={"train_classes": 8}),
+            "over": {},
+            "train": TrainEpisodes(ways=2, shots=(1,), queries=1, pool=16, episodes=2),
+            "test": EvalEpisodes(ways=2, shots=(1,), queries=1, episodes=2),
+        }
+    )
+    both = tiny.model_copy(update={"tasks": [sinusoid, characters]})
+    found, refusals = add_learner(both, "prototypes")
+    assert ["prototypes" in entry.learners for entry in found.tasks] == [False, True]
+    assert list(refusals) == ["sinusoid"] and "regression" in refusals["sinusoid"]
+    assert len(make_plan(found).cells) == len(make_plan(both).cells) + 1
+    with pytest.raises(ValueError, match="regression"):
+        add_learner(tiny, "prototypes")
 
 
 def test_selecting_nothing_is_an_error(suite):
