@@ -1,7 +1,8 @@
 """Published numbers beside ours: same task, split, ways, shots, metric and family, and what the difference is.
 
 The published numbers are in `data/published.csv`; `data/published_splits.csv` says which of our protocols stands for
-which published split, and how many training classes that split has. A number on another split is never set beside ours.
+which published splits, and how many training classes ours then has (100 fewer than published work where that has no
+validation classes). A number on another split is never set beside ours.
 """
 
 import csv
@@ -10,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from reports.comparison import Comparison, Entry
 
@@ -91,31 +92,42 @@ def ledger(comparisons: Sequence[Comparison], families: Mapping[str, str]) -> tu
 
 
 def _rows(comparison: Comparison, entry: Entry, family: str) -> list[LedgerRow]:
-    counterpart = _splits().get((comparison.task, comparison.protocol))
-    if counterpart is None:
+    counterparts = _splits().get((comparison.task, comparison.protocol), [])
+    if not counterparts:
         reason = "no published number is known for this split"
         return [LedgerRow(comparison, entry, family, "", None, reason)]
-    task, split, train_classes = counterpart
-    if entry.setting.train_classes != train_classes:
-        reason = f"the published split has {'unlimited' if train_classes is None else train_classes} training classes"
-        return [LedgerRow(comparison, entry, family, split, None, reason)]
-    place = (task, split, FAMILIES.get(family, ""), entry.setting.ways, entry.setting.shots, comparison.metric)
-    found = _published().get(place, [])
-    if not found:
-        reason = "no published number of this family at these ways and shots on this split"
-        return [LedgerRow(comparison, entry, family, split, None, reason)]
-    return [LedgerRow(comparison, entry, family, split, published) for published in found]
+    first = counterparts[0]
+    if entry.setting.train_classes != first.train_classes:
+        size = "unlimited" if first.train_classes is None else first.train_classes
+        reason = f"the published split has {size} training classes"
+        return [LedgerRow(comparison, entry, family, first.split, None, reason)]
+    place = (FAMILIES.get(family, ""), entry.setting.ways, entry.setting.shots, comparison.metric)
+    found = [
+        LedgerRow(comparison, entry, family, each.split, published)
+        for each in counterparts
+        for published in _published().get((each.task, each.split, *place), [])
+    ]
+    reason = "no published number of this family at these ways and shots on this split"
+    return found or [LedgerRow(comparison, entry, family, first.split, None, reason)]
+
+
+class _Counterpart(NamedTuple):
+    """A published task and split, and how many training classes ours has to have to stand beside it."""
+
+    task: str
+    split: str
+    train_classes: int | None
 
 
 @cache
-def _splits() -> dict[tuple[str, str], tuple[str, str, int | None]]:
-    """For our task and protocol: the published task and split, and its training classes."""
-    return {
-        (row["task"], row["protocol"]): (
-            row["published_task"], row["split"], int(row["train_classes"]) if row["train_classes"] else None
-        )
-        for row in _read("published_splits.csv")
-    }  # fmt: skip
+def _splits() -> dict[tuple[str, str], list[_Counterpart]]:
+    """What stands beside each of our tasks and protocols, in the order of the file."""
+    found: dict[tuple[str, str], list[_Counterpart]] = {}
+    for row in _read("published_splits.csv"):
+        classes = int(row["train_classes"]) if row["train_classes"] else None
+        counterpart = _Counterpart(row["published_task"], row["split"], classes)
+        found.setdefault((row["task"], row["protocol"]), []).append(counterpart)
+    return found
 
 
 @cache

@@ -53,6 +53,24 @@ def test_every_entry_is_matched_or_says_why_not(quick):
     assert fewer == {"the published split has 1028 training classes"}
 
 
+def test_a_protocol_may_stand_for_several_published_splits(folder):
+    protocol = "vinyals, rotations in training"
+    folder.plan("omniglot", "lstm", "LSTM", "recurrent", 0, 1028, protocol=protocol)
+    folder.write_suite().finish()
+    found = {(row.entry.setting.shots, row.published.method): row for row in rows(folder) if row.published}
+    assert found[1, "Plain LSTM, sequential"].published.value == 0.66
+    assert found[1, "Plain LSTM, sequential"].split == "vinyals-1028/172/423-fc"
+
+
+def test_presentations_of_a_stream_stand_beside_presentations(folder):
+    protocol = "random (seed 0), rotations in training and test, augmented, online"
+    folder.plan("omniglot-online", "mann", "MANN", "recurrent", 0, 1100, protocol=protocol)
+    folder.write_suite().finish()
+    found = ledger(compare(read_outcomes(folder.path, read_suite(folder.path))), {"mann": "recurrent"})
+    values = {(row.entry.setting.shots, row.published.method): row.published.value for row in found}
+    assert (values[1, "MANN (LRUA)"], values[5, "MANN (LRUA)"]) == pytest.approx((0.364, 0.949))
+
+
 def test_another_protocol_has_no_counterpart(folder):
     folder.plan("omniglot", "lstm", "LSTM", "recurrent", 0, 1028, protocol="a split of my own")
     folder.write_suite().finish()
