@@ -12,8 +12,8 @@ from reports.words import note
 RECORD_COLUMNS = (
     "suite", "suite_version", "run_id", "task", "protocol", "split", "ways", "shots", "queries", "train_classes",
     "learner", "label", "family", "seed", "metric", "higher_is_better", "value", "n_episodes", "episodes_digest",
-    "chance", "at_chance", "selection", "examples_encoded", "parameters", "train_seconds", "predict_ms_per_episode",
-    "transductive", "device", "git_commit", "git_dirty", "versions",
+    "chance", "at_chance", "selection", "examples_encoded", "parameters", "train_seconds", "train_cpu_seconds",
+    "predict_ms_per_episode", "transductive", "device", "git_commit", "git_dirty", "versions",
 )  # fmt: skip
 
 ENTRY_COLUMNS = (
@@ -56,7 +56,7 @@ def _table(rows: Iterable[Mapping[str, object]], columns: Sequence[str]) -> pd.D
 
 def _record(suite: Suite, run: Run, score: Score) -> dict[str, object]:
     cell, environment = run.cell, run.environment
-    recorded = ("train_seconds", "predict_ms_per_episode", "device", "git_commit", "git_dirty")
+    recorded = ("train_seconds", "train_cpu_seconds", "predict_ms_per_episode", "device", "git_commit", "git_dirty")
     return {
         "suite": suite.name,
         "suite_version": suite.version,
