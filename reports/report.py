@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from reports.canvas import save
 from reports.comparison import Comparison, compare
+from reports.context import draw_widths
 from reports.curves import LearningCurve, read_curves, read_fits
 from reports.figures import axes_of, draw
 from reports.gains import gains
@@ -151,6 +152,7 @@ def _drawings(
     found["ranks"] = partial(draw_ranks, comparison)
     for index, matrix in enumerate(shot_matrices(comparison), start=1):
         found[f"train-shots-{index}"] = partial(draw_shot_matrix, matrix, comparison)
+    found["widths"] = partial(draw_widths, comparison, styles)
     found["fits"] = partial(draw_fits, _fits(comparison, runs), comparison, styles)
     return found
 

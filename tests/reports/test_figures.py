@@ -9,6 +9,7 @@ import pytest
 from reports import write_report
 from reports.commands import entry_command, suite_command
 from reports.comparison import compare
+from reports.context import draw_widths
 from reports.curves import read_curves
 from reports.manifest import read_suite
 from reports.more_figures import draw_ranks, draw_trade_off
@@ -54,6 +55,24 @@ def test_several_strategies_have_a_transfer_ablation(folder, tmp_path):
     merged = table.merge(whole, on=["learner", "train_classes", "shots"])
     assert merged["mean_x"].tolist() == merged["mean_y"].tolist()
     assert "transfer-sinusoid" in names(report)
+
+
+def test_a_learner_in_several_widths_is_drawn_over_them(folder, tmp_path):
+    learners = {f"deep_sets_{width}": (f"Deep sets {width}", "sets") for width in (16, 64, 256)}
+    folder.plan_quick(learners={**learners, "lstm": ("LSTM", "recurrent")}).write_suite().finish()
+    assert not any(name.startswith("widths") for name in names(write_report(folder.path, tmp_path / "out")))
+    for cell in folder.cells:
+        name, _, width = cell["learner"].rpartition("_")
+        spec = {"learner": {"name": name or "lstm", "init_args": {"width": int(width)} if name else {}}}
+        (folder.path / cell["run_id"] / "spec.json").write_text(json.dumps(spec))
+    assert {"widths-omniglot", "widths-sinusoid"} <= names(write_report(folder.path, tmp_path / "out"))
+    suite, _, comparisons = read(folder)
+    panels = draw_widths(comparisons[0], line_styles(suite)).axes
+    assert [panel.get_title() for panel in panels] == ["5-shot", "10-shot"]
+    (line, *_) = panels[0].get_lines()
+    assert line.get_xdata().tolist() == [16, 64, 256]
+    means = {entry.learner: entry.interval.mean for row in comparisons[0].entries for entry in row[:1]}
+    assert line.get_ydata().tolist() == pytest.approx([means[name] for name in learners])
 
 
 def test_training_shots_by_test_shots(folder, tmp_path):
