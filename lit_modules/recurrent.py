@@ -19,7 +19,7 @@ class Recurrent(nn.Module):
 
     Departs from the papers in that label and image come in the same step, bound by multiplication, and the query meets
     the state the same way (see `lit_modules.binding`): with concatenation the learner stays at the loss of a guess. And
-    in where training starts: the network begins as a gated sum of what it reads, with the identity from input to
+    in where training starts: each layer begins as a gated sum of what it reads, with the identity from input to
     candidate and from state to context and hardly any recurrent weights, after the identity initialisation of Le et
     al. 2015 (arXiv 1504.00941); from random weights it first has to find maps that undo each other.
 

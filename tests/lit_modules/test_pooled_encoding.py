@@ -213,3 +213,14 @@ def test_weights_decay_as_asked():
 def test_settings_that_cannot_train_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         Optimization(**arguments)
+
+
+def test_filters_are_one_number_or_one_for_each_layer():
+    widening = StridedConv((28, 28), filters=[4, 6, 8, 10])
+    assert [layer.out_channels for layer in widening if isinstance(layer, torch.nn.Conv2d)] == [4, 6, 8, 10]
+    assert widening(torch.zeros(3, 28, 28, dtype=torch.uint8)).shape == (3, widening.features) == (3, 10 * 2 * 2)
+    alike = StridedConv((28, 28), filters=4)
+    assert {layer.out_channels for layer in alike if isinstance(layer, torch.nn.Conv2d)} == {4}
+    for wrong in ([4, 4], [4, 4, 4, 0], 0):
+        with pytest.raises(ValueError, match="`filters` to be one or 4 positive integers"):
+            StridedConv((28, 28), filters=wrong)
