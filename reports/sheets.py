@@ -82,14 +82,14 @@ def ledger_sheet(rows: Sequence[LedgerRow]) -> Sheet:
             "inductive unless marked otherwise. Budgets and networks differ: a difference is no error of either side."
         ),
         groups=(),
-        columns=("setting", "ours", "published", "difference", "published by"),
+        columns=("setting", "ours", "published", "difference", "its split", "published by"),
         rows=tuple((f"{row.entry.label} ({row.comparison.task})", _ledger_cells(row)) for row in matched),
         notes=tuple(
             (letter(index), f"{count} of our entries have no counterpart: {reason}")
             for index, (reason, count) in enumerate(reasons.items())
         ),
         corner="Learner",
-        text_columns=(0, 4),
+        text_columns=(0, 4, 5),
     )
     return Sheet("ledger", layout, pd.DataFrame([_ledger_record(row) for row in rows], columns=list(LEDGER_COLUMNS)))
 
@@ -113,6 +113,7 @@ def _ledger_cells(row: LedgerRow) -> tuple[TableCell, ...]:
         number(entry.interval, metric),
         f"{published.value * scale(metric):.{digits}f}{_error(published.error)}",
         f"{row.difference * scale(metric):+.{digits}f}",
+        row.split,
         f"{published.method} ({kind}; {shorten(published.citation, 60)})",
     )
     marks = ("†",) if published.induction == "not stated" else ()
