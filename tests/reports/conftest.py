@@ -103,6 +103,7 @@ class RunsFolder:
             "git_commit": "0123456789abcdef0123456789abcdef01234567",
             "git_dirty": False,
             "train_seconds": 12.5,
+            "train_cpu_seconds": 12.0,
             "test_seconds": 1.5,
             "predict_ms_per_episode": 0.25,
             "data_digest": "d" * 64,
