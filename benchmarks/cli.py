@@ -40,16 +40,57 @@ def run(
     wandb_models: Annotated[
         bool, typer.Option("--wandb-models", help="Give W&B the trained weights too, as artifacts.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done, and how long.")] = False,
     report: Annotated[bool, typer.Option(help="End with the suite's report.")] = True,
+    retry: Annotated[int, typer.Option(min=0, help="How often a run that fails is tried again.")] = 0,
+    time_limit: Annotated[
+        float | None, typer.Option(min=1, help="Seconds that a run may take (local); it fails then.")
+    ] = None,
+    runs_per_gpu: Annotated[int, typer.Option(min=1, help="Runs that share a GPU (local).")] = 1,
+    executor: Annotated[str, typer.Option(help="local, ray or slurm.")] = "local",
+    address: Annotated[str | None, typer.Option(help="Of a Ray cluster; without it, one on this machine.")] = None,
+    cpus: Annotated[int, typer.Option(min=1, help="Cores of a run (ray, slurm).")] = 1,
+    gpus: Annotated[float, typer.Option(min=0, help="GPUs of a run (ray, slurm); fractions on Ray.")] = 0,
+    partition: Annotated[str | None, typer.Option(help="SLURM's partition.")] = None,
+    time: Annotated[
+        float, typer.Option(min=0.1, help="Minutes of a SLURM job; a run that takes longer goes on in another.")
+    ] = 60,
+    memory: Annotated[float | None, typer.Option(help="Gigabytes of a SLURM job.")] = None,
+    max_parallel: Annotated[int, typer.Option(min=1, help="SLURM jobs at a time.")] = 256,
+    slurm: Annotated[
+        list[str] | None, typer.Option(help="Another option of `sbatch`, as NAME=VALUE; repeatable.")
+    ] = None,
+    cluster: Annotated[
+        str, typer.Option(hidden=True, help="submitit's cluster; `local` runs SLURM's jobs as processes here.")
+    ] = "slurm",
 ) -> None:
     """Trains and tests the cells of a suite that are not finished yet, then reports."""
     from benchmarks.execution import RunOptions, run_suite
+    from benchmarks.executors import ExecutorOptions, parse_slurm
 
     os.environ["WANDB_SILENT"] = "true"
-    options = RunOptions(only or [], learner or [], jobs, out, wandb, device, dry_run, report, wandb_models)
     try:
+        where = ExecutorOptions(
+            name=executor, time_limit=time_limit, address=address, cpus=cpus, gpus=gpus, partition=partition,
+            minutes=time, memory=memory, max_parallel=max_parallel, slurm=parse_slurm(slurm or []), cluster=cluster,
+        )  # fmt: skip
+        options = RunOptions(
+            only or [],
+            learner or [],
+            jobs,
+            out,
+            wandb,
+            device,
+            dry_run,
+            report,
+            wandb_models,
+            retry,
+            runs_per_gpu,
+            where,
+        )
         code = run_suite(suite, options, console)
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
     except (ValueError, OSError) as error:
         _complain(error)
     raise typer.Exit(code)

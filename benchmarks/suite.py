@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from benchmarks.checkpoints import CHECKPOINT_SECONDS
 from benchmarks.registry import find, load, suggest, suite_files
 from benchmarks.spec import Budget, Cell, Component, EpisodicSpec, Frozen, PretrainSpec, TransferSpec
 from datamodules.base import EvalEpisodes, TrainEpisodes
@@ -110,6 +111,7 @@ class Suite(Frozen):
         description: one sentence.
         seeds: seeds of every cell.
         tasks: the tasks.
+        checkpoint_seconds: time between two checkpoints within an epoch, which no result depends on.
     """
 
     suite: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
@@ -117,6 +119,7 @@ class Suite(Frozen):
     description: str
     seeds: list[int] = Field(min_length=1)
     tasks: list[TaskEntry] = Field(min_length=1)
+    checkpoint_seconds: float = Field(default=CHECKPOINT_SECONDS, ge=0)
 
     @field_validator("seeds")
     @classmethod

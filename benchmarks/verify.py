@@ -12,8 +12,9 @@ from typing import Any
 
 import pandas as pd
 
-from benchmarks.local import execute_locally
+from benchmarks.local import LocalBackend
 from benchmarks.plan import PlannedRun
+from benchmarks.schedule import drive
 from benchmarks.spec import RESULTS_VERSION, RUN_SPEC, EpisodicSpec, PretrainSpec, TransferSpec
 from benchmarks.store import Store
 from benchmarks.worker import Order
@@ -107,7 +108,7 @@ def _order(published: Store, run: PlannedRun, folder: Path) -> Order:
         needed = run.spec.pretrained.run_id
         shutil.copytree(published.published(needed), root / needed, dirs_exist_ok=True)
     cpu = published.read_json(run.spec.run_id, "environment.json")["device"] == "cpu"
-    return Order(run.spec.model_dump_json(), root, "verify", run.name, "off", "cpu" if cpu else "cuda")
+    return Order(run.spec.run_id, run.spec.model_dump_json(), root, "verify", run.name, "off", "cpu" if cpu else "cuda")
 
 
 def _compute(
@@ -115,7 +116,8 @@ def _compute(
 ) -> Iterator[Verdict]:
     told = 0
     failed: Mapping[str, str] = {}
-    execution = execute_locally(planned, jobs, notes, lambda run: orders[run.spec.run_id])
+    backend = LocalBackend([None] * jobs, lambda run: orders[run.spec.run_id])
+    execution = drive(planned, backend, notes)
     with closing(execution):
         for status in execution:
             for run, _ in status.done[told:]:
