@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
 from dataclasses import replace
+from multiprocessing import forkserver
+from multiprocessing.context import BaseContext
 
 from pebble import ProcessExpired, ProcessPool
 
@@ -33,10 +35,7 @@ class LocalBackend:
         self._order, self._time_limit = order, time_limit
         self._devices = list(devices)
         self._futures: dict[Future[Ended], tuple[Order, str | None]] = {}
-        # Forked from a server that has imported everything once; elsewhere than on Linux, that is not safe.
-        context = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
-        if sys.platform == "linux":
-            context.set_forkserver_preload(list(PRELOAD))
+        context = _context()
         self._stopping = context.RawValue("b", 0)  # without a lock, which a killed worker would hold for ever
         self._pool = ProcessPool(
             max_workers=self.slots, initializer=initialise, initargs=(self._stopping,), context=context
@@ -47,8 +46,7 @@ class LocalBackend:
         for run in runs:
             order, device = self._order(run), self._devices.pop(0)
             order = replace(order, device=device or order.device)
-            with _deaf_to_interrupts():
-                future = self._pool.schedule(work, (order,), timeout=self._time_limit)
+            future = self._pool.schedule(work, (order,), timeout=self._time_limit)
             self._futures[future] = order, device
 
     def ended(self, seconds: float) -> Iterator[tuple[str, Ended]]:
@@ -79,6 +77,17 @@ class LocalBackend:
             return Ended("failed", f"its worker died with exit code {error.exitcode}", log)
         except Exception as error:
             return Ended("failed", f"{type(error).__name__}: {error}", log)
+
+
+def _context() -> BaseContext:
+    """Makes workers forks of a process that has imported everything once; elsewhere than on Linux, that is not safe."""
+    if sys.platform != "linux":
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(PRELOAD))
+    with _deaf_to_interrupts():
+        forkserver.ensure_running()
+    return context
 
 
 @contextmanager
