@@ -71,7 +71,7 @@ def run_suite(name: str, options: RunOptions, console: Console) -> int:
         ValueError: if the suite or an option is wrong; nothing has been run then.
     """
     check_executor(options.executor.name)
-    device, wandb = _device(options.device), _wandb(options.wandb)
+    device, wandb = _device(options), _wandb(options.wandb)
     devices = _devices(options.jobs, device, options.runs_per_gpu)
     suite = load_suite(name)
     for learner in options.learners:
@@ -280,9 +280,12 @@ def _devices(jobs: str, device: str, runs_per_gpu: int) -> tuple[str, ...]:
     return ("cpu",) * (cores if jobs == "auto" else int(jobs))
 
 
-def _device(text: str) -> Literal["cpu", "cuda"]:
+def _device(options: RunOptions) -> Literal["cpu", "cuda"]:
     import torch
 
+    text = options.device
+    if options.executor.name != "local" and text in ("auto", "cpu", "cuda"):
+        return "cuda" if options.executor.gpus else "cpu"  # this machine's own say nothing of the cluster's
     if text == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if text not in ("cpu", "cuda"):

@@ -80,6 +80,7 @@ def make_backend(options: ExecutorOptions, store: Store, order: Callable[[Planne
     if options.name == "ray":
         from benchmarks.ray_cluster import RayBackend
 
+        store.root.mkdir(parents=True, exist_ok=True)
         return RayBackend(options, store, order)
     if options.name == "slurm":
         from benchmarks.slurm import SlurmBackend

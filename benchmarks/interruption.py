@@ -36,3 +36,18 @@ class Interruption:
         if self.asked:
             raise KeyboardInterrupt
         self.asked = True
+
+
+class Stopping:
+    """Knows whether runs on other machines shall stop; an actor there, which imports nothing heavy."""
+
+    def __init__(self) -> None:
+        self._asked = False
+
+    def stop(self) -> None:
+        """From now on, they shall."""
+        self._asked = True
+
+    def asked(self) -> bool:
+        """Whether they shall."""
+        return self._asked

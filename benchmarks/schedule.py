@@ -45,13 +45,11 @@ class Status:
 
 
 class Backend(Protocol):
-    """Where runs are executed.
+    """Where runs are executed."""
 
-    Attributes:
-        slots: how many runs it takes at a time.
-    """
-
-    slots: int
+    @property
+    def slots(self) -> int:
+        """How many runs it takes at a time."""
 
     def submit(self, runs: list[PlannedRun]) -> None:
         """Starts runs, no more than there are free slots."""
