@@ -208,6 +208,29 @@ def verify(
     raise typer.Exit(1 if different else 0)
 
 
+@app.command()
+def doctor(
+    runs: Annotated[Path, typer.Argument(help="Folder of the runs.")] = Path("runs"),
+    repair: Annotated[bool, typer.Option("--repair", help="Set damaged runs aside, remove what is left over.")] = False,
+) -> None:
+    """Reads every file of a folder of runs and says what is wrong; exits with 1 if anything is."""
+    from benchmarks.doctor import examine
+    from benchmarks.store import Store
+
+    wrong = 0
+    try:
+        for complaint in examine(Store(runs), repair):
+            wrong += complaint.wrong
+            color = "red" if complaint.wrong else "yellow"
+            text = f"[{color}]{complaint.kind}[/] {escape(f'{complaint.path.name}: {complaint.text}')}."
+            console.print(text, highlight=False, soft_wrap=True)
+        finished = sum(1 for _ in runs.glob("[!.]*/result.json"))
+    except OSError as error:
+        _complain(error)
+    console.print(f"Finished runs: {finished}. Wrong: {wrong}.")
+    raise typer.Exit(1 if wrong else 0)
+
+
 @app.command("list")
 def list_(
     what: Annotated[str, typer.Argument(help="suites, tasks or learners.")],

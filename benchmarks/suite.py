@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
 
 from benchmarks.checkpoints import CHECKPOINT_SECONDS
 from benchmarks.registry import find, load, suggest, suite_files
@@ -121,6 +121,8 @@ class Suite(Frozen):
     tasks: list[TaskEntry] = Field(min_length=1)
     checkpoint_seconds: float = Field(default=CHECKPOINT_SECONDS, ge=0)
 
+    _cells: list["SuiteCell"] | None = PrivateAttr(default=None)
+
     @field_validator("seeds")
     @classmethod
     def _each_once(cls, seeds: list[int]) -> list[int]:
@@ -129,24 +131,28 @@ class Suite(Frozen):
         return seeds
 
     def cells(self) -> list["SuiteCell"]:
-        """Expands the grid: every task, learner and seed."""
-        return [
-            SuiteCell.make(entry, task, name, seed)
-            for entry in self.tasks
-            for task in entry.tasks()
-            for name in entry.learners
-            for seed in self.seeds
-        ]
+        """Expands the grid, once: every task, learner and seed."""
+        if self._cells is None:
+            self._cells = [
+                SuiteCell.make(entry, task, name, seed)
+                for entry in self.tasks
+                for task in entry.tasks()
+                for name in entry.learners
+                for seed in self.seeds
+            ]
+        return list(self._cells)
 
     def without(self, unavailable: Collection[str]) -> "Suite":
         """Returns this suite with the other task first wherever an entry names one and its own cannot be had."""
+        if not unavailable:
+            return self
         tasks = [
             entry.model_copy(update={"task": entry.otherwise, "otherwise": entry.task})
             if entry.otherwise is not None and entry.task.name in unavailable
             else entry
             for entry in self.tasks
         ]
-        return self.model_copy(update={"tasks": tasks})
+        return self._with(tasks)
 
     def with_learner(self, name: str) -> "Suite":
         """Returns this suite with one more learner on every task, named by its dotted path."""
@@ -155,7 +161,12 @@ class Suite(Frozen):
             task.model_copy(update={"learners": {**task.learners, name.rpartition(".")[2]: entry}})
             for task in self.tasks
         ]
-        return self.model_copy(update={"tasks": tasks})
+        return self._with(tasks)
+
+    def _with(self, tasks: list[TaskEntry]) -> "Suite":
+        suite = self.model_copy(update={"tasks": tasks})
+        suite._cells = None
+        return suite
 
 
 @dataclass(frozen=True)
