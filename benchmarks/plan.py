@@ -114,6 +114,11 @@ def _unavailable(cells: Sequence[SuiteCell]) -> dict[str, str]:
             _try(cell)
         except DataUnavailable as error:
             reasons[cell.attributes["task"]] = str(error)
+        except ValueError:
+            raise
+        except Exception as error:  # an argument of the wrong type can make a class raise anything
+            what = f"{cell.attributes['learner']} on {cell.attributes['task']}"
+            raise ValueError(f"Expected {what} to be built, but {type(error).__name__}: {error}.") from error
     return reasons
 
 

@@ -1,41 +1,26 @@
 """Suites: grids of cells in YAML, read strictly."""
 
 import itertools
-import re
+import math
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
 
 from benchmarks.checkpoints import CHECKPOINT_SECONDS
+from benchmarks.plain_yaml import NotPlain, read_plain
 from benchmarks.registry import find, load, suggest, suite_files
 from benchmarks.spec import Budget, Cell, Component, EpisodicSpec, Frozen, PretrainSpec, TransferSpec
-from datamodules.base import EvalEpisodes, TrainEpisodes
+from datamodules.base import EpisodicDataModule, EvalEpisodes, TrainEpisodes
 from lit_modules.optimization import Optimization
+
+MOST_CELLS = 200_000
 
 
 class SuiteError(ValueError):
     """A suite that cannot be read; the message says where and why."""
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """Plain YAML values, no key twice, and `1e-3` a number, which YAML 1.1 takes for a text."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Refuses a key that stands twice, of which YAML would silently take the last."""
-        names = [key.value for key, _ in node.value]
-        for key, _ in node.value:
-            if names.count(key.value) > 1:
-                raise yaml.constructor.ConstructorError(problem=f"key `{key.value}` twice", problem_mark=key.start_mark)
-        return super().construct_mapping(node, deep)
-
-
-_StrictLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
-)
 
 
 class LearnerEntry(Frozen):
@@ -117,7 +102,7 @@ class Suite(Frozen):
     suite: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     version: int
     description: str
-    seeds: list[int] = Field(min_length=1)
+    seeds: list[Annotated[int, Field(ge=-(2**63), lt=2**63)]] = Field(min_length=1)
     tasks: list[TaskEntry] = Field(min_length=1)
     checkpoint_seconds: float = Field(default=CHECKPOINT_SECONDS, ge=0)
 
@@ -129,6 +114,13 @@ class Suite(Frozen):
         if len(set(seeds)) < len(seeds):
             raise ValueError("expected every seed once")
         return seeds
+
+    @model_validator(mode="after")
+    def _can_be_expanded(self) -> "Suite":
+        cells = sum(math.prod(map(len, entry.over.values())) * len(entry.learners) for entry in self.tasks)
+        if cells * len(self.seeds) > MOST_CELLS:
+            raise ValueError(f"expected at most {MOST_CELLS:,} cells but the grid has {cells * len(self.seeds):,}")
+        return self
 
     def cells(self) -> list["SuiteCell"]:
         """Expands the grid, once: every task, learner and seed."""
@@ -209,6 +201,8 @@ def describe(spec: Cell) -> dict[str, Any]:
     """Returns the attributes of a cell that records and tables carry."""
     training = spec.training
     task = load("task", training.task.name)
+    if not (isinstance(task, type) and issubclass(task, EpisodicDataModule)):
+        raise ValueError(f"Expected a task but `{training.task.name}` is no subclass of EpisodicDataModule.")
     kind = "learner" if isinstance(spec, EpisodicSpec) else "strategy"
     categorical = task.likelihood == "categorical"
     return {
@@ -238,13 +232,17 @@ def load_suite(name: str) -> Suite:
     if not path.is_file():
         raise SuiteError(f"No suite `{name}`, and no file of that name. {suggest(name, suite_files())}")
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)  # a SafeLoader
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise SuiteError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
-    try:
-        return Suite.model_validate(content)
+        suite = Suite.model_validate(read_plain(path.read_bytes()))
+        suite.cells()
+    except NotPlain as error:
+        raise SuiteError(f"{path} is not valid YAML: {error}") from error
     except ValidationError as error:
         raise SuiteError(f"{path}: {_explain(error)}") from error
+    except ValueError as error:
+        raise SuiteError(f"{path}: {error}") from error
+    except (TypeError, AttributeError, ArithmeticError, LookupError) as error:  # of a task that reads its arguments
+        raise SuiteError(f"{path}: its cells cannot be made: {type(error).__name__}: {error}.") from error
+    return suite
 
 
 def _explain(error: ValidationError) -> str:
