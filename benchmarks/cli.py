@@ -190,14 +190,19 @@ def verify(
     seed: Annotated[int, typer.Option(help="Decides the sample.")] = 0,
     jobs: Annotated[int, typer.Option(min=1, help="Runs at a time.")] = 1,
 ) -> None:
-    """Computes finished runs again and compares them bit for bit; exits with 1 if any differs."""
-    from benchmarks.verify import choose
+    """Computes finished runs again and compares them bit for bit; exits with 1 if any differs.
+
+    Where another processor, device or version made them, bits cannot agree: then the test episodes must be the same,
+    and scores may move by a tenth of the way from a guess to perfection.
+    """
+    from benchmarks.verify import TOLERANCE, choose
     from benchmarks.verify import verify as verify_runs
 
     different = 0
     try:
         for verdict in verify_runs(runs, choose(runs, sample, seed), jobs):
-            word = "[green]same[/]   " if verdict.difference is None else "[red]differs[/]"
+            same = "[green]same[/]   " if verdict.exact else f"[green]within {TOLERANCE:.0%}[/]"
+            word = same if verdict.difference is None else "[red]differs[/]"
             text = f"{word} {verdict.run_id} {escape(f'{verdict.name} {verdict.difference or str()}'.strip())}"
             console.print(text, highlight=False, soft_wrap=True)
             different += verdict.difference is not None
