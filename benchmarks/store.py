@@ -130,9 +130,13 @@ class Store:
         try:
             partial.rename(final)
         except OSError:
-            if not self.is_published(run_id):
+            if self.is_published(run_id):
+                shutil.rmtree(partial)
+            elif final.exists():  # without its result, it was no published run
+                self.set_aside(run_id)
+                partial.rename(final)
+            else:
                 raise
-            shutil.rmtree(partial)
         flush(self.root)
         return final
 

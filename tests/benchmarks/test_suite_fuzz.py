@@ -14,7 +14,8 @@ from benchmarks.suite import SuiteError, load_suite
 
 TRAP = "ADAPTBENCH_FUZZ_TRAP"
 WRONG = st.one_of(
-    st.none(), st.booleans(), st.integers(-(10**30), 10**30), st.floats(), st.text(max_size=8), st.just([]), st.just({}),
+    st.none(), st.booleans(), st.integers(-(10**30), 10**30), st.floats(), st.text(max_size=8),
+    st.just([]), st.just({}),
     st.lists(st.integers(), max_size=3), st.dictionaries(st.text(max_size=4), st.integers(), max_size=2),
     st.sampled_from(["os.system", "subprocess.Popen", "no_such.Thing", "builtins.exec", "math.pi", "."]),
 )  # fmt: skip
