@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import pytorch_lightning as pl
 import torch
-from lightning_fabric.plugins.environments import LightningEnvironment
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from pytorch_lightning.loggers import Logger
 
 from benchmarks.build import TaskShape, build_module, build_task

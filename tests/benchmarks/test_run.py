@@ -145,7 +145,7 @@ def test_stopped_after_any_step_it_ends_with_the_same_bits(kind, request, tmp_pa
         with contextlib.suppress(Interrupted):
             execute(spec, stopped, checkpoints=Checkpoints(0.0, lambda: next(steps) % 4 == 3))
         assert tries < 20
-    assert tries > 4
+    assert tries > 2
     assert contents(tmp_path / "undisturbed") == contents(tmp_path / "stopped")
     assert_same_bits(weights(undisturbed), weights(stopped.published(spec.run_id)))
 
