@@ -13,6 +13,8 @@ from lit_modules.episodic import EpisodicModule, StreamModule
 from lit_modules.likelihoods import LIKELIHOODS
 from lit_modules.transfer import TransferModule
 
+KINDS_OF_CLASS = {"task": EpisodicDataModule, "encoder": nn.Module, "learner": nn.Module}
+"""What a class must be before it is called: a suite may name any class there is."""
 LEARNER_SIGNATURE = (
     "a torch.nn.Module with __init__(self, features: int, targets: int, outputs: int, **init_args) and "
     "forward(self, support_x [B, S, features], support_y [B, S, targets], query_x [B, Q, features]) "
@@ -54,6 +56,8 @@ def instantiate(kind: str, component: Component, *args: object, **kwargs: object
         ValueError: if the class does not take the component's arguments.
     """
     cls = load(kind, component.name)
+    if not (isinstance(cls, type) and issubclass(cls, KINDS_OF_CLASS.get(kind, object))):
+        raise ValueError(f"`{component.name}` is no {kind}.") from TypeError("another kind of object")
     try:
         return cls(*args, **kwargs, **component.init_args)
     except TypeError as error:

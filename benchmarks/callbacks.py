@@ -1,31 +1,11 @@
-"""Lightning callbacks of a run: its checkpoint, its learning curve, the weights it selects, its progress."""
+"""Lightning callbacks of a run: its learning curve, the weights it selects, its progress."""
 
-import os
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
-
-from benchmarks.store import CHECKPOINT
-
-
-class AtomicCheckpoint(Callback):
-    """Writes the training's state after every epoch, so that a killed run goes on from there.
-
-    Args:
-        folder: the run's partial folder.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Writes beside the last checkpoint, then takes its place."""
-        new = self.folder / f"{CHECKPOINT}.new"
-        trainer.save_checkpoint(new, weights_only=False)
-        os.replace(new, self.folder / CHECKPOINT)
 
 
 class Curve(Callback):

@@ -40,16 +40,57 @@ def run(
     wandb_models: Annotated[
         bool, typer.Option("--wandb-models", help="Give W&B the trained weights too, as artifacts.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done, and how long.")] = False,
     report: Annotated[bool, typer.Option(help="End with the suite's report.")] = True,
+    retry: Annotated[int, typer.Option(min=0, help="How often a run that fails is tried again.")] = 0,
+    time_limit: Annotated[
+        float | None, typer.Option(min=1, help="Seconds that a run may take (local); it fails then.")
+    ] = None,
+    runs_per_gpu: Annotated[int, typer.Option(min=1, help="Runs that share a GPU (local).")] = 1,
+    executor: Annotated[str, typer.Option(help="local, ray or slurm.")] = "local",
+    address: Annotated[str | None, typer.Option(help="Of a Ray cluster; without it, one on this machine.")] = None,
+    cpus: Annotated[int, typer.Option(min=1, help="Cores of a run (ray, slurm).")] = 1,
+    gpus: Annotated[float, typer.Option(min=0, help="GPUs of a run (ray, slurm); fractions on Ray.")] = 0,
+    partition: Annotated[str | None, typer.Option(help="SLURM's partition.")] = None,
+    time: Annotated[
+        float, typer.Option(min=0.1, help="Minutes of a SLURM job; a run that takes longer goes on in another.")
+    ] = 60,
+    memory: Annotated[float | None, typer.Option(help="Gigabytes of a SLURM job.")] = None,
+    max_parallel: Annotated[int, typer.Option(min=1, help="SLURM jobs at a time.")] = 256,
+    slurm: Annotated[
+        list[str] | None, typer.Option(help="Another option of `sbatch`, as NAME=VALUE; repeatable.")
+    ] = None,
+    cluster: Annotated[
+        str, typer.Option(hidden=True, help="submitit's cluster; `local` runs SLURM's jobs as processes here.")
+    ] = "slurm",
 ) -> None:
     """Trains and tests the cells of a suite that are not finished yet, then reports."""
     from benchmarks.execution import RunOptions, run_suite
+    from benchmarks.executors import ExecutorOptions, parse_slurm
 
     os.environ["WANDB_SILENT"] = "true"
-    options = RunOptions(only or [], learner or [], jobs, out, wandb, device, dry_run, report, wandb_models)
     try:
+        where = ExecutorOptions(
+            name=executor, time_limit=time_limit, address=address, cpus=cpus, gpus=gpus, partition=partition,
+            minutes=time, memory=memory, max_parallel=max_parallel, slurm=parse_slurm(slurm or []), cluster=cluster,
+        )  # fmt: skip
+        options = RunOptions(
+            only or [],
+            learner or [],
+            jobs,
+            out,
+            wandb,
+            device,
+            dry_run,
+            report,
+            wandb_models,
+            retry,
+            runs_per_gpu,
+            where,
+        )
         code = run_suite(suite, options, console)
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
     except (ValueError, OSError) as error:
         _complain(error)
     raise typer.Exit(code)
@@ -149,14 +190,19 @@ def verify(
     seed: Annotated[int, typer.Option(help="Decides the sample.")] = 0,
     jobs: Annotated[int, typer.Option(min=1, help="Runs at a time.")] = 1,
 ) -> None:
-    """Computes finished runs again and compares them bit for bit; exits with 1 if any differs."""
-    from benchmarks.verify import choose
+    """Computes finished runs again and compares them bit for bit; exits with 1 if any differs.
+
+    Where another processor, device or version made them, bits cannot agree: then the test episodes must be the same,
+    and scores may move by a tenth of the way from a guess to perfection.
+    """
+    from benchmarks.verify import TOLERANCE, choose
     from benchmarks.verify import verify as verify_runs
 
     different = 0
     try:
         for verdict in verify_runs(runs, choose(runs, sample, seed), jobs):
-            word = "[green]same[/]   " if verdict.difference is None else "[red]differs[/]"
+            same = "[green]same[/]   " if verdict.exact else f"[green]within {TOLERANCE:.0%}[/]"
+            word = same if verdict.difference is None else "[red]differs[/]"
             text = f"{word} {verdict.run_id} {escape(f'{verdict.name} {verdict.difference or str()}'.strip())}"
             console.print(text, highlight=False, soft_wrap=True)
             different += verdict.difference is not None
@@ -165,6 +211,29 @@ def verify(
     except (ValueError, OSError) as error:
         _complain(error)
     raise typer.Exit(1 if different else 0)
+
+
+@app.command()
+def doctor(
+    runs: Annotated[Path, typer.Argument(help="Folder of the runs.")] = Path("runs"),
+    repair: Annotated[bool, typer.Option("--repair", help="Set damaged runs aside, remove what is left over.")] = False,
+) -> None:
+    """Reads every file of a folder of runs and says what is wrong; exits with 1 if anything is."""
+    from benchmarks.doctor import examine
+    from benchmarks.store import Store
+
+    wrong = 0
+    try:
+        for complaint in examine(Store(runs), repair):
+            wrong += complaint.wrong
+            color = "red" if complaint.wrong else "yellow"
+            text = f"[{color}]{complaint.kind}[/] {escape(f'{complaint.path.name}: {complaint.text}')}."
+            console.print(text, highlight=False, soft_wrap=True)
+        finished = sum(1 for _ in runs.glob("[!.]*/result.json"))
+    except OSError as error:
+        _complain(error)
+    console.print(f"Finished runs: {finished}. Wrong: {wrong}.")
+    raise typer.Exit(1 if wrong else 0)
 
 
 @app.command("list")

@@ -1,21 +1,25 @@
 """Running a suite from the command line: plan, workers, progress, summary, report."""
 
+import itertools
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
 from rich.console import Console
 from rich.markup import escape
 
-from benchmarks.local import Status, execute_locally
+from benchmarks.executors import ExecutorOptions, check_executor, make_backend
+from benchmarks.interruption import Interruption
 from benchmarks.mirror import Mode, default_mode
 from benchmarks.mirrored import Target, close_suite, is_mirrored, mirror_afterwards
 from benchmarks.plan import Plan, PlannedRun, add_learner, make_plan, parse_only
-from benchmarks.progress import SuiteProgress
+from benchmarks.progress import SuiteProgress, estimate
+from benchmarks.schedule import Status, drive
 from benchmarks.store import Store
 from benchmarks.suite import load_suite
 from benchmarks.worker import Order
@@ -41,6 +45,9 @@ class RunOptions:
         dry_run: whether only to say what would be done.
         report: whether to end with a report.
         wandb_models: whether W&B gets the weights too.
+        retry: how often a run that failed is tried again.
+        runs_per_gpu: how many runs share a GPU.
+        executor: where runs are executed; its devices follow from `jobs` and `device`.
     """
 
     only: list[str]
@@ -52,6 +59,9 @@ class RunOptions:
     dry_run: bool
     report: bool
     wandb_models: bool = False
+    retry: int = 0
+    runs_per_gpu: int = 1
+    executor: ExecutorOptions = field(default_factory=ExecutorOptions)
 
 
 def run_suite(name: str, options: RunOptions, console: Console) -> int:
@@ -60,7 +70,9 @@ def run_suite(name: str, options: RunOptions, console: Console) -> int:
     Raises:
         ValueError: if the suite or an option is wrong; nothing has been run then.
     """
-    jobs, device, wandb = _jobs(options.jobs), _device(options.device), _wandb(options.wandb)
+    check_executor(options.executor.name)
+    device, wandb = _device(options), _wandb(options.wandb)
+    devices = _devices(options.jobs, device, options.runs_per_gpu)
     suite = load_suite(name)
     for learner in options.learners:
         suite, refusals = add_learner(suite, learner)
@@ -69,19 +81,49 @@ def run_suite(name: str, options: RunOptions, console: Console) -> int:
     plan = make_plan(suite, parse_only(options.only))
     store = Store(options.out)
     runs = plan.runs()
-    left = [run for run in runs if not store.is_published(run.spec.run_id)]
-    _announce(plan, runs, left, jobs, console)
+    finished = [run for run in runs if store.is_published(run.spec.run_id)]
+    damaged = _damaged(finished, store)
+    sound = {run.spec.run_id for run in finished} - damaged.keys()
+    left = [run for run in runs if run.spec.run_id not in sound]
+    _announce(plan, len(runs), left, devices, options, console)
     if options.dry_run:
-        return SUCCESS
+        return _announce_time(finished, left, store, len(devices), damaged, console)
+    _prepare(store, damaged)
     added = [argument for learner in options.learners for argument in ("--learner", learner)]
     store.write_manifest(suite.suite, {**plan.manifest(), "command": [name, *added]})
-    template = Order("", options.out, suite.suite, "", wandb, device, options.wandb_models)
-    status = _execute(left, jobs, store, template, console, finished=len(runs) - len(left))
+    template = Order(
+        "", "", options.out.absolute(), suite.suite, "", wandb, device, options.wandb_models, suite.checkpoint_seconds
+    )
+    options = replace(options, executor=replace(options.executor, devices=devices))
+    status = _execute(left, damaged, store, template, options, console, finished=len(sound))
     if status is None:
         console.print("Stopped. What is finished is kept; the same command goes on from here.")
         return INTERRUPTED
     _conclude(plan, status, wandb, options, console)
     return FAILURE if status.failed else SUCCESS
+
+
+def _damaged(finished: list[PlannedRun], store: Store) -> dict[str, str]:
+    """Says what is wrong with finished runs, as far as that can be seen without reading all their files."""
+    found = ((run.spec.run_id, store.damage(run.spec.run_id, thorough=False)) for run in finished)
+    return {run_id: f"it was published, and {trouble}" for run_id, trouble in found if trouble is not None}
+
+
+def _prepare(store: Store, damaged: Iterable[str]) -> None:
+    """Makes sure that the folder can be written to, and takes what is damaged or left behind out of the way.
+
+    Raises:
+        OSError: if the folder cannot be written to.
+    """
+    try:
+        store.root.mkdir(parents=True, exist_ok=True)
+        store.tidy()
+        for run_id in damaged:
+            store.set_aside(run_id)
+    except OSError as error:
+        raise OSError(
+            f"Expected `--out` to be a folder that can be written to, but {store.root} is not: {error}."
+        ) from error
 
 
 def sync_suite(runs: Path, suite: str | None, target: Target, console: Console) -> int:
@@ -126,31 +168,64 @@ def _close_suite(report: "Report", target: Target, runs: Path) -> str | None:
 
 
 def _execute(
-    left: list[PlannedRun], jobs: int, store: Store, template: Order, console: Console, finished: int
+    left: list[PlannedRun],
+    damaged: Mapping[str, str],
+    store: Store,
+    template: Order,
+    options: RunOptions,
+    console: Console,
+    finished: int,
 ) -> Status | None:
     """Runs everything; returns None if Ctrl-C stopped it."""
 
     def order(run: PlannedRun) -> Order:
-        return replace(template, spec=run.spec.model_dump_json(), name=run.name)
+        return replace(template, run_id=run.spec.run_id, spec=run.spec.model_dump_json(), name=run.name)
 
     last = Status([])
-    execution = execute_locally(left, jobs, store, order)
     try:
-        with SuiteProgress(console, store, finished, jobs) as progress, closing(execution):
-            for status in execution:
-                progress.show(status)
-                last = status
+        with Interruption() as interruption:
+            backend = make_backend(options.executor, store, order)
+            execution = drive(left, backend, store, options.retry, interruption, damaged)
+            with SuiteProgress(console, store, finished, backend.slots) as progress, closing(execution):
+                for status in execution:
+                    progress.show(status)
+                    last = status
     except KeyboardInterrupt:
         return None
-    return last
+    store.tidy()
+    return None if last.stopping else last
 
 
-def _announce(plan: Plan, runs: list[PlannedRun], left: list[PlannedRun], jobs: int, console: Console) -> None:
+def _announce(
+    plan: Plan, runs: int, left: list[PlannedRun], devices: tuple[str, ...], options: RunOptions, console: Console
+) -> None:
     suite = plan.suite
     console.print(f"[bold]{suite.suite}[/] version {suite.version}: {escape(suite.description)}", highlight=False)
-    done = len(runs) - len(left)
-    console.print(f"{len(plan.cells)} cells, {len(runs)} runs: {done} finished, {len(left)} to do, {jobs} at a time.")
+    where = f"{len(devices)} at a time" if options.executor.name == "local" else f"on {options.executor.name}"
+    console.print(f"{len(plan.cells)} cells, {runs} runs: {runs - len(left)} finished, {len(left)} to do, {where}.")
     _say_unavailable(plan, console)
+
+
+def _announce_time(
+    finished: list[PlannedRun],
+    left: list[PlannedRun],
+    store: Store,
+    jobs: int,
+    damaged: Mapping[str, str],
+    console: Console,
+) -> int:
+    """Ends a dry run: what is damaged, and how long what is left will take, judged by what is finished."""
+    for run_id, reason in damaged.items():
+        console.print(f"[red]damaged[/] {run_id}: {escape(reason)}", highlight=False)
+    if left:
+        seconds = estimate([run for run in finished if run.spec.run_id not in damaged], left, store)
+        text = "unknown, since nothing is finished" if seconds is None else f"about {_clock(seconds / jobs)}"
+        console.print(f"Time left: {text}.", highlight=False)
+    return SUCCESS
+
+
+def _clock(seconds: float) -> str:
+    return str(timedelta(seconds=round(seconds)))
 
 
 def _conclude(plan: Plan, status: Status, wandb: Mode, options: RunOptions, console: Console) -> None:
@@ -194,17 +269,25 @@ def _say_where_wandb(wandb: Mode, status: Status, out: Path, console: Console) -
         console.print(f"[yellow]warning[/] {text}", highlight=False)
 
 
-def _jobs(text: str) -> int:
-    if text == "auto":
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if not text.isdecimal() or int(text) < 1:
-        raise ValueError(f"Expected `--jobs` to be `auto` or a positive integer but got `{text}`.")
-    return int(text)
-
-
-def _device(text: str) -> Literal["cpu", "cuda"]:
+def _devices(jobs: str, device: str, runs_per_gpu: int) -> tuple[str, ...]:
+    """Lists the device of each run at a time."""
     import torch
 
+    if jobs != "auto" and (not jobs.isdecimal() or int(jobs) < 1):
+        raise ValueError(f"Expected `--jobs` to be `auto` or a positive integer but got `{jobs}`.")
+    if device == "cuda":
+        gpus = [f"cuda:{index}" for _ in range(runs_per_gpu) for index in range(torch.cuda.device_count())]
+        return tuple(itertools.islice(itertools.cycle(gpus), len(gpus) if jobs == "auto" else int(jobs)))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return ("cpu",) * (cores if jobs == "auto" else int(jobs))
+
+
+def _device(options: RunOptions) -> Literal["cpu", "cuda"]:
+    import torch
+
+    text = options.device
+    if options.executor.name != "local" and text in ("auto", "cpu", "cuda"):
+        return "cuda" if options.executor.gpus else "cpu"  # this machine's own say nothing of the cluster's
     if text == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if text not in ("cpu", "cuda"):

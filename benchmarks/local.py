@@ -2,71 +2,92 @@
 
 import multiprocessing
 import signal
+import sys
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import replace
+from multiprocessing import forkserver
+from multiprocessing.context import BaseContext
 
 from pebble import ProcessExpired, ProcessPool
 
 from benchmarks.plan import PlannedRun
 from benchmarks.store import Store
-from benchmarks.worker import Order, initialise, work
-
-POLL_SECONDS = 0.5
+from benchmarks.worker import PRELOAD, Ended, Order, initialise, last_words, work
 
 
-@dataclass
-class Status:
-    """Where an execution stands.
-
-    Attributes:
-        waiting: runs that no worker has yet.
-        running: runs that a worker has, with the time when it got them.
-        done: runs published by this execution, with the seconds each took.
-        failed: reasons of the runs that failed, by id.
-        unmirrored: what went wrong with W&B, by the id of the run that it missed.
-    """
-
-    waiting: list[PlannedRun]
-    running: dict[str, tuple[PlannedRun, float]] = field(default_factory=dict)
-    done: list[tuple[PlannedRun, float]] = field(default_factory=list)
-    failed: dict[str, str] = field(default_factory=dict)
-    unmirrored: dict[str, str] = field(default_factory=dict)
-
-
-def execute_locally(
-    runs: list[PlannedRun], jobs: int, store: Store, order: Callable[[PlannedRun], Order]
-) -> Generator[Status, None, None]:
-    """Runs everything, several at a time, and yields where it stands now and then.
-
-    A run that fails, or whose worker dies, is noted and does not stop the others. When the caller closes the iterator,
-    or Ctrl-C ends it, workers are stopped at once: a run's files are always whole, and it goes on later.
+class LocalBackend:
+    """A pool of worker processes.
 
     Args:
-        runs: what to run; a run that needs another stands after it.
-        jobs: worker processes.
-        store: where the runs are published.
+        devices: the device of each run at a time, each GPU as often as runs share it; None for what the order says.
         order: makes the order of a run.
+        time_limit: seconds that a run may take; None for no limit.
     """
-    status = Status(list(runs))
-    futures: dict[Future[str | None], str] = {}
-    pool = ProcessPool(max_workers=jobs, initializer=initialise, context=multiprocessing.get_context("spawn"))
-    try:
-        while status.waiting or futures:
-            for run in _ready(status, store, jobs - len(futures)):
-                with _deaf_to_interrupts():
-                    futures[pool.schedule(work, (order(run),))] = run.spec.run_id
-                status.running[run.spec.run_id] = run, time.monotonic()
-            yield status
-            for future in wait(futures, POLL_SECONDS, FIRST_COMPLETED).done:
-                _finish(future, futures.pop(future), status, store)
-        yield status
-    finally:
-        pool.stop()
-        pool.join()
+
+    def __init__(
+        self, devices: Sequence[str | None], order: Callable[[PlannedRun], Order], time_limit: float | None = None
+    ) -> None:
+        self.slots = len(devices)
+        self._order, self._time_limit = order, time_limit
+        self._devices = list(devices)
+        self._futures: dict[Future[Ended], tuple[Order, str | None]] = {}
+        context = _context()
+        self._stopping = context.RawValue("b", 0)  # without a lock, which a killed worker would hold for ever
+        self._pool = ProcessPool(
+            max_workers=self.slots, initializer=initialise, initargs=(self._stopping,), context=context
+        )
+
+    def submit(self, runs: list[PlannedRun]) -> None:
+        """Gives each run to a worker."""
+        for run in runs:
+            order, device = self._order(run), self._devices.pop(0)
+            order = replace(order, device=device or order.device)
+            future = self._pool.schedule(work, (order,), timeout=self._time_limit)
+            self._futures[future] = order, device
+
+    def ended(self, seconds: float) -> Iterator[tuple[str, Ended]]:
+        """Waits for workers."""
+        if not self._futures:
+            time.sleep(seconds)
+        for future in wait(self._futures, seconds, FIRST_COMPLETED).done:
+            order, device = self._futures.pop(future)
+            self._devices.append(device)
+            yield order.run_id, self._outcome(future, order)
+
+    def ask_to_stop(self) -> None:
+        """Sets what every worker looks at after each step."""
+        self._stopping.value = 1
+
+    def close(self) -> None:
+        """Kills the workers."""
+        self._pool.stop()
+        self._pool.join()
+
+    def _outcome(self, future: Future[Ended], order: Order) -> Ended:
+        log = last_words(Store(order.root), order.run_id)
+        try:
+            return future.result()
+        except TimeoutError:
+            return Ended("failed", f"it took longer than the time limit of {self._time_limit:g} s", log)
+        except ProcessExpired as error:
+            return Ended("failed", f"its worker died with exit code {error.exitcode}", log)
+        except Exception as error:
+            return Ended("failed", f"{type(error).__name__}: {error}", log)
+
+
+def _context() -> BaseContext:
+    """Makes workers forks of a process that has imported everything once; elsewhere than on Linux, that is not safe."""
+    if sys.platform != "linux":
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(PRELOAD))
+    with _deaf_to_interrupts():
+        forkserver.ensure_running()
+    return context
 
 
 @contextmanager
@@ -80,36 +101,3 @@ def _deaf_to_interrupts() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def _ready(status: Status, store: Store, free: int) -> list[PlannedRun]:
-    """Takes runs that can start off the waiting list; those whose need cannot be had any more fail."""
-    ready: list[PlannedRun] = []
-    coming = {run.spec.run_id for run in status.waiting} | set(status.running)
-    for run in list(status.waiting):
-        published = run.needs is None or store.is_published(run.needs)
-        if not published and run.needs not in coming:
-            status.waiting.remove(run)
-            reason = status.failed.get(str(run.needs), f"{run.needs} was published and is gone")
-            _fail(run, f"what it needs failed: {reason}", "", status, store)
-        elif published and len(ready) < free:
-            status.waiting.remove(run)
-            ready.append(run)
-    return ready
-
-
-def _finish(future: "Future[str | None]", run_id: str, status: Status, store: Store) -> None:
-    run, start = status.running.pop(run_id)
-    try:
-        if trouble := future.result():
-            status.unmirrored[run_id] = trouble
-        status.done.append((run, time.monotonic() - start))
-    except ProcessExpired as error:
-        _fail(run, f"its worker died with exit code {error.exitcode}", "", status, store)
-    except Exception as error:
-        _fail(run, f"{type(error).__name__}: {error}", getattr(error, "traceback", ""), status, store)
-
-
-def _fail(run: PlannedRun, reason: str, log: str, status: Status, store: Store) -> None:
-    status.failed[run.spec.run_id] = reason
-    store.note_failure(run.spec.run_id, reason, log)

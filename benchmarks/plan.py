@@ -81,7 +81,10 @@ def make_plan(suite: Suite, only: Mapping[str, str] | None = None) -> Plan:
         ValueError: if an argument of a task, encoder or learner is wrong, or `only` selects nothing.
     """
     either = {entry.otherwise.name for entry in suite.tasks if entry.otherwise is not None}
-    unavailable = _unavailable(_select(suite, only or {}, either))
+    cells = _select(suite, only or {}, either)
+    unavailable = _unavailable(cells)
+    if not unavailable and not any(cell.otherwise for cell in cells):
+        return Plan(suite, cells, {})
     suite = suite.without(unavailable)
     cells = _select(suite, only or {}, unavailable)
     return Plan(suite, cells, {**unavailable, **_unavailable(cells)})
@@ -142,6 +145,11 @@ def _unavailable(cells: Sequence[SuiteCell]) -> dict[str, str]:
             _try(cell)
         except DataUnavailable as error:
             reasons[cell.attributes["task"]] = str(error)
+        except ValueError:
+            raise
+        except Exception as error:  # an argument of the wrong type can make a class raise anything
+            what = f"{cell.attributes['learner']} on {cell.attributes['task']}"
+            raise ValueError(f"Expected {what} to be built, but {type(error).__name__}: {error}.") from error
     return reasons
 
 

@@ -2,6 +2,7 @@
 
 import time
 from collections import defaultdict
+from collections.abc import Iterable
 from datetime import timedelta
 from statistics import mean
 from types import TracebackType
@@ -12,11 +13,12 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from benchmarks.local import Status
 from benchmarks.plan import PlannedRun
+from benchmarks.schedule import Status
 from benchmarks.store import Store
 
 SHARE_TO_JUDGE_BY = 0.1
+RUNS_TO_JUDGE_BY = 10
 
 
 class SuiteProgress:
@@ -33,6 +35,8 @@ class SuiteProgress:
         self.console, self.store, self.finished, self.jobs = console, store, finished, jobs
         self.told = 0
         self.told_failed: set[str] = set()
+        self.told_again = 0
+        self.told_stopping = False
         self.live = Live(console=console, transient=True, refresh_per_second=4) if console.is_terminal else None
 
     def __enter__(self) -> "SuiteProgress":
@@ -54,6 +58,12 @@ class SuiteProgress:
             self.told += 1
             text = f"[green]done[/] {self._counts(status)} {run.name} ({seconds:.0f} s){self._warning(run)}"
             self.console.print(text, highlight=False, soft_wrap=True)
+        for run_id in list(status.again.elements())[self.told_again :]:
+            self.console.print(Text.assemble(("again ", "yellow"), f"{run_id} failed and is tried once more"))
+        self.told_again = status.again.total()
+        if status.stopping and not self.told_stopping:
+            self.told_stopping = True
+            self.console.print("Stopping as soon as checkpoints are written; Ctrl-C again stops now.")
         for run_id in set(status.failed) - self.told_failed:
             self.told_failed.add(run_id)
             self.console.print(Text.assemble(("failed ", "red"), f"{run_id}: {status.failed[run_id]}"))
@@ -67,14 +77,16 @@ class SuiteProgress:
         return f" [yellow]no better than a guess[/] at {' and '.join(map(str, shots))} shots" if shots else ""
 
     def _counts(self, status: Status) -> str:
-        return f"{self.finished + self.told}/{self._total(status)}"
+        return f"{self.finished + self.told + len(status.found)}/{self._total(status)}"
 
     def _total(self, status: Status) -> int:
-        return self.finished + len(status.done) + len(status.running) + len(status.waiting) + len(status.failed)
+        ours = (status.done, status.found, status.running, status.waiting, status.elsewhere, status.failed)
+        return self.finished + sum(len(runs) for runs in ours)
 
     def _display(self, status: Status) -> Group:
         shares = {run_id: self._share(run_id) for run_id in status.running}
-        total, done = self._total(status), self.finished + len(status.done) + len(status.failed)
+        total = self._total(status)
+        done = self.finished + len(status.done) + len(status.found) + len(status.failed)
         left = seconds_left(status, shares, self.jobs)
         grid = Table.grid(padding=(0, 1))
         bar = ProgressBar(total=total, completed=done + sum(shares.values()), width=40)
@@ -90,6 +102,32 @@ class SuiteProgress:
             return float((self.store.partial(run_id) / "progress").read_text(encoding="ascii"))
         except (OSError, ValueError):
             return 0.0
+
+
+def estimate(finished: Iterable[PlannedRun], left: Iterable[PlannedRun], store: Store) -> float | None:
+    """Estimates the seconds that runs take in all, from what some finished ones of the same group took.
+
+    Args:
+        finished: finished runs.
+        left: the others.
+        store: where the finished runs are.
+
+    Returns:
+        The seconds; None where nothing is finished.
+    """
+    known: defaultdict[str, list[float]] = defaultdict(list)
+    for run in finished:
+        if len(known[run.group]) < RUNS_TO_JUDGE_BY:
+            known[run.group].append(_seconds_taken(run, store))
+    times = {group: mean(seconds) for group, seconds in known.items()}
+    anywhere = mean(times.values()) if times else None
+    return None if anywhere is None else sum(times.get(run.group, anywhere) for run in left)
+
+
+def _seconds_taken(run: PlannedRun, store: Store) -> float:
+    times = store.read_json(run.spec.run_id, "environment.json")
+    trained = 0.0 if run.needs else times.get("train_seconds", 0.0)  # of what it needs, which counts by itself
+    return float(trained) + float(times.get("test_seconds", 0.0))
 
 
 def seconds_left(status: Status, shares: dict[str, float], jobs: int) -> float | None:

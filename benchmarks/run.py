@@ -11,17 +11,20 @@ from typing import Any
 import pandas as pd
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from pytorch_lightning.loggers import Logger
 
 from benchmarks.build import TaskShape, build_module, build_task
-from benchmarks.callbacks import AtomicCheckpoint, BestWeights, Curve, ProgressFile
+from benchmarks.callbacks import BestWeights, Curve, ProgressFile
+from benchmarks.checkpoints import AtomicCheckpoint, Checkpoints, MiddleOfEpoch, checkpoint_to_resume
 from benchmarks.environment import describe_environment
 from benchmarks.evaluation import evaluate
 from benchmarks.fits import Pictured, fits
 from benchmarks.guards import adapter_guards, chance_guard, require_passed
+from benchmarks.integrity import RESULT, seal
 from benchmarks.order import Adapter
 from benchmarks.spec import EpisodicSpec, PretrainSpec, TransferSpec
-from benchmarks.store import CHECKPOINT, Store, write_json
+from benchmarks.store import SCRATCH, Store, write_json
 from benchmarks.suite import describe
 from benchmarks.trained import load_adapter
 from datamodules.base import EpisodicDataModule
@@ -62,7 +65,11 @@ class Outcome:
 
 
 def execute(
-    spec: EpisodicSpec | PretrainSpec | TransferSpec, store: Store, logger: Logger | None = None, device: str = "cpu"
+    spec: EpisodicSpec | PretrainSpec | TransferSpec,
+    store: Store,
+    logger: Logger | None = None,
+    device: str = "cpu",
+    checkpoints: Checkpoints | None = None,
 ) -> Path:
     """Trains and tests, or goes on from the last checkpoint, and publishes.
 
@@ -70,13 +77,16 @@ def execute(
         spec: what to run; the pretrained network of a `TransferSpec` must have been published.
         store: where to publish.
         logger: a Lightning logger that follows the training.
-        device: "cpu" or "cuda".
+        device: "cpu", "cuda" or "cuda:INDEX".
+        checkpoints: when to write checkpoints.
 
     Returns:
         The published folder.
 
     Raises:
         NotFinite: if training diverged.
+        Interrupted: if it was asked to stop.
+        CheckpointDamaged: if the checkpoint of an earlier try cannot be read.
         GuardFailed: if a guard found a leak, in the data before training, or in the adapter before its test.
     """
     if store.is_published(spec.run_id):
@@ -90,7 +100,7 @@ def execute(
     if isinstance(spec, TransferSpec):
         outcome = _adapt(spec, task, store, torch.device(device))
     else:
-        outcome = _train(spec, task, folder, logger, torch.device(device))
+        outcome = _train(spec, task, folder, logger, torch.device(device), checkpoints or Checkpoints())
     _write(folder, outcome)
     findings += outcome.findings
     write_json(folder / "guards.json", {"findings": [finding._asdict() for finding in findings]})
@@ -106,7 +116,7 @@ def execute(
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         },
     )
-    write_json(folder / "result.json", {"run_id": spec.run_id, **outcome.result})
+    write_json(folder / RESULT, seal(folder, {"run_id": spec.run_id, **outcome.result}, SCRATCH))
     return store.publish(spec.run_id)
 
 
@@ -116,11 +126,16 @@ def _train(
     folder: Path,
     logger: Logger | None,
     device: torch.device,
+    checkpoints: Checkpoints,
 ) -> Outcome:
     shape = TaskShape.of(task)
     module = build_module(spec, shape)
     curve = Curve()
-    timings = _fit(module, spec, task, folder, curve, logger, device)
+    callbacks: list[pl.Callback] = [curve, ProgressFile(folder), MiddleOfEpoch()]
+    if spec.budget.selection == "best":
+        likelihood = LIKELIHOODS[task.likelihood]
+        callbacks.append(BestWeights(likelihood.metric, likelihood.higher_is_better))
+    timings = _fit(module, spec, task, folder, [*callbacks, AtomicCheckpoint(folder, checkpoints)], logger, device)
     if not all(bool(torch.isfinite(tensor).all()) for tensor in module.state_dict().values()):
         raise NotFinite("training diverged: its weights are no longer finite numbers")
     encoded = int(module.examples_encoded)
@@ -183,21 +198,18 @@ def _fit(
     spec: EpisodicSpec | PretrainSpec,
     task: EpisodicDataModule,
     folder: Path,
-    curve: Curve,
+    callbacks: list[pl.Callback],
     logger: Logger | None,
     device: torch.device,
 ) -> dict[str, float]:
     """Trains for the whole budget; returns the seconds since the last checkpoint, by the clock and of the processor."""
-    callbacks: list[pl.Callback] = [curve, ProgressFile(folder)]
-    if spec.budget.selection == "best":
-        likelihood = LIKELIHOODS[task.likelihood]
-        callbacks.append(BestWeights(likelihood.metric, likelihood.higher_is_better))
     trainer = pl.Trainer(
         accelerator="cpu" if device.type == "cpu" else "gpu",
-        devices=1,
+        devices=1 if device.type == "cpu" else [device.index or 0],
         max_steps=spec.steps,
         max_epochs=-1,
-        callbacks=[*callbacks, AtomicCheckpoint(folder)],
+        callbacks=callbacks,
+        plugins=LightningEnvironment(),  # not SLURM's, which would requeue jobs behind the executor's back
         logger=logger or False,
         log_every_n_steps=spec.steps_per_epoch,
         gradient_clip_val=spec.optimization.clip,
@@ -208,9 +220,8 @@ def _fit(
         enable_model_summary=False,
         default_root_dir=folder,
     )
-    checkpoint = folder / CHECKPOINT
     start, start_cpu = time.perf_counter(), time.process_time()
-    trainer.fit(module, datamodule=task, ckpt_path=checkpoint if checkpoint.is_file() else None, weights_only=True)
+    trainer.fit(module, datamodule=task, ckpt_path=checkpoint_to_resume(folder), weights_only=True)
     return {
         "train_seconds": time.perf_counter() - start,
         "train_cpu_seconds": time.process_time() - start_cpu,

@@ -2,7 +2,9 @@
 
 import hashlib
 import json
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, TypeAdapter
 
@@ -17,6 +19,12 @@ class Frozen(BaseModel):
     """A model that cannot change and refuses unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Copies, but for the id, which may be another one."""
+        copied = super().model_copy(update=update, deep=deep)
+        copied.__dict__.pop("run_id", None)
+        return copied
 
     def canonical_json(self) -> str:
         """Returns the one JSON text of this model."""
@@ -63,7 +71,7 @@ class TrainingSpec(Frozen):
     optimization: Optimization
     seed: int
 
-    @property
+    @cached_property
     def run_id(self) -> str:
         """Returns a hash of the canonical JSON."""
         return _digest(self)
@@ -112,7 +120,7 @@ class TransferSpec(Frozen):
     strategy: Component
     test: EvalEpisodes
 
-    @property
+    @cached_property
     def run_id(self) -> str:
         """Returns a hash of the canonical JSON."""
         return _digest(self)

@@ -1,40 +1,26 @@
 """Suites: grids of cells in YAML, read strictly."""
 
 import itertools
-import re
+import math
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
 
+from benchmarks.checkpoints import CHECKPOINT_SECONDS
+from benchmarks.plain_yaml import NotPlain, read_plain
 from benchmarks.registry import find, load, suggest, suite_files
 from benchmarks.spec import Budget, Cell, Component, EpisodicSpec, Frozen, PretrainSpec, TransferSpec
-from datamodules.base import EvalEpisodes, TrainEpisodes
+from datamodules.base import EpisodicDataModule, EvalEpisodes, TrainEpisodes
 from lit_modules.optimization import Optimization
+
+MOST_CELLS = 200_000
 
 
 class SuiteError(ValueError):
     """A suite that cannot be read; the message says where and why."""
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """Plain YAML values, no key twice, and `1e-3` a number, which YAML 1.1 takes for a text."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Refuses a key that stands twice, of which YAML would silently take the last."""
-        names = [key.value for key, _ in node.value]
-        for key, _ in node.value:
-            if names.count(key.value) > 1:
-                raise yaml.constructor.ConstructorError(problem=f"key `{key.value}` twice", problem_mark=key.start_mark)
-        return super().construct_mapping(node, deep)
-
-
-_StrictLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
-)
 
 
 class LearnerEntry(Frozen):
@@ -110,13 +96,17 @@ class Suite(Frozen):
         description: one sentence.
         seeds: seeds of every cell.
         tasks: the tasks.
+        checkpoint_seconds: time between two checkpoints within an epoch, which no result depends on.
     """
 
     suite: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     version: int
     description: str
-    seeds: list[int] = Field(min_length=1)
+    seeds: list[Annotated[int, Field(ge=-(2**63), lt=2**63)]] = Field(min_length=1)
     tasks: list[TaskEntry] = Field(min_length=1)
+    checkpoint_seconds: float = Field(default=CHECKPOINT_SECONDS, ge=0)
+
+    _cells: list["SuiteCell"] | None = PrivateAttr(default=None)
 
     @field_validator("seeds")
     @classmethod
@@ -125,25 +115,36 @@ class Suite(Frozen):
             raise ValueError("expected every seed once")
         return seeds
 
+    @model_validator(mode="after")
+    def _can_be_expanded(self) -> "Suite":
+        cells = sum(math.prod(map(len, entry.over.values())) * len(entry.learners) for entry in self.tasks)
+        if cells * len(self.seeds) > MOST_CELLS:
+            raise ValueError(f"expected at most {MOST_CELLS:,} cells but the grid has {cells * len(self.seeds):,}")
+        return self
+
     def cells(self) -> list["SuiteCell"]:
-        """Expands the grid: every task, learner and seed."""
-        return [
-            SuiteCell.make(entry, task, name, seed)
-            for entry in self.tasks
-            for task in entry.tasks()
-            for name in entry.learners
-            for seed in self.seeds
-        ]
+        """Expands the grid, once: every task, learner and seed."""
+        if self._cells is None:
+            self._cells = [
+                SuiteCell.make(entry, task, name, seed)
+                for entry in self.tasks
+                for task in entry.tasks()
+                for name in entry.learners
+                for seed in self.seeds
+            ]
+        return list(self._cells)
 
     def without(self, unavailable: Collection[str]) -> "Suite":
         """Returns this suite with the other task first wherever an entry names one and its own cannot be had."""
+        if not unavailable:
+            return self
         tasks = [
             entry.model_copy(update={"task": entry.otherwise, "otherwise": entry.task})
             if entry.otherwise is not None and entry.task.name in unavailable
             else entry
             for entry in self.tasks
         ]
-        return self.model_copy(update={"tasks": tasks})
+        return self._with(tasks)
 
     def with_learner(self, name: str) -> "Suite":
         """Returns this suite with one more learner on every task, named by its dotted path."""
@@ -152,7 +153,12 @@ class Suite(Frozen):
             task.model_copy(update={"learners": {**task.learners, name.rpartition(".")[2]: entry}})
             for task in self.tasks
         ]
-        return self.model_copy(update={"tasks": tasks})
+        return self._with(tasks)
+
+    def _with(self, tasks: list[TaskEntry]) -> "Suite":
+        suite = self.model_copy(update={"tasks": tasks})
+        suite._cells = None
+        return suite
 
 
 @dataclass(frozen=True)
@@ -195,6 +201,8 @@ def describe(spec: Cell) -> dict[str, Any]:
     """Returns the attributes of a cell that records and tables carry."""
     training = spec.training
     task = load("task", training.task.name)
+    if not (isinstance(task, type) and issubclass(task, EpisodicDataModule)):
+        raise ValueError(f"Expected a task but `{training.task.name}` is no subclass of EpisodicDataModule.")
     kind = "learner" if isinstance(spec, EpisodicSpec) else "strategy"
     categorical = task.likelihood == "categorical"
     return {
@@ -224,13 +232,17 @@ def load_suite(name: str) -> Suite:
     if not path.is_file():
         raise SuiteError(f"No suite `{name}`, and no file of that name. {suggest(name, suite_files())}")
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)  # a SafeLoader
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise SuiteError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
-    try:
-        return Suite.model_validate(content)
+        suite = Suite.model_validate(read_plain(path.read_bytes()))
+        suite.cells()
+    except NotPlain as error:
+        raise SuiteError(f"{path} is not valid YAML: {error}") from error
     except ValidationError as error:
         raise SuiteError(f"{path}: {_explain(error)}") from error
+    except ValueError as error:
+        raise SuiteError(f"{path}: {error}") from error
+    except (TypeError, AttributeError, ArithmeticError, LookupError) as error:  # of a task that reads its arguments
+        raise SuiteError(f"{path}: its cells cannot be made: {type(error).__name__}: {error}.") from error
+    return suite
 
 
 def _explain(error: ValidationError) -> str:

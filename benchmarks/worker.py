@@ -4,15 +4,28 @@ import logging
 import multiprocessing
 import os
 import signal
+import sys
 import threading
+import traceback
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
+from benchmarks.checkpoints import CHECKPOINT_SECONDS, Checkpoints, Interrupted
 from benchmarks.mirror import Mode
 from benchmarks.mirrored import Target, close_mirror, open_mirror
-from benchmarks.spec import RUN_SPEC
-from benchmarks.store import Store
+from benchmarks.redaction import without_secrets
+from benchmarks.spec import RUN_SPEC, EpisodicSpec, PretrainSpec, TransferSpec
+from benchmarks.store import LOG, RunElsewhere, Store
+
+PRELOAD = ("benchmarks.run", "benchmarks.registry", "wandb")
+"""What a process is forked from has imported, so that workers need not."""
+EXIT_LOST = 75
+LOG_CHARACTERS = 4000
+"""Of a run's log, from its end, that the note of its failure keeps."""
 
 
 @dataclass(frozen=True)
@@ -20,15 +33,18 @@ class Order:
     """What a worker is asked to do; nothing here changes a result.
 
     Attributes:
+        run_id: id of the run.
         spec: JSON of the run's spec.
         root: folder of the runs.
         suite: name of the suite, by which W&B groups runs.
         name: what to call the run in W&B.
         wandb: how W&B follows.
-        device: "cpu" or "cuda".
+        device: "cpu", "cuda" or "cuda:INDEX".
         models: whether W&B gets the weights too.
+        checkpoint_seconds: time between two checkpoints within an epoch.
     """
 
+    run_id: str
     spec: str
     root: Path
     suite: str
@@ -36,12 +52,45 @@ class Order:
     wandb: Mode
     device: str
     models: bool = False
+    checkpoint_seconds: float = CHECKPOINT_SECONDS
 
 
-def initialise() -> None:
-    """Prepares a worker process: one thread, quiet, deaf to Ctrl-C, which the parent answers, and gone with it."""
+@dataclass(frozen=True)
+class Ended:
+    """How a try of a run ended.
+
+    Attributes:
+        how: published; failed; left to another process that works on it; or stopped on request, with a checkpoint.
+        reason: why it failed.
+        log: the end of its log, where it failed.
+        unmirrored: what went wrong with W&B; None if nothing did.
+    """
+
+    how: Literal["done", "failed", "elsewhere", "stopped"]
+    reason: str = ""
+    log: str = ""
+    unmirrored: str | None = None
+
+
+class _Asked:
+    """Whether this worker process was asked to stop; its executor says where to look."""
+
+    flag: Any = None
+
+    @classmethod
+    def to_stop(cls) -> bool:
+        return cls.flag is not None and bool(cls.flag.value)
+
+
+def initialise(stopping: Any = None) -> None:  # noqa: ANN401 - ctypes' shared value has no type of its own
+    """Prepares a worker process: one thread, quiet, deaf to Ctrl-C, which the parent answers, and gone with it.
+
+    Args:
+        stopping: a shared value that is set once running runs shall stop.
+    """
     import torch
 
+    _Asked.flag = stopping
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, name="end-with-parent", daemon=True).start()
     os.environ["WANDB_SILENT"] = "true"
@@ -65,26 +114,97 @@ def quiet() -> None:
     warnings.filterwarnings("ignore", message=r".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=r".*LeafSpec.*is deprecated.*")
     warnings.filterwarnings("ignore", message=r".*checkpoint.*ended before the epoch ended.*")
+    warnings.filterwarnings("ignore", message=r".*`srun` command is available.*")
 
 
-def work(order: Order) -> str | None:
-    """Runs one cell and publishes it; W&B follows as far as it can.
+def work(order: Order, should_stop: Callable[[], bool] = _Asked.to_stop) -> Ended:
+    """Runs one cell and publishes it, unless another process does; W&B follows as far as it can.
 
-    Returns:
-        What went wrong with W&B; None if nothing did.
+    Nothing that the run raises leaves this function; a failure is noted beside the run too, because who ordered the run
+    may be gone by then.
     """
-    from benchmarks.run import execute
-
-    spec = RUN_SPEC.validate_json(order.spec)
     store = Store(order.root)
+    try:
+        with store.claimed(order.run_id, on_loss=_give_up):
+            if store.is_published(order.run_id):
+                return Ended("done")
+            with _logged(store.partial(order.run_id)):
+                return _try(order, store, should_stop)
+    except RunElsewhere:
+        return Ended("elsewhere")
+    except OSError as error:
+        return Ended("failed", f"the folder of the runs cannot be written to: {error}")
+
+
+def _try(order: Order, store: Store, should_stop: Callable[[], bool]) -> Ended:
+    try:
+        return _run(order, store, should_stop)
+    except Interrupted:
+        return Ended("stopped")
+    except Exception as error:
+        traceback.print_exc()
+        reason = without_secrets(" ".join(f"{type(error).__name__}: {error}".split()))
+        ended = Ended("failed", reason, last_words(store, order.run_id))
+        store.note_failure(order.run_id, ended.reason, ended.log)
+        return ended
+
+
+def last_words(store: Store, run_id: str) -> str:
+    """Reads the end of the log of an unfinished run; empty where there is none."""
+    try:
+        log = (store.partial(run_id) / LOG).read_bytes()
+    except OSError:
+        return ""
+    return without_secrets(log[-LOG_CHARACTERS:].decode(errors="replace"))
+
+
+def _run(order: Order, store: Store, should_stop: Callable[[], bool]) -> Ended:
+    spec = RUN_SPEC.validate_json(order.spec)
+    if should_stop():
+        raise Interrupted
     if order.wandb == "off":
-        execute(spec, store, None, order.device)
-        return None
+        _execute(spec, order, store, None, should_stop)
+        return Ended("done")
     target = Target(order.suite, order.wandb, models=order.models)
     mirror = open_mirror(spec, order.name, order.root, target)
     try:
-        execute(spec, store, mirror, order.device)
+        _execute(spec, order, store, mirror, should_stop)
     except BaseException:
         mirror.close({}, failed=True)
         raise
-    return close_mirror(mirror, store, spec.run_id, target)
+    return Ended("done", unmirrored=close_mirror(mirror, store, order.run_id, target))
+
+
+def _execute(
+    spec: EpisodicSpec | PretrainSpec | TransferSpec,
+    order: Order,
+    store: Store,
+    mirror: Any,  # noqa: ANN401
+    should_stop: Callable[[], bool],
+) -> None:
+    from benchmarks.run import execute
+
+    execute(spec, store, mirror, order.device, Checkpoints(order.checkpoint_seconds, should_stop))
+
+
+def _give_up() -> None:
+    """Ends this process at once: another one believed it dead and works on its run."""
+    os._exit(EXIT_LOST)
+
+
+@contextmanager
+def _logged(folder: Path) -> Iterator[None]:
+    """Lets everything that this process says while it works on a run go into the run's log."""
+    folder.mkdir(parents=True, exist_ok=True)
+    before = [os.dup(stream) for stream in (1, 2)]
+    with (folder / LOG).open("wb") as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+    try:
+        yield
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        for stream, descriptor in enumerate(before, start=1):
+            os.dup2(descriptor, stream)
+            os.close(descriptor)

@@ -89,6 +89,16 @@ class Slow(Sound):
         return super().forward(*episode)
 
 
+class Hanging(Sound):
+    """Never comes back from its training."""
+
+    def forward(self, *episode):
+        if self.training and len(episode[0]) > 2:
+            print("about to hang", flush=True)
+            time.sleep(3600)
+        return super().forward(*episode)
+
+
 class Other(nn.Module):
     """Has the interface of something else."""
 

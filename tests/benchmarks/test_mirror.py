@@ -17,7 +17,7 @@ SETTINGS = {"project": "adaptbench", "group": "tiny", "config": {"seed": 3}, "ta
 @pytest.fixture
 def order(episodic, store):
     spec = episodic()
-    return Order(spec.model_dump_json(), store.root, "tiny", "deep sets", "offline", "cpu"), spec.run_id
+    return Order(spec.run_id, spec.model_dump_json(), store.root, "tiny", "deep sets", "offline", "cpu"), spec.run_id
 
 
 @pytest.mark.slow
@@ -81,12 +81,12 @@ class Forgetful:
 )
 def test_a_wandb_that_fails_or_hangs_costs_no_result(logger, said, order, store, tmp_path, monkeypatch, contents):
     run, run_id = order
-    assert work(replace(run, root=tmp_path / "without", wandb="off")) is None
+    assert work(replace(run, root=tmp_path / "without", wandb="off")).unmirrored is None
     monkeypatch.setattr(mirror_module, "WandbLogger", logger)
     close = WandbMirror.close
     monkeypatch.setattr(WandbMirror, "close", lambda self, *a, **k: close(self, *a, **{**k, "seconds": 1.0}))
     start = time.monotonic()
-    assert said in work(run)
+    assert said in work(run).unmirrored
     assert time.monotonic() - start < 10
     assert store.is_published(run_id)
     assert contents(tmp_path / "without") == contents(store.root)
@@ -118,8 +118,8 @@ def test_a_run_that_fails_is_marked_as_failed(episodic, store, monkeypatch):
         raise run.NotFinite("diverged")
 
     monkeypatch.setattr(run, "execute", diverge)
-    with pytest.raises(run.NotFinite):
-        work(Order(spec.canonical_json(), store.root, "tiny", "deep sets", "offline", "cpu"))
+    ended = work(Order(spec.run_id, spec.canonical_json(), store.root, "tiny", "deep sets", "offline", "cpu"))
+    assert (ended.how, ended.reason) == ("failed", "NotFinite: diverged")
     assert Recording.ended == [({}, 1)]
 
 

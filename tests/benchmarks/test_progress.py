@@ -6,9 +6,9 @@ import time
 import pytest
 from rich.console import Console
 
-from benchmarks.local import Status
 from benchmarks.plan import PlannedRun
 from benchmarks.progress import SuiteProgress, seconds_left
+from benchmarks.schedule import Status
 from benchmarks.store import write_json
 
 

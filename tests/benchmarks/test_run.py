@@ -1,5 +1,8 @@
 """One run: the same bits every time, however often it is stopped on the way."""
 
+import contextlib
+import errno
+import itertools
 import os
 import signal
 import subprocess
@@ -9,6 +12,7 @@ import pandas as pd
 import pytest
 import torch
 
+from benchmarks.checkpoints import CheckpointDamaged, Checkpoints, Interrupted
 from benchmarks.run import NotFinite, execute
 from benchmarks.store import Store
 
@@ -130,6 +134,22 @@ def test_killed_in_training_it_ends_with_the_same_bits(episodic, tmp_path, own_l
     assert_same_bits(weights(undisturbed), weights(resumed))
 
 
+@pytest.mark.parametrize("kind", ["episodic", "pretraining"])
+def test_stopped_after_any_step_it_ends_with_the_same_bits(kind, request, tmp_path, contents):
+    """Asked to stop after every third step, it goes on in the middle of an epoch, with the epoch's means so far."""
+    spec = request.getfixturevalue(kind)(budget__selection="best")
+    undisturbed = execute(spec, Store(tmp_path / "undisturbed"))
+    stopped, steps, tries = Store(tmp_path / "stopped"), itertools.count(1), 0
+    while not stopped.is_published(spec.run_id):
+        tries += 1
+        with contextlib.suppress(Interrupted):
+            execute(spec, stopped, checkpoints=Checkpoints(0.0, lambda: next(steps) % 4 == 3))
+        assert tries < 20
+    assert tries > 2
+    assert contents(tmp_path / "undisturbed") == contents(tmp_path / "stopped")
+    assert_same_bits(weights(undisturbed), weights(stopped.published(spec.run_id)))
+
+
 @pytest.mark.parametrize("selection", ["last", "best"])
 def test_diverged_training_is_an_error_and_publishes_nothing(selection, episodic, store):
     spec = episodic(optimization__lr=float("inf"), optimization__clip=None, budget__selection=selection)
@@ -176,9 +196,30 @@ def test_a_published_run_is_not_touched(episodic, store):
     assert {file: file.stat().st_mtime_ns for file in folder.iterdir()} == times
 
 
-def test_a_damaged_checkpoint_does_not_pass_unnoticed(episodic, store):
-    spec = episodic()
-    (store.begin(spec.run_id) / "last.ckpt").write_bytes(b"not a checkpoint")
-    with pytest.raises(Exception, match=r"(?i)checkpoint|pickle|load|archive"):
+def test_a_damaged_checkpoint_is_said_once_and_removed(episodic, tmp_path, contents):
+    spec, store, sound = episodic(), Store(tmp_path / "damaged"), Store(tmp_path / "sound")
+    execute(spec, sound)
+    with pytest.raises(Interrupted):
+        execute(spec, store, checkpoints=Checkpoints(0.0, lambda: True))
+    path = store.partial(spec.run_id) / "last.ckpt"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 3] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(CheckpointDamaged, match=r"removed; the next try starts anew"):
         execute(spec, store)
-    assert not store.is_published(spec.run_id)
+    assert not path.exists() and not store.is_published(spec.run_id)
+    execute(spec, store)
+    assert contents(tmp_path / "damaged") == contents(tmp_path / "sound")
+
+
+def test_a_full_disk_leaves_no_half_checkpoint(episodic, store, monkeypatch):
+    spec = episodic()
+
+    def full(self, path, **_):
+        path.write_bytes(b"half of it")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("pytorch_lightning.Trainer.save_checkpoint", full)
+    with pytest.raises(OSError, match="No space left"):
+        execute(spec, store)
+    assert not list(store.partial(spec.run_id).glob("last.ckpt*"))

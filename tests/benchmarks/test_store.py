@@ -85,3 +85,12 @@ def test_manifests_are_kept_by_suite(tmp_path):
     store.write_manifest("one", {"cells": []})
     store.write_manifest("two", {"cells": [1]})
     assert json.loads((tmp_path / "suites" / "two.json").read_text()) == {"cells": [1]}
+
+
+def test_a_folder_that_lost_its_result_makes_way(store):
+    publish(store, "a", value=1)
+    (store.published("a") / "result.json").unlink()
+    publish(store, "a", value=2)
+    assert store.read_json("a", "result.json") == {"value": 2}
+    store.tidy()
+    assert [path.name for path in store.root.iterdir()] == ["a"]

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from benchmarks.run import execute
-from benchmarks.verify import choose, compare, verify
+from benchmarks.verify import choose, compare, compare_loosely, same_hardware, verify
 
 
 @pytest.fixture
@@ -95,3 +95,21 @@ def test_runs_are_computed_again_and_changes_are_found(runs, episodic, pretraini
     assert "its spec.json is that of run" in differences[pretraining().run_id]
     assert sum(difference is None for difference in differences.values()) == 1
     assert not list(runs.glob(".*"))
+
+
+def test_on_other_hardware_scores_may_move_within_the_stated_tolerance(pair):
+    environment = json.loads((pair[1] / "environment.json").read_text())
+    assert same_hardware(*pair)
+    (pair[1] / "environment.json").write_text(json.dumps({**environment, "processor": "another"}))
+    assert not same_hardware(*pair)
+    path = pair[1] / "result.json"
+    result = json.loads(path.read_text())
+    score = next(score for score in result["scores"] if score["chance"] is not None)
+    allowed, value = 0.1 * score["chance"], score["value"]
+    for moved, verdict in ((0.9, type(None)), (1.1, str)):
+        score["value"] = value + moved * allowed
+        path.write_text(json.dumps(result))
+        assert isinstance(compare_loosely(*pair), verdict)
+    score["episodes_digest"] = "others"
+    path.write_text(json.dumps(result))
+    assert compare_loosely(*pair).startswith("other test episodes: mse at")

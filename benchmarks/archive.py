@@ -1,0 +1,32 @@
+"""A run's folder as bytes, to send it where no folder is shared."""
+
+import io
+import tarfile
+from pathlib import Path
+
+
+def pack(folder: Path) -> bytes:
+    """Packs the files of a folder."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for path in sorted(folder.iterdir()):
+            archive.add(path, arcname=path.name, recursive=False)
+    return buffer.getvalue()
+
+
+def unpack(content: bytes, folder: Path) -> None:
+    """Unpacks files into a folder, and nothing anywhere else.
+
+    Raises:
+        ValueError: if the archive holds anything but files with plain names; nothing has been written then.
+    """
+    try:
+        with tarfile.open(fileobj=io.BytesIO(content)) as archive:
+            members = archive.getmembers()
+            for member in members:
+                if not member.isfile() or member.name != Path(member.name).name or member.name in ("", ".", ".."):
+                    raise ValueError(f"Expected an archive of plain files but got `{member.name}`.")
+            folder.mkdir(parents=True, exist_ok=True)
+            archive.extractall(folder, members, filter="data")
+    except tarfile.TarError as error:
+        raise ValueError(f"Expected an archive but got something else: {error}.") from error
