@@ -159,7 +159,10 @@ class FineTuning:
         if self.start != "class_means":
             return
         with torch.no_grad():
-            body = [{name[2:]: value for name, value in state.items() if name.startswith(BODY)} for state in (parameters, buffers)]
+            body = [
+                {name[2:]: value for name, value in state.items() if name.startswith(BODY)}
+                for state in (parameters, buffers)
+            ]
             features = _side_by_side(self.moving[0], *body, support_x)
             bias = parameters.get(f"{HEAD}bias")
             means, offsets = class_mean_weights(

@@ -40,7 +40,7 @@ class Rates:
         if not 0 < self.lr < math.inf:
             raise ValueError(f"Expected argument `lr` to be positive but got {self.lr}.")
         if not 0 < self.layer_lr_decay <= 1:
-            raise ValueError(f"Expected argument `layer_lr_decay` to be above 0 and up to 1 but got {self.layer_lr_decay}.")
+            raise ValueError(f"Expected argument `layer_lr_decay` to be from 0 up to 1 but got {self.layer_lr_decay}.")
         if self.unfreeze_every < 1:
             raise ValueError(f"Expected argument `unfreeze_every` to be one or more but got {self.unfreeze_every}.")
         _among("schedule", self.schedule, ("constant", "slanted_triangular", "warmup"))
@@ -48,9 +48,9 @@ class Rates:
 
     def of_step(self, step: int, blocks: int) -> list[float | None]:
         """The rate of each of so many blocks, the head last, at a step; None for a frozen one."""
-        rate = self.lr * self._share(step)
-        moving = self._moving(step, blocks)
-        return [rate * self.layer_lr_decay ** (blocks - 1 - block) if block in moving else None for block in range(blocks)]
+        rate, moving = self.lr * self._share(step), self._moving(step, blocks)
+        decayed = [rate * self.layer_lr_decay ** (blocks - 1 - block) for block in range(blocks)]
+        return [value if block in moving else None for block, value in enumerate(decayed)]
 
     def _moving(self, step: int, blocks: int) -> range:
         count = blocks if self.gradual_unfreeze is None else min(blocks, 1 + step // self.unfreeze_every)
