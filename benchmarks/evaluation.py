@@ -2,14 +2,14 @@
 
 import time
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import pandas as pd
 import torch
 from scipy.special import betaincinv  # type: ignore[import-untyped]  # scipy ships no annotations
 from torch import Tensor
 
-from datamodules.base import EpisodicDataModule
+from datamodules.base import EpisodicDataModule, EvalSplit
 from datamodules.episodes import EpisodeBatch, EpisodeSize, episodes_digest
 from lit_modules.likelihoods import LIKELIHOODS
 
@@ -21,6 +21,21 @@ class Adapter(Protocol):
 
     def predict(self, batch: EpisodeBatch) -> Tensor:
         """Returns predictions [B, Q, P]."""
+
+
+@runtime_checkable
+class Told(Protocol):
+    """An adapter that is told the functions of the episodes before it predicts them: a control, no competitor."""
+
+    functions: Tensor | None
+
+
+@runtime_checkable
+class Tells(Protocol):
+    """A task that knows the functions of its episodes."""
+
+    def eval_functions(self, split: EvalSplit, size: EpisodeSize, episodes: int) -> Tensor:
+        """Returns what makes the function of each evaluation episode, [B, K]."""
 
 
 @dataclass(frozen=True)
@@ -47,16 +62,36 @@ def evaluate(adapter: Adapter, task: EpisodicDataModule, device: torch.device) -
         batch = task.eval_batch("test", size, task.test.episodes)
         digest = episodes_digest(batch)
         batch = EpisodeBatch(*(field.to(device) for field in batch))
+        tell(adapter, task, size)
         start = time.perf_counter()
-        prediction = adapter.predict(batch)
+        prediction, diverged = with_guesses(adapter.predict(batch))
         seconds += time.perf_counter() - start
         frame = _episode_scores(prediction, batch, task, size)
         frames.append(frame)
-        scores += _records(frame, task, size, digest)
+        scores += _records(frame, task, size, digest, diverged)
         if task.queries_are_trials:
             scores.append(_error_record(scores[-2], batch.query.numel()))
     episodes = pd.concat(frames, ignore_index=True).astype({"ways": "Int64"})
     return Evaluation(scores, episodes, seconds)
+
+
+def tell(adapter: Adapter, task: EpisodicDataModule, size: EpisodeSize) -> None:
+    """Tells a control that is to be told the functions of the test episodes; any other adapter is told nothing."""
+    if isinstance(adapter, Told) and isinstance(task, Tells):
+        adapter.functions = task.eval_functions("test", size, task.test.episodes)
+
+
+def with_guesses(prediction: Tensor) -> tuple[Tensor, int]:
+    """Puts a guess, which is all zeros, in the place of what an adapter that diverged in an episode predicts.
+
+    Args:
+        prediction: [B, Q, P].
+
+    Returns:
+        The predictions, and in how many episodes one was not finite.
+    """
+    diverged = ~prediction.isfinite().all(dim=-1).all(dim=-1)
+    return prediction.masked_fill(diverged.view(-1, 1, 1), 0.0), int(diverged.sum())
 
 
 def _episode_scores(
@@ -72,9 +107,12 @@ def _episode_scores(
     return pd.DataFrame({**identity, **columns})
 
 
-def _records(frame: pd.DataFrame, task: EpisodicDataModule, size: EpisodeSize, digest: str) -> list[dict[str, Any]]:
+def _records(
+    frame: pd.DataFrame, task: EpisodicDataModule, size: EpisodeSize, digest: str, diverged: int
+) -> list[dict[str, Any]]:
     likelihood = LIKELIHOODS[task.likelihood]
     common = {"split": "test", **size._asdict(), "n_episodes": len(frame), "episodes_digest": digest}
+    common |= {"diverged": diverged} if diverged else {}
     chance = task.chance(size)
     score = {
         "metric": likelihood.metric,

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.evaluation import Adapter
+from benchmarks.evaluation import Adapter, with_guesses
 from datamodules.episodes import EpisodeBatch
 from datamodules.guards import Finding
 
@@ -42,13 +42,13 @@ def adapter_guards(adapter: Adapter, batch: EpisodeBatch, stream: bool = False) 
     some = _first_episodes(batch)
     if stream:
         return _stream_guards(adapter, some)
-    before = adapter.predict(some)
-    targets = adapter.predict(some._replace(query_y=some.query_y.roll(1, dims=1) + 1))
-    others = adapter.predict(some._replace(query=_other_queries(some)))
-    return [
-        _unmoved("query targets", "targets of the queries", before, targets),
-        _unmoved("other queries", "other queries", before[:, :1], others[:, :1]),
-    ]
+    before, _ = with_guesses(adapter.predict(some))
+    targets, _ = with_guesses(adapter.predict(some._replace(query_y=some.query_y.roll(1, dims=1) + 1)))
+    seen = _unmoved("query targets", "targets of the queries", before, targets)
+    if getattr(adapter, "transductive", False):
+        return [seen, Finding("other queries", "noted", "Queries are predicted together, as the adapter was asked to.")]
+    others, _ = with_guesses(adapter.predict(some._replace(query=_other_queries(some))))
+    return [seen, _unmoved("other queries", "other queries", before[:, :1], others[:, :1])]
 
 
 def _first_episodes(batch: EpisodeBatch) -> EpisodeBatch:

@@ -68,7 +68,17 @@ LEARNERS = {
 }  # fmt: skip
 STRATEGIES = {
     "fine_tuning": Entry("lit_modules.fine_tuning.FineTuning", "gradient steps from a pretrained network",
-                         "Fine-tuning", "transfer"),
+                         "Fine-tuning", "transfer", "Chen et al. 2019, arXiv 1904.04232"),
+    "from_scratch": Entry("lit_modules.controls.FromScratch", "control: the same network without pretraining",
+                          "From scratch", "control"),
+    "nearest_centroid": Entry("lit_modules.controls.NearestCentroid", "control: nearest class mean of frozen features",
+                              "Nearest centroid", "control", "Mensink et al. 2013; Snell et al. 2017"),
+    "nearest_neighbour": Entry("lit_modules.controls.NearestNeighbour", "control: nearest neighbour on pixels",
+                               "Nearest pixels", "control"),
+    "average": Entry("lit_modules.controls.Average", "control: the mean function, whatever the support set",
+                     "Average function", "control"),
+    "oracle": Entry("lit_modules.controls.Oracle", "control: told amplitude and phase", "Oracle", "control",
+                    "Finn et al. 2017, arXiv 1703.03400"),
 }  # fmt: skip
 KINDS = {"task": TASKS, "encoder": ENCODERS, "learner": LEARNERS, "strategy": STRATEGIES}
 

@@ -133,6 +133,10 @@ class SinusoidDataModule(EpisodicDataModule):
         rng, functions = self._eval_functions(split, size, episodes)
         return self._episodes(rng, functions, size)
 
+    def eval_functions(self, split: EvalSplit, size: EpisodeSize, episodes: int) -> torch.Tensor:
+        """Amplitude and phase of the function of each evaluation episode, [B, 2] float32."""
+        return torch.from_numpy(self._eval_functions(split, size, episodes)[1].astype(np.float32))
+
     def picture_batch(self, shots: int, functions: int) -> EpisodeBatch:
         """Draws the first test functions at evenly spaced x, without noise, from so many support points.
 

@@ -137,7 +137,7 @@ class FineTuning:
     def _adapt(self, support_x: Tensor, support_y: Tensor, query_x: Tensor) -> Tensor:
         with torch.inference_mode(False), torch.enable_grad():
             support_x, support_y = support_x.clone(), support_y.clone()
-            parameters, buffers = stack_module_state([self.moving] * len(support_x))  # type: ignore[arg-type]  # a list of modules
+            parameters, buffers = stack_module_state([self.moving] * len(support_x))
             self._start_head(parameters, buffers, support_x, support_y)
             start = {name: value.detach().clone() for name, value in parameters.items()} if self.l2_sp else {}
             groups = self._by_block(parameters)
@@ -159,11 +159,8 @@ class FineTuning:
         if self.start != "class_means":
             return
         with torch.no_grad():
-            body = [
-                {name[2:]: value for name, value in state.items() if name.startswith(BODY)}
-                for state in (parameters, buffers)
-            ]
-            features = _side_by_side(self.moving[0], *body, support_x)
+            weights, statistics = (_below_head(state) for state in (parameters, buffers))
+            features = _side_by_side(self.moving[0], weights, statistics, support_x)
             bias = parameters.get(f"{HEAD}bias")
             means, offsets = class_mean_weights(
                 features, support_y, temperature=self.temperature, bias=bias is not None
@@ -203,6 +200,10 @@ class FineTuning:
         if self.regression:
             return F.mse_loss(output, target, reduction="none").mean(dim=(1, 2)).sum()
         return self.network.likelihood.nll(output, target).mean(dim=1).sum()
+
+
+def _below_head(state: Parameters) -> Parameters:
+    return {name.removeprefix(BODY): value for name, value in state.items() if name.startswith(BODY)}
 
 
 def _side_by_side(module: nn.Module, parameters: Parameters, buffers: Parameters, x: Tensor) -> Tensor:

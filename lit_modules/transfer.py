@@ -1,5 +1,6 @@
 """TransferModule: pretrains a network on all training classes, or all training functions, at once."""
 
+import copy
 from collections.abc import Sequence
 
 import torch
@@ -60,6 +61,14 @@ class TransferModule(TrainedModule):
         if likelihood.metric == "mse" and (self.cosine or groups is not None):
             raise ValueError("Expected a linear head and no groups of outputs for regression.")
         self.register_buffer("groups", None if groups is None else torch.tensor(groups), persistent=False)
+
+    def with_new_weights(self) -> "TransferModule":
+        """Copies the network, with weights that torch's global generator draws anew; this one stays as it is."""
+        fresh = copy.deepcopy(self)
+        for layer in fresh.modules():
+            if isinstance(layer, nn.Linear | nn.Conv2d | nn.BatchNorm2d | nn.BatchNorm1d):
+                layer.reset_parameters()
+        return fresh
 
     def training_step(self, batch: ExampleBatch, batch_idx: int) -> Tensor:
         """Cross-entropy or squared error of the head."""
