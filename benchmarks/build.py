@@ -12,6 +12,7 @@ from benchmarks.spec import Component, EpisodicSpec, PretrainSpec, TrainingSpec
 from datamodules.base import EpisodicDataModule
 from lit_modules.episodic import EpisodicModule, StreamModule
 from lit_modules.likelihoods import LIKELIHOODS
+from lit_modules.training import TrainedModule
 from lit_modules.transfer import TransferModule
 
 LEARNER_SIGNATURE = (
@@ -111,7 +112,7 @@ def learner_size(name: str, features: int, ways: int) -> int:
     return sum(parameter.numel() for parameter in learner.parameters())
 
 
-def build_module(spec: EpisodicSpec | PretrainSpec, task: TaskShape) -> EpisodicModule | TransferModule:
+def build_module(spec: EpisodicSpec | PretrainSpec, task: TaskShape) -> TrainedModule:
     """Makes the network of a training, with weights that the spec's seed decides.
 
     Raises:
@@ -122,6 +123,12 @@ def build_module(spec: EpisodicSpec | PretrainSpec, task: TaskShape) -> Episodic
     encoder = instantiate("encoder", spec.encoder, task.example_shape)
     if isinstance(spec, PretrainSpec):
         return build_transfer(spec, task, encoder)
+    own = load("learner", spec.learner.name)
+    if isinstance(own, type) and issubclass(own, TrainedModule):  # it adapts the encoder, too
+        trained: TrainedModule = instantiate(
+            "learner", spec.learner, encoder, task.targets, likelihood, spec.optimization
+        )
+        return trained
     learner = build_learner(spec.learner, encoder.features, task.targets, likelihood.outputs(task.targets))
     if task.stream and not hasattr(learner, "stream"):
         raise ValueError(f"The learner `{spec.learner.name}` reads no streams: it has no {STREAM_SIGNATURE}.")

@@ -1,6 +1,7 @@
 """The one judge: scores whatever adapts on a task's fixed test episodes."""
 
 import time
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -21,6 +22,20 @@ class Adapter(Protocol):
 
     def predict(self, batch: EpisodeBatch) -> Tensor:
         """Returns predictions [B, Q, P]."""
+
+
+@runtime_checkable
+class Chooses(Protocol):
+    """An adapter that chooses among settings of its own, on validation episodes or within support sets."""
+
+    def choose(self, episodes: Iterable[EpisodeBatch]) -> None:
+        """Chooses by the queries of validation episodes, a batch for each number of shots."""
+
+    def as_records(self) -> list[dict[str, Any]]:
+        """Returns what was chosen."""
+
+    def restore(self, chosen: Iterable[Mapping[str, Any]]) -> None:
+        """Takes over what an earlier run chose."""
 
 
 @runtime_checkable

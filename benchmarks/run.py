@@ -16,7 +16,7 @@ from pytorch_lightning.loggers import Logger
 from benchmarks.build import TaskShape, build_module, build_task
 from benchmarks.callbacks import AtomicCheckpoint, BestWeights, Curve, ProgressFile
 from benchmarks.environment import describe_environment
-from benchmarks.evaluation import Adapter, Told, evaluate, tell
+from benchmarks.evaluation import Adapter, Chooses, Told, evaluate, tell
 from benchmarks.fits import Pictured, fits
 from benchmarks.guards import adapter_guards, chance_guard, require_passed
 from benchmarks.spec import EpisodicSpec, PretrainSpec, TransferSpec
@@ -149,6 +149,9 @@ def _adapt(spec: TransferSpec, task: EpisodicDataModule, store: Store, device: t
         },
         timings={"train_seconds": pretraining["train_seconds"]},
     )
+    if isinstance(adapter, Chooses):
+        batches = (task.eval_batch("val", size, task.val_episodes) for size in task.test.sizes)
+        adapter.choose(EpisodeBatch(*(part.to(device) for part in batch)) for batch in batches)
     _test(outcome, spec, adapter, task, adapter.parameters, device)
     return outcome
 
@@ -166,6 +169,8 @@ def _test(
     outcome.findings = adapter_guards(adapter, EpisodeBatch(*(part.to(device) for part in batch)), task.stream)
     require_passed(outcome.findings)
     evaluation = evaluate(adapter, task, device)
+    if isinstance(adapter, Chooses):
+        outcome.result["chosen"] = adapter.as_records()
     if isinstance(task, Pictured) and not isinstance(adapter, Told):
         outcome.fits = fits(adapter, task, device)
     outcome.findings.append(chance_guard(evaluation.scores))

@@ -90,14 +90,16 @@ class FineTuning:
         )  # fmt: skip
         _require(optimizer, scale, episodes_at_once, weight_decay=weight_decay, l2_sp=l2_sp)
         self.weight_decay, self.l2_sp, self.optimizer = weight_decay, l2_sp, optimizer
+        self._set_head(targets, head, head_start, head_seed, scale, normalize)
         layers = blocks(network.encoder)
         moving = blocks_to_move(moves, len(layers))
         if not frozen_norm and moving == 0:
             raise ValueError("Expected argument `frozen_norm` to be true where only the head moves but got False.")
         if transductive and frozen_norm:
             raise ValueError("Expected argument `transductive` to be false with frozen norms, which see no query.")
+        if gradual_unfreeze == "bottom_up" and self.start == "zero":
+            raise ValueError("Expected argument `head_start` not to be 'zero' from the bottom up: nothing would move.")
         self.frozen_norm, self.transductive = frozen_norm, transductive
-        self._set_head(targets, head, head_start, head_seed, scale, normalize)
         frozen, upper = layers[: len(layers) - moving], layers[len(layers) - moving :]
         self.frozen = nn.Sequential(*frozen, *([] if upper else [self.scaling]))
         body = nn.Sequential(*upper, self.scaling) if upper else nn.Sequential()
