@@ -9,7 +9,15 @@ from torch.nn import functional as F
 
 from datamodules.episodes import EpisodeBatch
 from lit_modules.blocks import blocks
-from lit_modules.heads import HeadKind, HeadStart, NormalizedFeatures, class_mean_weights, make_head, restart_head
+from lit_modules.heads import (
+    HeadKind,
+    HeadStart,
+    NormalizedFeatures,
+    ToldHead,
+    class_mean_weights,
+    make_head,
+    restart_head,
+)
 from lit_modules.likelihoods import Gaussian, with_unit_scale
 from lit_modules.normalization import statistics_of, with_episode_norms
 from lit_modules.rules import Rates, Schedule, Unfreezing, blocks_to_move
@@ -34,7 +42,7 @@ class FineTuning:
         network: the pretrained network, which is left as it is.
         targets: Y, width of an episode's targets.
         moves: what is trained: the "head" on frozen features (a linear probe), "all" layers, or "last_k" for the head
-            and the k blocks below it.
+            and the k blocks below it; "context" for the context alone of a network that was told the function.
         steps: gradient steps on the whole support set.
         lr: learning rate.
         weight_decay: L2 penalty on what moves.
@@ -92,7 +100,10 @@ class FineTuning:
         self.weight_decay, self.l2_sp, self.optimizer = weight_decay, l2_sp, optimizer
         self._set_head(targets, head, head_start, head_seed, scale, normalize)
         layers = blocks(network.encoder)
-        moving = blocks_to_move(moves, len(layers))
+        self.context_only = moves == "context"
+        if self.context_only and not isinstance(self.head, ToldHead):
+            raise ValueError("Expected argument `moves` not to be 'context' for a network that was told no function.")
+        moving = 0 if self.context_only else blocks_to_move(moves, len(layers))
         if not frozen_norm and moving == 0:
             raise ValueError("Expected argument `frozen_norm` to be true where only the head moves but got False.")
         if transductive and frozen_norm:
@@ -175,7 +186,8 @@ class FineTuning:
         """Groups the moving parameters by block, from bottom to top, the head last."""
         found: dict[str, list[Tensor]] = {}
         for name, value in parameters.items():
-            found.setdefault(HEAD if name.startswith(HEAD) else name.split(".")[1], []).append(value)
+            if not self.context_only or name == f"{HEAD}context":
+                found.setdefault(HEAD if name.startswith(HEAD) else name.split(".")[1], []).append(value)
         return list(found.values())
 
     def _set_rates(self, optimizer: torch.optim.Optimizer, step: int) -> None:
