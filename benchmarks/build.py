@@ -1,5 +1,6 @@
 """From specs to objects: tasks, networks and adapters."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,6 +12,7 @@ from benchmarks.spec import Component, EpisodicSpec, PretrainSpec, TrainingSpec
 from datamodules.base import EpisodicDataModule
 from lit_modules.episodic import EpisodicModule, StreamModule
 from lit_modules.likelihoods import LIKELIHOODS
+from lit_modules.training import TrainedModule
 from lit_modules.transfer import TransferModule
 
 KINDS_OF_CLASS = {"task": EpisodicDataModule, "encoder": nn.Module, "learner": nn.Module}
@@ -34,6 +36,8 @@ class TaskShape:
         pretraining_outputs: outputs of a network that pretrains on all training data; 0 where none does.
         likelihood: how predictions are read.
         stream: whether queries are steps of a stream.
+        groups: the group of each pretraining output, such as an alphabet; None where there are none.
+        told: how many numbers tell a pretraining example's function; 0 where there are none.
     """
 
     example_shape: tuple[int, ...]
@@ -41,12 +45,16 @@ class TaskShape:
     pretraining_outputs: int
     likelihood: Literal["categorical", "gaussian"]
     stream: bool
+    groups: Sequence[int] | None = None
+    told: int = 0
 
     @classmethod
     def of(cls, task: EpisodicDataModule) -> "TaskShape":
         """Reads it off a task."""
-        outputs = task.pretraining_outputs if task.mode == "examples" else 0
-        return cls(task.example_shape, task.targets, outputs, task.likelihood, task.stream)
+        shape = (task.example_shape, task.targets)
+        if task.mode == "episodes":
+            return cls(*shape, 0, task.likelihood, task.stream)
+        return cls(*shape, task.pretraining_outputs, task.likelihood, task.stream, task.pretraining_groups, task.told)
 
 
 def instantiate(kind: str, component: Component, *args: object, **kwargs: object) -> Any:  # noqa: ANN401 - of any kind
@@ -108,7 +116,7 @@ def learner_size(name: str, features: int, ways: int) -> int:
     return sum(parameter.numel() for parameter in learner.parameters())
 
 
-def build_module(spec: EpisodicSpec | PretrainSpec, task: TaskShape) -> EpisodicModule | TransferModule:
+def build_module(spec: EpisodicSpec | PretrainSpec, task: TaskShape) -> TrainedModule:
     """Makes the network of a training, with weights that the spec's seed decides.
 
     Raises:
@@ -118,10 +126,38 @@ def build_module(spec: EpisodicSpec | PretrainSpec, task: TaskShape) -> Episodic
     likelihood = LIKELIHOODS[task.likelihood]
     encoder = instantiate("encoder", spec.encoder, task.example_shape)
     if isinstance(spec, PretrainSpec):
-        return TransferModule(
-            encoder, task.pretraining_outputs, likelihood, spec.optimization, label_smoothing=spec.label_smoothing
+        return build_transfer(spec, task, encoder)
+    own = load("learner", spec.learner.name)
+    if isinstance(own, type) and issubclass(own, TrainedModule):  # it adapts the encoder, too
+        trained: TrainedModule = instantiate(
+            "learner", spec.learner, encoder, task.targets, likelihood, spec.optimization
         )
+        return trained
     learner = build_learner(spec.learner, encoder.features, task.targets, likelihood.outputs(task.targets))
     if task.stream and not hasattr(learner, "stream"):
         raise ValueError(f"The learner `{spec.learner.name}` reads no streams: it has no {STREAM_SIGNATURE}.")
     return (StreamModule if task.stream else EpisodicModule)(encoder, learner, likelihood, spec.optimization)
+
+
+def build_transfer(spec: PretrainSpec, task: TaskShape, encoder: nn.Module) -> TransferModule:
+    """Makes the network of a pretraining above an encoder.
+
+    Raises:
+        ValueError: if the task has not what the pretraining needs.
+    """
+    wanted = spec.pretraining
+    if wanted.objective == "multitask" and task.groups is None:
+        raise ValueError(f"Expected argument `objective` not to be 'multitask' for {spec.task.name}, without groups.")
+    if wanted.objective == "told" and not task.told:
+        raise ValueError(f"Expected argument `objective` not to be 'told' for {spec.task.name}, without functions.")
+    return TransferModule(
+        encoder,
+        task.pretraining_outputs,
+        LIKELIHOODS[task.likelihood],
+        spec.optimization,
+        label_smoothing=spec.label_smoothing,
+        head=wanted.head,
+        head_scale=wanted.head_scale,
+        groups=task.groups if wanted.objective == "multitask" else None,
+        told=task.told if wanted.objective == "told" else 0,
+    )

@@ -244,9 +244,9 @@ def list_(
     ] = False,
 ) -> None:
     """Lists what there is, with a line each."""
-    from benchmarks.registry import LEARNERS, STRATEGIES, TASKS, suggest, suites
+    from benchmarks.registry import GRADIENT_LEARNERS, LEARNERS, STRATEGIES, TASKS, suggest, suites
 
-    tables = {"suites": suites(), "tasks": TASKS, "learners": LEARNERS | STRATEGIES}
+    tables = {"suites": suites(), "tasks": TASKS, "learners": LEARNERS | GRADIENT_LEARNERS | STRATEGIES}
     if what not in tables:
         _complain(ValueError(f"Expected `suites`, `tasks` or `learners` but got `{what}`. {suggest(what, tables)}"))
     grid = Table.grid(padding=(0, 2))

@@ -9,7 +9,8 @@ import torch
 from scipy.special import betaincinv  # type: ignore[import-untyped]  # scipy ships no annotations
 from torch import Tensor
 
-from benchmarks.order import ORDERED_EPISODES, Adapter, order_sensitivity
+from benchmarks.adapters import Adapter, Tells, Told, with_guesses
+from benchmarks.order import ORDERED_EPISODES, order_sensitivity
 from datamodules.base import EpisodicDataModule
 from datamodules.episodes import EpisodeBatch, EpisodeSize, episodes_digest
 from lit_modules.likelihoods import LIKELIHOODS
@@ -41,18 +42,25 @@ def evaluate(adapter: Adapter, task: EpisodicDataModule, device: torch.device) -
         batch = task.eval_batch("test", size, task.test.episodes)
         digest = episodes_digest(batch)
         batch = EpisodeBatch(*(field.to(device) for field in batch))
+        tell(adapter, task, size)
         start = time.perf_counter()
-        prediction = adapter.predict(batch)
+        prediction, diverged = with_guesses(adapter.predict(batch))
         seconds += time.perf_counter() - start
         frame = _episode_scores(prediction, batch, task, size)
         frames.append(frame)
-        scores += _records(frame, task, size, digest)
+        scores += _records(frame, task, size, digest, diverged)
         if task.queries_are_trials:
             scores.append(_error_record(scores[-2], batch.query.numel()))
-        if not task.stream:
+        if not (task.stream or isinstance(adapter, Told)):
             scores.append(_order_record(scores[-1], order_sensitivity(adapter, batch, LIKELIHOODS[task.likelihood])))
     episodes = pd.concat(frames, ignore_index=True).astype({"ways": "Int64"})
     return Evaluation(scores, episodes, seconds)
+
+
+def tell(adapter: Adapter, task: EpisodicDataModule, size: EpisodeSize) -> None:
+    """Tells a control that is to be told the functions of the test episodes; any other adapter is told nothing."""
+    if isinstance(adapter, Told) and isinstance(task, Tells):
+        adapter.functions = task.eval_functions("test", size, task.test.episodes)
 
 
 def _episode_scores(
@@ -68,9 +76,12 @@ def _episode_scores(
     return pd.DataFrame({**identity, **columns})
 
 
-def _records(frame: pd.DataFrame, task: EpisodicDataModule, size: EpisodeSize, digest: str) -> list[dict[str, Any]]:
+def _records(
+    frame: pd.DataFrame, task: EpisodicDataModule, size: EpisodeSize, digest: str, diverged: int
+) -> list[dict[str, Any]]:
     likelihood = LIKELIHOODS[task.likelihood]
     common = {"split": "test", **size._asdict(), "n_episodes": len(frame), "episodes_digest": digest}
+    common |= {"diverged": diverged} if diverged else {}
     chance = task.chance(size)
     score = {
         "metric": likelihood.metric,

@@ -5,7 +5,7 @@ from typing import Protocol, runtime_checkable
 import pandas as pd
 import torch
 
-from benchmarks.order import Adapter
+from benchmarks.adapters import Adapter
 from datamodules.episodes import EpisodeBatch
 from lit_modules.likelihoods import LIKELIHOODS
 

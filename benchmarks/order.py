@@ -1,23 +1,15 @@
 """Order sensitivity: how far an adapter's predictions move when a support set comes in another order."""
 
-from typing import Protocol
-
 import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.adapters import Adapter, with_guesses
 from datamodules.episodes import EpisodeBatch, first_episodes, rng_for
 from lit_modules.likelihoods import Likelihood
 
 ORDERED_EPISODES = 100
 """Episodes that are predicted a second time."""
-
-
-class Adapter(Protocol):
-    """Anything that predicts queries from a support set."""
-
-    def predict(self, batch: EpisodeBatch) -> Tensor:
-        """Returns predictions [B, Q, P]."""
 
 
 def order_sensitivity(adapter: Adapter, batch: EpisodeBatch, likelihood: Likelihood) -> float:
@@ -35,7 +27,7 @@ def order_sensitivity(adapter: Adapter, batch: EpisodeBatch, likelihood: Likelih
     rows = _shuffled_rows(*some.support.shape).to(some.support.device)
     targets = some.support_y.gather(1, rows.unsqueeze(-1).expand_as(some.support_y))
     shuffled = some._replace(support=some.support.gather(1, rows), support_y=targets)
-    before, after = adapter.predict(some), adapter.predict(shuffled)
+    before, after = (with_guesses(adapter.predict(each))[0] for each in (some, shuffled))
     likeness = float(likelihood.score(after, likelihood.point(before)).double().mean())
     return 1 - likeness if likelihood.higher_is_better else likeness
 

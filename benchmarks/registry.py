@@ -66,11 +66,30 @@ LEARNERS = {
     "prototypes": Entry("lit_modules.prototypes.Prototypes", "nearest class mean in feature space", "Prototypes",
                         "metric", "Snell et al. 2017, arXiv 1703.05175"),
 }  # fmt: skip
+GRADIENT_LEARNERS = {
+    "maml": Entry("lit_modules.maml.MAML", "weights to take gradient steps from (extra `learn2learn`)", "MAML",
+                  "optimization", "Finn et al. 2017, arXiv 1703.03400"),
+    "anil": Entry("lit_modules.anil.ANIL", "a head to take gradient steps from (extra `learn2learn`)", "ANIL",
+                  "optimization", "Raghu et al. 2020, arXiv 1909.09157"),
+}  # fmt: skip
+"""Learners that need learn2learn."""
 STRATEGIES = {
     "fine_tuning": Entry("lit_modules.fine_tuning.FineTuning", "gradient steps from a pretrained network",
-                         "Fine-tuning", "transfer"),
+                         "Fine-tuning", "transfer", "Chen et al. 2019, arXiv 1904.04232"),
+    "chosen_fine_tuning": Entry("lit_modules.chosen.ChosenFineTuning", "fine-tuning, its settings cross-validated",
+                                "Fine-tuning, chosen", "transfer"),
+    "from_scratch": Entry("lit_modules.controls.FromScratch", "control: the same network without pretraining",
+                          "From scratch", "control"),
+    "nearest_centroid": Entry("lit_modules.controls.NearestCentroid", "control: nearest class mean of frozen features",
+                              "Nearest centroid", "control", "Mensink et al. 2013; Snell et al. 2017"),
+    "nearest_neighbour": Entry("lit_modules.controls.NearestNeighbour", "control: nearest neighbour on pixels",
+                               "Nearest pixels", "control"),
+    "average": Entry("lit_modules.controls.Average", "control: the mean function, whatever the support set",
+                     "Average function", "control"),
+    "oracle": Entry("lit_modules.controls.Oracle", "control: told amplitude and phase", "Oracle", "control",
+                    "Finn et al. 2017, arXiv 1703.03400"),
 }  # fmt: skip
-KINDS = {"task": TASKS, "encoder": ENCODERS, "learner": LEARNERS, "strategy": STRATEGIES}
+KINDS = {"task": TASKS, "encoder": ENCODERS, "learner": LEARNERS | GRADIENT_LEARNERS, "strategy": STRATEGIES}
 
 
 def find(kind: str, name: str) -> Entry:

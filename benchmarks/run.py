@@ -14,15 +14,15 @@ import torch
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from pytorch_lightning.loggers import Logger
 
+from benchmarks.adapters import Adapter, Chooses, Told
 from benchmarks.build import TaskShape, build_module, build_task
 from benchmarks.callbacks import BestWeights, Curve, ProgressFile
 from benchmarks.checkpoints import AtomicCheckpoint, Checkpoints, MiddleOfEpoch, checkpoint_to_resume
 from benchmarks.environment import describe_environment
-from benchmarks.evaluation import evaluate
+from benchmarks.evaluation import evaluate, tell
 from benchmarks.fits import Pictured, fits
 from benchmarks.guards import adapter_guards, chance_guard, require_passed
 from benchmarks.integrity import RESULT, seal
-from benchmarks.order import Adapter
 from benchmarks.spec import EpisodicSpec, PretrainSpec, TransferSpec
 from benchmarks.store import SCRATCH, Store, write_json
 from benchmarks.suite import describe
@@ -160,11 +160,14 @@ def _adapt(spec: TransferSpec, task: EpisodicDataModule, store: Store, device: t
         result={
             "kind": spec.kind,
             "pretrained": spec.pretrained.run_id,
-            "examples_encoded": int(adapter.network.examples_encoded),
+            "examples_encoded": int(getattr(adapter, "examples_encoded", adapter.network.examples_encoded)),
             "selection": spec.pretrained.budget.selection,
         },
         timings={"train_seconds": pretraining["train_seconds"]},
     )
+    if isinstance(adapter, Chooses):
+        batches = (task.eval_batch("val", size, task.val_episodes) for size in task.test.sizes)
+        adapter.choose(EpisodeBatch(*(part.to(device) for part in batch)) for batch in batches)
     _test(outcome, spec, adapter, task, adapter.parameters, device)
     return outcome
 
@@ -178,14 +181,18 @@ def _test(
     device: torch.device,
 ) -> None:
     batch = task.eval_batch("test", task.test.sizes[0], task.test.episodes)
+    tell(adapter, task, task.test.sizes[0])
     outcome.findings = adapter_guards(adapter, EpisodeBatch(*(part.to(device) for part in batch)), task.stream)
     require_passed(outcome.findings)
     evaluation = evaluate(adapter, task, device)
-    if isinstance(task, Pictured):
+    if isinstance(adapter, Chooses):
+        outcome.result["chosen"] = adapter.as_records()
+    if isinstance(task, Pictured) and not isinstance(adapter, Told):
         outcome.fits = fits(adapter, task, device)
     outcome.findings.append(chance_guard(evaluation.scores))
     attributes = {key: value for key, value in describe(spec).items() if key not in MANIFEST_ONLY}
-    outcome.result |= {**attributes, "parameters": parameters, "transductive": False, "scores": evaluation.scores}
+    together = bool(getattr(adapter, "transductive", False))
+    outcome.result |= {**attributes, "parameters": parameters, "transductive": together, "scores": evaluation.scores}
     outcome.episodes = evaluation.episodes
     outcome.timings |= {
         "test_seconds": evaluation.seconds,

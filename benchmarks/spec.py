@@ -6,7 +6,16 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, TypeAdapter
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    SerializerFunctionWrapHandler,
+    TypeAdapter,
+    model_serializer,
+)
 
 from datamodules.base import EvalEpisodes, TrainEpisodes
 from lit_modules.optimization import Optimization
@@ -104,11 +113,36 @@ class EpisodicSpec(TrainingSpec):
         return self.learner.name
 
 
+class Pretraining(Frozen):
+    """What a network pretrained for transfer learns, and with which head.
+
+    Attributes:
+        objective: "joint", to tell all training classes apart, or to fit all training functions at once; "multitask",
+            with one head for each group of classes (alphabet) on a shared trunk; "told", for regression, to fit all
+            training functions with their identity as a further input.
+        head: "linear" or "cosine".
+        head_scale: scale of a cosine head.
+    """
+
+    objective: Literal["joint", "multitask", "told"] = "joint"
+    head: Literal["linear", "cosine"] = "linear"
+    head_scale: PositiveFloat = 10.0
+
+
 class PretrainSpec(TrainingSpec):
     """A network pretrained for transfer; tested only through the `TransferSpec`s that need it."""
 
     kind: Literal["pretrain"] = "pretrain"
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    pretraining: Pretraining = Pretraining()
+
+    @model_serializer(mode="wrap")
+    def _without_the_usual(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leaves the usual pretraining out, so that it has the id that it had when there was no other."""
+        content: dict[str, Any] = serialize(self)
+        if self.pretraining == Pretraining():
+            del content["pretraining"]
+        return content
 
 
 class TransferSpec(Frozen):

@@ -12,7 +12,7 @@ from pydantic import Field, PrivateAttr, ValidationError, field_validator, model
 from benchmarks.checkpoints import CHECKPOINT_SECONDS
 from benchmarks.plain_yaml import NotPlain, read_plain
 from benchmarks.registry import find, load, suggest, suite_files
-from benchmarks.spec import Budget, Cell, Component, EpisodicSpec, Frozen, PretrainSpec, TransferSpec
+from benchmarks.spec import Budget, Cell, Component, EpisodicSpec, Frozen, Pretraining, PretrainSpec, TransferSpec
 from datamodules.base import EpisodicDataModule, EvalEpisodes, TrainEpisodes
 from lit_modules.optimization import Optimization
 
@@ -30,6 +30,7 @@ class LearnerEntry(Frozen):
         learner: the black-box learner.
         strategy: how a pretrained network adapts.
         label_smoothing: of the pretraining, where there is one.
+        pretraining: what is pretrained, where there is a pretraining.
         optimization: how the network is trained.
         label: how tables call it; by default the component's own label.
     """
@@ -37,6 +38,7 @@ class LearnerEntry(Frozen):
     learner: Component | None = None
     strategy: Component | None = None
     label_smoothing: float = 0.0
+    pretraining: Pretraining = Pretraining()
     optimization: Optimization = Optimization()
     label: str | None = None
 
@@ -186,7 +188,9 @@ class SuiteCell:
         if learner.learner is not None:
             spec = EpisodicSpec(**training, learner=learner.learner)
         else:
-            pretrained = PretrainSpec(**training, label_smoothing=learner.label_smoothing)
+            pretrained = PretrainSpec(
+                **training, label_smoothing=learner.label_smoothing, pretraining=learner.pretraining
+            )
             spec = TransferSpec(pretrained=pretrained, strategy=learner.component[1], test=entry.test)
         attributes = {**describe(spec), "learner": name, "label": learner.label or _label(learner)}
         return cls(spec, attributes, entry.otherwise.name if entry.otherwise else None)
@@ -269,6 +273,7 @@ def _fields_at(location: tuple[int | str, ...]) -> list[str]:
         "train": TrainEpisodes,
         "test": EvalEpisodes,
         "optimization": Optimization,
+        "pretraining": Pretraining,
     }
     names = [part for part in location if isinstance(part, str)]
     if not names:

@@ -12,8 +12,8 @@ from pydantic import ValidationError
 from torch import Tensor
 from torch.nn import functional as F
 
+from benchmarks.adapters import Adapter, Chooses
 from benchmarks.build import TaskShape, build_module, instantiate
-from benchmarks.order import Adapter
 from benchmarks.spec import RESULTS_VERSION, RUN_SPEC, EpisodicSpec, PretrainSpec, TransferSpec
 from benchmarks.store import Store
 from datamodules.episodes import EpisodeBatch
@@ -122,7 +122,11 @@ def load_run(folder: str | Path) -> TrainedAdapter:
         raise ValueError(f"{path} was made by results version {made_by} of the code; this is {RESULTS_VERSION}.")
     if isinstance(spec, PretrainSpec):
         raise ValueError(f"{path} is a pretraining, which predicts only through a run that adapts it; load that one.")
-    return TrainedAdapter(*load_adapter(spec, Store(path.parent)))
+    store = Store(path.parent)
+    adapter, shape = load_adapter(spec, store)
+    if isinstance(adapter, Chooses):
+        adapter.restore(store.read_json(path.name, "result.json")["chosen"])
+    return TrainedAdapter(adapter, shape)
 
 
 def load_adapter(

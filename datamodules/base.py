@@ -195,6 +195,16 @@ class EpisodicDataModule(pl.LightningDataModule, ABC):
     def pretraining_outputs(self) -> int:
         """Outputs of a network that pretrains on all training data at once: its classes, or the real target's width."""
 
+    @property
+    def pretraining_groups(self) -> tuple[int, ...] | None:
+        """The group of each output of such a network, such as a character's alphabet; by default there are none."""
+        return None
+
+    @property
+    def told(self) -> int:
+        """How many numbers tell the function that a pretraining example comes from; 0 where there are no functions."""
+        return 0
+
     @classmethod
     @abstractmethod
     def protocol(cls, init_args: Mapping[str, Any]) -> str:

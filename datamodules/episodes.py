@@ -33,10 +33,12 @@ class ExampleBatch(NamedTuple):
     Attributes:
         inputs: [M, *x], uint8 images or float32 x values.
         targets: [M] int64 classes, or [M, Y] float32 real targets.
+        told: [M, K] float32, what tells the function of each example; None where there are classes.
     """
 
     inputs: Tensor
     targets: Tensor
+    told: Tensor | None = None
 
 
 class EpisodeSize(NamedTuple):

@@ -136,6 +136,12 @@ class OmniglotDataModule(ClassDataModule):
         return TRAINING_CHARACTERS.get(init_args.get("split", "vinyals")) if asked is None else asked
 
     @property
+    def pretraining_groups(self) -> tuple[int, ...]:
+        """The alphabet of each training class, numbered from 0 on; a turned character belongs to its alphabet."""
+        alphabets = np.repeat(self.alphabets[self.characters["train"]], self._turns("train"))
+        return tuple(map(int, np.unique(alphabets, return_inverse=True)[1]))
+
+    @property
     def data_digest(self) -> str:
         """Digest of the archives' contents and the image size."""
         return self.images.digest

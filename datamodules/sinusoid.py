@@ -99,6 +99,11 @@ class SinusoidDataModule(EpisodicDataModule):
         """One y value."""
         return 1
 
+    @property
+    def told(self) -> int:
+        """Amplitude and phase."""
+        return 2
+
     @classmethod
     def protocol(cls, init_args: Mapping[str, Any]) -> str:
         """Noise, and every range that is not the paper's."""
@@ -119,13 +124,18 @@ class SinusoidDataModule(EpisodicDataModule):
     def example_batch(self, index: int) -> ExampleBatch:
         """Draws points, each from a training function of its own."""
         rng = rng_for(self.task_name, "examples", self.seed, index)
-        x, y = self._points(rng, self._train_functions(rng, self.train.pool), 1)
-        return ExampleBatch(torch.from_numpy(x.reshape(-1, 1)), torch.from_numpy(y.reshape(-1, 1)))
+        functions = self._train_functions(rng, self.train.pool)
+        x, y = (torch.from_numpy(values.reshape(-1, 1)) for values in self._points(rng, functions, 1))
+        return ExampleBatch(x, y, told=torch.from_numpy(functions.astype(np.float32)))
 
     def eval_batch(self, split: EvalSplit, size: EpisodeSize, episodes: int) -> EpisodeBatch:
         """Draws episodes from functions that no training has met (with probability one)."""
         rng, functions = self._eval_functions(split, size, episodes)
         return self._episodes(rng, functions, size)
+
+    def eval_functions(self, split: EvalSplit, size: EpisodeSize, episodes: int) -> torch.Tensor:
+        """Amplitude and phase of the function of each evaluation episode, [B, 2] float32."""
+        return torch.from_numpy(self._eval_functions(split, size, episodes)[1].astype(np.float32))
 
     def picture_batch(self, shots: int, functions: int) -> EpisodeBatch:
         """Draws the first test functions at evenly spaced x, without noise, from so many support points.

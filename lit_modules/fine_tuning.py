@@ -8,11 +8,25 @@ from torch.func import functional_call, stack_module_state, vmap
 from torch.nn import functional as F
 
 from datamodules.episodes import EpisodeBatch
+from lit_modules.blocks import blocks
+from lit_modules.heads import (
+    HeadKind,
+    HeadStart,
+    NormalizedFeatures,
+    ToldHead,
+    class_mean_weights,
+    make_head,
+    restart_head,
+)
 from lit_modules.likelihoods import Gaussian, with_unit_scale
+from lit_modules.normalization import statistics_of, with_episode_norms
+from lit_modules.rules import Rates, Schedule, Unfreezing, blocks_to_move
 from lit_modules.training import encode_all, evaluating
 from lit_modules.transfer import TransferModule
 
-Moves = Literal["head", "all"]
+Parameters = dict[str, Tensor]
+BODY, HEAD = "0.", "1."
+"""How the names of parameters begin that stand below the head, and in it."""
 
 
 class FineTuning:
@@ -20,19 +34,33 @@ class FineTuning:
 
     Every episode has parameters of its own, stacked in front, and the losses of the episodes are summed: each episode
     gets the gradients, and the elementwise optimiser the steps, that it would get alone. Normalisation statistics stay
-    those of pretraining, so prediction is inductive. Classification gets a fresh head that starts at zero; regression
-    goes on from the pretrained head, fits squared error, and predicts with a scale of one.
+    those of pretraining, or come from the support set, so prediction is inductive unless asked otherwise.
+    Classification gets a head of its own; regression goes on from the pretrained head, fits squared error, and predicts
+    with a scale of one.
 
     Args:
         network: the pretrained network, which is left as it is.
         targets: Y, width of an episode's targets.
-        moves: what is trained: the "head" on frozen features (a linear probe), or "all" layers.
+        moves: what is trained: the "head" on frozen features (a linear probe), "all" layers, or "last_k" for the head
+            and the k blocks below it; "context" for the context alone of a network that was told the function.
         steps: gradient steps on the whole support set.
-        lr: learning rate of Adam.
+        lr: learning rate.
         weight_decay: L2 penalty on what moves.
-        normalize: divide features by their L2 norm and multiply by `scale` before the head (classification only).
-        scale: length of the normalised features.
+        normalize: divide features by their L2 norm and multiply by `scale` before a linear head (classification only).
+        scale: length of the normalised features; the scale of a cosine head.
         episodes_at_once: how many episodes are adapted side by side.
+        head: "linear", or "cosine" (Chen et al. 2019, arXiv 1904.04232); classification only.
+        head_start: weights of the episode's head before the first step: "zero", "random", "class_means" (as in
+            proto-MAML, Triantafillou et al. 2020, arXiv 1903.03096), or "pretrained" (regression only); None for
+            "zero" in classification and "pretrained" in regression.
+        head_seed: decides the random head, which is the same for every episode.
+        optimizer: "adam" or "sgd".
+        schedule, layer_lr_decay, gradual_unfreeze, unfreeze_every: how fast each block moves when; see `Rates`.
+        l2_sp: strength of the L2 penalty on the distance from the starting weights (Li et al. 2018, arXiv 1802.01483,
+            who penalise a new head's distance from zero; here it is the distance from the head's start).
+        frozen_norm: whether batch norms keep the statistics of pretraining; otherwise those of moving blocks take
+            the support set's.
+        transductive: whether those statistics are taken over the queries too, which then see each other.
 
     Attributes:
         parameters: number of weights of the network that adapts.
@@ -43,29 +71,70 @@ class FineTuning:
         network: TransferModule,
         targets: int,
         *,
-        moves: Moves = "head",
+        moves: str = "head",
         steps: int = 100,
         lr: float = 0.01,
         weight_decay: float = 0.0,
         normalize: bool = True,
         scale: float = 10.0,
         episodes_at_once: int = 100,
+        head: HeadKind = "linear",
+        head_start: HeadStart | None = None,
+        head_seed: int = 0,
+        optimizer: Literal["adam", "sgd"] = "adam",
+        schedule: Schedule = "constant",
+        layer_lr_decay: float = 1.0,
+        gradual_unfreeze: Unfreezing | None = None,
+        unfreeze_every: int = 5,
+        l2_sp: float = 0.0,
+        frozen_norm: bool = True,
+        transductive: bool = False,
     ) -> None:
-        if moves not in ("head", "all"):
-            raise ValueError(f"Expected argument `moves` to be 'head' or 'all' but got {moves!r}.")
-        if steps < 0:
-            raise ValueError(f"Expected argument `steps` to be zero or more but got {steps}.")
-        for name, value in {"lr": lr, "scale": scale, "episodes_at_once": episodes_at_once}.items():
-            if not value > 0:
-                raise ValueError(f"Expected argument `{name}` to be positive but got {value}.")
-        self.network, self.steps, self.lr, self.weight_decay = network, steps, lr, weight_decay
-        self.episodes_at_once = episodes_at_once
+        self.network, self.episodes_at_once = network, episodes_at_once
         self.regression = isinstance(network.likelihood, Gaussian)
-        head: nn.Module = network.head if self.regression else _zero_head(network.features, targets)
-        scaling = nn.Identity() if self.regression or not normalize else NormalizedFeatures(scale)
-        self.frozen = nn.Sequential(network.encoder, scaling) if moves == "head" else nn.Sequential()
-        self.moving = head if moves == "head" else nn.Sequential(network.encoder, scaling, head)
-        self.parameters = sum(weight.numel() for part in (network.encoder, head) for weight in part.parameters())
+        self.rates = Rates(
+            steps=steps, lr=lr, schedule=schedule, layer_lr_decay=layer_lr_decay, gradual_unfreeze=gradual_unfreeze,
+            unfreeze_every=unfreeze_every,
+        )  # fmt: skip
+        _require(optimizer, scale, episodes_at_once, weight_decay=weight_decay, l2_sp=l2_sp)
+        self.weight_decay, self.l2_sp, self.optimizer = weight_decay, l2_sp, optimizer
+        self._set_head(targets, head, head_start, head_seed, scale, normalize)
+        layers = blocks(network.encoder)
+        self.context_only = moves == "context"
+        if self.context_only and not isinstance(self.head, ToldHead):
+            raise ValueError("Expected argument `moves` not to be 'context' for a network that was told no function.")
+        moving = 0 if self.context_only else blocks_to_move(moves, len(layers))
+        if not frozen_norm and moving == 0:
+            raise ValueError("Expected argument `frozen_norm` to be true where only the head moves but got False.")
+        if transductive and frozen_norm:
+            raise ValueError("Expected argument `transductive` to be false with frozen norms, which see no query.")
+        if gradual_unfreeze == "bottom_up" and self.start == "zero":
+            raise ValueError("Expected argument `head_start` not to be 'zero' from the bottom up: nothing would move.")
+        self.frozen_norm, self.transductive = frozen_norm, transductive
+        frozen, upper = layers[: len(layers) - moving], layers[len(layers) - moving :]
+        self.frozen = nn.Sequential(*frozen, *([] if upper else [self.scaling]))
+        body = nn.Sequential(*upper, self.scaling) if upper else nn.Sequential()
+        self.moving = nn.Sequential(body if frozen_norm else with_episode_norms(body), self.head)
+        self.parameters = sum(weight.numel() for part in (network.encoder, self.head) for weight in part.parameters())
+
+    def _set_head(
+        self, targets: int, kind: HeadKind, start: HeadStart | None, seed: int, scale: float, normalize: bool
+    ) -> None:
+        """Decides what stands above the encoder, and how it starts."""
+        self.start: HeadStart = start or ("pretrained" if self.regression else "zero")
+        allowed = ("pretrained", "zero", "random") if self.regression else ("zero", "random", "class_means")
+        if self.start not in allowed:
+            raise ValueError(f"Expected argument `head_start` to be one of {allowed} for this task but got {start!r}.")
+        if self.regression and kind != "linear":
+            raise ValueError(f"Expected argument `head` to be 'linear' for regression but got {kind!r}.")
+        normalized = normalize and kind == "linear" and not self.regression
+        self.temperature = scale if normalized else 1.0
+        self.scaling: nn.Module = NormalizedFeatures(scale) if normalized else nn.Identity()
+        self.head: nn.Module = self.network.head
+        if self.start != "pretrained":
+            head = make_head(kind, self.network.features, targets, scale)
+            restart_head(head, "random" if self.start == "random" else "zero", seed)
+            self.head = head
 
     def predict(self, batch: EpisodeBatch) -> Tensor:
         """Adapts to every support set and predicts its queries, [B, Q, P]; the network stays untouched."""
@@ -80,18 +149,65 @@ class FineTuning:
 
     def _adapt(self, support_x: Tensor, support_y: Tensor, query_x: Tensor) -> Tensor:
         with torch.inference_mode(False), torch.enable_grad():
-            parameters, buffers = stack_module_state([self.moving] * len(support_x))
             support_x, support_y = support_x.clone(), support_y.clone()
-            optimizer = torch.optim.Adam(parameters.values(), lr=self.lr, weight_decay=self.weight_decay)
-            for _ in range(self.steps):
+            parameters, buffers = stack_module_state([self.moving] * len(support_x))
+            self._start_head(parameters, buffers, support_x, support_y)
+            start = {name: value.detach().clone() for name, value in parameters.items()} if self.l2_sp else {}
+            groups = self._by_block(parameters)
+            make = torch.optim.Adam if self.optimizer == "adam" else torch.optim.SGD
+            optimizer = make([{"params": group} for group in groups], lr=self.rates.lr, weight_decay=self.weight_decay)
+            for step in range(self.rates.steps):
+                self._set_rates(optimizer, step)
                 optimizer.zero_grad()
                 self._loss(self._forward(parameters, buffers, support_x), support_y).backward()
+                for name, before in start.items():
+                    if (gradient := parameters[name].grad) is not None:
+                        gradient.add_(parameters[name].detach() - before, alpha=self.l2_sp)
                 optimizer.step()
         with torch.no_grad():
-            return self._forward(parameters, buffers, query_x)
+            return self._answer(parameters, buffers, support_x, query_x)
 
-    def _forward(self, parameters: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor) -> Tensor:
-        return vmap(lambda p, b, one: functional_call(self.moving, (p, b), (one,)))(parameters, buffers, x)
+    def _start_head(self, parameters: Parameters, buffers: Parameters, support_x: Tensor, support_y: Tensor) -> None:
+        """Puts the support set's class means into the head where it starts from them."""
+        if self.start != "class_means":
+            return
+        with torch.no_grad():
+            weights, statistics = (_below_head(state) for state in (parameters, buffers))
+            features = _side_by_side(self.moving[0], weights, statistics, support_x)
+            bias = parameters.get(f"{HEAD}bias")
+            means, offsets = class_mean_weights(
+                features, support_y, temperature=self.temperature, bias=bias is not None
+            )
+            parameters[f"{HEAD}weight"].copy_(means)
+            if bias is not None and offsets is not None:
+                bias.copy_(offsets)
+
+    def _by_block(self, parameters: Parameters) -> list[list[Tensor]]:
+        """Groups the moving parameters by block, from bottom to top, the head last."""
+        found: dict[str, list[Tensor]] = {}
+        for name, value in parameters.items():
+            if not self.context_only or name == f"{HEAD}context":
+                found.setdefault(HEAD if name.startswith(HEAD) else name.split(".")[1], []).append(value)
+        return list(found.values())
+
+    def _set_rates(self, optimizer: torch.optim.Optimizer, step: int) -> None:
+        """Gives each block the step's rate; a frozen one needs no gradient, and so keeps weights and moments."""
+        groups = optimizer.param_groups
+        for group, rate in zip(groups, self.rates.of_step(step, len(groups)), strict=True):
+            group["lr"] = rate or 0.0
+            for value in group["params"]:
+                value.requires_grad_(rate is not None)
+
+    def _answer(self, parameters: Parameters, buffers: Parameters, support_x: Tensor, query_x: Tensor) -> Tensor:
+        """Predicts queries with the adapted weights; norms that follow the episode see its support set too."""
+        if self.frozen_norm:
+            return self._forward(parameters, buffers, query_x)
+        shots = support_x.shape[1]
+        with statistics_of(self.moving, None if self.transductive else shots):
+            return self._forward(parameters, buffers, torch.cat([support_x, query_x], dim=1))[:, shots:]
+
+    def _forward(self, parameters: Parameters, buffers: Parameters, x: Tensor) -> Tensor:
+        return _side_by_side(self.moving, parameters, buffers, x)
 
     def _loss(self, output: Tensor, target: Tensor) -> Tensor:
         """Sums the episodes' mean losses, so that no episode's step depends on how many there are."""
@@ -100,20 +216,22 @@ class FineTuning:
         return self.network.likelihood.nll(output, target).mean(dim=1).sum()
 
 
-class NormalizedFeatures(nn.Module):
-    """Gives every feature vector the same length."""
-
-    def __init__(self, scale: float) -> None:
-        super().__init__()
-        self.scale = scale
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Scales [..., D]."""
-        return self.scale * F.normalize(features, dim=-1)
+def _below_head(state: Parameters) -> Parameters:
+    return {name.removeprefix(BODY): value for name, value in state.items() if name.startswith(BODY)}
 
 
-def _zero_head(features: int, targets: int) -> nn.Linear:
-    head = nn.Linear(features, targets)
-    nn.init.zeros_(head.weight)
-    nn.init.zeros_(head.bias)
-    return head
+def _side_by_side(module: nn.Module, parameters: Parameters, buffers: Parameters, x: Tensor) -> Tensor:
+    """Calls a module on every episode of x [B, ...] with the episode's own parameters [B, ...]."""
+    return vmap(lambda p, b, one: functional_call(module, (p, b), (one,)))(parameters, buffers, x)
+
+
+def _require(optimizer: str, scale: float, episodes_at_once: int, **penalties: float) -> None:
+    """Refuses what cannot adapt."""
+    if optimizer not in ("adam", "sgd"):
+        raise ValueError(f"Expected argument `optimizer` to be 'adam' or 'sgd' but got {optimizer!r}.")
+    for name, value in {"scale": scale, "episodes_at_once": episodes_at_once}.items():
+        if not value > 0:
+            raise ValueError(f"Expected argument `{name}` to be positive but got {value}.")
+    for name, value in penalties.items():
+        if not value >= 0:
+            raise ValueError(f"Expected argument `{name}` to be zero or more but got {value}.")

@@ -1,29 +1,42 @@
 """TransferModule: pretrains a network on all training classes, or all training functions, at once."""
 
+import copy
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from datamodules.episodes import EpisodeBatch, ExampleBatch
+from lit_modules.heads import HeadKind, ToldHead, make_head
 from lit_modules.likelihoods import Likelihood
 from lit_modules.optimization import Optimization
+from lit_modules.prototypes import class_means
 from lit_modules.training import TrainedModule, encode_all
 
 
 class TransferModule(TrainedModule):
-    """Pretrains encoder and head as Baseline of Chen et al. 2019 (arXiv 1904.04232) does, without episodes.
+    """Pretrains encoder and head without episodes, as Baseline and Baseline++ of Chen et al. 2019 (arXiv 1904.04232).
 
     Classes are learned with cross-entropy, real targets with squared error. Validation classifies episodes of new
-    classes by the nearest class mean (Snell et al. 2017, arXiv 1703.05175), which needs no head; for regression it
-    scores the network as it is, which ignores the support set.
+    classes by the nearest class mean (Snell et al. 2017, arXiv 1703.05175; of normalised features where the head is a
+    cosine), which needs no head; for regression it scores the network as it is, which ignores the support set.
 
     Args:
         encoder: from examples [M, *x] to features [M, D]; its attribute `features` is D.
         outputs: outputs of the head: training classes, or the width of a real target.
         likelihood: how an adapted network's predictions are read.
         optimization: settings of the optimiser.
-        label_smoothing: share of the probability spread over all classes.
+        label_smoothing: share of the probability spread over all classes that an example is told from.
+        head: "linear" (Baseline) or "cosine" (Baseline++); classification only.
+        head_scale: scale of a cosine head.
+        groups: the group of each output, such as its alphabet. Each group then has a head of its own on the shared
+            trunk, and an example is told only from the classes of its group (multi-task learning, Caruana 1997,
+            Machine Learning 28:41); None for one classifier over all classes.
+        told: how many numbers tell an example's function to a `ToldHead`; 0 to keep it untold. Regression only.
     """
+
+    groups: Tensor | None
 
     def __init__(
         self,
@@ -32,20 +45,46 @@ class TransferModule(TrainedModule):
         likelihood: Likelihood,
         optimization: Optimization,
         label_smoothing: float = 0.0,
+        *,
+        head: HeadKind = "linear",
+        head_scale: float = 10.0,
+        groups: Sequence[int] | None = None,
+        told: int = 0,
     ) -> None:
         super().__init__(encoder, optimization)
         self.features = int(encoder.features)  # type: ignore[arg-type]  # nn.Module types every attribute as a tensor
-        self.head = nn.Linear(self.features, outputs)
+        self.head: nn.Module = (
+            ToldHead(self.features, outputs, told=told) if told else make_head(head, self.features, outputs, head_scale)
+        )
         self.likelihood, self.label_smoothing = likelihood, label_smoothing
+        self.cosine = head == "cosine"
+        if likelihood.metric == "mse" and (self.cosine or groups is not None):
+            raise ValueError("Expected a linear head and no groups of outputs for regression.")
+        self.register_buffer("groups", None if groups is None else torch.tensor(groups), persistent=False)
+
+    def with_new_weights(self) -> "TransferModule":
+        """Copies the network, with weights that torch's global generator draws anew; this one stays as it is."""
+        fresh = copy.deepcopy(self)
+        for layer in fresh.modules():
+            if isinstance(layer, nn.Linear | nn.Conv2d | nn.BatchNorm2d | nn.BatchNorm1d):
+                layer.reset_parameters()
+        return fresh
 
     def training_step(self, batch: ExampleBatch, batch_idx: int) -> Tensor:
         """Cross-entropy or squared error of the head."""
-        output = self.head(self.encode_training(batch.inputs))
+        features = self.encode_training(batch.inputs)
+        told = isinstance(self.head, ToldHead) and batch.told is not None
+        output = self.head.told(features, batch.told) if told else self.head(features)  # type: ignore[operator]  # a ToldHead
         if batch.targets.is_floating_point():
             loss = F.mse_loss(output, batch.targets)
             self.log_means("train", {"mse": loss.detach()}, len(output))
             return loss
-        loss = F.cross_entropy(output, batch.targets, label_smoothing=self.label_smoothing)
+        if self.groups is None:
+            loss = F.cross_entropy(output, batch.targets, label_smoothing=self.label_smoothing)
+        else:
+            others = self.groups != self.groups[batch.targets].unsqueeze(1)
+            output = output.masked_fill(others, -torch.inf)
+            loss = _cross_entropy_among(output, batch.targets, ~others, self.label_smoothing)
         correct = (output.argmax(dim=-1) == batch.targets).float()
         self.log_means("train", {"nll": loss.detach(), "class_accuracy": correct}, len(output))
         return loss
@@ -58,6 +97,16 @@ class TransferModule(TrainedModule):
             error = F.mse_loss(self.head(features)[batch.query], batch.query_y)
             self.log_means("val", {"mse": error}, len(batch.query))
             return
-        means = batch.support_y.transpose(1, 2) @ features[batch.support] / batch.support_y.sum(dim=1).unsqueeze(-1)
+        if self.cosine:
+            features = F.normalize(features, dim=-1)
+        means, _ = class_means(features[batch.support], batch.support_y)
         score = self.likelihood.score(-torch.cdist(features[batch.query], means), batch.query_y)
         self.log_means("val", {self.likelihood.metric: score}, len(batch.query))
+
+
+def _cross_entropy_among(logits: Tensor, targets: Tensor, known: Tensor, smoothing: float) -> Tensor:
+    """Cross-entropy whose smoothing is spread over the known classes [M, C] of each example alone."""
+    log_probability = logits.log_softmax(dim=-1)
+    right = log_probability.gather(1, targets.unsqueeze(1)).squeeze(1)
+    spread = log_probability.masked_fill(~known, 0.0).sum(dim=-1) / known.sum(dim=-1)
+    return -((1 - smoothing) * right + smoothing * spread).mean()

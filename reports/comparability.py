@@ -37,7 +37,7 @@ def differences(found: Mapping[str, Conditions]) -> tuple[str, ...]:
     Returns:
         One phrase for each kind of difference, with the names and values; empty if all can be compared.
     """
-    budgets = [each.examples_encoded for each in found.values()]
+    budgets = [each.examples_encoded for each in found.values() if each.examples_encoded]  # a control may train nothing
     same_budget = not budgets or max(budgets) - min(budgets) <= BUDGET_TOLERANCE * max(budgets)
     values: dict[str, dict[str, str]] = {
         "test episodes": {name: each.episodes_digest[:12] for name, each in found.items()},

@@ -34,6 +34,7 @@ class Score:
     episodes_digest: str
     chance: float | None
     at_chance: bool
+    diverged: int = 0
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class Run:
         environment: What was recorded about the machine, versions and times; empty where that cannot be read.
         spec: What determines the result; empty where that cannot be read.
         pretrained: The run of the network that was adapted; empty where the run trained its own.
+        chosen: Settings that were chosen by cross-validation, one record for each candidate; empty where none were.
     """
 
     cell: Cell
@@ -63,6 +65,7 @@ class Run:
     environment: Mapping[str, object]
     spec: Mapping[str, object] = field_of_dataclass(default_factory=dict)
     pretrained: str = ""
+    chosen: tuple[Mapping[str, object], ...] = ()
 
     @property
     def component(self) -> str:
@@ -87,6 +90,11 @@ class Run:
             if (score.setting, score.metric, score.split) == (setting, self.cell.metric, "test"):
                 return score
         return None
+
+    def diverged(self, setting: Setting) -> int:
+        """In how many test episodes of a setting the adapter diverged, and was scored as a guess."""
+        score = self.score(setting)
+        return 0 if score is None else score.diverged
 
 
 @dataclass(frozen=True)
@@ -157,6 +165,7 @@ def _read_run(folder: Path, cell: Cell) -> Run:
         environment=_read_beside(folder / "environment.json"),
         spec=_read_beside(folder / "spec.json"),
         pretrained=_folder_or_nothing(data.get("pretrained")),
+        chosen=_records(data.get("chosen")),
     )
     for setting in cell.settings:
         _check_score(run, setting)
@@ -176,6 +185,7 @@ def _parse_score(row: object, cell: Cell, file: str) -> Score:
         episodes_digest=field(row, "episodes_digest", str, file),
         chance=optional_field(row, "chance", float, file),
         at_chance=bool(optional_field(row, "at_chance", bool, file)),
+        diverged=optional_field(row, "diverged", int, file) or 0,
     )
 
 
@@ -226,3 +236,8 @@ def _read_beside(path: Path) -> dict[str, object]:
 def _folder_or_nothing(run_id: object) -> str:
     """A run's id where it can be the name of a folder."""
     return run_id if isinstance(run_id, str) and re.fullmatch(r"[A-Za-z0-9_-]+", run_id) else ""
+
+
+def _records(found: object) -> tuple[Mapping[str, object], ...]:
+    """The objects of a list; what is none is left out."""
+    return tuple(each for each in found if isinstance(each, Mapping)) if isinstance(found, list) else ()

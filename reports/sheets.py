@@ -7,8 +7,9 @@ from typing import Any
 
 import pandas as pd
 
+from reports.ablation import ablation, choices
 from reports.comparability import induction
-from reports.comparison import Comparison, Entry, compare
+from reports.comparison import Comparison, Entry
 from reports.gains import Gain
 from reports.layout import TableCell, TableLayout, lay_out, letter
 from reports.ledger import LedgerRow
@@ -19,8 +20,6 @@ from reports.runs import Outcome, Run
 from reports.sentences import gain_sentence
 from reports.shots import plural, shots_phrase
 from reports.words import metric_name, number, number_text, scale, shorten, shots_label, size_label
-
-TRANSFER = "transfer"
 
 
 @dataclass(frozen=True)
@@ -59,10 +58,10 @@ def sheets(
     order = order_layout(comparison)
     if order is not None:
         found.append(Sheet(f"order-{name}", order, order_frame(comparison)))
-    transfer = [outcome for outcome in outcomes if outcome.cell.family == TRANSFER]
-    if len({outcome.cell.learner for outcome in transfer}) > 1:
-        (ablation,) = compare(transfer)
-        found.append(Sheet(f"transfer-{name}", lay_out(ablation), entry_records(ablation)))
+    own = tuple(outcomes)
+    for stem, table in {"transfer": ablation(own), "chosen": choices(own)}.items():
+        if table is not None:
+            found.append(Sheet(f"{stem}-{name}", *table))
     return tuple(found)
 
 
@@ -291,7 +290,7 @@ def _compute_sheet(comparison: Comparison, name: str) -> Sheet:
             f"episode, encoding included. Processor: {', '.join(processors)}."
         ),
         groups=(),
-        columns=("parameters", "examples encoded", "training in s", "adaptation in ms", "runs"),
+        columns=("parameters", "examples encoded", "training in s", "adaptation in ms", "prediction", "runs"),
         rows=tuple((str(record["label"]), _compute_cells(record)) for record in records),
         notes=(),
         corner="Learner",
@@ -313,6 +312,7 @@ def _compute_record(row: Sequence[Entry]) -> dict[str, Any]:
         "examples_encoded": _mean([run.examples_encoded for run in runs]),
         "train_seconds": _mean([run.environment.get("train_seconds") for run in runs]),
         "predict_ms_per_episode": _mean([run.environment.get("predict_ms_per_episode") for run in runs]),
+        "prediction": " and ".join(sorted({"transductive" if run.transductive else "inductive" for run in runs})),
         "runs": len(runs),
     }
 
@@ -329,5 +329,5 @@ def _compute_cells(record: Mapping[str, Any]) -> tuple[TableCell, ...]:
 
     return (
         text("parameters", ",.0f"), text("examples_encoded", ",.0f"), text("train_seconds", ",.1f"),
-        text("predict_ms_per_episode", ".3g"), text("runs", "d"),
+        text("predict_ms_per_episode", ".3g"), text("prediction", "s"), text("runs", "d"),
     )  # fmt: skip

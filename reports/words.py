@@ -65,6 +65,8 @@ def note(entry: Entry) -> str:
         parts.append(f"{entry.interval.n_seeds} of {len(entry.planned_seeds)} seeds")
         if entry.interval.n_seeds == 1:
             parts.append("the interval is over episodes only and says nothing about seeds")
+    if diverged := sum(run.diverged(entry.setting) for run in entry.runs):
+        parts.append(f"diverged in {diverged} test episodes, which are scored as a guess")
     text = "; ".join([*parts, *entry.problems])
     return shorten(text, 240)
 

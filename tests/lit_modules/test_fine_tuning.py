@@ -8,41 +8,11 @@ from torch import nn
 from torch.nn import functional as F
 
 from datamodules.episodes import EpisodeBatch
-from lit_modules.encoders import MLP, StridedConv
 from lit_modules.fine_tuning import FineTuning
 from lit_modules.likelihoods import LIKELIHOODS, SCALE_FLOOR
-from lit_modules.optimization import Optimization
-from lit_modules.transfer import TransferModule
 
-EPISODES, WAYS, SHOTS, QUERIES = 5, 3, 2, 4
-TASKS = ["categorical", "gaussian"]
+EPISODES, WAYS, QUERIES = 5, 3, 4  # as conftest.py makes them
 MOVES = ["head", "all"]
-
-
-def images(generator):
-    """Episodes of images, with labels that fit no better than by chance."""
-    inputs = torch.randint(0, 256, (40, 28, 28), dtype=torch.uint8, generator=generator)
-    labels = torch.eye(WAYS)[torch.arange(WAYS * SHOTS) % WAYS].expand(EPISODES, -1, -1)
-    query_y = torch.eye(WAYS)[torch.randint(WAYS, (EPISODES, QUERIES), generator=generator)]
-    return rows(inputs, labels, query_y, generator)
-
-
-def points(generator):
-    """Episodes of points on lines."""
-    inputs = torch.randn(40, 1, generator=generator)
-    targets = torch.randn(2, EPISODES, 6, 1, generator=generator)
-    return rows(inputs, targets[0], targets[1, :, :QUERIES], generator)
-
-
-def rows(inputs, support_y, query_y, generator):
-    order = torch.stack([torch.randperm(len(inputs), generator=generator) for _ in range(EPISODES)])
-    shots = support_y.shape[1]
-    return EpisodeBatch(inputs, order[:, :shots], support_y, order[:, shots : shots + QUERIES], query_y)
-
-
-@pytest.fixture(params=TASKS)
-def task(request):
-    return request.param
 
 
 @pytest.fixture(params=MOVES)
@@ -51,25 +21,8 @@ def moves(request):
 
 
 @pytest.fixture
-def batch(task):
-    return (images if task == "categorical" else points)(torch.Generator().manual_seed(0))
-
-
-@pytest.fixture
-def network(task):
-    """A network whose batch norms, if it has any, have seen data of another distribution than standard normal."""
-    torch.manual_seed(0)
-    encoder = StridedConv((28, 28), filters=8) if task == "categorical" else MLP((1,), width=16)
-    network = TransferModule(encoder, 12 if task == "categorical" else 1, LIKELIHOODS[task], Optimization())
-    if task == "categorical":
-        encoder(torch.randint(0, 256, (32, 28, 28), dtype=torch.uint8))
-    return network.eval()
-
-
-@pytest.fixture
-def adapter(network, task, moves):
+def adapter(network, targets, moves):
     """Makes an adapter of the network."""
-    targets = WAYS if task == "categorical" else 1
     return lambda **arguments: FineTuning(network, targets, **{"moves": moves, "steps": 5, **arguments})
 
 
@@ -172,9 +125,8 @@ def test_no_steps_predict_with_the_initial_head(adapter, network, batch, task):
         torch.testing.assert_close(means(prediction, task), expected)
 
 
-def test_regression_predicts_with_a_scale_of_one():
-    batch = points(torch.Generator().manual_seed(0))
-    network = TransferModule(MLP((1,), width=4), 1, LIKELIHOODS["gaussian"], Optimization())
+@pytest.mark.parametrize("task", ["gaussian"], indirect=True)
+def test_regression_predicts_with_a_scale_of_one(network, batch):
     raw_scale = FineTuning(network, 1, steps=1).predict(batch)[..., 1]
     torch.testing.assert_close(F.softplus(raw_scale) + SCALE_FLOOR, torch.ones(EPISODES, QUERIES))
 
@@ -223,16 +175,18 @@ def test_normalising_does_not_depend_on_the_length_of_features(network, batch):
     assert (after[1] - before[1]).abs().max() > 1e-3
 
 
-def test_parameters_count_what_predicts(network, adapter, task):
+def test_parameters_count_what_predicts(network, adapter, targets):
     encoder = sum(weight.numel() for weight in network.encoder.parameters())
-    targets = WAYS if task == "categorical" else 1
     assert adapter().parameters == encoder + (network.features + 1) * targets
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"moves": "tail"}, r"`moves` to be 'head' or 'all' but got 'tail'\.$"),
+        (
+            {"moves": "tail"},
+            r"`moves` to be 'head', 'all', or 'last_1' to 'last_\d' for so many blocks but got 'tail'\.$",
+        ),
         ({"steps": -1}, r"`steps` to be zero or more but got -1\.$"),
     ],
     ids=str,

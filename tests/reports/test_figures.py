@@ -54,6 +54,9 @@ def test_several_strategies_have_a_transfer_ablation(folder, tmp_path):
     whole = pd.read_csv(tmp_path / "out" / "table-omniglot.csv")
     merged = table.merge(whole, on=["learner", "train_classes", "shots"])
     assert merged["mean_x"].tolist() == merged["mean_y"].tolist()
+    first, other = (table[table["learner"] == name].set_index(["train_classes", "shots"]) for name in ("head", "all"))
+    assert first["difference"].isna().all()
+    assert np.allclose(other["difference"], other["mean"] - first["mean"])
     assert "transfer-sinusoid" in names(report)
 
 

@@ -1,0 +1,134 @@
+"""Heads: the last layer of a network, and how an episode's own head starts."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lit_modules.prototypes import ABSENT, class_means
+
+HeadKind = Literal["linear", "cosine"]
+HeadStart = Literal["zero", "random", "class_means", "pretrained"]
+
+
+class CosineHead(nn.Module):
+    """Scores classes by the cosine between features and a weight vector for each class.
+
+    The head of Baseline++, Chen et al. 2019 (arXiv 1904.04232), with one fixed scale for all classes.
+
+    Args:
+        features: D, width of the features.
+        outputs: classes.
+        scale: the logit of features that point where a class does.
+    """
+
+    def __init__(self, features: int, outputs: int, *, scale: float) -> None:
+        super().__init__()
+        self.weight = nn.Linear(features, outputs, bias=False).weight
+        self.scale = scale
+
+    def forward(self, features: Tensor) -> Tensor:
+        """From features [..., D] to logits [..., outputs]."""
+        return self.scale * F.normalize(features, dim=-1) @ F.normalize(self.weight, dim=-1).T
+
+
+class NormalizedFeatures(nn.Module):
+    """Gives every feature vector the same length.
+
+    Args:
+        scale: that length.
+    """
+
+    def __init__(self, scale: float) -> None:
+        super().__init__()
+        self.scale = scale
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Scales [..., D]."""
+        return self.scale * F.normalize(features, dim=-1)
+
+
+def make_head(kind: HeadKind, features: int, outputs: int, scale: float) -> nn.Linear | CosineHead:
+    """Makes a head with the random weights that torch's global generator gives.
+
+    Raises:
+        ValueError: if there is no such kind of head.
+    """
+    if kind == "cosine":
+        return CosineHead(features, outputs, scale=scale)
+    if kind != "linear":
+        raise ValueError(f"Expected argument `head` to be 'linear' or 'cosine' but got {kind!r}.")
+    return nn.Linear(features, outputs)
+
+
+def restart_head(head: nn.Linear | CosineHead, start: HeadStart, seed: int) -> None:
+    """Sets a new head's weights to zero, or to random ones that the seed decides; class means come with an episode.
+
+    A cosine has no direction at zero, so a cosine head starts at random where it is asked to start at zero.
+    """
+    if start == "random" or isinstance(head, CosineHead):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            fresh = nn.Linear(head.weight.shape[1], head.weight.shape[0])
+        head.weight.data.copy_(fresh.weight.data)
+    else:
+        nn.init.zeros_(head.weight)
+    if isinstance(head, nn.Linear):
+        nn.init.zeros_(head.bias)
+
+
+def class_mean_weights(x: Tensor, y: Tensor, *, temperature: float, bias: bool) -> tuple[Tensor, Tensor | None]:
+    """Weights with which a head scores classes by the distance to their means, as a prototypical network does.
+
+    A linear head gets those of Triantafillou et al. 2020 (arXiv 1903.03096, proto-MAML), divided by twice the
+    temperature: its logits are -|x - mean|^2 / (2 temperature) up to what all classes share. Without a bias the weights
+    are the means themselves, whose direction is all that a cosine head reads.
+
+    Args:
+        x: [B, S, D], what the head gets.
+        y: [B, S, Y] one-hot.
+        temperature: by which squared distances are divided.
+        bias: whether the head has one.
+
+    Returns:
+        Weights [B, Y, D], and biases [B, Y] or None; a class without an example gets a bias that rules it out.
+    """
+    means, absent = class_means(x, y)
+    if not bias:
+        return means, None
+    squares = means.square().sum(dim=-1) / (2 * temperature)
+    return means / temperature, torch.where(absent.squeeze(1), ABSENT, -squares)
+
+
+class ToldHead(nn.Module):
+    """A head for regression that is told, by a context vector, which function it predicts.
+
+    The context sets gain and offset of the hidden units (FiLM, Perez et al. 2018, arXiv 1709.07871). In pretraining
+    it is each example's own, the function's identity; for a new function it is a weight to be fitted, which starts at
+    the mean of all identities (as in CAVIA, Zintgraf et al. 2019, arXiv 1810.03642, whose context means nothing).
+
+    Args:
+        features: D, width of the features and of the hidden layer.
+        outputs: width of a real target.
+        told: K, width of the context.
+    """
+
+    def __init__(self, features: int, outputs: int, *, told: int) -> None:
+        super().__init__()
+        self.standardize = nn.BatchNorm1d(told, affine=False, momentum=0.01)
+        self.film = nn.Sequential(nn.Linear(told, features), nn.ReLU(), nn.Linear(features, 2 * features))
+        self.hidden, self.output = nn.Linear(features, features), nn.Linear(features, outputs)
+        self.context = nn.Parameter(torch.zeros(told))
+
+    def told(self, features: Tensor, told: Tensor) -> Tensor:
+        """From features [M, D] and identities [M, K] to predictions [M, outputs]."""
+        return self._predict(features, self.standardize(told))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """From features [..., D] to predictions [..., outputs] of the function that the context stands for."""
+        return self._predict(features, self.context)
+
+    def _predict(self, features: Tensor, context: Tensor) -> Tensor:
+        gain, offset = self.film(context).chunk(2, dim=-1)
+        return self.output(torch.relu(self.hidden(features) * (1 + gain) + offset))

@@ -1,0 +1,171 @@
+"""MAML, ANIL and prototypes against learn2learn and by hand; `tox -e learn2learn` has what they need."""
+
+import copy
+from functools import partial
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from benchmarks.build import TaskShape, build_module, build_task
+from benchmarks.run import execute
+from benchmarks.spec import EpisodicSpec
+from benchmarks.store import Store
+from datamodules.episodes import EpisodeBatch
+from lit_modules.anil import ANIL
+from lit_modules.encoders import MLP, StridedConv
+from lit_modules.learn2learn_import import learn2learn_algorithms
+from lit_modules.likelihoods import LIKELIHOODS
+from lit_modules.maml import MAML
+from lit_modules.optimization import Optimization
+from lit_modules.prototypes import Prototypes
+
+EPISODES, WAYS, SHOTS, QUERIES = 4, 3, 2, 5
+pytestmark = pytest.mark.filterwarnings("default")  # gym warns of itself
+
+try:
+    learn2learn_algorithms("tests")
+except ValueError:
+    pytest.skip("needs learn2learn: tox -e learn2learn", allow_module_level=True)
+
+SINUSOID = {
+    "task": {"name": "sinusoid"},
+    "train": {"shots": [5], "queries": 5, "pool": 40},
+    "test": {"shots": [5, 10], "queries": 5, "episodes": 20},
+    "encoder": {"name": "mlp", "init_args": {"width": 8, "depth": 1}},
+    "budget": {"examples": 640, "epochs": 2, "val_episodes": 4},
+    "optimization": {},
+    "seed": 0,
+}
+
+
+@pytest.fixture
+def batch():
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.randint(0, 256, (30, 28, 28), dtype=torch.uint8, generator=generator)
+    rows = torch.stack([torch.randperm(30, generator=generator) for _ in range(EPISODES)])
+    labels = torch.eye(WAYS)[torch.arange(WAYS * SHOTS) % WAYS].expand(EPISODES, -1, -1)
+    query_y = torch.eye(WAYS)[torch.randint(WAYS, (EPISODES, QUERIES), generator=generator)]
+    return EpisodeBatch(inputs, rows[:, : WAYS * SHOTS], labels, rows[:, 6 : 6 + QUERIES], query_y)
+
+
+@pytest.fixture
+def maml():
+    """Makes MAML of images."""
+
+    def make(**arguments):
+        torch.manual_seed(0)
+        encoder = StridedConv((28, 28), filters=4)
+        return MAML(encoder, WAYS, LIKELIHOODS["categorical"], Optimization(), **arguments)
+
+    return make
+
+
+def only(batch, episode):
+    return EpisodeBatch(batch.inputs, *(field[episode : episode + 1] for field in batch[1:]))
+
+
+def test_prototypes_are_those_of_learn2learn(batch):
+    from learn2learn.nn import PrototypicalClassifier
+
+    features = torch.randn(30, 7)
+    ours = Prototypes(7, WAYS, WAYS)(features[batch.support], batch.support_y, features[batch.query])
+    for episode in range(EPISODES):
+        labels = batch.support_y[episode].argmax(dim=-1)
+        theirs = PrototypicalClassifier(features[batch.support[episode]], labels, distance="euclidean")
+        logits = theirs(features[batch.query[episode]])
+        torch.testing.assert_close(ours[episode].log_softmax(-1), logits.log_softmax(-1), rtol=1e-4, atol=1e-5)
+
+
+def test_a_query_sees_no_other_query_unless_asked_to(maml, batch):
+    alone = batch._replace(query=batch.query[:, :1], query_y=batch.query_y[:, :1])
+    for transductive in (False, True):
+        one = maml(transductive=transductive)
+        moved = (one.predict(batch)[:, :1] - one.predict(alone)).abs().max()
+        assert (moved > 1e-4) == transductive
+
+
+def test_episodes_do_not_see_each_other(maml, batch):
+    together = maml().predict(batch)
+    alone = torch.cat([maml().predict(only(batch, episode)) for episode in range(EPISODES)])
+    torch.testing.assert_close(together, alone)
+
+
+def test_predicting_leaves_the_weights(maml, batch):
+    one = maml(steps=3)
+    before = copy.deepcopy(one.state_dict())
+    assert torch.equal(one.predict(batch), one.predict(batch))
+    assert all(torch.equal(value, before[name]) for name, value in one.state_dict().items())
+
+
+def test_no_steps_predict_with_the_initial_weights(maml, batch):
+    one, moved = maml(steps=0), maml(steps=2)
+    with torch.no_grad():
+        support, query = batch.inputs[batch.support[0]], batch.inputs[batch.query[0]]
+        from lit_modules.normalization import statistics_of
+
+        with statistics_of(one, len(support)):
+            expected = one.head(one.encoder(torch.cat([support, query])))[len(support) :]
+    torch.testing.assert_close(one.predict(batch)[0], expected)
+    assert (moved.predict(batch) - one.predict(batch)).abs().max() > 1e-4
+
+
+@pytest.mark.parametrize("first_order", [True, False])
+def test_the_outer_gradient_is_that_of_a_step_by_hand(first_order):
+    torch.manual_seed(0)
+    one = MAML(MLP((1,), width=6, depth=1), 1, LIKELIHOODS["gaussian"], Optimization(), lr=0.1, first_order=first_order)
+    x, y = torch.randn(9, 1), torch.randn(1, 9, 1)
+    batch = EpisodeBatch(x, torch.arange(4).unsqueeze(0), y[:, :4], torch.arange(4, 9).unsqueeze(0), y[:, 4:])
+    one.log_means = lambda *_: None
+    one.training_step(batch, 0).backward()
+    network = nn.Sequential(one.encoder, one.head)
+    weights = dict(network.named_parameters())
+    call = partial(torch.func.functional_call, network)
+    inner = torch.autograd.grad(F.mse_loss(call(weights, x[:4]), y[0, :4]), weights.values(), create_graph=True)
+    inner = [gradient.detach() if first_order else gradient for gradient in inner]
+    stepped = {name: value - 0.1 * step for (name, value), step in zip(weights.items(), inner, strict=True)}
+    outer = torch.autograd.grad(F.mse_loss(call(stepped, x[4:]), y[0, 4:]), weights.values())
+    for value, expected in zip(weights.values(), outer, strict=True):
+        torch.testing.assert_close(value.grad, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_what_is_encoded_is_counted(maml, batch):
+    one = maml(steps=2)
+    one.log_means = lambda *_: None
+    one.training_step(batch, 0)
+    assert int(one.examples_encoded) == EPISODES * (2 * WAYS * SHOTS + WAYS * SHOTS + QUERIES)
+
+
+@pytest.mark.parametrize("outputs", [WAYS, 2 * WAYS], ids=["classes", "regression"])
+def test_anil_takes_steps_of_the_head_alone(outputs):
+    torch.manual_seed(0)
+    learner = ANIL(6, WAYS, outputs, steps=2, lr=0.1)
+    x, y, query = torch.randn(2, 5, 6), torch.eye(WAYS)[torch.randint(WAYS, (2, 5))], torch.randn(2, 4, 6)
+    prediction = learner(x.requires_grad_(), y, query)
+    prediction.square().mean().backward()
+    assert x.grad.abs().sum() > 0 and all(weight.grad.abs().sum() > 0 for weight in learner.parameters())
+    with torch.no_grad():
+        again = learner.eval()(x, y, query)
+    torch.testing.assert_close(again, prediction)
+    assert prediction.shape == (2, 4, outputs) and not again.requires_grad
+
+
+@pytest.mark.parametrize(
+    "learner", [{"name": "maml", "init_args": {"test_steps": 3}}, {"name": "anil"}], ids=lambda learner: learner["name"]
+)
+def test_a_run_trains_and_predicts(learner, tmp_path):
+    spec = EpisodicSpec(**SINUSOID, learner=learner)
+    store = Store(tmp_path)
+    execute(spec, store)
+    result = store.read_json(spec.run_id, "result.json")
+    assert result["family"] == "optimization" and not result["transductive"] and "diverged" not in result["scores"][0]
+    assert result["examples_encoded"] == 640
+
+
+def test_what_cannot_be_is_refused(maml):
+    with pytest.raises(ValueError, match="`steps` to be zero or more but got -1"):
+        maml(steps=-1)
+    spec = EpisodicSpec(**SINUSOID, learner={"name": "maml", "init_args": {"transductive": True}})
+    with pytest.raises(ValueError, match="`transductive` to be false for an encoder without batch norms"):
+        build_module(spec, TaskShape.of(build_task(spec)))
