@@ -315,3 +315,11 @@ def test_augmentation_changes_training_images_only(omniglot):
     for before, after in zip(plain.eval_batch("test", SIZE, 20), augmented.eval_batch("test", SIZE, 20), strict=True):
         assert torch.equal(before, after)
     assert "augmented" in type(augmented).protocol({"augment": True})
+
+
+def test_training_classes_are_grouped_by_alphabet(omniglot):
+    task = omniglot(rotations="train")
+    groups = task.pretraining_groups
+    names = [task.images.characters[row][0] for row in task.characters["train"] for _ in range(4)]
+    assert len(groups) == task.pretraining_outputs and set(groups) == set(range(len(set(names))))
+    assert len(set(zip(groups, names, strict=True))) == len(set(names)) > 1

@@ -132,6 +132,34 @@ def test_pretraining_on_classes_is_cross_entropy(label_smoothing):
     torch.testing.assert_close(module.training_step(batch, 0), expected)
 
 
+@pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
+def test_with_groups_an_example_is_told_from_its_own_group_alone(label_smoothing):
+    torch.manual_seed(0)
+    groups = [0, 1, 0, 1, 0]
+    module = TransferModule(
+        Plain(), 5, LIKELIHOODS["categorical"], FAST, label_smoothing=label_smoothing, groups=groups
+    )
+    batch = ExampleBatch(torch.randn(9, 2), torch.arange(9) % 5)
+    module.log_means = lambda *_: None
+    losses = []
+    for features, target in zip(batch.inputs, batch.targets, strict=True):
+        own = [output for output in range(5) if groups[output] == groups[target]]
+        logits, right = module.head(features)[own], torch.tensor(own.index(int(target)))
+        losses.append(F.cross_entropy(logits, right, label_smoothing=label_smoothing))
+    torch.testing.assert_close(module.training_step(batch, 0), torch.stack(losses).mean())
+
+
+def test_a_told_network_is_given_each_examples_function():
+    torch.manual_seed(0)
+    module = TransferModule(MLP((1,), width=16), 1, LIKELIHOODS["gaussian"], FAST, told=2)
+    trained(module, "examples", max_epochs=1)
+    batch = sinusoid("examples").example_batch(7)
+    module.log_means = lambda *_: None
+    told = module.training_step(batch, 0)
+    assert told != module.training_step(batch._replace(told=batch.told.flip(0)), 0)
+    assert told != module.training_step(batch._replace(told=None), 0)
+
+
 def test_pretraining_on_classes_is_validated_by_the_nearest_class_mean():
     inputs = torch.tensor([[0.0, 0.0], [4.0, 0.0], [0.0, 10.0], [0.0, 14.0], [3.0, 1.0], [1.0, 9.0], [0.0, 2.0]])
     support, query = torch.tensor([[3, 0, 2, 1]]), torch.tensor([[4, 5, 6, 6]])  # class means (2, 0) and (0, 12)
