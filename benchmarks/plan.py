@@ -118,7 +118,7 @@ def add_learner(suite: Suite, name: str) -> tuple[Suite, dict[str, str]]:
             tasks.append(entry)
     if tasks == suite.tasks:
         raise ValueError(next(iter(refusals.values())))
-    return suite.model_copy(update={"tasks": tasks}), refusals
+    return suite.with_tasks(tasks), refusals
 
 
 def _select(suite: Suite, only: Mapping[str, str], names: Collection[str]) -> list[SuiteCell]:

@@ -146,7 +146,7 @@ class Suite(Frozen):
             else entry
             for entry in self.tasks
         ]
-        return self._with(tasks)
+        return self.with_tasks(tasks)
 
     def with_learner(self, name: str) -> "Suite":
         """Returns this suite with one more learner on every task, named by its dotted path."""
@@ -155,9 +155,10 @@ class Suite(Frozen):
             task.model_copy(update={"learners": {**task.learners, name.rpartition(".")[2]: entry}})
             for task in self.tasks
         ]
-        return self._with(tasks)
+        return self.with_tasks(tasks)
 
-    def _with(self, tasks: list[TaskEntry]) -> "Suite":
+    def with_tasks(self, tasks: list[TaskEntry]) -> "Suite":
+        """Returns this suite with other tasks."""
         suite = self.model_copy(update={"tasks": tasks})
         suite._cells = None
         return suite

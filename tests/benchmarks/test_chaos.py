@@ -31,15 +31,17 @@ def workers(group):
 @pytest.mark.slow
 def test_fifty_kills_change_no_bit_and_leave_nothing(adaptbench, contents, tmp_path):
     """Nearly always a worker dies, now and then the command with all that it started."""
+    start = time.monotonic()
     whole = adaptbench("run", "smoke", *OPTIONS, "whole")
     assert whole.returncode == 0, whole.stderr
+    seconds = 2 * (time.monotonic() - start) / len(list((tmp_path / "whole").glob("[!.]*/result.json")))
     rng, kills, process = random.Random(SEED), 0, None
     deadline = time.monotonic() + 1200
     while kills < KILLS:
         assert time.monotonic() < deadline
         if process is None or process.poll() is not None:
             process = adaptbench.start("run", "smoke", *OPTIONS, "runs")
-        time.sleep(rng.uniform(0.05, 0.6))
+        time.sleep(rng.uniform(0, 3 * seconds))  # so that of two workers, each has the time that a run takes
         victims = workers(process.pid)
         if not victims:
             continue

@@ -89,7 +89,7 @@ def test_a_selection_that_cannot_be_read_is_an_error(pair, complaint):
         ({"train.ways": 2}, "`ways` to be left out for sinusoids"),
         ({"encoder.init_args": {"wide": 1}}, "`mlp` does not take its arguments"),
         ({"learners.deep_sets.learner": {"name": "lstm", "init_args": {"a": 1}}}, "`lstm` does not take"),
-        ({"learners.fine_tuning.strategy.init_args": {"moves": "body"}}, "`moves` to be 'head' or 'all' but"),
+        ({"learners.fine_tuning.strategy.init_args": {"moves": "body"}}, "`moves` to be 'head', 'all', or 'last_1'"),
     ],
 )
 def test_wrong_arguments_are_found_before_anything_trains(changes, complaint, suite):
