@@ -136,7 +136,7 @@ def test_training_meets_the_given_functions_only(mode):
     if mode == "episodes":
         x, y = points_of(task.train_batch(0))
     else:
-        x, y = task.example_batch(0)
+        x, y, _ = task.example_batch(0)
     values = amplitude[:, None, None] * torch.sin(x - phase[:, None, None])
     used = ((values - y).abs().amax(dim=2) < 1e-4).sum(dim=1)
     assert used.sum() == len(x) and (used > 0).all()
@@ -160,7 +160,7 @@ def test_functions_do_not_depend_on_how_many_are_drawn():
 
 
 def test_examples_fill_a_pool():
-    x, y = sinusoid().example_batch(0)
+    x, y, _ = sinusoid().example_batch(0)
     assert x.shape == y.shape == (240, 1) and x.dtype == y.dtype == torch.float32
     assert torch.equal(sinusoid().example_batch(0).inputs, x)
     assert not torch.equal(sinusoid().example_batch(1).inputs, x)

@@ -43,7 +43,7 @@ def test_each_row_says_what_it_changes_and_what_that_is_worth(rules, tmp_path):
         worth = table.loc[(learner, 5), "mean"] - table.loc[("all", 5), "mean"]
         assert table.loc[(learner, 5), "difference"] == pytest.approx(worth)
     text = (tmp_path / "out" / "transfer-omniglot.md").read_text()
-    assert "lr 0.01, l2_sp 0.1" in text and "All weights" in text
+    assert r"lr 0.01, l2\_sp 0.1" in text and "All weights" in text
 
 
 def test_what_was_chosen_has_a_table(rules, tmp_path):

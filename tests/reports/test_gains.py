@@ -121,4 +121,4 @@ def test_what_stands_in_place_of_shots_is_called_by_its_name(folder):
     ]
     assert gain.per_doubling == contrast([differences], [1.0])
     assert "each doubling of the presentations from 1 to 2" in gain_sentence(gain, comparison)
-    assert lay_out(comparison).columns == ("1 presentation", "2 presentations")
+    assert lay_out(comparison).columns == ("1st presentation", "2nd presentation")
