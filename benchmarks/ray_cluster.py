@@ -49,7 +49,8 @@ class RayBackend:
         if self._ours:
             _connect(options.address)
         self._shared = _is_shared(store) if shared is None else shared
-        self._stopping = ray.remote(num_cpus=0)(Stopping).remote()
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        self._stopping = ray.remote(num_cpus=0)(Stopping).options(scheduling_strategy=here).remote()
         needs = {"num_cpus": options.cpus, "num_gpus": options.gpus, "max_retries": TRIES_AFTER_LOSS}
         self._task = ray.remote(**needs)(_compute)
         self._running: dict[Any, tuple[Order, ExitStack]] = {}
