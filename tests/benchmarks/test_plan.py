@@ -58,7 +58,7 @@ def test_an_added_learner_stands_on_the_tasks_that_it_takes(suite):
             "test": EvalEpisodes(ways=2, shots=(1,), queries=1, episodes=2),
         }
     )
-    both = tiny.model_copy(update={"tasks": [sinusoid, characters]})
+    both = tiny.with_tasks([sinusoid, characters])
     found, refusals = add_learner(both, "prototypes")
     assert ["prototypes" in entry.learners for entry in found.tasks] == [False, True]
     assert list(refusals) == ["sinusoid"] and "regression" in refusals["sinusoid"]
