@@ -43,6 +43,8 @@ def test_fifty_kills_change_no_bit_and_leave_nothing(adaptbench, contents, tmp_p
     while kills < KILLS:
         assert time.monotonic() < deadline
         if process is None or process.poll() is not None:
+            if process is not None:
+                process.communicate()
             for path in sorted((tmp_path / "runs").glob("[!.]*/result.json"))[MOST_KEPT:]:
                 shutil.rmtree(path.parent)  # so that there is enough left to kill
             process = adaptbench.start("run", "smoke", *OPTIONS, "runs")
