@@ -145,11 +145,6 @@ def _unavailable(cells: Sequence[SuiteCell]) -> dict[str, str]:
             _try(cell)
         except DataUnavailable as error:
             reasons[cell.attributes["task"]] = str(error)
-        except ValueError:
-            raise
-        except Exception as error:  # an argument of the wrong type can make a class raise anything
-            what = f"{cell.attributes['learner']} on {cell.attributes['task']}"
-            raise ValueError(f"Expected {what} to be built, but {type(error).__name__}: {error}.") from error
     return reasons
 
 
@@ -181,6 +176,22 @@ def _one_of_each(cells: Sequence[SuiteCell]) -> list[SuiteCell]:
 
 
 def _try(cell: SuiteCell) -> None:
+    """Builds the task and the network of a cell.
+
+    Raises:
+        ValueError: if they cannot be built.
+        DataUnavailable: if the task's data cannot be had.
+    """
+    try:
+        _build(cell)
+    except (ValueError, DataUnavailable):
+        raise
+    except Exception as error:  # an argument of the wrong type can make a class raise anything
+        what = f"{cell.attributes['learner']} on {cell.attributes['task']}"
+        raise ValueError(f"Expected {what} to be built, but {type(error).__name__}: {error}.") from error
+
+
+def _build(cell: SuiteCell) -> None:
     training = cell.spec.pretrained if isinstance(cell.spec, TransferSpec) else cell.spec
     task = build_task(training)
     module = build_module(training, TaskShape.of(task))

@@ -50,7 +50,7 @@ def differences(found: Mapping[str, Conditions]) -> tuple[str, ...]:
     return tuple(phrase for word, named in values.items() if (phrase := _difference(word, named)))
 
 
-def induction(found: Conditions) -> str:
+def induction(found: Conditions | Run) -> str:
     """One word for whether queries were predicted each by itself."""
     return "transductive" if found.transductive else "inductive"
 

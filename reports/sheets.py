@@ -312,7 +312,7 @@ def _compute_record(row: Sequence[Entry]) -> dict[str, Any]:
         "examples_encoded": _mean([run.examples_encoded for run in runs]),
         "train_seconds": _mean([run.environment.get("train_seconds") for run in runs]),
         "predict_ms_per_episode": _mean([run.environment.get("predict_ms_per_episode") for run in runs]),
-        "prediction": " and ".join(sorted({"transductive" if run.transductive else "inductive" for run in runs})),
+        "prediction": " and ".join(sorted({induction(run) for run in runs})),
         "runs": len(runs),
     }
 
