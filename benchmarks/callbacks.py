@@ -78,5 +78,5 @@ class ProgressFile(Callback):
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: object) -> None:
         """Writes now and then."""
-        if trainer.global_step % self.every == 0:
+        if trainer.is_global_zero and trainer.global_step % self.every == 0:
             self.path.write_text(f"{trainer.global_step / trainer.max_steps:.3f}", encoding="ascii")

@@ -61,14 +61,16 @@ class AtomicCheckpoint(Callback):
         """Writes if it is time; the last step of an epoch is left to the epoch's end, which comes after validation."""
         if trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
             return
-        if self.checkpoints.should_stop() or time.monotonic() - self.last >= self.checkpoints.seconds:
-            self._write(trainer)
+        stop = self.checkpoints.should_stop()
+        write, stop = _agreed(trainer, (stop or time.monotonic() - self.last >= self.checkpoints.seconds, stop))
+        if write:
+            self._write(trainer, stop)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Writes."""
-        self._write(trainer)
+        self._write(trainer, *_agreed(trainer, (self.checkpoints.should_stop(),)))
 
-    def _write(self, trainer: pl.Trainer) -> None:
+    def _write(self, trainer: pl.Trainer, stop: bool) -> None:
         """Writes beside the last checkpoint, then takes its place."""
         new = self.folder / f"{CHECKPOINT}.new"
         try:
@@ -80,8 +82,13 @@ class AtomicCheckpoint(Callback):
             new.unlink(missing_ok=True)  # on a full disk, what was written of it is in everybody's way
             raise
         self.last = time.monotonic()
-        if self.checkpoints.should_stop() and trainer.global_step < trainer.max_steps:
+        if stop and trainer.global_step < trainer.max_steps:
             raise Interrupted
+
+
+def _agreed(trainer: pl.Trainer, decision: tuple[bool, ...]) -> tuple[bool, ...]:
+    """The decision of the first of the devices that train together, which all have to follow."""
+    return trainer.strategy.broadcast(decision) if trainer.world_size > 1 else decision
 
 
 class MiddleOfEpoch(Callback):

@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 
+from benchmarks.ranks import first_device
+
 PACKAGES = ("adaptbench", "torch", "pytorch-lightning", "torchmetrics", "numpy", "pandas", "wandb")
 
 
@@ -17,7 +19,7 @@ def describe_environment(device: str) -> dict[str, Any]:
     """Collects versions, hardware and commit; no environment variable is read."""
     return {
         "versions": {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES},
-        "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
+        "device": "cpu" if device == "cpu" else torch.cuda.get_device_name(first_device(device)),
         "processor": _processor(),
         "system": f"{platform.system()} {platform.machine()}",
         "threads": torch.get_num_threads(),

@@ -85,6 +85,7 @@ def run_suite(name: str, options: RunOptions, console: Console) -> int:
     damaged = _damaged(finished, store)
     sound = {run.spec.run_id for run in finished} - damaged.keys()
     left = [run for run in runs if run.spec.run_id not in sound]
+    _check_devices(left, devices, options)
     _announce(plan, len(runs), left, devices, options, console)
     if options.dry_run:
         return _announce_time(finished, left, store, len(devices), damaged, console)
@@ -280,6 +281,21 @@ def _devices(jobs: str, device: str, runs_per_gpu: int) -> tuple[str, ...]:
         return tuple(itertools.islice(itertools.cycle(gpus), len(gpus) if jobs == "auto" else int(jobs)))
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return ("cpu",) * (cores if jobs == "auto" else int(jobs))
+
+
+def _check_devices(left: list[PlannedRun], devices: tuple[str, ...], options: RunOptions) -> None:
+    """Refuses runs that need more GPUs than there are; cores they share.
+
+    Raises:
+        ValueError: with the number of GPUs.
+    """
+    wanted = max((run.devices for run in left), default=1)
+    if options.executor.name != "local" or devices[0] == "cpu" or wanted == 1:
+        return
+    if options.runs_per_gpu > 1:
+        raise ValueError("Expected `--runs-per-gpu` to be 1 where a cell trains on several devices.")
+    if wanted > len(devices):
+        raise ValueError(f"Expected {wanted} GPUs, on which a cell of the suite trains, but got {len(devices)}.")
 
 
 def _device(options: RunOptions) -> Literal["cpu", "cuda"]:

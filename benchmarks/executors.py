@@ -22,8 +22,8 @@ class ExecutorOptions:
         devices: of the local workers, one each.
         time_limit: seconds that a try of a run may take, locally; None for no limit.
         address: of the Ray cluster; None for one on this machine.
-        cpus: cores of a run.
-        gpus: GPUs of a run, on Ray fractions too.
+        cpus: cores for each device of a run.
+        gpus: GPUs for each device of a run, on Ray fractions too.
         partition: SLURM's partition; None for its default.
         minutes: time limit of a SLURM job, after which it goes on as a new one.
         memory: gigabytes of a SLURM job; None for SLURM's default.

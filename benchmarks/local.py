@@ -23,7 +23,8 @@ class LocalBackend:
     """A pool of worker processes.
 
     Args:
-        devices: the device of each run at a time, each GPU as often as runs share it; None for what the order says.
+        devices: what runs have at a time, one each or several, each GPU as often as runs share it; None for what the
+            order says.
         order: makes the order of a run.
         time_limit: seconds that a run may take; None for no limit.
     """
@@ -34,7 +35,7 @@ class LocalBackend:
         self.slots = len(devices)
         self._order, self._time_limit = order, time_limit
         self._devices = list(devices)
-        self._futures: dict[Future[Ended], tuple[Order, str | None]] = {}
+        self._futures: dict[Future[Ended], tuple[Order, list[str | None]]] = {}
         context = _context()
         self._stopping = context.RawValue("b", 0)  # without a lock, which a killed worker would hold for ever
         self._pool = ProcessPool(
@@ -44,18 +45,19 @@ class LocalBackend:
     def submit(self, runs: list[PlannedRun]) -> None:
         """Gives each run to a worker."""
         for run in runs:
-            order, device = self._order(run), self._devices.pop(0)
-            order = replace(order, device=device or order.device)
+            order, devices = self._order(run), self._devices[: run.devices]
+            del self._devices[: run.devices]
+            order = replace(order, device=_joined(devices) or order.device)
             future = self._pool.schedule(work, (order,), timeout=self._time_limit)
-            self._futures[future] = order, device
+            self._futures[future] = order, devices
 
     def ended(self, seconds: float) -> Iterator[tuple[str, Ended]]:
         """Waits for workers."""
         if not self._futures:
             time.sleep(seconds)
         for future in wait(self._futures, seconds, FIRST_COMPLETED).done:
-            order, device = self._futures.pop(future)
-            self._devices.append(device)
+            order, devices = self._futures.pop(future)
+            self._devices += devices
             yield order.run_id, self._outcome(future, order)
 
     def ask_to_stop(self) -> None:
@@ -77,6 +79,12 @@ class LocalBackend:
             return Ended("failed", f"its worker died with exit code {error.exitcode}", log)
         except Exception as error:
             return Ended("failed", f"{type(error).__name__}: {error}", log)
+
+
+def _joined(devices: Sequence[str | None]) -> str | None:
+    """Names several GPUs as one device: "cuda:0" and "cuda:1" are "cuda:0,1"."""
+    kind, _, _ = (devices[0] or "").partition(":")
+    return f"cuda:{','.join(str(device).partition(':')[2] for device in devices)}" if kind == "cuda" else devices[0]
 
 
 def _context() -> BaseContext:

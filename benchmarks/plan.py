@@ -32,6 +32,11 @@ class PlannedRun:
     group: str
     needs: str | None = None
 
+    @property
+    def devices(self) -> int:
+        """On how many devices it trains; what only adapts takes one."""
+        return 1 if isinstance(self.spec, TransferSpec) else self.spec.trainer.devices
+
 
 @dataclass(frozen=True)
 class Plan:

@@ -51,14 +51,13 @@ class RayBackend:
         self._shared = _is_shared(store) if shared is None else shared
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         self._stopping = ray.remote(num_cpus=0)(Stopping).options(scheduling_strategy=here).remote()
-        needs = {"num_cpus": options.cpus, "num_gpus": options.gpus, "max_retries": TRIES_AFTER_LOSS}
-        self._task = ray.remote(**needs)(_compute)
+        self._task = ray.remote(max_retries=TRIES_AFTER_LOSS)(_compute)
         self._running: dict[Any, tuple[Order, ExitStack]] = {}
         self._elsewhere: list[str] = []
 
     @property
     def slots(self) -> int:
-        """How many runs the cluster has room for, as it is now."""
+        """How many runs of one device the cluster has room for, as it is now."""
         there = ray.cluster_resources()
         rooms = [there.get("CPU", 0) / self._options.cpus]
         if self._options.gpus:
@@ -78,7 +77,10 @@ class RayBackend:
                     continue
                 if run.needs is not None:
                     needed[run.needs] = pack(self._store.published(run.needs))
-            reference = self._task.remote(order, self._stopping, None if self._shared else needed)
+            task = self._task.options(
+                num_cpus=self._options.cpus * run.devices, num_gpus=self._options.gpus * run.devices
+            )
+            reference = task.remote(order, self._stopping, None if self._shared else needed)
             self._running[reference] = order, claim
 
     def ended(self, seconds: float) -> Iterator[tuple[str, Ended]]:

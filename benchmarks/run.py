@@ -1,7 +1,6 @@
 """One run: from its spec to a published folder."""
 
 import io
-import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -9,20 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pytorch_lightning as pl
 import torch
-from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from pytorch_lightning.loggers import Logger
 
 from benchmarks.adapters import Adapter, Chooses, Told
 from benchmarks.build import TaskShape, build_module, build_task
-from benchmarks.callbacks import BestWeights, Curve, ProgressFile
-from benchmarks.checkpoints import AtomicCheckpoint, Checkpoints, MiddleOfEpoch, checkpoint_to_resume
+from benchmarks.callbacks import Curve
+from benchmarks.checkpoints import Checkpoints
 from benchmarks.environment import describe_environment
 from benchmarks.evaluation import evaluate, tell
 from benchmarks.fits import Pictured, fits
+from benchmarks.fitting import fit
 from benchmarks.guards import adapter_guards, chance_guard, require_passed
 from benchmarks.integrity import RESULT, seal
+from benchmarks.ranks import first_device, together
 from benchmarks.spec import EpisodicSpec, PretrainSpec, TransferSpec
 from benchmarks.store import SCRATCH, Store, write_json
 from benchmarks.suite import describe
@@ -30,8 +29,6 @@ from benchmarks.trained import load_adapter
 from datamodules.base import EpisodicDataModule
 from datamodules.episodes import EpisodeBatch
 from datamodules.guards import Finding
-from lit_modules.likelihoods import LIKELIHOODS
-from lit_modules.training import TrainedModule
 
 MANIFEST_ONLY = ("tests", "metric", "higher_is_better", "remarks")
 """Attributes of a cell that its result does not repeat."""
@@ -77,7 +74,7 @@ def execute(
         spec: what to run; the pretrained network of a `TransferSpec` must have been published.
         store: where to publish.
         logger: a Lightning logger that follows the training.
-        device: "cpu", "cuda" or "cuda:INDEX".
+        device: "cpu", "cuda", or with the indices of GPUs, as "cuda:0,1".
         checkpoints: when to write checkpoints.
 
     Returns:
@@ -98,9 +95,9 @@ def execute(
     findings = task.guards()
     require_passed(findings)
     if isinstance(spec, TransferSpec):
-        outcome = _adapt(spec, task, store, torch.device(device))
+        outcome = _adapt(spec, task, store, first_device(device))
     else:
-        outcome = _train(spec, task, folder, logger, torch.device(device), checkpoints or Checkpoints())
+        outcome = _train(spec, task, folder, logger, device, checkpoints or Checkpoints())
     _write(folder, outcome)
     findings += outcome.findings
     write_json(folder / "guards.json", {"findings": [finding._asdict() for finding in findings]})
@@ -125,17 +122,14 @@ def _train(
     task: EpisodicDataModule,
     folder: Path,
     logger: Logger | None,
-    device: torch.device,
+    device: str,
     checkpoints: Checkpoints,
 ) -> Outcome:
     shape = TaskShape.of(task)
     module = build_module(spec, shape)
     curve = Curve()
-    callbacks: list[pl.Callback] = [curve, ProgressFile(folder), MiddleOfEpoch()]
-    if spec.budget.selection == "best":
-        likelihood = LIKELIHOODS[task.likelihood]
-        callbacks.append(BestWeights(likelihood.metric, likelihood.higher_is_better))
-    timings = _fit(module, spec, task, folder, [*callbacks, AtomicCheckpoint(folder, checkpoints)], logger, device)
+    with together(spec, folder, device) as environment:
+        timings = fit(module, spec, task, folder, device, environment, curve, checkpoints, logger)
     if not all(bool(torch.isfinite(tensor).all()) for tensor in module.state_dict().values()):
         raise NotFinite("training diverged: its weights are no longer finite numbers")
     encoded = int(module.examples_encoded)
@@ -149,7 +143,8 @@ def _train(
     )
     if isinstance(spec, EpisodicSpec):
         parameters = sum(parameter.numel() for parameter in module.parameters())
-        _test(outcome, spec, module.to(device), task, parameters, device)  # type: ignore[arg-type]  # episodic here
+        on = first_device(device)
+        _test(outcome, spec, module.to(on), task, parameters, on)  # type: ignore[arg-type]  # episodic here
     return outcome
 
 
@@ -197,41 +192,6 @@ def _test(
     outcome.timings |= {
         "test_seconds": evaluation.seconds,
         "predict_ms_per_episode": 1000 * evaluation.seconds / len(evaluation.episodes),
-    }
-
-
-def _fit(
-    module: TrainedModule,
-    spec: EpisodicSpec | PretrainSpec,
-    task: EpisodicDataModule,
-    folder: Path,
-    callbacks: list[pl.Callback],
-    logger: Logger | None,
-    device: torch.device,
-) -> dict[str, float]:
-    """Trains for the whole budget; returns the seconds since the last checkpoint, by the clock and of the processor."""
-    trainer = pl.Trainer(
-        accelerator="cpu" if device.type == "cpu" else "gpu",
-        devices=1 if device.type == "cpu" else [device.index or 0],
-        max_steps=spec.steps,
-        max_epochs=-1,
-        callbacks=callbacks,
-        plugins=LightningEnvironment(),  # not SLURM's, which would requeue jobs behind the executor's back
-        logger=logger or False,
-        log_every_n_steps=spec.steps_per_epoch,
-        gradient_clip_val=spec.optimization.clip,
-        reload_dataloaders_every_n_epochs=1,
-        num_sanity_val_steps=0,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        default_root_dir=folder,
-    )
-    start, start_cpu = time.perf_counter(), time.process_time()
-    trainer.fit(module, datamodule=task, ckpt_path=checkpoint_to_resume(folder), weights_only=True)
-    return {
-        "train_seconds": time.perf_counter() - start,
-        "train_cpu_seconds": time.process_time() - start_cpu,
     }
 
 

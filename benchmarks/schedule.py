@@ -49,10 +49,10 @@ class Backend(Protocol):
 
     @property
     def slots(self) -> int:
-        """How many runs it takes at a time."""
+        """How many runs of one device it takes at a time."""
 
     def submit(self, runs: list[PlannedRun]) -> None:
-        """Starts runs, no more than there are free slots."""
+        """Starts runs; their devices are no more than there are free slots, but for a run alone."""
 
     def ended(self, seconds: float) -> Iterable[tuple[str, Ended]]:
         """Waits a while for runs to end; returns the ids of those that did, and how."""
@@ -96,7 +96,7 @@ def drive(
         while status.waiting or status.running or status.elsewhere:
             if stop():
                 break
-            ready = _ready(status, store, backend.slots - len(status.running))
+            ready = _ready(status, store, backend.slots)
             if ready:
                 backend.submit(ready)
                 status.running |= {run.spec.run_id: (run, time.monotonic()) for run in ready}
@@ -116,20 +116,25 @@ def _start(runs: list[PlannedRun], damaged: Mapping[str, str], retry: int) -> St
     return Status([run for run in runs if run.spec.run_id not in damaged], failed=dict(damaged))
 
 
-def _ready(status: Status, store: Store, free: int) -> list[PlannedRun]:
-    """Takes runs that can start off the waiting list; those whose need cannot be had any more fail."""
+def _ready(status: Status, store: Store, slots: int) -> list[PlannedRun]:
+    """Takes runs that can start off the waiting list; those whose need cannot be had any more fail.
+
+    A run takes a slot for each of its devices, or all there are; the next run of the list waits until it has room.
+    """
+    free = slots - sum(min(run.devices, slots) for run, _ in status.running.values())
     if free <= 0:
         return []
     ready: list[PlannedRun] = []
     coming = {run.spec.run_id for run in status.waiting} | status.running.keys() | status.elsewhere.keys()
     left: list[PlannedRun] = []
     for position, run in enumerate(status.waiting):
-        if len(ready) == free:
+        if min(run.devices, slots) > free:
             left += status.waiting[position:]
             break
         published = run.needs is None or store.is_published(run.needs)
         if published:
             ready.append(run)
+            free -= min(run.devices, slots)
         elif run.needs in coming:
             left.append(run)
         else:

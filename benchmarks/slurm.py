@@ -45,6 +45,7 @@ class SlurmBackend:
     def __init__(self, options: ExecutorOptions, store: Store, order: Callable[[PlannedRun], Order]) -> None:
         self._order, self._store, self._cluster = order, store, options.cluster
         self._folder = store.root.absolute() / FOLDER / f"{os.getpid()}-{time.time_ns():x}"
+        self._options = options
         self._executor = _executor(options, self._folder)
         self.slots = 1_000_000 if self._cluster == "slurm" else options.max_parallel  # SLURM has its own queue
         self._jobs: dict[str, submitit.Job[Ended]] = {}
@@ -52,10 +53,12 @@ class SlurmBackend:
         self._failed = False
 
     def submit(self, runs: list[PlannedRun]) -> None:
-        """Submits one job array of all the runs."""
-        orders = [self._order(run) for run in runs]
-        jobs = self._executor.map_array(Job(self._folder / STOP), orders)
-        self._jobs |= {order.run_id: job for order, job in zip(orders, jobs, strict=True)}
+        """Submits a job array of all the runs that take as many devices."""
+        for devices in sorted({run.devices for run in runs}):
+            orders = [self._order(run) for run in runs if run.devices == devices]
+            self._executor.update_parameters(**_for_devices(self._options, devices))
+            jobs = self._executor.map_array(Job(self._folder / STOP), orders)
+            self._jobs |= {order.run_id: job for order, job in zip(orders, jobs, strict=True)}
 
     def ended(self, seconds: float) -> Iterator[tuple[str, Ended]]:
         """Waits, and looks for results of jobs, and for jobs that are gone without one."""
@@ -143,7 +146,7 @@ def _executor(options: ExecutorOptions, folder: Path) -> Any:  # noqa: ANN401 - 
     warned = min(SIGNAL_SECONDS, int(60 * options.minutes / 4))
     if options.cluster == "local":
         here = submitit.LocalExecutor(folder, max_num_timeout=MOST_REQUEUES)
-        here.update_parameters(timeout_min=options.minutes, signal_delay_s=warned, gpus_per_node=int(options.gpus))
+        here.update_parameters(timeout_min=options.minutes, signal_delay_s=warned)
         return here
     if shutil.which("sbatch") is None:
         raise ValueError("The executor `slurm` needs SLURM, but the command `sbatch` is not to be found here.")
@@ -152,12 +155,19 @@ def _executor(options: ExecutorOptions, folder: Path) -> Any:  # noqa: ANN401 - 
         "job_name": "adaptbench",
         "time": max(1, round(options.minutes)),
         "signal_delay_s": warned,
-        "cpus_per_task": options.cpus,
         "array_parallelism": options.max_parallel,
         "partition": options.partition,
         "mem": None if options.memory is None else f"{options.memory:g}GB",
-        "gpus_per_node": int(options.gpus) or None,
         **options.slurm,
     }
     executor.update_parameters(**{name: value for name, value in parameters.items() if value is not None})
     return executor
+
+
+def _for_devices(options: ExecutorOptions, devices: int) -> dict[str, Any]:
+    """What a job needs that trains on so many devices, unless an option of SLURM's says otherwise."""
+    gpus = int(options.gpus) * devices
+    if options.cluster == "local":
+        return {"gpus_per_node": gpus}
+    needs = {"cpus_per_task": options.cpus * devices, **({"gpus_per_node": gpus} if gpus else {})}
+    return {name: value for name, value in needs.items() if name not in options.slurm}

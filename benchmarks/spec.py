@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -68,8 +68,22 @@ class Budget(Frozen):
     selection: Literal["last", "best"] = "last"
 
 
+class TrainerOptions(Frozen):
+    """How Lightning's Trainer trains.
+
+    Attributes:
+        devices: processes that train one network together (DDP), each with a GPU, or a core, of its own. Each draws
+            batches of its own, and their gradients are averaged.
+    """
+
+    devices: PositiveInt = 1
+
+
 class TrainingSpec(Frozen):
     """What the two kinds of training have in common."""
+
+    usual: ClassVar[Mapping[str, Frozen]] = {"trainer": TrainerOptions()}
+    """What its JSON leaves out, so that its id is the one that it had before there was anything else."""
 
     results_version: int = RESULTS_VERSION
     task: Component
@@ -78,7 +92,13 @@ class TrainingSpec(Frozen):
     encoder: Component
     budget: Budget
     optimization: Optimization
+    trainer: TrainerOptions = TrainerOptions()
     seed: int
+
+    @model_serializer(mode="wrap")
+    def _without_the_usual(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        content: dict[str, Any] = serialize(self)
+        return {name: value for name, value in content.items() if self.usual.get(name) != getattr(self, name)}
 
     @cached_property
     def run_id(self) -> str:
@@ -87,8 +107,8 @@ class TrainingSpec(Frozen):
 
     @property
     def steps_per_epoch(self) -> int:
-        """Training steps in an epoch."""
-        return max(1, self.budget.examples // self.train.pool // self.budget.epochs)
+        """Training steps in an epoch; in each, every device encodes a pool."""
+        return max(1, self.budget.examples // (self.train.pool * self.trainer.devices) // self.budget.epochs)
 
     @property
     def steps(self) -> int:
@@ -132,17 +152,11 @@ class Pretraining(Frozen):
 class PretrainSpec(TrainingSpec):
     """A network pretrained for transfer; tested only through the `TransferSpec`s that need it."""
 
+    usual: ClassVar[Mapping[str, Frozen]] = {**TrainingSpec.usual, "pretraining": Pretraining()}
+
     kind: Literal["pretrain"] = "pretrain"
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     pretraining: Pretraining = Pretraining()
-
-    @model_serializer(mode="wrap")
-    def _without_the_usual(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leaves the usual pretraining out, so that it has the id that it had when there was no other."""
-        content: dict[str, Any] = serialize(self)
-        if self.pretraining == Pretraining():
-            del content["pretraining"]
-        return content
 
 
 class TransferSpec(Frozen):

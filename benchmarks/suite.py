@@ -12,7 +12,17 @@ from pydantic import Field, PrivateAttr, ValidationError, field_validator, model
 from benchmarks.checkpoints import CHECKPOINT_SECONDS
 from benchmarks.plain_yaml import NotPlain, read_plain
 from benchmarks.registry import find, load, suggest, suite_files
-from benchmarks.spec import Budget, Cell, Component, EpisodicSpec, Frozen, Pretraining, PretrainSpec, TransferSpec
+from benchmarks.spec import (
+    Budget,
+    Cell,
+    Component,
+    EpisodicSpec,
+    Frozen,
+    Pretraining,
+    PretrainSpec,
+    TrainerOptions,
+    TransferSpec,
+)
 from datamodules.base import EpisodicDataModule, EvalEpisodes, TrainEpisodes
 from lit_modules.optimization import Optimization
 
@@ -69,6 +79,7 @@ class TaskEntry(Frozen):
         test: the test episodes.
         encoder: the encoder under every learner.
         budget: how long each network trains.
+        trainer: on how many devices each network trains.
         learners: what adapts, by the name that tables and `--only` use.
     """
 
@@ -79,6 +90,7 @@ class TaskEntry(Frozen):
     test: EvalEpisodes
     encoder: Component
     budget: Budget
+    trainer: TrainerOptions = TrainerOptions()
     learners: dict[str, LearnerEntry] = Field(min_length=1)
 
     def tasks(self) -> Iterator[Component]:
@@ -182,6 +194,7 @@ class SuiteCell:
             "test": entry.test,
             "encoder": entry.encoder,
             "budget": entry.budget,
+            "trainer": entry.trainer,
             "optimization": learner.optimization,
             "seed": seed,
         }
@@ -271,6 +284,7 @@ def _fields_at(location: tuple[int | str, ...]) -> list[str]:
         "learner": Component,
         "strategy": Component,
         "budget": Budget,
+        "trainer": TrainerOptions,
         "train": TrainEpisodes,
         "test": EvalEpisodes,
         "optimization": Optimization,

@@ -112,6 +112,7 @@ def quiet() -> None:
     for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric", "pytorch_lightning.utilities.rank_zero"):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", message=r".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=r".*recommended to use .*sync_dist=True")  # the first device's are logged
     warnings.filterwarnings("ignore", message=r".*LeafSpec.*is deprecated.*")
     warnings.filterwarnings("ignore", message=r".*checkpoint.*ended before the epoch ended.*")
     warnings.filterwarnings("ignore", message=r".*`srun` command is available.*")

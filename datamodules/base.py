@@ -116,11 +116,11 @@ def _check(ways: Ways, shots: tuple[int, ...], queries: int, episodes: int | Non
 
 
 class IndexedBatches(Dataset[Batch]):
-    """Batches number `start` to `start + count - 1` of a stream in which a batch is a function of its index."""
+    """Batches number `start`, `start + stride`, ... of a stream in which a batch is a function of its index."""
 
-    def __init__(self, draw: Callable[[int], Batch], start: int, count: int) -> None:
+    def __init__(self, draw: Callable[[int], Batch], start: int, count: int, stride: int = 1) -> None:
         self.draw: Callable[[int], Batch] = draw
-        self.start, self.count = start, count
+        self.start, self.count, self.stride = start, count, stride
 
     def __len__(self) -> int:
         """Number of batches."""
@@ -130,7 +130,7 @@ class IndexedBatches(Dataset[Batch]):
         """Draws one batch."""
         if not 0 <= position < self.count:
             raise IndexError(position)
-        return self.draw(self.start + position)
+        return self.draw(self.start + position * self.stride)
 
 
 class EpisodicDataModule(pl.LightningDataModule, ABC):
@@ -252,10 +252,12 @@ class EpisodicDataModule(pl.LightningDataModule, ABC):
         return [batch._replace(inputs=batch.inputs[:0]) for batches in (tests, trains) for batch in batches]
 
     def train_dataloader(self) -> DataLoader[Any]:
-        """Batches of the next epoch."""
-        start = self.trainer.global_step if self.trainer else 0
+        """Batches of the next epoch; of several devices that train together, each takes every so manieth."""
+        step, rank, ranks = 0, 0, 1
+        if self.trainer:
+            step, rank, ranks = self.trainer.global_step, self.trainer.global_rank, self.trainer.world_size
         draw: Callable[[int], Any] = self.train_batch if self.mode == "episodes" else self.example_batch
-        return DataLoader(IndexedBatches(draw, start, self.steps_per_epoch), batch_size=None)
+        return DataLoader(IndexedBatches(draw, step * ranks + rank, self.steps_per_epoch, ranks), batch_size=None)
 
     def val_dataloader(self) -> DataLoader[EpisodeBatch]:
         """One batch of validation episodes for each number of shots."""

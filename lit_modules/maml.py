@@ -69,7 +69,7 @@ class MAML(TrainedModule):
     def training_step(self, batch: EpisodeBatch, batch_idx: int) -> Tensor:
         """Mean loss of the query targets, after the steps."""
         episodes, support, queries = len(batch.query), batch.support.shape[1], batch.query.shape[1]
-        self.examples_encoded += episodes * (support * (self.steps + self.normed) + queries)
+        self.count_encoded(episodes * (support * (self.steps + self.normed) + queries))
         output = self._adapt_each(batch, self.steps)
         loss = self._loss(output, batch.query_y)
         score = self.likelihood.score(self._predicted(output.detach()), batch.query_y)

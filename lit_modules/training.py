@@ -32,7 +32,9 @@ def evaluating(module: nn.Module) -> Iterator[None]:
 
 
 class TrainedModule(pl.LightningModule):
-    """A network with an encoder, trained by `Optimization`, that counts the examples it has encoded in training.
+    """A network with an encoder, trained by `Optimization`, that counts the examples encoded in its training.
+
+    Where several devices train it together, those of all of them count.
 
     Args:
         encoder: from examples [M, *x] to features [M, D].
@@ -59,10 +61,15 @@ class TrainedModule(pl.LightningModule):
 
     def encode_training(self, inputs: Tensor) -> Tensor:
         """Encodes with gradients, and counts."""
-        self.examples_encoded += len(inputs)
+        self.count_encoded(len(inputs))
         return self.encoder(inputs)
 
+    def count_encoded(self, examples: int) -> None:
+        """Counts examples that this device, and every other that trains with it, has encoded."""
+        devices = torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
+        self.examples_encoded += examples * devices
+
     def log_means(self, split: str, values: Mapping[str, Tensor], size: int) -> None:
-        """Logs each value's mean over the epoch as `split/name`."""
+        """Logs each value's mean over the epoch as `split/name`; of several devices, only the first one's are kept."""
         metrics = {f"{split}/{name}": value.mean() for name, value in values.items()}
         self.log_dict(metrics, on_step=False, on_epoch=True, batch_size=size, add_dataloader_idx=False)

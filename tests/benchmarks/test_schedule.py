@@ -14,10 +14,12 @@ class Scripted:
     def __init__(self, store, script):
         self.store, self.script = store, script
         self.at_work, self.tries, self.asked, self.closed = [], [], False, False
+        self.together = []
 
     def submit(self, runs):
-        assert len(self.at_work) + len(runs) <= self.slots
         self.at_work += runs
+        assert sum(run.devices for run in self.at_work) <= self.slots
+        self.together.append([run.name for run in self.at_work])
         self.tries += [run.spec.seed for run in runs if hasattr(run.spec, "seed")]
 
     def ended(self, seconds):
@@ -99,3 +101,11 @@ def test_stopping_starts_nothing_more_and_waits_for_checkpoints(store, episodic)
     status = last(execution)
     assert status.stopping and backend.asked and backend.closed
     assert len(status.waiting) == 3 and not status.done and not status.failed
+
+
+def test_a_run_takes_a_slot_for_each_of_its_devices(store, episodic):
+    wide = PlannedRun(episodic(seed=3, trainer__devices=2), "wide", "group")
+    first, second, third = planned(episodic, 0, 1, 2)
+    backend = Scripted(store, {})
+    last(drive([first, wide, second, third], backend, store))
+    assert backend.together == [["run 0"], ["wide"], ["run 1", "run 2"]]
