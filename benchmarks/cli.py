@@ -50,9 +50,7 @@ def run(
     executor: Annotated[str, typer.Option(help="local, ray or slurm.")] = "local",
     address: Annotated[str | None, typer.Option(help="Of a Ray cluster; without it, one on this machine.")] = None,
     cpus: Annotated[int, typer.Option(min=1, help="Cores for each device of a run (ray, slurm).")] = 1,
-    gpus: Annotated[
-        float, typer.Option(min=0, help="GPUs for each device (ray, slurm); fractions on Ray.")
-    ] = 0,
+    gpus: Annotated[float, typer.Option(min=0, help="GPUs for each device (ray, slurm); fractions on Ray.")] = 0,
     partition: Annotated[str | None, typer.Option(help="SLURM's partition.")] = None,
     time: Annotated[
         float, typer.Option(min=0.1, help="Minutes of a SLURM job; a run that takes longer goes on in another.")
