@@ -6,7 +6,7 @@ from typing import Any
 
 from benchmarks.build import TaskShape, build_module, build_task, instantiate
 from benchmarks.registry import suggest
-from benchmarks.spec import EpisodicSpec, PretrainSpec, TransferSpec
+from benchmarks.spec import Cell, Component, EpisodicSpec, PretrainSpec, TransferSpec
 from benchmarks.suite import Suite, SuiteCell
 from datamodules.errors import DataUnavailable
 
@@ -110,10 +110,10 @@ def add_learner(suite: Suite, name: str) -> tuple[Suite, dict[str, str]]:
     """
     everywhere = suite.with_learner(name)
     key = list(everywhere.tasks[0].learners)[-1]
-    tasks, refusals = [], {}
+    tasks, refusals, build = [], {}, _Builder()
     for without, entry in zip(suite.tasks, everywhere.tasks, strict=True):
         try:
-            _try(SuiteCell.make(entry, next(entry.tasks()), key, suite.seeds[0]))
+            build(SuiteCell.make(entry, next(entry.tasks()), key, suite.seeds[0]))
         except DataUnavailable:
             tasks.append(entry)
         except ValueError as error:
@@ -145,9 +145,12 @@ def _has(cell: SuiteCell, key: str, value: str, names: Collection[str]) -> bool:
 def _unavailable(cells: Sequence[SuiteCell]) -> dict[str, str]:
     """Tries one of each kind of cell, and says why tasks' data cannot be had."""
     reasons: dict[str, str] = {}
-    for cell in _one_of_each(cells):
+    build = _Builder()
+    for cell in cells:
+        if cell.attributes["seed"] != cells[0].attributes["seed"]:
+            continue  # it decides no shape
         try:
-            _try(cell)
+            build(cell)
         except DataUnavailable as error:
             reasons[cell.attributes["task"]] = str(error)
     return reasons
@@ -170,38 +173,43 @@ def parse_only(pairs: Iterable[str]) -> dict[str, str]:
     return only
 
 
-def _one_of_each(cells: Sequence[SuiteCell]) -> list[SuiteCell]:
-    """Leaves one seed of every cell: the seed decides no shape."""
-    seen: dict[tuple[Any, ...], SuiteCell] = {}
-    for cell in cells:
-        seen.setdefault(
-            tuple(str(cell.attributes[key]) for key in ("task", "protocol", "learner", "train_classes")), cell
-        )
-    return list(seen.values())
+class _Builder:
+    """Builds tasks and networks to see whether they can be built, each that differs from all before it once."""
 
+    def __init__(self) -> None:
+        self._shapes: dict[str, TaskShape] = {}
+        self._networks: set[tuple[str, str, TaskShape]] = set()
 
-def _try(cell: SuiteCell) -> None:
-    """Builds the task and the network of a cell.
+    def __call__(self, cell: SuiteCell) -> None:
+        """Builds the task and the network of a cell.
 
-    Raises:
-        ValueError: if they cannot be built.
-        DataUnavailable: if the task's data cannot be had.
-    """
-    try:
-        _build(cell)
-    except (ValueError, DataUnavailable):
-        raise
-    except Exception as error:  # an argument of the wrong type can make a class raise anything
-        what = f"{cell.attributes['learner']} on {cell.attributes['task']}"
-        raise ValueError(f"Expected {what} to be built, but {type(error).__name__}: {error}.") from error
+        Raises:
+            ValueError: if they cannot be built.
+            DataUnavailable: if the task's data cannot be had.
+        """
+        try:
+            self._build(cell.spec)
+        except (ValueError, DataUnavailable):
+            raise
+        except Exception as error:  # an argument of the wrong type can make a class raise anything
+            what = f"{cell.attributes['learner']} on {cell.attributes['task']}"
+            raise ValueError(f"Expected {what} to be built, but {type(error).__name__}: {error}.") from error
 
-
-def _build(cell: SuiteCell) -> None:
-    training = cell.spec.pretrained if isinstance(cell.spec, TransferSpec) else cell.spec
-    task = build_task(training)
-    module = build_module(training, TaskShape.of(task))
-    if isinstance(cell.spec, TransferSpec):
-        instantiate("strategy", cell.spec.strategy, module, task.targets)
+    def _build(self, spec: Cell) -> None:
+        training = spec.pretrained if isinstance(spec, TransferSpec) else spec
+        source = training.kind + training.model_dump_json(include={"task", "train", "test", "budget"})
+        if source not in self._shapes:
+            self._shapes[source] = TaskShape.of(build_task(training))
+        shape = self._shapes[source]
+        strategy = spec.strategy if isinstance(spec, TransferSpec) else None
+        anywhere = training.model_copy(update={"seed": 0, "task": Component(name="")})
+        network = anywhere.canonical_json(), str(strategy), shape
+        if network in self._networks:
+            return
+        module = build_module(training, shape)
+        if strategy is not None:
+            instantiate("strategy", strategy, module, shape.targets)
+        self._networks.add(network)
 
 
 def _runs_of(cell: SuiteCell) -> list[PlannedRun]:

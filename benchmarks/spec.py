@@ -98,7 +98,10 @@ class TrainingSpec(Frozen):
     @model_serializer(mode="wrap")
     def _without_the_usual(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
         content: dict[str, Any] = serialize(self)
-        return {name: value for name, value in content.items() if self.usual.get(name) != getattr(self, name)}
+        for name, usual in self.usual.items():
+            if getattr(self, name) == usual:
+                content.pop(name, None)
+        return content
 
     @cached_property
     def run_id(self) -> str:

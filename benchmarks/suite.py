@@ -30,7 +30,10 @@ MOST_CELLS = 200_000
 
 
 class SuiteError(ValueError):
-    """A suite that cannot be read; the message says where and why."""
+    """A suite that cannot be read; the message says where and why, in one line whatever it quotes of the file."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.splitlines()))
 
 
 class LearnerEntry(Frozen):

@@ -9,7 +9,7 @@ import threading
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -127,8 +127,8 @@ def work(order: Order, should_stop: Callable[[], bool] = _Asked.to_stop) -> Ende
     store = Store(order.root)
     try:
         with store.claimed(order.run_id, on_loss=_give_up):
-            if store.is_published(order.run_id):
-                return Ended("done")
+            if store.is_published(order.run_id):  # since it was ordered
+                return Ended("elsewhere")
             with _logged(store.partial(order.run_id)):
                 return _try(order, store, should_stop)
     except RunElsewhere:
@@ -151,12 +151,19 @@ def _try(order: Order, store: Store, should_stop: Callable[[], bool]) -> Ended:
 
 
 def last_words(store: Store, run_id: str) -> str:
-    """Reads the end of the log of an unfinished run; empty where there is none."""
+    """Takes secrets out of the log of an unfinished run, and reads its end; empty where there is none."""
     try:
-        log = (store.partial(run_id) / LOG).read_bytes()
+        return _clean(store.partial(run_id) / LOG)[-LOG_CHARACTERS:]
     except OSError:
         return ""
-    return without_secrets(log[-LOG_CHARACTERS:].decode(errors="replace"))
+
+
+def _clean(log: Path) -> str:
+    said = log.read_text(encoding="utf-8", errors="replace")
+    clean = without_secrets(said)
+    if clean != said:
+        log.write_text(clean, encoding="utf-8")
+    return clean
 
 
 def _run(order: Order, store: Store, should_stop: Callable[[], bool]) -> Ended:
@@ -209,3 +216,5 @@ def _logged(folder: Path) -> Iterator[None]:
         for stream, descriptor in enumerate(before, start=1):
             os.dup2(descriptor, stream)
             os.close(descriptor)
+        with suppress(OSError):  # a published run has no log any more
+            _clean(folder / LOG)
