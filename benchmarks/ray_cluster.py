@@ -131,7 +131,10 @@ def _connect(address: str | None) -> None:
             **({} if address else {"include_dashboard": False, "_system_config": {"worker_niceness": 0}}),
         )
     except (ConnectionError, ValueError, RuntimeError) as error:
-        raise ValueError(f"Expected `--address` to be that of a Ray cluster, but {address} is not: {error}.") from error
+        raise ValueError(
+            f"Expected `--address` to be that of a Ray cluster, but {address} is not: {error}. "
+            "(A cluster with a token answers only with RAY_AUTH_MODE=token in the environment.)"
+        ) from error
 
 
 def _is_shared(store: Store) -> bool:

@@ -1,13 +1,16 @@
 """Ray and SLURM: real clusters on loopback, a lost node, a met time limit; skipped where they are not installed."""
 
+import os
 import shutil
 import subprocess
+import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
 from benchmarks.executors import ExecutorOptions, make_backend, parse_slurm
-from benchmarks.plan import make_plan
+from benchmarks.plan import PlannedRun, make_plan
 from benchmarks.schedule import drive
 from benchmarks.store import Store
 from benchmarks.suite import load_suite
@@ -32,8 +35,6 @@ def sweep(write_suite, tmp_path):
 @pytest.fixture
 def undisturbed(sweep, tmp_path, contents):
     """What the same runs give here, one after the other."""
-    from dataclasses import replace
-
     for run in sweep.runs:
         assert work(replace(sweep.order(run), root=tmp_path / "whole")).how == "done"
     return contents(tmp_path / "whole")
@@ -87,16 +88,43 @@ def test_submitit_runs_jobs_here(sweep):
     assert not list(sweep.store.root.glob(".*"))
 
 
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")
-def test_slurm_runs_the_suite(sweep, undisturbed, contents):
+@pytest.fixture
+def slurm():
+    """Skips where no SLURM answers."""
     pytest.importorskip("submitit", reason="submitit is not installed")
     if shutil.which("sinfo") is None or subprocess.run(["sinfo"], capture_output=True).returncode:
         pytest.skip("no SLURM answers here; .ci/run installs and starts one")
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.usefixtures("slurm")
+def test_slurm_runs_the_suite(sweep, undisturbed, contents):
     options = ExecutorOptions("slurm", minutes=5)
     status = list(drive(sweep.runs, make_backend(options, sweep.store, sweep.order), sweep.store))[-1]
     assert not status.failed and len(status.done) == len(sweep.runs)
     assert contents(sweep.store.root) == undisturbed
+    assert not list(sweep.store.root.glob(".*"))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.usefixtures("slurm", "own_learners")
+@pytest.mark.skipif("ADAPTBENCH_CHAOS" not in os.environ, reason="SLURM waits minutes: ADAPTBENCH_CHAOS=1 asks for it")
+def test_slurm_requeues_what_meets_its_time_limit(sweep, episodic, tmp_path, contents, monkeypatch):
+    """A minute is the shortest limit there is, and two minutes pass before SLURM starts a job again."""
+    run = PlannedRun(episodic(learner={"name": "own.Slow"}, budget__examples=12000), "slow", "group")
+    options = ExecutorOptions("slurm", minutes=1)
+    began = time.monotonic()
+    execution = drive([run], make_backend(options, sweep.store, sweep.order), sweep.store)
+    *_, status = execution
+    assert not status.failed and [each.spec for each, _ in status.done] == [run.spec]
+    assert time.monotonic() - began > 60, "it met no limit"
+    environment = sweep.store.read_json(run.spec.run_id, "environment.json")
+    assert environment["train_seconds"] < 60, "since its checkpoint"
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    assert work(replace(sweep.order(run), root=tmp_path / "whole")).how == "done"
+    assert contents(sweep.store.root) == contents(tmp_path / "whole")
     assert not list(sweep.store.root.glob(".*"))
 
 
