@@ -236,6 +236,31 @@ def doctor(
     raise typer.Exit(1 if wrong else 0)
 
 
+@app.command()
+def speed(
+    repeats: Annotated[int, typer.Option(min=1, help="Of which the medians are taken.")] = 5,
+    only: Annotated[str | None, typer.Option(help="Part of the name of what is measured.")] = None,
+    out: Annotated[
+        Path, typer.Option(help="JSON file of the numbers, with the machine, the commit and the date.")
+    ] = Path("speed.json"),
+) -> None:
+    """Measures this project against plain PyTorch and the libraries that are installed, on the same work."""
+    from benchmarks.speed import as_table, measure, record
+    from benchmarks.worker import quiet
+    from datamodules.errors import DataUnavailable
+
+    quiet()
+    measurements = []
+    try:
+        for measurement in measure(repeats, only):
+            measurements.append(measurement)
+            complaints.print(f"measured: {measurement.what}", highlight=False)
+        record(measurements, out)
+    except (DataUnavailable, OSError, ValueError) as error:
+        _complain(error)
+    console.print(as_table(measurements))
+
+
 @app.command("list")
 def list_(
     what: Annotated[str, typer.Argument(help="suites, tasks or learners.")],

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -25,6 +26,10 @@ class EpisodeBatch(NamedTuple):
     support_y: Tensor
     query: Tensor
     query_y: Tensor
+
+    def parts(self, episodes: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Yields support, its targets and query, so many episodes at a time, so that memory stays bounded."""
+        return zip(*(rows.split(episodes) for rows in (self.support, self.support_y, self.query)), strict=True)
 
 
 class ExampleBatch(NamedTuple):

@@ -15,6 +15,8 @@ from lit_modules.prototypes import ABSENT, Prototypes
 from lit_modules.training import encode_all, evaluating
 from lit_modules.transfer import TransferModule
 
+EPISODES_AT_ONCE = 100
+
 
 def _refuse(network: TransferModule, name: str, *, regression: bool) -> None:
     """Raises ValueError where a control is asked for on the wrong kind of task."""
@@ -109,7 +111,7 @@ class NearestNeighbour:
     def predict(self, batch: EpisodeBatch) -> Tensor:
         """Scores each class by how near its nearest support image is, [B, Q, Y]."""
         pixels = Scale()(batch.inputs).flatten(1)
-        parts = zip(*(rows.split(100) for rows in (batch.support, batch.support_y, batch.query)), strict=True)
+        parts = batch.parts(EPISODES_AT_ONCE)
         return torch.cat([self._nearest(pixels[support], y, pixels[query]) for support, y, query in parts])
 
     def _nearest(self, support_x: Tensor, support_y: Tensor, query_x: Tensor) -> Tensor:

@@ -49,12 +49,9 @@ class EpisodicModule(TrainedModule):
 
     def predict(self, batch: EpisodeBatch) -> Tensor:
         """Predicts all queries from their support sets, [B, Q, P], in evaluation mode and without gradients."""
-        parts = zip(
-            *(rows.split(EPISODES_AT_ONCE) for rows in (batch.support, batch.support_y, batch.query)), strict=True
-        )
         with evaluating(self), torch.no_grad():
             features = encode_all(self.encoder, batch.inputs)
-            return torch.cat([self.answer(features, *part) for part in parts])
+            return torch.cat([self.answer(features, *part) for part in batch.parts(EPISODES_AT_ONCE)])
 
     def answer(self, features: Tensor, support: Tensor, support_y: Tensor, query: Tensor) -> Tensor:
         """Predicts queries [B, Q] from support sets [B, S], both rows of the features [M, D]; returns [B, Q, P]."""

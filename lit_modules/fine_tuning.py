@@ -139,11 +139,9 @@ class FineTuning:
     def predict(self, batch: EpisodeBatch) -> Tensor:
         """Adapts to every support set and predicts its queries, [B, Q, P]; the network stays untouched."""
         self.moving.to(self.network.device)
-        parts = zip(
-            *(rows.split(self.episodes_at_once) for rows in (batch.support, batch.support_y, batch.query)), strict=True
-        )
         with evaluating(self.network):
             inputs = encode_all(self.frozen, batch.inputs)
+            parts = batch.parts(self.episodes_at_once)
             outputs = torch.cat([self._adapt(inputs[support], y, inputs[query]) for support, y, query in parts])
         return with_unit_scale(outputs) if self.regression else outputs
 

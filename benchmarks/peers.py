@@ -1,0 +1,83 @@
+"""Other libraries doing the work that `adaptbench speed` measures; each is measured where it is installed."""
+
+import importlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+from unittest.mock import patch
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+MANY = 1_000_000
+SAMPLER_FLOORS: Mapping[str | None, float] = {
+    "learn2learn, its benchmark's loader": 500,
+    "learn2learn, in memory": 150,
+    "easyfsl": 20,
+}
+
+
+class InMemory(Dataset[tuple[Tensor, int]]):
+    """Images as every library wants them: one at a time, with its class.
+
+    Args:
+        images: [C, K, 1, H, W], K images of each of C classes.
+    """
+
+    def __init__(self, images: Tensor) -> None:
+        self._images, self._labels = images.flatten(0, 1), torch.arange(len(images)).repeat_interleave(images.shape[1])
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self._images)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        """An image [1, H, W] and its class."""
+        return self._images[index], int(self._labels[index])
+
+    def get_labels(self) -> list[int]:
+        """The class of each image, which easyfsl asks for."""
+        return self._labels.tolist()
+
+
+def samplers(images: Tensor, ways: int, shots: int, queries: int) -> dict[str, Callable[[], object]]:
+    """Makes what draws a task, for each library that is installed.
+
+    Args:
+        images: [C, K, 1, H, W], K images of each of C classes.
+        ways: classes of a task.
+        shots: support images of a class.
+        queries: query images of a class.
+    """
+    made: dict[str, Callable[[], object]] = {}
+    for name, make in (("learn2learn, in memory", _learn2learn), ("easyfsl", _easyfsl)):
+        try:
+            made[name] = make(InMemory(images), ways, shots, queries)
+        except ImportError:
+            continue
+    return made
+
+
+def _easyfsl(dataset: Any, ways: int, shots: int, queries: int) -> Callable[[], object]:  # noqa: ANN401
+    library = importlib.import_module("easyfsl.samplers")
+    with patch.object(Sampler, "__init__", lambda self, data_source=None: None):  # torch no longer takes what it passes
+        sampler = library.TaskSampler(dataset, ways, shots, queries, MANY)
+    loader = DataLoader(dataset, batch_sampler=sampler, collate_fn=sampler.episodic_collate_fn)
+    tasks: Iterator[object] = iter(loader)
+    return lambda: next(tasks)
+
+
+def _learn2learn(dataset: Any, ways: int, shots: int, queries: int) -> Callable[[], object]:  # noqa: ANN401
+    data = importlib.import_module("learn2learn.data")
+    transforms = importlib.import_module("learn2learn.data.transforms")
+    known = data.OnDeviceDataset(dataset)
+    meta = data.MetaDataset(known)
+    steps = [
+        transforms.NWays(meta, n=ways),
+        transforms.KShots(meta, k=shots + queries),
+        transforms.LoadData(meta),
+        transforms.RemapLabels(meta),
+        transforms.ConsecutiveLabels(meta),
+    ]
+    tasks = data.Taskset(meta, task_transforms=steps, num_tasks=-1)
+    return tasks.sample
