@@ -1,13 +1,19 @@
 """Other libraries doing the work that `adaptbench speed` measures; each is measured where it is installed."""
 
+import atexit
 import importlib
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from contextlib import suppress
+from pathlib import Path
 from unittest.mock import patch
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
+
+from datamodules.omniglot_archives import OFFICIAL, read_archive
 
 MANY = 1_000_000
 SAMPLER_FLOORS: Mapping[str | None, float] = {
@@ -50,15 +56,17 @@ def samplers(images: Tensor, ways: int, shots: int, queries: int) -> dict[str, C
         queries: query images of a class.
     """
     made: dict[str, Callable[[], object]] = {}
-    for name, make in (("learn2learn, in memory", _learn2learn), ("easyfsl", _easyfsl)):
-        try:
+    for name, make in (
+        ("learn2learn, its benchmark's loader", _learn2learn_loader),
+        ("learn2learn, in memory", _learn2learn_in_memory),
+        ("easyfsl", _easyfsl),
+    ):
+        with suppress(ImportError):
             made[name] = make(InMemory(images), ways, shots, queries)
-        except ImportError:
-            continue
     return made
 
 
-def _easyfsl(dataset: Any, ways: int, shots: int, queries: int) -> Callable[[], object]:  # noqa: ANN401
+def _easyfsl(dataset: InMemory, ways: int, shots: int, queries: int) -> Callable[[], object]:
     library = importlib.import_module("easyfsl.samplers")
     with patch.object(Sampler, "__init__", lambda self, data_source=None: None):  # torch no longer takes what it passes
         sampler = library.TaskSampler(dataset, ways, shots, queries, MANY)
@@ -67,17 +75,33 @@ def _easyfsl(dataset: Any, ways: int, shots: int, queries: int) -> Callable[[], 
     return lambda: next(tasks)
 
 
-def _learn2learn(dataset: Any, ways: int, shots: int, queries: int) -> Callable[[], object]:  # noqa: ANN401
+def _learn2learn_in_memory(dataset: InMemory, ways: int, shots: int, queries: int) -> Callable[[], object]:
+    """Its fastest transforms, without rotations."""
     data = importlib.import_module("learn2learn.data")
     transforms = importlib.import_module("learn2learn.data.transforms")
-    known = data.OnDeviceDataset(dataset)
-    meta = data.MetaDataset(known)
+    meta = data.MetaDataset(data.OnDeviceDataset(dataset))
     steps = [
-        transforms.NWays(meta, n=ways),
-        transforms.KShots(meta, k=shots + queries),
+        transforms.FusedNWaysKShots(meta, n=ways, k=shots + queries),
         transforms.LoadData(meta),
         transforms.RemapLabels(meta),
         transforms.ConsecutiveLabels(meta),
     ]
-    tasks = data.Taskset(meta, task_transforms=steps, num_tasks=-1)
-    return tasks.sample
+    sample: Callable[[], object] = data.Taskset(meta, task_transforms=steps, num_tasks=-1).sample
+    return sample
+
+
+def _learn2learn_loader(_: InMemory, ways: int, shots: int, queries: int) -> Callable[[], object]:
+    """What it recommends for Omniglot: images are decoded and rotated whenever a task has them."""
+    benchmarks = importlib.import_module("learn2learn.vision.benchmarks")
+    root = Path(tempfile.mkdtemp(prefix="adaptbench-"))
+    atexit.register(shutil.rmtree, root, ignore_errors=True)
+    for archive in OFFICIAL:
+        for name, content in read_archive(archive).items():
+            path = root / "omniglot-py" / name  # where torchvision looks
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+    samples = {"train_samples": shots + queries, "test_samples": shots + queries}
+    with patch("torchvision.datasets.Omniglot._check_integrity", lambda self: True):  # it asks for the archives too
+        tasksets = benchmarks.get_tasksets("omniglot", train_ways=ways, test_ways=ways, root=str(root), **samples)
+    sample: Callable[[], object] = tasksets.train.sample
+    return sample

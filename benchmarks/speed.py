@@ -27,7 +27,7 @@ from benchmarks.environment import describe_environment
 from benchmarks.fitting import fit
 from benchmarks.spec import Budget, Component, EpisodicSpec
 from datamodules.base import EpisodicDataModule, EvalEpisodes, TrainEpisodes
-from datamodules.episodes import EpisodeBatch
+from datamodules.episodes import EpisodeBatch, EpisodeSize
 from datamodules.omniglot_images import load_images
 from lit_modules.episodic import EpisodicModule
 from lit_modules.optimization import Optimization
@@ -148,15 +148,17 @@ def _rate(count: int, work: Callable[[], object]) -> float:
 def _tasks() -> dict[str, Sample]:
     """Dense tasks: images of support and query side by side, as floating point numbers."""
     task = build_task(_omniglot())
-    batches, episodes = 20, 64
+    size = EpisodeSize(WAYS, 1, QUERIES_IN_TASK)
 
     def ours() -> None:
-        for index in range(batches):
-            batch = task.train_batch(index)
-            (batch.inputs[batch.support].float() / 255, batch.inputs[batch.query].float() / 255)
+        batch = task.eval_batch("test", size, TEST_EPISODES)
+        pixels = batch.inputs.flatten(1)
+        for support, _, query in batch.parts(64):
+            for rows in (support, query):
+                pixels.index_select(0, rows.flatten()).float().div_(255).view(*rows.shape, *batch.inputs.shape[1:])
 
     images = torch.from_numpy(load_images().pixels.copy()).float().div(255).unsqueeze(2)  # [C, 20, 1, H, W]
-    samples: dict[str, Sample] = {OURS: lambda: _rate(batches * episodes, ours)}
+    samples: dict[str, Sample] = {OURS: lambda: _rate(TEST_EPISODES, ours)}
     for name, sampler in peers.samplers(images, WAYS, 1, QUERIES_IN_TASK).items():
         samples[name] = lambda sampler=sampler: _rate(50, lambda: [sampler() for _ in range(50)])  # type: ignore[misc]
     return samples
