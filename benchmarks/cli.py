@@ -296,16 +296,15 @@ def _list_sizes() -> None:
 def _list_protocols() -> None:
     from benchmarks.protocols import PROTOCOLS, describe_protocol
     from datamodules.errors import DataUnavailable
-    from reports.shots import shots_phrase
+    from reports.shots import episode_phrase
 
     console.print("\nTest episodes: their digest, and 1-shot accuracy of the nearest neighbour on pixels.")
     missing: dict[str, str] = {}
     for name, init_args in PROTOCOLS:
         try:
             for found in describe_protocol(name, init_args):
-                ways = f"{found.size.ways}-way " if found.size.ways else ""
+                size = episode_phrase(found.size.ways, found.size.shots, found.shots_word)
                 pixels = "" if found.pixels is None else f"  pixels {100 * found.pixels:.1f} %"
-                size = f"{ways}{shots_phrase(found.size.shots, found.shots_word)}"
                 line = f"{found.digest}  {name}: {found.protocol}, {size}{pixels}"
                 console.print(escape(line), highlight=False, soft_wrap=True)
         except DataUnavailable as error:

@@ -10,7 +10,7 @@ from reports.comparability import Conditions, conditions, differences
 from reports.manifest import Cell, Setting
 from reports.ranking import Pair, compare_pairs, shared_ranks
 from reports.runs import Outcome, Problem, Run
-from reports.shots import shots_phrase
+from reports.shots import episode_phrase
 from reports.statistics import Interval, interval
 
 
@@ -111,8 +111,7 @@ def compare(outcomes: Sequence[Outcome]) -> tuple[Comparison, ...]:
 def describe(setting: Setting, class_word: str, shots_word: str = "shot") -> str:
     """A setting in words, such as "5-way 1-shot with 50 characters"."""
     size = "unlimited" if setting.train_classes is None else str(setting.train_classes)
-    ways = "" if setting.ways is None else f"{setting.ways}-way "
-    return f"{ways}{shots_phrase(setting.shots, shots_word)} with {size} {class_word}"
+    return f"{episode_phrase(setting.ways, setting.shots, shots_word)} with {size} {class_word}"
 
 
 def _compare_group(outcomes: Sequence[Outcome]) -> Comparison:

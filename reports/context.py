@@ -9,7 +9,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from reports.canvas import add_legend, new_figure
 from reports.comparison import Comparison, Entry
-from reports.shots import shots_phrase
+from reports.shots import episode_phrase
 from reports.styles import LineStyle
 from reports.words import metric_name, scale
 
@@ -30,8 +30,7 @@ def draw_widths(comparison: Comparison, named: Mapping[str, LineStyle]) -> Figur
         for name, rows in families.items():
             _draw_line(panel, {width: row[column] for width, row in rows.items()}, styles[name], comparison.metric)
         setting = comparison.settings[column]
-        ways = "" if setting.ways is None else f"{setting.ways}-way "
-        panel.set_title(f"{ways}{shots_phrase(setting.shots, comparison.shots_word)}", fontsize=9)
+        panel.set_title(episode_phrase(setting.ways, setting.shots, comparison.shots_word), fontsize=9)
         panel.set_xlabel("width of the context vector")
         panel.set_xscale("log")
         panel.xaxis.set_major_locator(FixedLocator(sorted({width for rows in families.values() for width in rows})))

@@ -15,7 +15,7 @@ from reports.canvas import add_legend, log_ticks, new_figure
 from reports.comparison import Comparison, Entry
 from reports.curves import LearningCurve
 from reports.shot_matrix import ShotMatrix
-from reports.shots import shots_phrase
+from reports.shots import episode_phrase, shots_phrase
 from reports.styles import LineStyle
 from reports.words import metric_name, scale, shorten
 
@@ -39,8 +39,7 @@ def draw_trade_off(comparison: Comparison, named: Styles) -> Figure | None:
             if time is not None and entry.interval is not None:
                 _draw_point(panel, entry, time, named, scale(comparison.metric))
         setting = comparison.settings[column]
-        ways = "" if setting.ways is None else f"{setting.ways}-way "
-        panel.set_title(f"{ways}{shots_phrase(setting.shots, comparison.shots_word)}", fontsize=9)
+        panel.set_title(episode_phrase(setting.ways, setting.shots, comparison.shots_word), fontsize=9)
         panel.set_xlabel("adaptation, ms an episode")
         panel.set_xscale("log")
         log_ticks(panel.xaxis)

@@ -18,7 +18,7 @@ from reports.ranking import Pair
 from reports.records import entry_records
 from reports.runs import Outcome, Run
 from reports.sentences import gain_sentence
-from reports.shots import plural, shots_phrase
+from reports.shots import episode_phrase, plural
 from reports.words import metric_name, number, number_text, scale, shorten, shots_label, size_label
 
 
@@ -104,11 +104,10 @@ def _ledger_cells(row: LedgerRow) -> tuple[TableCell, ...]:
     published, entry, metric = row.published, row.entry, row.comparison.metric
     if published is None or entry.interval is None or row.difference is None:
         return ()
-    ways = "" if entry.setting.ways is None else f"{entry.setting.ways}-way "
     digits = 1 if metric == "accuracy" else 3
     kind = published.kind + ("" if published.induction == "not stated" else f", {published.induction}")
     texts = (
-        f"{ways}{shots_phrase(entry.setting.shots, row.comparison.shots_word)}",
+        episode_phrase(entry.setting.ways, entry.setting.shots, row.comparison.shots_word),
         number(entry.interval, metric),
         f"{published.value * scale(metric):.{digits}f}{_error(published.error)}",
         f"{row.difference * scale(metric):+.{digits}f}",

@@ -9,6 +9,12 @@ def shots_phrase(shots: int, word: str) -> str:
     return ordinal(shots, word) if word in ORDINAL_WORDS else f"{shots}-{word}"
 
 
+def episode_phrase(ways: int | None, shots: int, word: str) -> str:
+    """Ways and shots inside a sentence or a title, such as "5-way 1-shot"; regression has no ways."""
+    phrase = shots_phrase(shots, word)
+    return f"{ways}-way {phrase}" if ways else phrase
+
+
 def shots_heading(shots: int, word: str) -> str:
     """Shots by themselves, such as "5 shots" or "2nd presentation"."""
     return ordinal(shots, word) if word in ORDINAL_WORDS else f"{shots} {plural(word, shots)}"

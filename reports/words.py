@@ -6,7 +6,7 @@ import re
 from reports.comparability import induction
 from reports.comparison import Comparison, Entry
 from reports.manifest import Setting
-from reports.shots import shots_heading, shots_phrase
+from reports.shots import episode_phrase, shots_heading
 from reports.statistics import Interval
 
 METRIC_NAMES = {"accuracy": "Accuracy", "mse": "MSE", "nll": "NLL"}
@@ -54,7 +54,7 @@ def size_label(setting: Setting, class_word: str) -> str:
 def shots_label(setting: Setting, *, with_ways: bool, word: str = "shot") -> str:
     """The lower header of a column, such as "5 shots", or "20-way 5-shot" where ways differ between columns."""
     if with_ways and setting.ways is not None:
-        return f"{setting.ways}-way {shots_phrase(setting.shots, word)}"
+        return episode_phrase(setting.ways, setting.shots, word)
     return shots_heading(setting.shots, word)
 
 
