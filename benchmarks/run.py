@@ -158,7 +158,7 @@ def _adapt(spec: TransferSpec, task: EpisodicDataModule, store: Store, device: t
             "examples_encoded": int(getattr(adapter, "examples_encoded", adapter.network.examples_encoded)),
             "selection": spec.pretrained.budget.selection,
         },
-        timings={"train_seconds": pretraining["train_seconds"]},
+        timings={name: pretraining[name] for name in ("train_seconds", "train_cpu_seconds") if name in pretraining},
     )
     if isinstance(adapter, Chooses):
         batches = (task.eval_batch("val", size, task.val_episodes) for size in task.test.sizes)

@@ -289,7 +289,10 @@ def _compute_sheet(comparison: Comparison, name: str) -> Sheet:
             f"episode, encoding included. Processor: {', '.join(processors)}."
         ),
         groups=(),
-        columns=("parameters", "examples encoded", "training in s", "adaptation in ms", "prediction", "runs"),
+        columns=(
+            *("parameters", "examples encoded", "training in s", "of the processor", "adaptation in ms"),
+            *("prediction", "runs"),
+        ),
         rows=tuple((str(record["label"]), _compute_cells(record)) for record in records),
         notes=(),
         corner="Learner",
@@ -310,6 +313,7 @@ def _compute_record(row: Sequence[Entry]) -> dict[str, Any]:
         "parameters": _mean([run.parameters for run in runs]),
         "examples_encoded": _mean([run.examples_encoded for run in runs]),
         "train_seconds": _mean([run.environment.get("train_seconds") for run in runs]),
+        "train_cpu_seconds": _mean([run.environment.get("train_cpu_seconds") for run in runs]),
         "predict_ms_per_episode": _mean([run.environment.get("predict_ms_per_episode") for run in runs]),
         "prediction": " and ".join(sorted({induction(run) for run in runs})),
         "runs": len(runs),
@@ -328,5 +332,6 @@ def _compute_cells(record: Mapping[str, Any]) -> tuple[TableCell, ...]:
 
     return (
         text("parameters", ",.0f"), text("examples_encoded", ",.0f"), text("train_seconds", ",.1f"),
-        text("predict_ms_per_episode", ".3g"), text("prediction", "s"), text("runs", "d"),
+        text("train_cpu_seconds", ",.1f"), text("predict_ms_per_episode", ".3g"), text("prediction", "s"),
+        text("runs", "d"),
     )  # fmt: skip
