@@ -27,7 +27,7 @@ RESULTS_VERSION = 3
 class Frozen(BaseModel):
     """A model that cannot change and refuses unknown keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, ser_json_inf_nan="constants")
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Copies, but for the id, which may be another one."""
