@@ -27,7 +27,7 @@ from benchmarks.environment import describe_environment
 from benchmarks.fitting import fit
 from benchmarks.spec import Budget, Component, EpisodicSpec
 from datamodules.base import EpisodicDataModule, EvalEpisodes, TrainEpisodes
-from datamodules.episodes import EpisodeBatch, EpisodeSize
+from datamodules.episodes import EpisodeBatch, EpisodeSize, first_episodes
 from datamodules.omniglot_images import load_images
 from lit_modules.episodic import EpisodicModule
 from lit_modules.optimization import Optimization
@@ -169,18 +169,12 @@ def _test() -> dict[str, Sample]:
     task, module = _task_and_module(_omniglot())
     batch = task.eval_batch("test", task.test.sizes[0], TEST_EPISODES)
 
-    def alone() -> None:
-        for row in range(SOME_EPISODES):
-            rows = torch.cat([batch.support[row], batch.query[row]])
-            support, query = (
-                torch.arange(len(rows)).unsqueeze(0).split([batch.support.shape[1], batch.query.shape[1]], 1)
-            )
-            one = slice(row, row + 1)
-            module.predict(EpisodeBatch(batch.inputs[rows], support, batch.support_y[one], query, batch.query_y[one]))
+    rows = (slice(row, row + 1) for row in range(SOME_EPISODES))
+    alone = [first_episodes(EpisodeBatch(batch.inputs, *(field[row] for field in batch[1:])), 1) for row in rows]
 
     return {
         OURS: lambda: _rate(TEST_EPISODES, lambda: module.predict(batch)),
-        ALONE: lambda: _rate(SOME_EPISODES, alone),
+        ALONE: lambda: _rate(SOME_EPISODES, lambda: [module.predict(one) for one in alone]),
     }
 
 
@@ -196,7 +190,7 @@ def _training(spec: EpisodicSpec, examples: int) -> dict[str, Sample]:
 
     def bare() -> float:
         task, module = _task_and_module(spec)
-        optimizer = torch.optim.AdamW(module.parameters(), lr=1e-3, fused=True)
+        optimizer = spec.optimization.configure(module.parameters(), spec.steps)["optimizer"]
         start = time.perf_counter()
         for index in range(spec.steps):
             batch = task.train_batch(index)
@@ -236,14 +230,10 @@ def _task_and_module(spec: EpisodicSpec) -> tuple[EpisodicDataModule, EpisodicMo
     return task, module
 
 
-def _seconds(*arguments: str) -> Sample:
-    command = [sys.executable, *arguments]
-    return lambda: 1 / _rate(1, lambda: subprocess.run(command, check=True, capture_output=True))
-
-
 def _start(*arguments: str) -> Callable[[], dict[str, Sample]]:
-    script = "import sys; from benchmarks.cli import app; app()"
-    return lambda: {OURS: _seconds("-c", script, *arguments)}
+    """Seconds that a command takes from its start to its end."""
+    command = [sys.executable, "-c", "from benchmarks.cli import app; app()", *arguments]
+    return lambda: {OURS: lambda: 1 / _rate(1, lambda: subprocess.run(command, check=True, capture_output=True))}
 
 
 def _second_start() -> dict[str, Sample]:

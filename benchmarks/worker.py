@@ -39,7 +39,7 @@ class Order:
         suite: name of the suite, by which W&B groups runs.
         name: what to call the run in W&B.
         wandb: how W&B follows.
-        device: "cpu", "cuda" or "cuda:INDEX".
+        device: "cpu", "cuda", or with the indices of GPUs, as "cuda:0,1".
         models: whether W&B gets the weights too.
         checkpoint_seconds: time between two checkpoints within an epoch.
     """

@@ -13,7 +13,7 @@ from reports.canvas import add_legend, log_ticks, new_figure
 from reports.comparison import Comparison, Entry
 from reports.gains import Axis
 from reports.manifest import Setting
-from reports.shots import plural, shots_phrase
+from reports.shots import episode_phrase, plural
 from reports.styles import CHANCE_STYLE, LineStyle
 from reports.words import metric_name, scale, shorten
 
@@ -175,9 +175,9 @@ def _add_legend(figure: Figure, comparison: Comparison, named: Mapping[str, Line
 
 
 def _title(key: tuple[int | None, ...], comparison: Comparison, axis: Axis) -> str:
-    parts = [] if key[0] is None else [f"{key[0]}-way"]
     if axis == "classes":
-        return " ".join([*parts, shots_phrase(key[1] or 0, comparison.shots_word)])
+        return episode_phrase(key[0], key[1] or 0, comparison.shots_word)
+    parts = [] if key[0] is None else [f"{key[0]}-way"]
     return ", ".join([*parts, f"{'unlimited' if key[1] is None else key[1]} training {comparison.class_word}"])
 
 

@@ -4,7 +4,7 @@ import math
 
 from reports.comparison import Comparison, Entry, describe
 from reports.gains import Gain
-from reports.shots import plural, shots_phrase
+from reports.shots import episode_phrase, plural
 from reports.words import METRIC_NAMES, number, number_text
 
 
@@ -63,13 +63,14 @@ def gain_sentence(gain: Gain, comparison: Comparison) -> str:
 
 def _words(gain: Gain, comparison: Comparison) -> tuple[str, str, str]:
     """What is doubled, its plural, and where."""
-    ways = "" if gain.fixed.ways is None else f"{gain.fixed.ways}-way "
     if gain.axis == "classes":
         word = comparison.class_word
-        return f"the training {word}", word, f" at {ways}{shots_phrase(gain.fixed.shots, comparison.shots_word)}"
+        where = episode_phrase(gain.fixed.ways, gain.fixed.shots, comparison.shots_word)
+        return f"the training {word}", word, f" at {where}"
     size = "unlimited" if gain.fixed.train_classes is None else str(gain.fixed.train_classes)
     word = plural(comparison.shots_word, 2)
-    return f"the {word}", word, f" with {size} {comparison.class_word}{', ' + ways.strip() if ways else ''}"
+    ways = "" if gain.fixed.ways is None else f", {gain.fixed.ways}-way"
+    return f"the {word}", word, f" with {size} {comparison.class_word}{ways}"
 
 
 def _amount(gain: Gain) -> str:
