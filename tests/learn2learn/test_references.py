@@ -1,6 +1,9 @@
 """MAML, ANIL and prototypes against learn2learn and by hand; `tox -e learn2learn` has what they need."""
 
 import copy
+import json
+import subprocess
+import sys
 from functools import partial
 
 import pytest
@@ -161,6 +164,17 @@ def test_a_run_trains_and_predicts(learner, tmp_path):
     result = store.read_json(spec.run_id, "result.json")
     assert result["family"] == "optimization" and not result["transductive"] and "diverged" not in result["scores"][0]
     assert result["examples_encoded"] == 640
+
+
+def test_a_suite_runs_in_worker_processes(tmp_path):
+    cell = {name: value for name, value in SINUSOID.items() if name not in ("optimization", "seed")}
+    entry = {**cell, "learners": {"anil": {"learner": {"name": "anil"}}}}
+    suite = {"suite": "tiny", "version": 1, "description": "ANIL.", "seeds": [0], "tasks": [entry]}
+    (tmp_path / "tiny.yaml").write_text(json.dumps(suite))
+    command = [sys.executable, "-c", "from benchmarks.cli import app; app()", "run", str(tmp_path / "tiny.yaml")]
+    options = ["--wandb", "off", "--no-report", "--out", str(tmp_path / "runs")]
+    done = subprocess.run([*command, *options], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_what_cannot_be_is_refused(maml):
