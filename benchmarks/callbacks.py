@@ -1,5 +1,7 @@
 """Lightning callbacks of a run: its learning curve, the weights it selects, its progress."""
 
+import math
+import time
 from pathlib import Path
 from typing import Any
 
@@ -70,13 +72,15 @@ class ProgressFile(Callback):
 
     Args:
         folder: the run's partial folder.
-        every: steps between two writes.
+        seconds: time between two writes.
     """
 
-    def __init__(self, folder: Path, every: int = 20) -> None:
-        self.path, self.every = folder / "progress", every
+    def __init__(self, folder: Path, seconds: float = 0.5) -> None:
+        self.path, self.seconds = folder / "progress", seconds
+        self.last = -math.inf
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: object) -> None:
         """Writes now and then."""
-        if trainer.is_global_zero and trainer.global_step % self.every == 0:
+        if trainer.is_global_zero and time.monotonic() - self.last >= self.seconds:
+            self.last = time.monotonic()
             self.path.write_text(f"{trainer.global_step / trainer.max_steps:.3f}", encoding="ascii")

@@ -91,43 +91,18 @@ def _agreed(trainer: pl.Trainer, decision: tuple[bool, ...]) -> tuple[bool, ...]
     return trainer.strategy.broadcast(decision) if trainer.world_size > 1 else decision
 
 
-class MiddleOfEpoch(Callback):
-    """Keeps in checkpoints what a training that goes on in the middle of an epoch needs, and Lightning does not keep.
-
-    That is the means that it logs of the epoch, as far as they have come, and the state of torch's generators.
-    """
-
-    def __init__(self) -> None:
-        self._trainer: pl.Trainer | None = None
-        self._before: dict[str, list[torch.Tensor]] = {}
-
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Remembers the trainer, of which `state_dict` is not told."""
-        self._trainer = trainer
-
-    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: object) -> None:
-        """Adds what was logged before the checkpoint to what the first step after it has logged: one sum in all."""
-        for name, (value, size) in self._before.items():
-            metric = trainer.fit_loop.epoch_loop._results[name]
-            metric.value = metric.value + value.to(metric.value.device)
-            metric.cumulated_batch_size = metric.cumulated_batch_size + size.to(metric.value.device)
-        self._before = {}
+class Generators(Callback):
+    """Keeps the state of torch's generators in checkpoints, which Lightning does not."""
 
     def state_dict(self) -> dict[str, Any]:
-        """The sums behind the means of an epoch that has not ended, and the generators."""
-        if self._trainer is None:
-            return {}
-        loop = self._trainer.fit_loop.epoch_loop
-        sums = {} if loop.batch_progress.is_last_batch else dict(loop._results)
+        """The state of each."""
         return {
-            "sums": {name: [each.value.cpu(), each.cumulated_batch_size.cpu()] for name, each in sums.items()},
             "generator": torch.get_rng_state(),
             "generators": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [],
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """The sums and the generators of a checkpoint."""
-        self._before = dict(state_dict["sums"])
+        """The states of a checkpoint."""
         torch.set_rng_state(state_dict["generator"])
         if state_dict["generators"] and len(state_dict["generators"]) == torch.cuda.device_count():
             torch.cuda.set_rng_state_all(state_dict["generators"])

@@ -271,11 +271,12 @@ def list_(
     """Lists what there is, with a line each."""
     from benchmarks.registry import GRADIENT_LEARNERS, LEARNERS, STRATEGIES, TASKS, suggest, suites
 
-    tables = {"suites": suites(), "tasks": TASKS, "learners": LEARNERS | GRADIENT_LEARNERS | STRATEGIES}
+    learners = LEARNERS | GRADIENT_LEARNERS | STRATEGIES
+    tables = {"suites": suites, "tasks": lambda: TASKS, "learners": lambda: learners}
     if what not in tables:
         _complain(ValueError(f"Expected `suites`, `tasks` or `learners` but got `{what}`. {suggest(what, tables)}"))
     grid = Table.grid(padding=(0, 2))
-    for name, entry in tables[what].items():
+    for name, entry in tables[what]().items():
         grid.add_row(f"[bold]{name}[/]", entry.family, escape(entry.summary), escape(entry.reference))
     console.print(grid)
     if verbose and what == "learners":

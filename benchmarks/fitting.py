@@ -9,7 +9,7 @@ from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from pytorch_lightning.loggers import Logger
 
 from benchmarks.callbacks import BestWeights, Curve, ProgressFile
-from benchmarks.checkpoints import AtomicCheckpoint, Checkpoints, MiddleOfEpoch, checkpoint_to_resume
+from benchmarks.checkpoints import AtomicCheckpoint, Checkpoints, Generators, checkpoint_to_resume
 from benchmarks.ranks import gpus
 from benchmarks.spec import EpisodicSpec, PretrainSpec
 from datamodules.base import EpisodicDataModule
@@ -72,7 +72,7 @@ def _callbacks(
     curve: Curve,
     checkpoints: Checkpoints,
 ) -> list[pl.Callback]:
-    callbacks: list[pl.Callback] = [curve, ProgressFile(folder), MiddleOfEpoch()]
+    callbacks: list[pl.Callback] = [curve, ProgressFile(folder), Generators()]
     if spec.budget.selection == "best":
         likelihood = LIKELIHOODS[task.likelihood]
         callbacks.append(BestWeights(likelihood.metric, likelihood.higher_is_better))

@@ -7,8 +7,6 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 
 @dataclass(frozen=True)
 class Entry:
@@ -127,8 +125,11 @@ def suite_files() -> dict[str, Path]:
 
 def suites() -> dict[str, Entry]:
     """Returns the suites that ship, by name."""
+    import yaml  # which nothing else here needs
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast where it was compiled
     files = suite_files()
-    return {name: Entry(str(files[name]), yaml.safe_load(files[name].read_text())["description"]) for name in files}
+    return {name: Entry(str(path), yaml.load(path.read_text(), loader)["description"]) for name, path in files.items()}
 
 
 def suggest(name: str, known: object) -> str:

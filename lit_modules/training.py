@@ -47,6 +47,8 @@ class TrainedModule(pl.LightningModule):
         super().__init__()
         self.encoder, self.optimization = encoder, optimization
         self.register_buffer("examples_encoded", torch.zeros((), dtype=torch.int64))
+        self._sums: dict[str, Tensor] = {}
+        self._summed = 0
 
     def configure_optimizers(self) -> Any:  # noqa: ANN401 - Lightning's union of ten forms
         """Makes optimiser and schedule for the trainer's number of steps.
@@ -70,6 +72,26 @@ class TrainedModule(pl.LightningModule):
         self.examples_encoded += examples * devices
 
     def log_means(self, split: str, values: Mapping[str, Tensor], size: int) -> None:
-        """Logs each value's mean over the epoch as `split/name`; of several devices, only the first one's are kept."""
-        metrics = {f"{split}/{name}": value.mean() for name, value in values.items()}
-        self.log_dict(metrics, on_step=False, on_epoch=True, batch_size=size, add_dataloader_idx=False)
+        """Logs each value's mean over the epoch as `split/name`; of several devices, only the first one's are kept.
+
+        In training it sums up by itself and logs once an epoch: a call of Lightning's `log` takes as long as a tenth of
+        a step of a small network.
+        """
+        means = {f"{split}/{name}": value.mean() for name, value in values.items()}
+        if split == "train":
+            self._sums = {name: mean * size + self._sums.get(name, 0.0) for name, mean in means.items()}
+            self._summed += size
+            if not (self.trainer.is_last_batch or self.trainer.global_step + 1 == self.trainer.max_steps):
+                return
+            means, size = {name: total / self._summed for name, total in self._sums.items()}, 1
+            self._sums, self._summed = {}, 0
+        self.log_dict(means, on_step=False, on_epoch=True, batch_size=size, add_dataloader_idx=False)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keeps the sums of an epoch that has not ended."""
+        checkpoint["epoch_sums"] = {name: total.cpu() for name, total in self._sums.items()}, self._summed
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Takes them up again."""
+        sums, self._summed = checkpoint.get("epoch_sums", ({}, 0))
+        self._sums = {name: total.to(self.device) for name, total in sums.items()}
