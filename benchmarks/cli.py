@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -269,10 +270,14 @@ def list_(
     ] = False,
 ) -> None:
     """Lists what there is, with a line each."""
-    from benchmarks.registry import GRADIENT_LEARNERS, LEARNERS, STRATEGIES, TASKS, suggest, suites
+    from benchmarks.registry import GRADIENT_LEARNERS, LEARNERS, STRATEGIES, TASKS, Entry, suggest, suites
 
     learners = LEARNERS | GRADIENT_LEARNERS | STRATEGIES
-    tables = {"suites": suites, "tasks": lambda: TASKS, "learners": lambda: learners}
+    tables: dict[str, Callable[[], Mapping[str, Entry]]] = {
+        "suites": suites,
+        "tasks": lambda: TASKS,
+        "learners": lambda: learners,
+    }
     if what not in tables:
         _complain(ValueError(f"Expected `suites`, `tasks` or `learners` but got `{what}`. {suggest(what, tables)}"))
     grid = Table.grid(padding=(0, 2))

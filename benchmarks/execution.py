@@ -155,8 +155,7 @@ def _names(cells: Iterable["Cell"], store: Store) -> dict[str, str]:
     names: dict[str, str] = {}
     for cell in cells:
         where = f"{cell.task}{f' {cell.train_classes}' if cell.train_classes else ''} seed {cell.seed}"
-        needed = store.pretrained(cell.run_id)
-        if needed is not None:
+        for needed in store.pretrainings(cell.run_id):
             names.setdefault(needed, f"pretraining {where}")
         names[cell.run_id] = f"{cell.learner} {where}"
     return names

@@ -1,7 +1,7 @@
 """From a suite to the runs that it needs, each once, and what each must wait for."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from benchmarks.build import TaskShape, build_module, build_task, instantiate
@@ -24,13 +24,13 @@ class PlannedRun:
         spec: what to run.
         name: how people call it.
         group: runs of one group take about equally long.
-        needs: id of the run that must be published before; None for none.
+        needs: ids of the runs that must be published before.
     """
 
     spec: EpisodicSpec | PretrainSpec | TransferSpec
     name: str
     group: str
-    needs: str | None = None
+    needs: tuple[str, ...] = ()
 
     @property
     def devices(self) -> int:
@@ -219,6 +219,13 @@ def _runs_of(cell: SuiteCell) -> list[PlannedRun]:
     run = PlannedRun(cell.spec, f"{attributes['learner']} {where}", f"{attributes['task']} {attributes['learner']}")
     if isinstance(cell.spec, EpisodicSpec):
         return [run]
-    pretrained = cell.spec.pretrained
-    needed = PlannedRun(pretrained, f"pretraining {where}", f"{attributes['task']} pretraining")
-    return [needed, PlannedRun(run.spec, run.name, run.group, needs=pretrained.run_id)]
+    candidates = cell.spec.candidates
+    needed = [
+        PlannedRun(
+            each,
+            f"pretraining {where}" + (f" lr {each.optimization.lr:g}" if cell.spec.rivals else ""),
+            f"{attributes['task']} pretraining",
+        )
+        for each in candidates
+    ]
+    return [*needed, replace(run, needs=tuple(each.run_id for each in candidates))]

@@ -75,8 +75,7 @@ class RayBackend:
                 except RunElsewhere:
                     self._elsewhere.append(order.run_id)
                     continue
-                if run.needs is not None:
-                    needed[run.needs] = pack(self._store.published(run.needs))
+                needed |= {run_id: pack(self._store.published(run_id)) for run_id in run.needs}
             task = self._task.options(
                 num_cpus=self._options.cpus * run.devices, num_gpus=self._options.gpus * run.devices
             )

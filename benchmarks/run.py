@@ -29,6 +29,7 @@ from benchmarks.trained import load_adapter
 from datamodules.base import EpisodicDataModule
 from datamodules.episodes import EpisodeBatch
 from datamodules.guards import Finding
+from lit_modules.likelihoods import LIKELIHOODS
 
 MANIFEST_ONLY = ("tests", "metric", "higher_is_better", "remarks")
 """Attributes of a cell that its result does not repeat."""
@@ -149,12 +150,15 @@ def _train(
 
 
 def _adapt(spec: TransferSpec, task: EpisodicDataModule, store: Store, device: torch.device) -> Outcome:
-    adapter, _ = load_adapter(spec, store, device)
-    pretraining = store.read_json(spec.pretrained.run_id, "environment.json")
+    candidates = _judged(spec, task, store) if spec.rivals else []
+    best = next((str(each["run_id"]) for each in candidates if each["share"]), spec.pretrained.run_id)
+    adapter, _ = load_adapter(spec.with_pretraining(best), store, device)
+    pretraining = store.read_json(best, "environment.json")
     outcome = Outcome(
         result={
             "kind": spec.kind,
-            "pretrained": spec.pretrained.run_id,
+            "pretrained": best,
+            **({"pretrainings": candidates} if candidates else {}),
             "examples_encoded": int(getattr(adapter, "examples_encoded", adapter.network.examples_encoded)),
             "selection": spec.pretrained.budget.selection,
         },
@@ -165,6 +169,31 @@ def _adapt(spec: TransferSpec, task: EpisodicDataModule, store: Store, device: t
         adapter.choose(EpisodeBatch(*(part.to(device) for part in batch)) for batch in batches)
     _test(outcome, spec, adapter, task, adapter.parameters, device)
     return outcome
+
+
+def _judged(spec: TransferSpec, task: EpisodicDataModule, store: Store) -> list[dict[str, Any]]:
+    """A record for each candidate of the pretraining, of which the best on validation has the whole share."""
+    scores = {each.run_id: _validation_score(each, task, store) for each in spec.candidates}
+    best = (max if LIKELIHOODS[task.likelihood].higher_is_better else min)(scores, key=lambda run_id: scores[run_id])
+    return [
+        {
+            "run_id": each.run_id,
+            "pretraining_lr": each.optimization.lr,
+            "score": scores[each.run_id],
+            "share": float(each.run_id == best),
+        }
+        for each in spec.candidates
+    ]
+
+
+def _validation_score(spec: PretrainSpec, task: EpisodicDataModule, store: Store) -> float:
+    """The validation score of the weights that a pretraining published."""
+    likelihood = LIKELIHOODS[task.likelihood]
+    curve = pd.read_parquet(store.published(spec.run_id) / "curve.parquet")
+    values = curve.loc[(curve["split"] == "val") & (curve["metric"] == likelihood.metric), "value"]
+    if spec.budget.selection == "last":
+        return float(values.iloc[-1])
+    return float(values.max() if likelihood.higher_is_better else values.min())
 
 
 def _test(

@@ -131,14 +131,15 @@ def _ready(status: Status, store: Store, slots: int) -> list[PlannedRun]:
         if min(run.devices, slots) > free:
             left += status.waiting[position:]
             break
-        published = run.needs is None or store.is_published(run.needs)
-        if published:
+        missing = [needed for needed in run.needs if not store.is_published(needed)]
+        lost = next((needed for needed in missing if needed not in coming), None)
+        if not missing:
             ready.append(run)
             free -= min(run.devices, slots)
-        elif run.needs in coming:
+        elif lost is None:
             left.append(run)
         else:
-            reason = status.failed.get(str(run.needs), f"{run.needs} was published and is gone")
+            reason = status.failed.get(lost, f"{lost} was published and is gone")
             _fail(run, Ended("failed", f"what it needs failed: {reason}"), status, store)
     status.waiting = left
     return ready

@@ -79,21 +79,13 @@ class TrainerOptions(Frozen):
     devices: PositiveInt = 1
 
 
-class TrainingSpec(Frozen):
-    """What the two kinds of training have in common."""
+class Spec(Frozen):
+    """What all kinds of runs have in common."""
 
-    usual: ClassVar[Mapping[str, Frozen]] = {"trainer": TrainerOptions()}
+    usual: ClassVar[Mapping[str, object]] = {}
     """What its JSON leaves out, so that its id is the one that it had before there was anything else."""
 
     results_version: int = RESULTS_VERSION
-    task: Component
-    train: TrainEpisodes
-    test: EvalEpisodes
-    encoder: Component
-    budget: Budget
-    optimization: Optimization
-    trainer: TrainerOptions = TrainerOptions()
-    seed: int
 
     @model_serializer(mode="wrap")
     def _without_the_usual(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -106,7 +98,22 @@ class TrainingSpec(Frozen):
     @cached_property
     def run_id(self) -> str:
         """Returns a hash of the canonical JSON."""
-        return _digest(self)
+        return hashlib.blake2b(self.canonical_json().encode(), digest_size=8).hexdigest()
+
+
+class TrainingSpec(Spec):
+    """What the two kinds of training have in common."""
+
+    usual: ClassVar[Mapping[str, object]] = {"trainer": TrainerOptions()}
+
+    task: Component
+    train: TrainEpisodes
+    test: EvalEpisodes
+    encoder: Component
+    budget: Budget
+    optimization: Optimization
+    trainer: TrainerOptions = TrainerOptions()
+    seed: int
 
     @property
     def steps_per_epoch(self) -> int:
@@ -155,26 +162,40 @@ class Pretraining(Frozen):
 class PretrainSpec(TrainingSpec):
     """A network pretrained for transfer; tested only through the `TransferSpec`s that need it."""
 
-    usual: ClassVar[Mapping[str, Frozen]] = {**TrainingSpec.usual, "pretraining": Pretraining()}
+    usual: ClassVar[Mapping[str, object]] = {**TrainingSpec.usual, "pretraining": Pretraining()}
 
     kind: Literal["pretrain"] = "pretrain"
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     pretraining: Pretraining = Pretraining()
 
 
-class TransferSpec(Frozen):
-    """A pretrained network adapted to each test episode."""
+class TransferSpec(Spec):
+    """A pretrained network adapted to each test episode.
+
+    Attributes:
+        pretrained: the pretraining.
+        rivals: others that differ from it in the learning rate; the one with the best validation score is adapted.
+        strategy: how it adapts.
+        test: the test episodes.
+    """
+
+    usual: ClassVar[Mapping[str, object]] = {"rivals": ()}
 
     kind: Literal["transfer"] = "transfer"
-    results_version: int = RESULTS_VERSION
     pretrained: PretrainSpec
+    rivals: tuple[PretrainSpec, ...] = ()
     strategy: Component
     test: EvalEpisodes
 
-    @cached_property
-    def run_id(self) -> str:
-        """Returns a hash of the canonical JSON."""
-        return _digest(self)
+    @property
+    def candidates(self) -> tuple[PretrainSpec, ...]:
+        """The pretrainings of which one is adapted."""
+        return self.pretrained, *self.rivals
+
+    def with_pretraining(self, run_id: str) -> "TransferSpec":
+        """Returns this spec with one of its candidates as the only one."""
+        (chosen,) = (each for each in self.candidates if each.run_id == run_id)
+        return self.model_copy(update={"pretrained": chosen, "rivals": ()})
 
     @property
     def training(self) -> TrainingSpec:
@@ -190,7 +211,3 @@ class TransferSpec(Frozen):
 Cell = EpisodicSpec | TransferSpec
 RunSpec = Annotated[EpisodicSpec | PretrainSpec | TransferSpec, Field(discriminator="kind")]
 RUN_SPEC: TypeAdapter[EpisodicSpec | PretrainSpec | TransferSpec] = TypeAdapter(RunSpec)
-
-
-def _digest(spec: Frozen) -> str:
-    return hashlib.blake2b(spec.canonical_json().encode(), digest_size=8).hexdigest()

@@ -167,12 +167,13 @@ class Store:
         content: dict[str, Any] = json.loads((self.published(run_id) / name).read_text(encoding="utf-8"))
         return content
 
-    def pretrained(self, run_id: str) -> str | None:
-        """The run whose network a finished run adapted; None if it trained its own or is not finished."""
+    def pretrainings(self, run_id: str) -> list[str]:
+        """The runs of which a finished run adapted one's network; none if it trained its own or is not finished."""
         if not self.is_published(run_id):
-            return None
-        needed = self.read_json(run_id, "result.json").get("pretrained")
-        return None if needed is None else str(needed)
+            return []
+        result = self.read_json(run_id, "result.json")
+        rivals = [str(each["run_id"]) for each in result.get("pretrainings", [])]
+        return rivals or [str(result[name]) for name in ("pretrained",) if name in result]
 
     def load_checkpoint(self, run_id: str) -> Mapping[str, Any]:
         """Reads a finished run's weights and the shape of its task."""

@@ -3,11 +3,11 @@
 import itertools
 import math
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
+from pydantic import Field, PositiveFloat, PrivateAttr, ValidationError, field_validator, model_validator
 
 from benchmarks.checkpoints import CHECKPOINT_SECONDS
 from benchmarks.plain_yaml import NotPlain, read_plain
@@ -44,6 +44,8 @@ class LearnerEntry(Frozen):
         strategy: how a pretrained network adapts.
         label_smoothing: of the pretraining, where there is one.
         pretraining: what is pretrained, where there is a pretraining.
+        pretraining_lr: learning rates of the pretraining to choose from by its validation score, each with the whole
+            budget; where there are none, the one of `optimization` is taken.
         optimization: how the network is trained.
         label: how tables call it; by default the component's own label.
     """
@@ -52,6 +54,7 @@ class LearnerEntry(Frozen):
     strategy: Component | None = None
     label_smoothing: float = 0.0
     pretraining: Pretraining = Pretraining()
+    pretraining_lr: tuple[PositiveFloat, ...] = ()
     optimization: Optimization = Optimization()
     label: str | None = None
 
@@ -59,6 +62,8 @@ class LearnerEntry(Frozen):
     def _one_of_two(self) -> "LearnerEntry":
         if (self.learner is None) == (self.strategy is None):
             raise ValueError("expected either `learner` or `strategy`")
+        if self.learner is not None and self.pretraining_lr:
+            raise ValueError("expected `pretraining_lr` beside a `strategy` only")
         return self
 
     @property
@@ -208,7 +213,11 @@ class SuiteCell:
             pretrained = PretrainSpec(
                 **training, label_smoothing=learner.label_smoothing, pretraining=learner.pretraining
             )
-            spec = TransferSpec(pretrained=pretrained, strategy=learner.component[1], test=entry.test)
+            rates = dict.fromkeys(learner.pretraining_lr or (learner.optimization.lr,))
+            first, *rivals = (
+                pretrained.model_copy(update={"optimization": replace(learner.optimization, lr=rate)}) for rate in rates
+            )
+            spec = TransferSpec(pretrained=first, rivals=tuple(rivals), strategy=learner.component[1], test=entry.test)
         attributes = {**describe(spec), "learner": name, "label": learner.label or _label(learner)}
         return cls(spec, attributes, entry.otherwise.name if entry.otherwise else None)
 

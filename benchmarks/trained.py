@@ -123,6 +123,8 @@ def load_run(folder: str | Path) -> TrainedAdapter:
     if isinstance(spec, PretrainSpec):
         raise ValueError(f"{path} is a pretraining, which predicts only through a run that adapts it; load that one.")
     store = Store(path.parent)
+    if isinstance(spec, TransferSpec):
+        spec = spec.with_pretraining(store.read_json(path.name, "result.json")["pretrained"])
     adapter, shape = load_adapter(spec, store)
     if isinstance(adapter, Chooses):
         adapter.restore(store.read_json(path.name, "result.json")["chosen"])

@@ -112,8 +112,8 @@ def _order(published: Store, run: PlannedRun, folder: Path) -> Order:
     """Orders a run into a folder of its own kind, so that a lent network is never taken for one computed again."""
     root = folder / run.spec.kind
     if isinstance(run.spec, TransferSpec):
-        needed = run.spec.pretrained.run_id
-        shutil.copytree(published.published(needed), root / needed, dirs_exist_ok=True)
+        for needed in run.spec.candidates:
+            shutil.copytree(published.published(needed.run_id), root / needed.run_id, dirs_exist_ok=True)
     cpu = published.read_json(run.spec.run_id, "environment.json")["device"] == "cpu"
     return Order(run.spec.run_id, run.spec.model_dump_json(), root, "verify", run.name, "off", "cpu" if cpu else "cuda")
 

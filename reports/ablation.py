@@ -13,6 +13,8 @@ from reports.runs import Outcome, Run
 from reports.words import metric_name, number, number_text, shots_label, size_label
 
 FAMILIES = ("transfer", "control")
+NO_SETTINGS = ("support", "score", "share", "run_id")
+"""What the record of a candidate holds besides the settings that it tried."""
 
 
 def ablation(outcomes: Iterable[Outcome]) -> tuple[TableLayout, pd.DataFrame] | None:
@@ -68,7 +70,7 @@ def choices(outcomes: Iterable[Outcome]) -> tuple[TableLayout, pd.DataFrame] | N
             "seed": run.cell.seed,
             "train_classes": run.cell.train_classes,
             "support": record.get("support"),
-            "settings": _in_words({k: v for k, v in record.items() if k not in ("support", "score", "share")}),
+            "settings": _in_words({k: v for k, v in record.items() if k not in NO_SETTINGS}),
             "score": record.get("score"),
             "share": record.get("share"),
         }
@@ -83,8 +85,8 @@ def choices(outcomes: Iterable[Outcome]) -> tuple[TableLayout, pd.DataFrame] | N
         title=f"Settings that were chosen: {cell.task} ({cell.protocol})",
         caption=(
             "Settings chosen by cross-validation, for each number of support examples: on episodes of the validation "
-            "part, or by each test episode within its support set; never by queries of the test. Share: of the test "
-            "episodes."
+            "part, or by each test episode within its support set; never by queries of the test. A learning rate of "
+            "the pretraining is chosen by the pretraining's validation score. Share: of the test episodes."
         ),
         groups=(),
         columns=("seed", "support examples", "settings", "share"),
@@ -124,7 +126,13 @@ def _in_words(arguments: Mapping[str, Any]) -> str:
 
 
 def _choice(record: Mapping[str, Any]) -> tuple[str, ...]:
-    return str(record["seed"]), str(record["support"]), str(record["settings"]), f"{100 * float(record['share']):.0f} %"
+    support = record["support"]
+    return (
+        str(record["seed"]),
+        "any" if support is None else str(support),
+        str(record["settings"]),
+        f"{100 * float(record['share']):.0f} %",
+    )
 
 
 def _setting(found: Comparison, column: int) -> str:

@@ -165,7 +165,7 @@ def _read_run(folder: Path, cell: Cell) -> Run:
         environment=_read_beside(folder / "environment.json"),
         spec=_read_beside(folder / "spec.json"),
         pretrained=_folder_or_nothing(data.get("pretrained")),
-        chosen=_records(data.get("chosen")),
+        chosen=_records(data.get("pretrainings")) + _records(data.get("chosen")),
     )
     for setting in cell.settings:
         _check_score(run, setting)

@@ -13,7 +13,7 @@ from benchmarks.worker import Ended, Order
 
 def test_a_run_whose_need_is_gone_fails_instead_of_waiting_for_ever(transfer, store):
     spec = transfer()
-    run = PlannedRun(spec, "fine-tuning", "sinusoid fine-tuning", needs=spec.pretrained.run_id)
+    run = PlannedRun(spec, "fine-tuning", "sinusoid fine-tuning", needs=(spec.pretrained.run_id,))
     *_, last = drive([run], LocalBackend(["cpu"], order=lambda run: None), store)
     assert "is gone" in last.failed[spec.run_id]
     assert not last.waiting

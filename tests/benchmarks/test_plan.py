@@ -23,10 +23,20 @@ def test_every_run_stands_once_and_pretraining_first(suite):
     assert [isinstance(run.spec, PretrainSpec) for run in runs] == [True] * 2 + [False] * 6
     for position, run in enumerate(runs):
         if isinstance(run.spec, TransferSpec):
-            assert run.needs == run.spec.pretrained.run_id
-            assert run.needs in ids[:position]
+            assert run.needs == (run.spec.pretrained.run_id,)
+            assert run.needs[0] in ids[:position]
         else:
-            assert run.needs is None
+            assert run.needs == ()
+
+
+def test_every_candidate_of_a_pretraining_is_planned(suite):
+    several = {"strategy": {"name": "average"}, "pretraining_lr": [0.001, 0.01, 0.001]}
+    runs = make_plan(suite(**{"learners.average": several}), {"learner": "average"}).runs()
+    assert [type(run.spec) for run in runs] == [PretrainSpec, PretrainSpec, TransferSpec]
+    assert [run.spec.optimization.lr for run in runs[:2]] == [0.001, 0.01] and len({run.name for run in runs}) == 3
+    assert runs[2].needs == tuple(run.spec.run_id for run in runs[:2])
+    with pytest.raises(ValueError, match="`pretraining_lr` beside a `strategy` only"):
+        suite(**{"learners.deep_sets.pretraining_lr": [0.001]})
 
 
 def test_only_selects_cells_and_the_pretraining_they_need(suite):

@@ -87,7 +87,10 @@ def test_a_run_that_another_process_has_is_left_to_it(store, episodic):
 
 def test_what_needs_a_failed_run_fails_with_its_reason(store, transfer):
     spec = transfer()
-    runs = [PlannedRun(spec.pretrained, "pretraining", ""), PlannedRun(spec, "fit", "", needs=spec.pretrained.run_id)]
+    runs = [
+        PlannedRun(spec.pretrained, "pretraining", ""),
+        PlannedRun(spec, "fit", "", needs=(spec.pretrained.run_id,)),
+    ]
     status = last(drive(runs, Scripted(store, {"pretraining": ["failed"]}), store))
     assert status.failed[spec.run_id] == "what it needs failed: it broke"
 

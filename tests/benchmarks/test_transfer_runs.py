@@ -105,6 +105,25 @@ def test_what_was_chosen_is_recorded_and_taken_over(adapt, store):
     assert torch.equal(first, second)
 
 
+def test_the_rate_of_the_pretraining_is_chosen_by_its_validation_score(pretraining, store):
+    first, second = (pretraining(optimization={"lr": lr}) for lr in (1e-6, 1e-2))
+    one, several = (
+        TransferSpec(pretrained=second, strategy={"name": "average"}, test=second.test, **({"rivals": rivals}))
+        for rivals in ((), (first,))
+    )
+    for spec in (first, second, one, several):
+        execute(spec, store)
+    alone, chosen = (store.read_json(spec.run_id, "result.json") for spec in (one, several))
+    scores = {each["pretraining_lr"]: each["score"] for each in chosen["pretrainings"]}
+    assert scores[1e-2] < scores[1e-6] and chosen["pretrained"] == second.run_id
+    assert {each["run_id"]: each["share"] for each in chosen["pretrainings"]} == {first.run_id: 0, second.run_id: 1}
+    assert mse(alone) == mse(chosen) and "pretrainings" not in alone
+    assert "rivals" not in one.canonical_json()
+    x = torch.linspace(-4, 4, 5).unsqueeze(1)
+    predictions = [load_run(store.published(spec.run_id)).predict(x, x.sin(), x) for spec in (one, several)]
+    assert torch.equal(*predictions)
+
+
 def test_leaving_one_out_shares_the_episodes_out(adapt):
     grid = {"grid": {"lr": [0.001, 0.05]}, "fixed": {"moves": "head", "steps": 5}, "by": "leave_one_out"}
     _, result = adapt("chosen_fine_tuning", grid)
