@@ -241,11 +241,18 @@ def doctor(
 def speed(
     repeats: Annotated[int, typer.Option(min=1, help="Of which the medians are taken.")] = 5,
     only: Annotated[str | None, typer.Option(help="Part of the name of what is measured.")] = None,
+    until: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Instead, train until this test accuracy, against peers.")
+    ] = None,
+    threads: Annotated[int, typer.Option(min=1, help="With --until: threads of torch.")] = 2,
+    limit: Annotated[float, typer.Option(min=1, help="With --until: seconds after which a peer has lost.")] = 1800,
+    examples: Annotated[int, typer.Option(min=128, help="With --until: the budget of the schedule.")] = 512_000,
     out: Annotated[
         Path, typer.Option(help="JSON file of the numbers, with the machine, the commit and the date.")
     ] = Path("speed.json"),
 ) -> None:
     """Measures this project against plain PyTorch and the libraries that are installed, on the same work."""
+    from benchmarks.races import race
     from benchmarks.speed import as_table, measure, record
     from benchmarks.worker import quiet
     from datamodules.errors import DataUnavailable
@@ -253,7 +260,7 @@ def speed(
     quiet()
     measurements = []
     try:
-        for measurement in measure(repeats, only):
+        for measurement in measure(repeats, only) if until is None else race(until, threads, limit, examples):
             measurements.append(measurement)
             complaints.print(f"measured: {measurement.what}", highlight=False)
         record(measurements, out)

@@ -5,7 +5,6 @@ import importlib
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 from unittest.mock import patch
 
@@ -16,11 +15,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from datamodules.omniglot_archives import OFFICIAL, read_archive
 
 MANY = 1_000_000
-SAMPLER_FLOORS: Mapping[str | None, float] = {
-    "learn2learn, its benchmark's loader": 500,
-    "learn2learn, in memory": 150,
-    "easyfsl": 20,
-}
+BENCHMARK, IN_MEMORY, EASYFSL = "learn2learn, its benchmark's loader", "learn2learn, in memory", "easyfsl"
+SAMPLER_FLOORS: Mapping[str | None, float] = {BENCHMARK: 500, IN_MEMORY: 150, EASYFSL: 20}
 
 
 class InMemory(Dataset[tuple[Tensor, int]]):
@@ -44,26 +40,6 @@ class InMemory(Dataset[tuple[Tensor, int]]):
     def get_labels(self) -> list[int]:
         """The class of each image, which easyfsl asks for."""
         return self._labels.tolist()
-
-
-def samplers(images: Tensor, ways: int, shots: int, queries: int) -> dict[str, Callable[[], object]]:
-    """Makes what draws a task, for each library that is installed.
-
-    Args:
-        images: [C, K, 1, H, W], K images of each of C classes.
-        ways: classes of a task.
-        shots: support images of a class.
-        queries: query images of a class.
-    """
-    made: dict[str, Callable[[], object]] = {}
-    for name, make in (
-        ("learn2learn, its benchmark's loader", _learn2learn_loader),
-        ("learn2learn, in memory", _learn2learn_in_memory),
-        ("easyfsl", _easyfsl),
-    ):
-        with suppress(ImportError):
-            made[name] = make(InMemory(images), ways, shots, queries)
-    return made
 
 
 def _easyfsl(dataset: InMemory, ways: int, shots: int, queries: int) -> Callable[[], object]:
@@ -105,3 +81,11 @@ def _learn2learn_loader(_: InMemory, ways: int, shots: int, queries: int) -> Cal
         tasksets = benchmarks.get_tasksets("omniglot", train_ways=ways, test_ways=ways, root=str(root), **samples)
     sample: Callable[[], object] = tasksets.train.sample
     return sample
+
+
+SAMPLERS: Mapping[str, Callable[[InMemory, int, int, int], Callable[[], object]]] = {
+    BENCHMARK: _learn2learn_loader,
+    IN_MEMORY: _learn2learn_in_memory,
+    EASYFSL: _easyfsl,
+}
+"""For each library, what makes the function that draws a task, from images, ways, shots and queries."""

@@ -2,6 +2,8 @@
 
 import itertools
 import json
+import math
+import time
 
 import pytest
 import torch
@@ -9,6 +11,8 @@ from typer.testing import CliRunner
 
 from benchmarks import peers, speed
 from benchmarks.cli import app
+from benchmarks.races import Reached, Stopwatch, side_by_side
+from datamodules.episodes import EpisodeBatch
 
 
 def counting(start, step):
@@ -33,7 +37,7 @@ def test_medians_and_ratios_are_those_of_turns(monkeypatch):
 @pytest.mark.slow
 def test_the_command_prints_and_saves_a_table(tmp_path):
     out = tmp_path / "speed.json"
-    result = CliRunner().invoke(app, ["speed", "--repeats", "1", "--only", "sinusoid", "--out", str(out)])
+    result = CliRunner().invoke(app, ["speed", "--repeats", "1", "--only", "training steps", "--out", str(out)])
     assert result.exit_code == 0, result.output
     assert "a bare PyTorch loop" in result.stdout
     saved = json.loads(out.read_text())
@@ -49,13 +53,43 @@ def test_nothing_to_measure_is_an_error(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("library", ["easyfsl", "learn2learn"])
-def test_peers_draw_tasks_of_the_same_size(library):
-    pytest.importorskip(library)
+@pytest.mark.parametrize("name", [peers.IN_MEMORY, peers.EASYFSL])
+def test_peers_draw_tasks_of_the_same_size(name):
+    pytest.importorskip(name.partition(",")[0])
     images = torch.rand(8, 20, 1, 28, 28)
-    drawn = [
-        sampler() for name, sampler in peers.samplers(images, ways=5, shots=1, queries=1).items() if library in name
-    ]
-    (task,) = drawn
+    task = peers.SAMPLERS[name](peers.InMemory(images), 5, 1, 1)()
     pictures = [part for part in task if isinstance(part, torch.Tensor) and part.ndim == 4]
     assert sum(map(len, pictures)) == 10 and {tuple(part.shape[1:]) for part in pictures} == {(1, 28, 28)}
+
+
+def test_episodes_side_by_side_are_those_of_each_batch():
+    batches = []
+    for seed in range(3):
+        inputs = torch.full((4, 28, 28), seed, dtype=torch.uint8)
+        rows = torch.tensor([[3, 0]]), torch.tensor([[1, 2]])
+        batches.append(EpisodeBatch(inputs, rows[0], torch.eye(2)[None], rows[1], torch.eye(2)[None]))
+    joined = side_by_side(batches)
+    assert joined.inputs[joined.support].flatten(2).amax(-1).tolist() == [[0, 0], [1, 1], [2, 2]]
+    assert joined.query.tolist() == [[1, 2], [5, 6], [9, 10]]
+
+
+def test_a_race_is_won_or_lost_and_tests_take_no_time():
+    batch = EpisodeBatch(torch.zeros(4, 1), *(torch.zeros(1, 2, dtype=torch.int64),), torch.eye(2)[None],
+                         torch.zeros(1, 2, dtype=torch.int64), torch.eye(2)[None])  # fmt: skip
+
+    class Task:
+        class test:
+            sizes, episodes = (None,), 1
+
+        def eval_batch(self, *_):
+            return batch
+
+    won = Stopwatch(Task(), 0.9, limit=100)
+    won.look(lambda _: time.sleep(0.3) or torch.zeros(1, 2, 2))
+    with pytest.raises(Reached):
+        won.look(lambda _: batch.query_y)
+    assert won.seconds < 0.2
+    lost = Stopwatch(Task(), 0.9, limit=-1)
+    with pytest.raises(Reached):
+        lost.look(lambda _: torch.zeros(1, 2, 2))
+    assert lost.seconds == math.inf

@@ -1,0 +1,255 @@
+"""The work that `adaptbench speed` measures, ours and its peers'."""
+
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from torch import Tensor, nn
+from torch.func import functional_call, stack_module_state, vmap
+
+from benchmarks import peers
+from benchmarks.build import TaskShape, build_module, build_task
+from benchmarks.callbacks import Curve
+from benchmarks.checkpoints import Checkpoints
+from benchmarks.fitting import fit
+from benchmarks.spec import Budget, Component, EpisodicSpec
+from datamodules.base import EpisodicDataModule, EvalEpisodes, TrainEpisodes
+from datamodules.episodes import EpisodeBatch, EpisodeSize, first_episodes
+from datamodules.omniglot_images import load_images
+from lit_modules.episodic import EpisodicModule
+from lit_modules.optimization import Optimization
+
+WAYS, QUERIES_IN_TASK = 5, 1
+"""Of the dense tasks: one support and one query image of each of five classes."""
+TEST_EPISODES = 10_000
+SOME_EPISODES = 200
+"""Of the test episodes, how many are predicted one by one; the others would take as long each."""
+SEEDS, SEED_STEPS = 8, 40
+OURS, ALONE, BARE, STACKED = "ours", "one episode at a time", "a bare PyTorch loop", "stacked by torch.func"
+
+Sample = Callable[[], float]
+
+
+def omniglot(**changes: Any) -> EpisodicSpec:  # noqa: ANN401 - of a spec
+    """A cell on Omniglot's split `vinyals` with rotations in training: attention, 5-way 1-shot."""
+    settings: dict[str, Any] = {
+        "task": Component(name="omniglot", init_args={"split": "vinyals", "rotations": "train"}),
+        "train": TrainEpisodes(ways=WAYS, shots=(1,), queries=QUERIES_IN_TASK, pool=256, episodes=64),
+        "test": EvalEpisodes(ways=WAYS, shots=(1,), queries=5, episodes=TEST_EPISODES),
+        "encoder": Component(name="strided"),
+        "budget": Budget(examples=256 * 100, epochs=1, val_episodes=1),
+        "learner": Component(name="attention"),
+        "optimization": Optimization(),
+        "seed": 0,
+    }
+    return EpisodicSpec(**settings | changes)
+
+
+def _rate(count: int, work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return count / (time.perf_counter() - start)
+
+
+def _tasks() -> dict[str, Sample]:
+    """Dense tasks: images of support and query side by side, as floating point numbers."""
+    task = build_task(omniglot())
+    size = EpisodeSize(WAYS, 1, QUERIES_IN_TASK)
+
+    def ours() -> None:
+        batch = task.eval_batch("test", size, TEST_EPISODES)
+        pixels = batch.inputs.flatten(1)
+        for support, _, query in batch.parts(64):
+            for rows in (support, query):
+                pixels.index_select(0, rows.flatten()).float().div_(255).view(*rows.shape, *batch.inputs.shape[1:])
+
+    images = torch.from_numpy(load_images().pixels.copy()).float().div(255).unsqueeze(2)  # [C, 20, 1, H, W]
+    samples: dict[str, Sample] = {OURS: lambda: _rate(TEST_EPISODES, ours)}
+    for name, make in peers.SAMPLERS.items():
+        with suppress(ImportError):
+            samples[name] = _some(make(peers.InMemory(images), WAYS, 1, QUERIES_IN_TASK))
+    return samples
+
+
+def _some(sampler: Callable[[], object], tasks: int = 50) -> Sample:
+    return lambda: _rate(tasks, lambda: [sampler() for _ in range(tasks)])
+
+
+def _test() -> dict[str, Sample]:
+    """Test episodes with the attention learner; alone, each encodes its own images."""
+    task, module = task_and_module(omniglot())
+    batch = task.eval_batch("test", task.test.sizes[0], TEST_EPISODES)
+
+    rows = (slice(row, row + 1) for row in range(SOME_EPISODES))
+    alone = [first_episodes(EpisodeBatch(batch.inputs, *(field[row] for field in batch[1:])), 1) for row in rows]
+
+    return {
+        OURS: lambda: _rate(TEST_EPISODES, lambda: module.predict(batch)),
+        ALONE: lambda: _rate(SOME_EPISODES, lambda: [module.predict(one) for one in alone]),
+    }
+
+
+def _training(spec: EpisodicSpec, examples: int) -> dict[str, Sample]:
+    """Training under Lightning, against a loop that has the same network, batches and optimiser, and nothing else."""
+
+    def ours() -> float:
+        task, module = task_and_module(spec)
+        with tempfile.TemporaryDirectory() as folder:
+            environment = LightningEnvironment()
+            times = fit(module, spec, task, Path(folder), "cpu", environment, Curve(), Checkpoints())
+        return examples / times["train_seconds"]
+
+    def bare() -> float:
+        task, module = task_and_module(spec)
+        optimizer = spec.optimization.configure(module.parameters(), spec.steps)["optimizer"]
+        start = time.perf_counter()
+        for index in range(spec.steps):
+            batch = task.train_batch(index)
+            prediction = module.answer(module.encoder(batch.inputs), batch.support, batch.support_y, batch.query)
+            loss = module.likelihood.nll(prediction, batch.query_y).mean()
+            optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(module.parameters(), 1.0)
+            optimizer.step()
+        return examples / (time.perf_counter() - start)
+
+    return {OURS: ours, BARE: bare}
+
+
+def _images() -> dict[str, Sample]:
+    spec = omniglot(learner=Component(name="prototypes"))
+    return _training(spec, spec.steps * spec.train.pool)
+
+
+def _sinusoid(steps: int) -> EpisodicSpec:
+    return omniglot(
+        task=Component(name="sinusoid"),
+        train=TrainEpisodes(shots=(5,), queries=10, pool=375),
+        test=EvalEpisodes(shots=(5,), queries=10, episodes=10),
+        encoder=Component(name="mlp"),
+        budget=Budget(examples=375 * steps, epochs=1, val_episodes=1),
+        learner=Component(name="deep_sets", init_args={"slots": 1}),
+    )
+
+
+def _steps() -> dict[str, Sample]:
+    spec = _sinusoid(500)
+    return _training(spec, spec.steps)
+
+
+def _seeds() -> dict[str, Sample]:
+    """Networks of several seeds one after the other, and all in one (without the batches, which each seed has)."""
+    task, first = task_and_module(_sinusoid(SEED_STEPS))
+    networks = [Answering(first), *(Answering(task_and_module(_sinusoid(SEED_STEPS))[1]) for _ in range(SEEDS - 1))]
+    batches = [task.train_batch(index) for index in range(SEED_STEPS)]
+
+    def train(parameters: list[nn.Parameter] | list[Tensor], answer: Callable[[EpisodeBatch], Tensor]) -> None:
+        optimizer = torch.optim.AdamW(parameters, fused=True)
+        for batch in batches:
+            prediction = answer(batch)
+            loss = first.likelihood.nll(prediction, batch.query_y.expand(*prediction.shape[:-1], -1)).sum()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+
+    def one_by_one() -> None:
+        for network in networks:
+            train(list(network.parameters()), lambda batch, network=network: network(*batch[:4]))  # type: ignore[misc]
+
+    weights, buffers = stack_module_state(networks)
+    each = vmap(
+        lambda weights, buffers, batch: functional_call(networks[0], (weights, buffers), batch),
+        in_dims=(0, 0, None),
+        randomness="error",
+    )
+
+    def together() -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of operators that it does one by one
+            train(list(weights.values()), lambda batch: each(weights, buffers, tuple(batch[:4])))
+
+    total = SEEDS * SEED_STEPS
+    return {OURS: lambda: _rate(total, one_by_one), STACKED: lambda: _rate(total, together)}
+
+
+class Answering(nn.Module):
+    """A trained module as a function of a batch.
+
+    Args:
+        module: whose network it is.
+    """
+
+    def __init__(self, module: EpisodicModule) -> None:
+        super().__init__()
+        self.encoder, self.learner = module.encoder, module.learner
+
+    def forward(self, inputs: Tensor, support: Tensor, support_y: Tensor, query: Tensor) -> Tensor:
+        """Predicts the queries, [B, Q, P]."""
+        features = self.encoder(inputs)
+        return self.learner(features[support], support_y, features[query])
+
+
+def task_and_module(spec: EpisodicSpec) -> tuple[EpisodicDataModule, EpisodicModule]:
+    """Builds both of a cell with a black-box learner."""
+    task = build_task(spec)
+    module = build_module(spec, TaskShape.of(task))
+    if not isinstance(module, EpisodicModule):
+        raise TypeError(f"Expected a black-box learner but got {spec.learner.name}.")
+    return task, module
+
+
+def _start(*arguments: str) -> Callable[[], dict[str, Sample]]:
+    """Seconds that a command takes from its start to its end."""
+    command = [sys.executable, "-c", "from benchmarks.cli import app; app()", *arguments]
+    return lambda: {OURS: lambda: 1 / _rate(1, lambda: subprocess.run(command, check=True, capture_output=True))}
+
+
+def _second_start() -> dict[str, Sample]:
+    """Omniglot's images in a process of its own, once they are in the cache; torch's import does not count."""
+    load_images()
+    script = (
+        "import time, torch; from datamodules.omniglot_images import load_images; start = time.perf_counter(); "
+        "load_images().pixels.shape; print(time.perf_counter() - start)"
+    )
+    return {OURS: lambda: float(subprocess.check_output([sys.executable, "-c", script], text=True))}
+
+
+def _memory() -> dict[str, Sample]:
+    """The most memory that a process has that trains and tests on Omniglot."""
+
+    def ours() -> float:
+        with tempfile.TemporaryDirectory() as folder:
+            spec = omniglot(test=EvalEpisodes(ways=WAYS, shots=(1,), queries=15, episodes=1000))
+            script = (
+                "import resource, sys; from pathlib import Path; from benchmarks.run import execute; "
+                "from benchmarks.spec import RUN_SPEC; from benchmarks.store import Store; "
+                "execute(RUN_SPEC.validate_json(sys.argv[1]), Store(Path(sys.argv[2]))); "
+                "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+            )
+            command = [sys.executable, "-c", script, spec.model_dump_json(), folder]
+            printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        return int(printed.split()[-1]) / 1024**2
+
+    return {OURS: ours}
+
+
+ROWS: tuple[tuple[str, str, Mapping[str | None, float], Callable[[], dict[str, Sample]]], ...] = (
+    ("dense 5-way 1-shot tasks of Omniglot", "tasks/s", peers.SAMPLER_FLOORS, _tasks),
+    ("test episodes, attention, 5-way 1-shot", "episodes/s", {ALONE: 50}, _test),
+    ("images encoded in training", "images/s", {BARE: 0.85}, _images),
+    ("training steps on sinusoids", "steps/s", {BARE: 0.85}, _steps),
+    ("steps of 8 networks on sinusoids", "steps/s", {}, _seeds),
+    ("adaptbench --help", "s", {None: 0.5}, _start("--help")),
+    ("adaptbench list learners", "s", {None: 0.5}, _start("list", "learners")),
+    ("second start of Omniglot's images", "s", {None: 0.2}, _second_start),
+    ("most memory of an Omniglot run", "GiB", {None: 1.2}, _memory),
+)
+"""What is measured, its unit, what each peer's ratio (or where there is no peer, the number) has to reach, and how."""
