@@ -247,26 +247,52 @@ def speed(
     threads: Annotated[int, typer.Option(min=1, help="With --until: threads of torch.")] = 2,
     limit: Annotated[float, typer.Option(min=1, help="With --until: seconds after which a peer has lost.")] = 1800,
     examples: Annotated[int, typer.Option(min=128, help="With --until: the budget of the schedule.")] = 512_000,
+    growth: Annotated[
+        bool, typer.Option("--growth", help="Instead, how cost grows with ways, shots and sizes; draws a figure, too.")
+    ] = False,
     out: Annotated[
         Path, typer.Option(help="JSON file of the numbers, with the machine, the commit and the date.")
     ] = Path("speed.json"),
 ) -> None:
     """Measures this project against plain PyTorch and the libraries that are installed, on the same work."""
     from benchmarks.races import race
-    from benchmarks.speed import as_table, measure, record
+    from benchmarks.speed import as_records, as_table, measure, record
     from benchmarks.worker import quiet
     from datamodules.errors import DataUnavailable
 
     quiet()
-    measurements = []
     try:
+        if growth:
+            _measure_growth(repeats, out)
+            return
+        measurements = []
         for measurement in measure(repeats, only) if until is None else race(until, threads, limit, examples):
             measurements.append(measurement)
             complaints.print(f"measured: {measurement.what}", highlight=False)
-        record(measurements, out)
+        record(as_records(measurements), out)
     except (DataUnavailable, OSError, ValueError) as error:
         _complain(error)
     console.print(as_table(measurements))
+
+
+def _measure_growth(repeats: int, out: Path) -> None:
+    import pandas as pd
+
+    from benchmarks.growth import measure_growth
+    from benchmarks.speed import record
+    from reports.canvas import save
+    from reports.growth import draw_growth, slopes
+
+    frames = []
+    for frame in measure_growth(repeats):
+        frames.append(frame)
+        complaints.print(f"measured: {frame['against'].iloc[0]}", highlight=False)
+    found = pd.concat(frames, ignore_index=True)
+    record(found.to_dict(orient="records"), out)
+    figures = save(lambda: draw_growth(found), out.with_suffix(""))
+    for against, slope in slopes(found).items():
+        console.print(f"{against}: ends at slope {slope:.2f} of 1 for in proportion", highlight=False)
+    console.print(*(f"Figure: {figure}" for figure in figures), sep="\n", highlight=False)
 
 
 @app.command("list")

@@ -3,10 +3,11 @@
 import json
 import os
 import statistics
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich import box
@@ -90,8 +91,12 @@ def as_table(measurements: Iterable[Measurement]) -> Table:
     return table
 
 
-def record(measurements: list[Measurement], out: Path) -> None:
-    """Writes the table with the machine, the commit and the date."""
-    rows = [{**asdict(each), "ratio": each.ratio} for each in measurements]
+def as_records(measurements: Iterable[Measurement]) -> list[dict[str, object]]:
+    """The rows as flat records."""
+    return [{**asdict(each), "ratio": each.ratio} for each in measurements]
+
+
+def record(rows: Sequence[Mapping[Any, object]], out: Path) -> None:
+    """Writes rows with the machine, the commit and the date."""
     made = {**describe_environment("cpu"), "cores": os.cpu_count(), "date": datetime.now(UTC).date().isoformat()}
-    out.write_text(json.dumps({"rows": rows, "made": made}, indent=1) + "\n", encoding="utf-8")
+    out.write_text(json.dumps({"rows": list(rows), "made": made}, indent=1) + "\n", encoding="utf-8")

@@ -13,6 +13,8 @@ from reports.runs import Outcome, Run
 from reports.words import metric_name, number, number_text, shots_label, size_label
 
 FAMILIES = ("transfer", "control")
+NO_RULES = ("episodes_at_once",)
+"""Arguments of strategies that change no result."""
 NO_SETTINGS = ("support", "score", "share", "run_id")
 """What the record of a candidate holds besides the settings that it tried."""
 
@@ -106,7 +108,7 @@ def rule_of(row: Sequence[Entry], first: Sequence[Entry]) -> str:
     base_name, base = _strategy(first)
     if row is first or name != base_name:
         return f"{name}{': ' if arguments else ''}{_in_words(arguments)}"
-    changed = {key: value for key, value in arguments.items() if base.get(key) != value}
+    changed = {key: value for key, value in arguments.items() if base.get(key) != value and key not in NO_RULES}
     dropped = {key: "as usual" for key in base if key not in arguments}
     return _in_words(changed | dropped)
 
@@ -121,8 +123,16 @@ def _strategy(row: Sequence[Entry]) -> tuple[str, Mapping[str, Any]]:
 
 
 def _in_words(arguments: Mapping[str, Any]) -> str:
-    texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in arguments.items()}
-    return ", ".join(f"{key} {text}" for key, text in texts.items())
+    return ", ".join(f"{key} {_value_in_words(value)}" for key, value in arguments.items() if key not in NO_RULES)
+
+
+def _value_in_words(value: Any) -> str:  # noqa: ANN401 - JSON of any kind
+    """As short as can be: alternatives with `or`, arguments of arguments in brackets."""
+    if isinstance(value, Mapping):
+        return f"({_in_words(value)})"
+    if isinstance(value, list):
+        return " or ".join(map(_value_in_words, value))
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _choice(record: Mapping[str, Any]) -> tuple[str, ...]:

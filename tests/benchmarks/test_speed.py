@@ -4,15 +4,18 @@ import itertools
 import json
 import math
 import time
+from dataclasses import replace
 
+import pandas as pd
 import pytest
 import torch
 from typer.testing import CliRunner
 
-from benchmarks import peers, speed
+from benchmarks import growth, peers, speed
 from benchmarks.cli import app
 from benchmarks.races import Reached, Stopwatch, side_by_side
 from datamodules.episodes import EpisodeBatch
+from reports.growth import draw_growth, slopes
 
 
 def counting(start, step):
@@ -93,3 +96,27 @@ def test_a_race_is_won_or_lost_and_tests_take_no_time():
     with pytest.raises(Reached):
         lost.look(lambda _: torch.zeros(1, 2, 2))
     assert lost.seconds == math.inf
+
+
+def test_a_cost_in_proportion_has_slope_one_and_a_panel(tmp_path):
+    sizes = [10, 100, 1000]
+    frame = pd.concat(
+        pd.DataFrame({"against": name, "unit": "s", "others": "", "size": sizes, "cost": [c * 1e-6 for c in costs]})
+        for name, costs in (("flat", [5, 5, 5]), ("line", [3, 20, 200]), ("square", [1, 10**2, 10**4]))
+    )
+    assert slopes(frame) == pytest.approx({"flat": 0, "line": 1, "square": 2})
+    figure = draw_growth(frame)
+    assert [panel.get_xlabel() for panel in figure.axes] == ["flat", "line", "square"]
+    assert "slope 2.00" in figure.axes[2].get_title()
+
+
+@pytest.mark.slow
+def test_growth_is_measured_written_and_drawn(tmp_path, monkeypatch):
+    few = [replace(each, sizes=each.sizes[:2]) for each in growth.GROWTHS if each.against in ("shots", "runs")]
+    monkeypatch.setattr(growth, "GROWTHS", few)
+    result = CliRunner().invoke(app, ["speed", "--growth", "--repeats", "1", "--out", str(tmp_path / "growth.json")])
+    assert result.exit_code == 0, result.output
+    rows = json.loads((tmp_path / "growth.json").read_text())["rows"]
+    assert {(row["against"], row["size"]) for row in rows} == {("shots", 1), ("shots", 5), ("runs", 10), ("runs", 30)}
+    assert all(row["cost"] > 0 for row in rows)
+    assert {path.name for path in tmp_path.iterdir()} == {"growth.json", "growth.png", "growth.pdf"}

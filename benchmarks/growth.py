@@ -1,0 +1,147 @@
+"""How cost grows: seconds and memory against what a user may turn up, measured."""
+
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from benchmarks.build import build_task
+from benchmarks.plan import Plan
+from benchmarks.run import execute
+from benchmarks.spec import Budget, Component, EpisodicSpec
+from benchmarks.store import Store
+from benchmarks.suite import Suite
+from benchmarks.workloads import omniglot, task_and_module
+from datamodules.base import EvalEpisodes, TrainEpisodes
+from reports.report import write_report
+
+REPEATS, STEPS = 3, 3
+Value = Callable[[int], float]
+
+
+@dataclass(frozen=True)
+class Growth:
+    """One cost against one size.
+
+    Attributes:
+        against: the size.
+        unit: of the cost.
+        sizes: where it is measured.
+        cost: measures it.
+        others: what stays as it is, for the figure.
+    """
+
+    against: str
+    unit: str
+    sizes: Sequence[int]
+    cost: Value
+    others: str
+
+
+def measure_growth(repeats: int = REPEATS) -> Iterator[pd.DataFrame]:
+    """Measures each cost at each size; torch uses one thread.
+
+    Args:
+        repeats: of which the medians are taken.
+
+    Yields:
+        A table for each cost: `against`, `unit`, `others`, `size`, `cost`.
+    """
+    torch.set_num_threads(1)
+    for growth in GROWTHS:
+        rows = [(size, statistics.median(growth.cost(size) for _ in range(repeats))) for size in growth.sizes]
+        frame = pd.DataFrame(rows, columns=["size", "cost"])
+        yield frame.assign(against=growth.against, unit=growth.unit, others=growth.others)
+
+
+def _glyphs(**changes: object) -> EpisodicSpec:
+    """Attention on glyphs, of which there are as many classes and drawings as one likes."""
+    train = {"ways": 5, "shots": (1,), "queries": 1, "pool": 512, "episodes": 16, **changes}
+    return omniglot(
+        task=Component(name="glyphs"),
+        train=TrainEpisodes(**train),  # type: ignore[arg-type]  # by name
+        test=EvalEpisodes(ways=train["ways"], shots=train["shots"], queries=1, episodes=10),  # type: ignore[arg-type]
+        encoder=Component(name="strided", init_args={"filters": 16}),
+    )
+
+
+def _step(spec: EpisodicSpec) -> float:
+    """Seconds of a training step without its batch."""
+    task, module = task_and_module(spec)
+    optimizer = torch.optim.AdamW(module.parameters(), fused=True)
+    batch = task.train_batch(0)
+    start = time.perf_counter()
+    for step in range(STEPS + 1):
+        if step == 1:
+            start = time.perf_counter()  # the first one warms up
+        prediction = module.answer(module.encoder(batch.inputs), batch.support, batch.support_y, batch.query)
+        optimizer.zero_grad()
+        module.likelihood.nll(prediction, batch.query_y).mean().backward()
+        optimizer.step()
+    return (time.perf_counter() - start) / STEPS
+
+
+def _test(episodes: int) -> float:
+    """Seconds to draw and predict test episodes, their images included."""
+    task, module = task_and_module(omniglot())
+    start = time.perf_counter()
+    module.predict(task.eval_batch("test", task.test.sizes[0], episodes))
+    return time.perf_counter() - start
+
+
+def _report(runs: int) -> float:
+    """Seconds of the report on so many real runs, which are as short as can be."""
+    tiny = {
+        "task": {"name": "sinusoid"},
+        "train": {"shots": [5], "queries": 5, "pool": 40},
+        "test": {"shots": [5], "queries": 5, "episodes": 20},
+        "encoder": {"name": "mlp", "init_args": {"width": 8, "depth": 1}},
+        "budget": Budget(examples=80, epochs=1, val_episodes=4),
+        "learners": {"deep_sets": {"learner": {"name": "deep_sets", "init_args": {"width": 8, "slots": 1}}}},
+    }
+    suite = Suite(suite="growth", version=1, description="Tiny runs.", seeds=list(range(runs)), tasks=[tiny])  # type: ignore[list-item]
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store(Path(folder))
+        for cell in suite.cells():
+            execute(cell.spec, store)
+        store.write_manifest("growth", Plan(suite, suite.cells(), {}).manifest())
+        start = time.perf_counter()
+        write_report(store.root, store.root / "report", "growth")
+        return time.perf_counter() - start
+
+
+def _memory(classes: int) -> float:
+    """GiB of a process that draws a training batch of so many classes of glyphs."""
+    script = (
+        "import resource, sys; from benchmarks.growth import draw_glyphs; draw_glyphs(int(sys.argv[1])); "
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+    printed = subprocess.run([sys.executable, "-c", script, str(classes)], check=True, capture_output=True, text=True)
+    return int(printed.stdout.split()[-1]) / 1024**2
+
+
+def draw_glyphs(classes: int) -> None:
+    """Draws a training batch of so many classes."""
+    many = Component(name="glyphs", init_args={"train_classes": classes})
+    build_task(_glyphs().model_copy(update={"task": many})).train_batch(0)
+
+
+GROWTHS = (
+    Growth("ways", "s a training step", (5, 10, 20, 50, 100), lambda ways: _step(_glyphs(ways=ways)),
+           "1 shot, pool 512, 16 episodes"),
+    Growth("shots", "s a training step", (1, 5, 10, 20, 50), lambda shots: _step(_glyphs(shots=(shots,))),
+           "5 ways, pool 512, 16 episodes"),
+    Growth("pool", "s a training step", (64, 128, 256, 512, 1024), lambda pool: _step(_glyphs(pool=pool)),
+           "5 ways, 1 shot, 16 episodes"),
+    Growth("test episodes", "s a test", (10, 100, 1000, 10_000), _test, "attention, Omniglot, 5 ways, 1 shot"),
+    Growth("runs", "s a report", (10, 30, 100), _report, "sinusoids, one learner, many seeds"),
+    Growth("classes of glyphs", "GiB", (100, 1000, 10_000, 100_000), _memory, "one training batch, pool 512"),
+)  # fmt: skip
+"""What is measured."""
