@@ -9,20 +9,23 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 
 from benchmarks.build import build_task
 from benchmarks.plan import Plan
 from benchmarks.run import execute
-from benchmarks.spec import Budget, Component, EpisodicSpec
+from benchmarks.spec import Budget, Component
 from benchmarks.store import Store
 from benchmarks.suite import Suite
 from benchmarks.workloads import omniglot, task_and_module
 from datamodules.base import EvalEpisodes, TrainEpisodes
+from datamodules.class_episodes import episodes_over_pool
+from datamodules.episodes import EpisodeSize
 from reports.report import write_report
 
-REPEATS, STEPS = 3, 3
+REPEATS, STEPS, EPISODES = 3, 3, 16
 Value = Callable[[int], float]
 
 
@@ -61,22 +64,16 @@ def measure_growth(repeats: int = REPEATS) -> Iterator[pd.DataFrame]:
         yield frame.assign(against=growth.against, unit=growth.unit, others=growth.others)
 
 
-def _glyphs(**changes: object) -> EpisodicSpec:
-    """Attention on glyphs, of which there are as many classes and drawings as one likes."""
-    train = {"ways": 5, "shots": (1,), "queries": 1, "pool": 512, "episodes": 16, **changes}
-    return omniglot(
-        task=Component(name="glyphs"),
-        train=TrainEpisodes(**train),  # type: ignore[arg-type]  # by name
-        test=EvalEpisodes(ways=train["ways"], shots=train["shots"], queries=1, episodes=10),  # type: ignore[arg-type]
-        encoder=Component(name="strided", init_args={"filters": 16}),
-    )
-
-
-def _step(spec: EpisodicSpec) -> float:
-    """Seconds of a training step without its batch."""
-    task, module = task_and_module(spec)
+def _step(ways: int = 5, shots: int = 1, pool: int = 512) -> float:
+    """Seconds of a training step of attention, without its batch, which is of noise."""
+    train = TrainEpisodes(ways=ways, shots=(1,), queries=1, pool=pool, episodes=EPISODES)
+    test = EvalEpisodes(ways=ways, shots=(1,), queries=1, episodes=1)
+    encoder = Component(name="strided", init_args={"filters": 16})
+    _, module = task_and_module(omniglot(train=train, test=test, encoder=encoder))
+    rng, classes = np.random.default_rng(0), pool // (shots + 1)
+    images = torch.from_numpy(rng.integers(256, size=(classes * (shots + 1), 28, 28), dtype=np.uint8))
+    batch = episodes_over_pool(rng, images, classes, EpisodeSize(ways, shots, 1), EPISODES)
     optimizer = torch.optim.AdamW(module.parameters(), fused=True)
-    batch = task.train_batch(0)
     start = time.perf_counter()
     for step in range(STEPS + 1):
         if step == 1:
@@ -129,19 +126,18 @@ def _memory(classes: int) -> float:
 
 def draw_glyphs(classes: int) -> None:
     """Draws a training batch of so many classes."""
-    many = Component(name="glyphs", init_args={"train_classes": classes})
-    build_task(_glyphs().model_copy(update={"task": many})).train_batch(0)
+    build_task(omniglot(task=Component(name="glyphs", init_args={"train_classes": classes}))).train_batch(0)
 
 
 GROWTHS = (
-    Growth("ways", "s a training step", (5, 10, 20, 50, 100), lambda ways: _step(_glyphs(ways=ways)),
+    Growth("ways", "s a training step", (5, 10, 20, 50, 100), lambda ways: _step(ways=ways),
            "1 shot, pool 512, 16 episodes"),
-    Growth("shots", "s a training step", (1, 5, 10, 20, 50), lambda shots: _step(_glyphs(shots=(shots,))),
+    Growth("shots", "s a training step", (1, 5, 10, 20, 50), lambda shots: _step(shots=shots),
            "5 ways, pool 512, 16 episodes"),
-    Growth("pool", "s a training step", (64, 128, 256, 512, 1024), lambda pool: _step(_glyphs(pool=pool)),
+    Growth("pool", "s a training step", (64, 128, 256, 512, 1024), lambda pool: _step(pool=pool),
            "5 ways, 1 shot, 16 episodes"),
     Growth("test episodes", "s a test", (10, 100, 1000, 10_000), _test, "attention, Omniglot, 5 ways, 1 shot"),
     Growth("runs", "s a report", (10, 30, 100), _report, "sinusoids, one learner, many seeds"),
-    Growth("classes of glyphs", "GiB", (100, 1000, 10_000, 100_000), _memory, "one training batch, pool 512"),
+    Growth("classes of glyphs", "GiB", (100, 1000, 10_000, 100_000), _memory, "one training batch, pool 256"),
 )  # fmt: skip
 """What is measured."""

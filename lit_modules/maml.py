@@ -32,6 +32,8 @@ class MAML(TrainedModule):
         test_steps: the same in validation and test; None for as many as in training.
         lr: learning rate of these steps.
         first_order: leave second derivatives out.
+        zero_head: adapt the head from zero in every episode instead of from learned weights (Kao et al. 2022, arXiv
+            2106.15367), so that it does not matter which class of an episode is called which.
         transductive: whether norms take their statistics from support set and queries together.
     """
 
@@ -46,6 +48,7 @@ class MAML(TrainedModule):
         test_steps: int | None = None,
         lr: float = 0.1,
         first_order: bool = True,
+        zero_head: bool = False,
         transductive: bool = False,
     ) -> None:
         for name, value in {"steps": steps, "test_steps": steps if test_steps is None else test_steps}.items():
@@ -62,6 +65,7 @@ class MAML(TrainedModule):
         self.likelihood, self.transductive = likelihood, transductive
         self.steps, self.test_steps = steps, steps if test_steps is None else test_steps
         self.regression = isinstance(likelihood, Gaussian)
+        self.zero_head = zero_head
         # In a list, because a LightningModule would register the weights under a second name.
         network = nn.Sequential(self.encoder, self.head)
         self._wrapped = [algorithms.MAML(network, lr=lr, first_order=first_order, allow_unused=True)]
@@ -97,6 +101,9 @@ class MAML(TrainedModule):
     def _adapt(self, support_x: Tensor, support_y: Tensor, query_x: Tensor, steps: int) -> Tensor:
         """Takes the steps of one episode and predicts its queries, [Q, Y]."""
         learner = self._wrapped[0].clone()
+        if self.zero_head:
+            weights = learner.module[1]._parameters  # a clone's are no nn.Parameters, which attributes would have to be
+            weights.update({name: 0 * value for name, value in weights.items()})
         for _ in range(steps):
             learner.adapt(self._loss(learner(support_x), support_y))
         if not self.normed:

@@ -114,6 +114,18 @@ def test_no_steps_predict_with_the_initial_weights(maml, batch):
     assert (moved.predict(batch) - one.predict(batch)).abs().max() > 1e-4
 
 
+def test_a_head_from_zero_does_not_know_one_class_from_another(maml, batch):
+    order = torch.tensor([2, 0, 1])
+    renamed = batch._replace(support_y=batch.support_y[..., order])
+    for zero_head in (False, True):
+        one = maml(steps=2, lr=1.0, zero_head=zero_head)
+        same = torch.allclose(one.predict(batch)[..., order], one.predict(renamed), atol=1e-4)
+        assert same == zero_head
+    one.log_means = lambda *_: None
+    one.training_step(batch, 0).backward()
+    assert not one.head.weight.grad.any() and one.encoder[1].weight.grad.abs().sum() > 0
+
+
 @pytest.mark.parametrize("first_order", [True, False])
 def test_the_outer_gradient_is_that_of_a_step_by_hand(first_order):
     torch.manual_seed(0)
