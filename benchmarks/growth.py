@@ -26,7 +26,7 @@ from datamodules.episodes import EpisodeSize
 from reports.report import write_report
 
 REPEATS, STEPS, EPISODES = 3, 3, 16
-Value = Callable[[int], float]
+Sample = Callable[[], float]
 
 
 @dataclass(frozen=True)
@@ -37,14 +37,14 @@ class Growth:
         against: the size.
         unit: of the cost.
         sizes: where it is measured.
-        cost: measures it.
+        prepare: makes what measures it once, for a size; it may keep files in a folder.
         others: what stays as it is, for the figure.
     """
 
     against: str
     unit: str
     sizes: Sequence[int]
-    cost: Value
+    prepare: Callable[[int, Path], Sample]
     others: str
 
 
@@ -59,12 +59,14 @@ def measure_growth(repeats: int = REPEATS) -> Iterator[pd.DataFrame]:
     """
     torch.set_num_threads(1)
     for growth in GROWTHS:
-        rows = [(size, statistics.median(growth.cost(size) for _ in range(repeats))) for size in growth.sizes]
+        with tempfile.TemporaryDirectory() as folder:
+            samples = {size: growth.prepare(size, Path(folder)) for size in growth.sizes}
+            rows = [(size, statistics.median(sample() for _ in range(repeats))) for size, sample in samples.items()]
         frame = pd.DataFrame(rows, columns=["size", "cost"])
         yield frame.assign(against=growth.against, unit=growth.unit, others=growth.others)
 
 
-def _step(ways: int = 5, shots: int = 1, pool: int = 512) -> float:
+def _step(ways: int = 5, shots: int = 1, pool: int = 512) -> Sample:
     """Seconds of a training step of attention, without its batch, which is of noise."""
     train = TrainEpisodes(ways=ways, shots=(1,), queries=1, pool=pool, episodes=EPISODES)
     test = EvalEpisodes(ways=ways, shots=(1,), queries=1, episodes=1)
@@ -74,26 +76,25 @@ def _step(ways: int = 5, shots: int = 1, pool: int = 512) -> float:
     images = torch.from_numpy(rng.integers(256, size=(classes * (shots + 1), 28, 28), dtype=np.uint8))
     batch = episodes_over_pool(rng, images, classes, EpisodeSize(ways, shots, 1), EPISODES)
     optimizer = torch.optim.AdamW(module.parameters(), fused=True)
-    start = time.perf_counter()
-    for step in range(STEPS + 1):
-        if step == 1:
-            start = time.perf_counter()  # the first one warms up
-        prediction = module.answer(module.encoder(batch.inputs), batch.support, batch.support_y, batch.query)
-        optimizer.zero_grad()
-        module.likelihood.nll(prediction, batch.query_y).mean().backward()
-        optimizer.step()
-    return (time.perf_counter() - start) / STEPS
+
+    def take(steps: int = STEPS) -> None:
+        for _ in range(steps):
+            prediction = module.answer(module.encoder(batch.inputs), batch.support, batch.support_y, batch.query)
+            optimizer.zero_grad()
+            module.likelihood.nll(prediction, batch.query_y).mean().backward()
+            optimizer.step()
+
+    take(1)  # which warms up
+    return lambda: _seconds(take) / STEPS
 
 
-def _test(episodes: int) -> float:
+def _test(episodes: int, _: Path) -> Sample:
     """Seconds to draw and predict test episodes, their images included."""
     task, module = task_and_module(omniglot())
-    start = time.perf_counter()
-    module.predict(task.eval_batch("test", task.test.sizes[0], episodes))
-    return time.perf_counter() - start
+    return lambda: _seconds(lambda: module.predict(task.eval_batch("test", task.test.sizes[0], episodes)))
 
 
-def _report(runs: int) -> float:
+def _report(runs: int, folder: Path) -> Sample:
     """Seconds of the report on so many real runs, which are as short as can be."""
     tiny = {
         "task": {"name": "sinusoid"},
@@ -104,24 +105,27 @@ def _report(runs: int) -> float:
         "learners": {"deep_sets": {"learner": {"name": "deep_sets", "init_args": {"width": 8, "slots": 1}}}},
     }
     suite = Suite(suite="growth", version=1, description="Tiny runs.", seeds=list(range(runs)), tasks=[tiny])  # type: ignore[list-item]
-    with tempfile.TemporaryDirectory() as folder:
-        store = Store(Path(folder))
-        for cell in suite.cells():
-            execute(cell.spec, store)
-        store.write_manifest("growth", Plan(suite, suite.cells(), {}).manifest())
-        start = time.perf_counter()
-        write_report(store.root, store.root / "report", "growth")
-        return time.perf_counter() - start
+    store = Store(folder / str(runs))
+    for cell in suite.cells():
+        execute(cell.spec, store)
+    store.write_manifest("growth", Plan(suite, suite.cells(), {}).manifest())
+    return lambda: _seconds(lambda: write_report(store.root, store.root / "report", "growth"))
 
 
-def _memory(classes: int) -> float:
+def _seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def _memory(classes: int, _: Path) -> Sample:
     """GiB of a process that draws a training batch of so many classes of glyphs."""
     script = (
         "import resource, sys; from benchmarks.growth import draw_glyphs; draw_glyphs(int(sys.argv[1])); "
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
     )
-    printed = subprocess.run([sys.executable, "-c", script, str(classes)], check=True, capture_output=True, text=True)
-    return int(printed.stdout.split()[-1]) / 1024**2
+    command = [sys.executable, "-c", script, str(classes)]
+    return lambda: int(subprocess.check_output(command, text=True).split()[-1]) / 1024**2
 
 
 def draw_glyphs(classes: int) -> None:
@@ -130,14 +134,14 @@ def draw_glyphs(classes: int) -> None:
 
 
 GROWTHS = (
-    Growth("ways", "s a training step", (5, 10, 20, 50, 100), lambda ways: _step(ways=ways),
+    Growth("ways", "s a training step", (5, 10, 20, 50, 100), lambda ways, _: _step(ways=ways),
            "1 shot, pool 512, 16 episodes"),
-    Growth("shots", "s a training step", (1, 5, 10, 20, 50), lambda shots: _step(shots=shots),
+    Growth("shots", "s a training step", (1, 5, 10, 20, 50), lambda shots, _: _step(shots=shots),
            "5 ways, pool 512, 16 episodes"),
-    Growth("pool", "s a training step", (64, 128, 256, 512, 1024), lambda pool: _step(pool=pool),
+    Growth("pool", "s a training step", (64, 128, 256, 512, 1024), lambda pool, _: _step(pool=pool),
            "5 ways, 1 shot, 16 episodes"),
     Growth("test episodes", "s a test", (10, 100, 1000, 10_000), _test, "attention, Omniglot, 5 ways, 1 shot"),
-    Growth("runs", "s a report", (10, 30, 100), _report, "sinusoids, one learner, many seeds"),
+    Growth("runs", "s a report", (10, 30, 100, 300), _report, "sinusoids, one learner, many seeds"),
     Growth("classes of glyphs", "GiB", (100, 1000, 10_000, 100_000), _memory, "one training batch, pool 256"),
 )  # fmt: skip
 """What is measured."""

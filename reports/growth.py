@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
-from reports.canvas import new_figure
+from reports.canvas import log_ticks, new_figure
 
 COLUMNS = 3
 
@@ -39,8 +39,12 @@ def draw_growth(frame: pd.DataFrame) -> Figure:
         panel.loglog(sizes, costs[-1] * sizes / sizes[-1], color="0.7", linestyle=":", linewidth=1)
         panel.loglog(sizes, costs, color="C0", marker="o", markersize=3.5)
         panel.set_ylim(min(costs) / 2, max(costs) * 2)
-        panel.set_xticks(sizes, [f"{size:,.0f}" for size in sizes])
-        panel.xaxis.set_minor_formatter(NullFormatter())
+        log_ticks(panel.yaxis)
+        panel.xaxis.set_major_locator(FixedLocator(sizes.tolist()))
+        panel.xaxis.set_major_formatter(
+            FixedFormatter([f"{size / 1000:.0f}k" if size % 1000 == 0 else f"{size:.0f}" for size in sizes])
+        )
+        panel.xaxis.set_minor_locator(NullLocator())
         panel.set_xlabel(str(against))
         panel.set_ylabel(rows["unit"].iloc[0])
         panel.set_title(f"{rows['others'].iloc[0]}\nends at slope {steepness[str(against)]:.2f}", fontsize=8)
