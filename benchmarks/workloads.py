@@ -1,5 +1,6 @@
 """The work that `adaptbench speed` measures, ours and its peers'."""
 
+import copy
 import subprocess
 import sys
 import tempfile
@@ -20,12 +21,15 @@ from benchmarks.build import TaskShape, build_module, build_task
 from benchmarks.callbacks import Curve
 from benchmarks.checkpoints import Checkpoints
 from benchmarks.fitting import fit
-from benchmarks.spec import Budget, Component, EpisodicSpec
+from benchmarks.spec import Budget, Component, EpisodicSpec, PretrainSpec
 from datamodules.base import EpisodicDataModule, EvalEpisodes, TrainEpisodes
 from datamodules.episodes import EpisodeBatch, EpisodeSize, first_episodes
 from datamodules.omniglot_images import load_images
 from lit_modules.episodic import EpisodicModule
+from lit_modules.fine_tuning import FineTuning
 from lit_modules.optimization import Optimization
+from lit_modules.training import encode_all
+from lit_modules.transfer import TransferModule
 
 WAYS, QUERIES_IN_TASK = 5, 1
 """Of the dense tasks: one support and one query image of each of five classes."""
@@ -88,13 +92,53 @@ def _test() -> dict[str, Sample]:
     task, module = task_and_module(omniglot())
     batch = task.eval_batch("test", task.test.sizes[0], TEST_EPISODES)
 
-    rows = (slice(row, row + 1) for row in range(SOME_EPISODES))
-    alone = [first_episodes(EpisodeBatch(batch.inputs, *(field[row] for field in batch[1:])), 1) for row in rows]
-
+    alone = [_episode(batch, row) for row in range(SOME_EPISODES)]
     return {
         OURS: lambda: _rate(TEST_EPISODES, lambda: module.predict(batch)),
         ALONE: lambda: _rate(SOME_EPISODES, lambda: [module.predict(one) for one in alone]),
     }
+
+
+def _fine_tuning(moves: str, steps: int, episodes: int, measured: int, alone: int) -> Callable[[], dict[str, Sample]]:
+    """Seconds to fine-tune on so many 5-way 5-shot episodes, from as many as are measured, side by side or alone."""
+
+    def prepare() -> dict[str, Sample]:
+        training = omniglot(test=EvalEpisodes(ways=WAYS, shots=(5,), queries=15, episodes=measured))
+        pretraining = {name: getattr(training, name) for name in ("task", "train", "test", "encoder", "budget", "seed")}
+        spec = PretrainSpec(**pretraining, optimization=training.optimization)
+        task = build_task(spec)
+        network = build_module(spec, TaskShape.of(task))
+        if not isinstance(network, TransferModule):
+            raise TypeError("Expected a pretraining to build a network for transfer.")
+        batch = task.eval_batch("test", task.test.sizes[0], measured)
+        if moves == "head":  # once features are encoded, as they are for all episodes together
+            batch = batch._replace(inputs=encode_all(network.eval().encoder, batch.inputs))
+            network = _on_features(network)
+        adapter = FineTuning(network, WAYS, moves=moves, steps=steps, episodes_at_once=100 if moves == "head" else 10)
+        few = [_episode(batch, row) for row in range(alone)]
+        return {
+            OURS: lambda: _seconds(lambda: adapter.predict(batch)) * episodes / measured,
+            ALONE: lambda: _seconds(lambda: [adapter.predict(one) for one in few]) * episodes / alone,
+        }
+
+    return prepare
+
+
+def _on_features(network: TransferModule) -> TransferModule:
+    """The same network for examples that are features already."""
+    features = copy.copy(network)
+    features._modules = {**network._modules, "encoder": nn.Identity()}
+    features.encoder.features = network.features  # type: ignore[assignment]  # nn.Module types every attribute as a tensor
+    return features
+
+
+def _episode(batch: EpisodeBatch, row: int) -> EpisodeBatch:
+    """One episode with its own images alone."""
+    return first_episodes(EpisodeBatch(batch.inputs, *(field[row : row + 1] for field in batch[1:])), 1)
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    return 1 / _rate(1, work)
 
 
 def _training(spec: EpisodicSpec, examples: int) -> dict[str, Sample]:
@@ -209,7 +253,7 @@ def task_and_module(spec: EpisodicSpec) -> tuple[EpisodicDataModule, EpisodicMod
 def _start(*arguments: str) -> Callable[[], dict[str, Sample]]:
     """Seconds that a command takes from its start to its end."""
     command = [sys.executable, "-c", "from benchmarks.cli import app; app()", *arguments]
-    return lambda: {OURS: lambda: 1 / _rate(1, lambda: subprocess.run(command, check=True, capture_output=True))}
+    return lambda: {OURS: lambda: _seconds(lambda: subprocess.run(command, check=True, capture_output=True))}
 
 
 def _second_start() -> dict[str, Sample]:
@@ -244,6 +288,8 @@ def _memory() -> dict[str, Sample]:
 ROWS: tuple[tuple[str, str, Mapping[str | None, float], Callable[[], dict[str, Sample]]], ...] = (
     ("dense 5-way 1-shot tasks of Omniglot", "tasks/s", peers.SAMPLER_FLOORS, _tasks),
     ("test episodes, attention, 5-way 1-shot", "episodes/s", {ALONE: 50}, _test),
+    ("head tuned on 1,000 episodes, 100 steps", "s", {}, _fine_tuning("head", 100, 1000, 1000, 20)),
+    ("all layers tuned on 200 episodes, 20 steps", "s", {}, _fine_tuning("all", 20, 200, 20, 5)),
     ("images encoded in training", "images/s", {BARE: 0.85}, _images),
     ("training steps on sinusoids", "steps/s", {BARE: 0.85}, _steps),
     ("steps of 8 networks on sinusoids", "steps/s", {}, _seeds),
