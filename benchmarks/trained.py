@@ -116,6 +116,9 @@ def load_run(folder: str | Path) -> TrainedAdapter:
         content = json.loads((path / "spec.json").read_text(encoding="utf-8"))
         made_by = content["results_version"]
         spec = RUN_SPEC.validate_python(content) if made_by == RESULTS_VERSION else None
+        if isinstance(spec, TransferSpec) and spec.rivals:
+            result = json.loads((path / "result.json").read_text(encoding="utf-8"))
+            spec = spec.with_pretraining(result["pretrained"])
     except (OSError, ValueError, KeyError, ValidationError) as error:
         raise ValueError(f"Expected {path} to be the folder of a finished run but it is not: {error}.") from error
     if spec is None:
@@ -123,8 +126,6 @@ def load_run(folder: str | Path) -> TrainedAdapter:
     if isinstance(spec, PretrainSpec):
         raise ValueError(f"{path} is a pretraining, which predicts only through a run that adapts it; load that one.")
     store = Store(path.parent)
-    if isinstance(spec, TransferSpec):
-        spec = spec.with_pretraining(store.read_json(path.name, "result.json")["pretrained"])
     adapter, shape = load_adapter(spec, store)
     if isinstance(adapter, Chooses):
         adapter.restore(store.read_json(path.name, "result.json")["chosen"])
