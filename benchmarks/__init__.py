@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
+import datamodules  # noqa: F401 - which lets pytorch_lightning be imported beside any torchvision
+
 if TYPE_CHECKING:
     from benchmarks.trained import TrainedAdapter, load_run
 

@@ -21,8 +21,8 @@ from benchmarks.redaction import without_secrets
 from benchmarks.spec import RUN_SPEC, EpisodicSpec, PretrainSpec, TransferSpec
 from benchmarks.store import LOG, RunElsewhere, Store
 
-PRELOAD = ("datamodules", "benchmarks.run", "benchmarks.registry", "wandb")
-"""What a process is forked from has imported, so that workers need not; see datamodules for why it comes first."""
+PRELOAD = ("benchmarks.run", "benchmarks.registry", "wandb")
+"""What a process is forked from has imported, so that workers need not."""
 EXIT_LOST = 75
 LOG_CHARACTERS = 4000
 """Of a run's log, from its end, that the note of its failure keeps."""

@@ -189,6 +189,12 @@ def test_a_suite_runs_in_worker_processes(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.parametrize("module", ["benchmarks.worker", "benchmarks.races", "lit_modules.maml", "datamodules.base"])
+def test_every_package_can_be_imported_first(module):
+    done = subprocess.run([sys.executable, "-c", f"import {module}, torchvision"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_what_cannot_be_is_refused(maml):
     with pytest.raises(ValueError, match="`steps` to be zero or more but got -1"):
         maml(steps=-1)
