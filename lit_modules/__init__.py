@@ -1,3 +1,3 @@
 """Everything that adapts: encoders, black-box learners and transfer baselines."""
 
-import datamodules  # noqa: F401 - which lets pytorch_lightning be imported beside any torchvision
+import datamodules.episodes  # noqa: F401 - which lets pytorch_lightning be imported beside any torchvision
