@@ -13,6 +13,9 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from reports.styles import PARAMETERS
 
+USUAL_ROWS, ROW_INCHES = 2, 0.19
+"""Of a legend: the rows that figures have room for, and the height of another one."""
+
 
 def save(draw: Callable[[], Figure | None], base: Path) -> tuple[Path, ...]:
     """Draws a figure and writes it as PNG and PDF.
@@ -59,11 +62,13 @@ def add_legend(figure: Figure, handles: list[Line2D], labels: list[str]) -> None
     if not handles:
         return
     width = figure.get_figwidth()
+    columns = max(1, min(len(handles), int(width / (0.5 + 0.07 * max(map(len, labels))))))
+    more_rows = max(0, -(-len(handles) // columns) - USUAL_ROWS)
+    figure.set_figheight(figure.get_figheight() + ROW_INCHES * more_rows)  # panels keep their height
     # Placeholders first: a legend silently drops labels that start with an underscore.
     legend = figure.legend(
         handles, ["x" * len(label) for label in labels], loc="outside lower center", frameon=False, fontsize=8.5,
-        ncols=max(1, min(len(handles), int(width / (0.5 + 0.07 * max(map(len, labels)))))), handlelength=2.5,
-        columnspacing=1.2,
+        ncols=columns, handlelength=2.5, columnspacing=1.2,
     )  # fmt: skip
     for text, label in zip(legend.get_texts(), labels, strict=True):
         text.set_text(label)
