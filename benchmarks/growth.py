@@ -1,8 +1,6 @@
 """How cost grows: seconds and memory against what a user may turn up, measured."""
 
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +17,7 @@ from benchmarks.run import execute
 from benchmarks.spec import Budget, Component
 from benchmarks.store import Store
 from benchmarks.suite import Suite
-from benchmarks.workloads import omniglot, task_and_module
+from benchmarks.workloads import most_memory, omniglot, task_and_module
 from datamodules.base import EvalEpisodes, TrainEpisodes
 from datamodules.class_episodes import episodes_over_pool
 from datamodules.episodes import EpisodeSize
@@ -120,12 +118,8 @@ def _seconds(work: Callable[[], object]) -> float:
 
 def _memory(classes: int, _: Path) -> Sample:
     """GiB of a process that draws a training batch of so many classes of glyphs."""
-    script = (
-        "import resource, sys; from benchmarks.growth import draw_glyphs; draw_glyphs(int(sys.argv[1])); "
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
-    )
-    command = [sys.executable, "-c", script, str(classes)]
-    return lambda: int(subprocess.check_output(command, text=True).split()[-1]) / 1024**2
+    script = "import sys; from benchmarks.growth import draw_glyphs; draw_glyphs(int(sys.argv[1]))"
+    return lambda: most_memory(script, str(classes))
 
 
 def draw_glyphs(classes: int) -> None:
