@@ -2,7 +2,6 @@
 
 import statistics
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +16,13 @@ from benchmarks.run import execute
 from benchmarks.spec import Budget, Component
 from benchmarks.store import Store
 from benchmarks.suite import Suite
-from benchmarks.workloads import most_memory, omniglot, task_and_module
+from benchmarks.workloads import Sample, loss_of, most_memory, omniglot, seconds_of, task_and_module
 from datamodules.base import EvalEpisodes, TrainEpisodes
 from datamodules.class_episodes import episodes_over_pool
 from datamodules.episodes import EpisodeSize
 from reports.report import write_report
 
-REPEATS, STEPS, EPISODES = 3, 3, 16
-Sample = Callable[[], float]
+STEPS, EPISODES = 3, 16
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,7 @@ class Growth:
     others: str
 
 
-def measure_growth(repeats: int = REPEATS) -> Iterator[pd.DataFrame]:
+def measure_growth(repeats: int) -> Iterator[pd.DataFrame]:
     """Measures each cost at each size; torch uses one thread.
 
     Args:
@@ -77,19 +75,18 @@ def _step(ways: int = 5, shots: int = 1, pool: int = 512) -> Sample:
 
     def take(steps: int = STEPS) -> None:
         for _ in range(steps):
-            prediction = module.answer(module.encoder(batch.inputs), batch.support, batch.support_y, batch.query)
             optimizer.zero_grad()
-            module.likelihood.nll(prediction, batch.query_y).mean().backward()
+            loss_of(module, batch).backward()
             optimizer.step()
 
     take(1)  # which warms up
-    return lambda: _seconds(take) / STEPS
+    return lambda: seconds_of(take) / STEPS
 
 
 def _test(episodes: int, _: Path) -> Sample:
     """Seconds to draw and predict test episodes, their images included."""
     task, module = task_and_module(omniglot())
-    return lambda: _seconds(lambda: module.predict(task.eval_batch("test", task.test.sizes[0], episodes)))
+    return lambda: seconds_of(lambda: module.predict(task.eval_batch("test", task.test.sizes[0], episodes)))
 
 
 def _report(runs: int, folder: Path) -> Sample:
@@ -107,13 +104,7 @@ def _report(runs: int, folder: Path) -> Sample:
     for cell in suite.cells():
         execute(cell.spec, store)
     store.write_manifest("growth", Plan(suite, suite.cells(), {}).manifest())
-    return lambda: _seconds(lambda: write_report(store.root, store.root / "report", "growth"))
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
+    return lambda: seconds_of(lambda: write_report(store.root, store.root / "report", "growth"))
 
 
 def _memory(classes: int, _: Path) -> Sample:

@@ -22,7 +22,7 @@ from benchmarks.checkpoints import Checkpoints
 from benchmarks.fitting import fit
 from benchmarks.spec import Budget, Component, EpisodicSpec
 from benchmarks.speed import Measurement
-from benchmarks.workloads import WAYS, omniglot, task_and_module
+from benchmarks.workloads import WAYS, loss_of, omniglot, task_and_module
 from datamodules.base import EpisodicDataModule, EvalEpisodes, TrainEpisodes
 from datamodules.episodes import EpisodeBatch
 from lit_modules.optimization import Optimization
@@ -144,11 +144,8 @@ def _own_images(spec: EpisodicSpec, task: EpisodicDataModule, module: Any, watch
     source, _ = task_and_module(alone)
     for step in range(1, spec.steps + 1):
         batch = side_by_side([source.train_batch(step * episodes + episode) for episode in range(episodes)])
-        loss = module.likelihood.nll(
-            module.answer(module.encoder(batch.inputs), batch.support, batch.support_y, batch.query), batch.query_y
-        ).mean()
         settings["optimizer"].zero_grad()
-        loss.backward()
+        loss_of(module, batch).backward()
         torch.nn.utils.clip_grad_norm_(module.parameters(), 1.0)
         settings["optimizer"].step()
         settings["lr_scheduler"]["scheduler"].step()

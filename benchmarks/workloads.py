@@ -58,9 +58,7 @@ def omniglot(**changes: Any) -> EpisodicSpec:  # noqa: ANN401 - of a spec
 
 
 def _rate(count: int, work: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    work()
-    return count / (time.perf_counter() - start)
+    return count / seconds_of(work)
 
 
 def _tasks() -> dict[str, Sample]:
@@ -117,8 +115,8 @@ def _fine_tuning(moves: str, steps: int, episodes: int, measured: int, alone: in
         adapter = FineTuning(network, WAYS, moves=moves, steps=steps, episodes_at_once=100 if moves == "head" else 10)
         few = [_episode(batch, row) for row in range(alone)]
         return {
-            OURS: lambda: _seconds(lambda: adapter.predict(batch)) * episodes / measured,
-            ALONE: lambda: _seconds(lambda: [adapter.predict(one) for one in few]) * episodes / alone,
+            OURS: lambda: seconds_of(lambda: adapter.predict(batch)) * episodes / measured,
+            ALONE: lambda: seconds_of(lambda: [adapter.predict(one) for one in few]) * episodes / alone,
         }
 
     return prepare
@@ -137,8 +135,11 @@ def _episode(batch: EpisodeBatch, row: int) -> EpisodeBatch:
     return first_episodes(EpisodeBatch(batch.inputs, *(field[row : row + 1] for field in batch[1:])), 1)
 
 
-def _seconds(work: Callable[[], object]) -> float:
-    return 1 / _rate(1, work)
+def seconds_of(work: Callable[[], object]) -> float:
+    """Seconds that work takes, by the clock."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
 
 
 class Ticks(Curve):
@@ -175,10 +176,8 @@ def _training(spec: EpisodicSpec, examples: int) -> dict[str, Sample]:
         ticks = Ticks()
         for index in range(spec.steps):
             batch = task.train_batch(index)
-            prediction = module.answer(module.encoder(batch.inputs), batch.support, batch.support_y, batch.query)
-            loss = module.likelihood.nll(prediction, batch.query_y).mean()
             optimizer.zero_grad()
-            loss.backward()
+            loss_of(module, batch).backward()
             torch.nn.utils.clip_grad_norm_(module.parameters(), 1.0)
             optimizer.step()
             ticks.on_train_batch_end()
@@ -269,10 +268,16 @@ def task_and_module(spec: EpisodicSpec) -> tuple[EpisodicDataModule, EpisodicMod
     return task, module
 
 
+def loss_of(module: EpisodicModule, batch: EpisodeBatch) -> Tensor:
+    """What training descends, without Lightning."""
+    prediction = module.answer(module.encoder(batch.inputs), batch.support, batch.support_y, batch.query)
+    return module.likelihood.nll(prediction, batch.query_y).mean()
+
+
 def _start(*arguments: str) -> Callable[[], dict[str, Sample]]:
     """Seconds that a command takes from its start to its end."""
     command = [sys.executable, "-c", "from benchmarks.cli import app; app()", *arguments]
-    return lambda: {OURS: lambda: _seconds(lambda: subprocess.run(command, check=True, capture_output=True))}
+    return lambda: {OURS: lambda: seconds_of(lambda: subprocess.run(command, check=True, capture_output=True))}
 
 
 def _second_start() -> dict[str, Sample]:

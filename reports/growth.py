@@ -32,8 +32,9 @@ def draw_growth(frame: pd.DataFrame) -> Figure:
     """
     steepness = slopes(frame)
     groups = list(frame.groupby("against", sort=False))
-    figure = new_figure(3.3 * COLUMNS, 2.7 * -(-len(groups) // COLUMNS))
-    grid = figure.subplots(-(-len(groups) // COLUMNS), COLUMNS, squeeze=False)
+    n_rows = -(-len(groups) // COLUMNS)
+    figure = new_figure(3.3 * COLUMNS, 2.7 * n_rows)
+    grid = figure.subplots(n_rows, COLUMNS, squeeze=False)
     for panel, (against, rows) in zip(grid.flat, groups, strict=False):
         sizes, costs = rows["size"].to_numpy(float), rows["cost"].to_numpy(float)
         panel.loglog(sizes, costs[-1] * sizes / sizes[-1], color="0.7", linestyle=":", linewidth=1)
