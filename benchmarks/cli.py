@@ -240,7 +240,7 @@ def doctor(
 @app.command()
 def speed(
     repeats: Annotated[int, typer.Option(min=1, help="Of which the medians are taken.")] = 5,
-    only: Annotated[str | None, typer.Option(help="Part of the name of what is measured.")] = None,
+    only: Annotated[str | None, typer.Option(help="Part of the name of what is measured; with --until, of the peer.")] = None,
     until: Annotated[
         float | None, typer.Option(min=0, max=1, help="Instead, train until this test accuracy, against peers.")
     ] = None,
@@ -255,6 +255,7 @@ def speed(
     ] = Path("speed.json"),
 ) -> None:
     """Measures this project against plain PyTorch and the libraries that are installed, on the same work."""
+    from benchmarks.peers import absent
     from benchmarks.races import race
     from benchmarks.speed import as_records, as_table, measure, record
     from benchmarks.worker import quiet
@@ -266,7 +267,9 @@ def speed(
             _measure_growth(repeats, out)
             return
         measurements = []
-        for measurement in measure(repeats, only) if until is None else race(until, threads, limit, examples):
+        for library in absent():
+            complaints.print(f"{library} is not installed, and not measured.", highlight=False)
+        for measurement in measure(repeats, only) if until is None else race(until, threads, limit, examples, only):
             measurements.append(measurement)
             complaints.print(f"measured: {measurement.what}", highlight=False)
         record(as_records(measurements), out)

@@ -2,6 +2,7 @@
 
 import atexit
 import importlib
+import importlib.util
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -89,3 +90,8 @@ SAMPLERS: Mapping[str, Callable[[InMemory, int, int, int], Callable[[], object]]
     EASYFSL: _easyfsl,
 }
 """For each library, what makes the function that draws a task, from images, ways, shots and queries."""
+
+
+def absent() -> list[str]:
+    """Lists the libraries that are not installed."""
+    return [library for library in ("learn2learn", "easyfsl") if importlib.util.find_spec(library) is None]

@@ -7,7 +7,7 @@ from typing import Any
 from benchmarks.build import TaskShape, build_module, build_task, instantiate
 from benchmarks.registry import suggest
 from benchmarks.spec import Cell, Component, EpisodicSpec, PretrainSpec, TransferSpec
-from benchmarks.suite import Suite, SuiteCell
+from benchmarks.suite import Suite, SuiteCell, describe_task
 from datamodules.errors import DataUnavailable
 
 ONLY_ATTRIBUTES = ("task", "protocol", "learner", "family", "seed", "train_classes", "run_id")
@@ -113,7 +113,8 @@ def add_learner(suite: Suite, name: str) -> tuple[Suite, dict[str, str]]:
     tasks, refusals, build = [], {}, _Builder()
     for without, entry in zip(suite.tasks, everywhere.tasks, strict=True):
         try:
-            build(SuiteCell.make(entry, next(entry.tasks()), key, suite.seeds[0]))
+            task = next(entry.tasks())
+            build(SuiteCell.make(entry, task, describe_task(task, entry.test), key, suite.seeds[0]))
         except DataUnavailable:
             tasks.append(entry)
         except ValueError as error:

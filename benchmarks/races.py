@@ -85,7 +85,9 @@ class Watched(Curve):
             self.watch.look(pl_module.predict)  # type: ignore[arg-type]  # an EpisodicModule
 
 
-def race(accuracy: float, threads: int, limit: float, examples: int) -> Iterator[Measurement]:
+def race(
+    accuracy: float, threads: int, limit: float, examples: int, only: str | None = None
+) -> Iterator[Measurement]:
     """Trains attention, on 5-way 1-shot episodes of the split `vinyals` with rotations, until a test accuracy.
 
     Args:
@@ -93,12 +95,19 @@ def race(accuracy: float, threads: int, limit: float, examples: int) -> Iterator
         threads: of torch.
         limit: seconds after which a competitor has lost.
         examples: the budget that the learning rate's schedule is made for.
+        only: a part of the competitors' names.
+
+    Raises:
+        ValueError: if no competitor has it.
     """
+    contenders = {peer: run for peer, run in CONTENDERS.items() if only is None or only in peer}
+    if not contenders:
+        raise ValueError(f"Expected a part of {' or '.join(f'`{peer}`' for peer in CONTENDERS)} but got `{only}`.")
     torch.set_num_threads(threads)
     spec = _spec(examples)
     ours = _seconds(_ours, spec, accuracy, limit)
     what = f"attention trained to {100 * accuracy:g} %"
-    for peer, contender in ((OWN_IMAGES, _own_images), (PROTOTYPES, _learn2learn)):
+    for peer, contender in contenders.items():
         with suppress(ImportError):
             yield Measurement(what, "s", ours, peer, _seconds(contender, spec, accuracy, limit), FLOORS[peer])
 
@@ -194,3 +203,6 @@ def _learn2learn(_: EpisodicSpec, task: EpisodicDataModule, module: Any, watch: 
         halving.step()
         if step % (EVERY // 4) == 0:
             watch.look(predict)
+
+
+CONTENDERS = {OWN_IMAGES: _own_images, PROTOTYPES: _learn2learn}

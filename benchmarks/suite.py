@@ -148,9 +148,10 @@ class Suite(Frozen):
         """Expands the grid, once: every task, learner and seed."""
         if self._cells is None:
             self._cells = [
-                SuiteCell.make(entry, task, name, seed)
+                SuiteCell.make(entry, task, about, name, seed)
                 for entry in self.tasks
                 for task in entry.tasks()
+                for about in (describe_task(task, entry.test),)
                 for name in entry.learners
                 for seed in self.seeds
             ]
@@ -193,8 +194,8 @@ class SuiteCell:
     otherwise: str | None = None
 
     @classmethod
-    def make(cls, entry: TaskEntry, task: Component, name: str, seed: int) -> "SuiteCell":
-        """Makes the cell of one learner on one task with one seed."""
+    def make(cls, entry: TaskEntry, task: Component, about: dict[str, Any], name: str, seed: int) -> "SuiteCell":
+        """Makes the cell of one learner on one task, of which `describe_task` tells, with one seed."""
         learner = entry.learners[name]
         training: dict[str, Any] = {
             "task": task,
@@ -218,7 +219,7 @@ class SuiteCell:
                 pretrained.model_copy(update={"optimization": replace(learner.optimization, lr=rate)}) for rate in rates
             )
             spec = TransferSpec(pretrained=first, rivals=tuple(rivals), strategy=learner.component[1], test=entry.test)
-        attributes = {**describe(spec), "learner": name, "label": learner.label or _label(learner)}
+        attributes = {**about, **_identity(spec), "learner": name, "label": learner.label or _label(learner)}
         return cls(spec, attributes, entry.otherwise.name if entry.otherwise else None)
 
 
@@ -229,24 +230,33 @@ def _label(learner: LearnerEntry) -> str:
 
 def describe(spec: Cell) -> dict[str, Any]:
     """Returns the attributes of a cell that records and tables carry."""
-    training = spec.training
-    task = load("task", training.task.name)
-    if not (isinstance(task, type) and issubclass(task, EpisodicDataModule)):
-        raise ValueError(f"Expected a task but `{training.task.name}` is no subclass of EpisodicDataModule.")
+    return {**describe_task(spec.training.task, spec.test), **_identity(spec)}
+
+
+def _identity(spec: Cell) -> dict[str, Any]:
     kind = "learner" if isinstance(spec, EpisodicSpec) else "strategy"
-    categorical = task.likelihood == "categorical"
     return {
         "run_id": spec.run_id,
-        "task": training.task.name,
-        "protocol": task.protocol(training.task.init_args),
         "learner": spec.adapter,
         "family": find(kind, spec.adapter).family,
-        "seed": training.seed,
-        "train_classes": task.training_classes(training.task.init_args),
+        "seed": spec.training.seed,
+    }
+
+
+def describe_task(component: Component, test: EvalEpisodes) -> dict[str, Any]:
+    """Returns the attributes that all cells of one task have in common."""
+    task = load("task", component.name)
+    if not (isinstance(task, type) and issubclass(task, EpisodicDataModule)):
+        raise ValueError(f"Expected a task but `{component.name}` is no subclass of EpisodicDataModule.")
+    categorical = task.likelihood == "categorical"
+    return {
+        "task": component.name,
+        "protocol": task.protocol(component.init_args),
+        "train_classes": task.training_classes(component.init_args),
         "class_word": task.class_word,
-        "remarks": list(task.remarks(training.task.init_args)),
+        "remarks": list(task.remarks(component.init_args)),
         "shots_word": task.shots_word,
-        "tests": [{"ways": size.ways, "shots": size.shots} for size in spec.test.sizes],
+        "tests": [{"ways": size.ways, "shots": size.shots} for size in test.sizes],
         "metric": "accuracy" if categorical else "mse",
         "higher_is_better": categorical,
     }
