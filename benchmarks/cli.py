@@ -240,7 +240,9 @@ def doctor(
 @app.command()
 def speed(
     repeats: Annotated[int, typer.Option(min=1, help="Of which the medians are taken.")] = 5,
-    only: Annotated[str | None, typer.Option(help="Part of the name of what is measured; with --until, of the peer.")] = None,
+    only: Annotated[
+        str | None, typer.Option(help="Part of the name of what is measured; with --until, of the peer.")
+    ] = None,
     until: Annotated[
         float | None, typer.Option(min=0, max=1, help="Instead, train until this test accuracy, against peers.")
     ] = None,

@@ -85,9 +85,7 @@ class Watched(Curve):
             self.watch.look(pl_module.predict)  # type: ignore[arg-type]  # an EpisodicModule
 
 
-def race(
-    accuracy: float, threads: int, limit: float, examples: int, only: str | None = None
-) -> Iterator[Measurement]:
+def race(accuracy: float, threads: int, limit: float, examples: int, only: str | None = None) -> Iterator[Measurement]:
     """Trains attention, on 5-way 1-shot episodes of the split `vinyals` with rotations, until a test accuracy.
 
     Args:
