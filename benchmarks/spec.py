@@ -22,6 +22,7 @@ from lit_modules.optimization import Optimization
 
 RESULTS_VERSION = 3
 """Bumped whenever a change of the code may change numbers, so that old runs are never taken for new ones."""
+CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 
 
 class Frozen(BaseModel):
@@ -37,7 +38,7 @@ class Frozen(BaseModel):
 
     def canonical_json(self) -> str:
         """Returns the one JSON text of this model."""
-        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        return CANONICAL.encode(self.model_dump(mode="json"))
 
 
 class Component(Frozen):

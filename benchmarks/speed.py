@@ -83,12 +83,16 @@ def as_table(measurements: Iterable[Measurement]) -> Table:
         table.add_row(
             f"{row.what}, {row.unit}",
             row.peer or "",
-            f"{row.ours:,.4g}" if row.ratio else f"[{color}]{row.ours:.3g}[/]",
-            "" if row.theirs is None else f"{row.theirs:,.4g}",
-            "" if row.ratio is None else f"[{color}]{row.ratio:.3g}[/]",
+            _number(row.ours, 4) if row.ratio else f"[{color}]{_number(row.ours, 3)}[/]",
+            "" if row.theirs is None else _number(row.theirs, 4),
+            "" if row.ratio is None else f"[{color}]{_number(row.ratio, 3)}[/]",
             "" if row.floor is None else f"{row.floor:g}",
         )
     return table
+
+
+def _number(value: float, digits: int) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.{digits}g}"
 
 
 def as_records(measurements: Iterable[Measurement]) -> list[dict[str, object]]:

@@ -54,7 +54,7 @@ class Store:
 
     def is_published(self, run_id: str) -> bool:
         """Whether a run has finished."""
-        return (self.published(run_id) / "result.json").is_file()
+        return Path(self.root, run_id, "result.json").is_file()
 
     def begin(self, run_id: str) -> Path:
         """Makes the partial folder, or finds the one of an earlier try; a failure noted there is forgotten."""

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 
 class EpisodeNorm2d(nn.Module):
@@ -31,11 +30,11 @@ class EpisodeNorm2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalises [M, C, H, W]."""
-        if self.rows is None:
-            return F.batch_norm(x, None, None, self.weight, self.bias, training=True, eps=self.eps)
-        variance, mean = torch.var_mean(x[: self.rows], dim=(0, 2, 3), correction=0, keepdim=True)
+        seen = x[: self.rows]
+        mean = seen.mean(dim=(0, 2, 3), keepdim=True)
+        variance = (seen - mean).square().mean(dim=(0, 2, 3), keepdim=True)
         gain = self.weight.view(1, -1, 1, 1) * torch.rsqrt(variance + self.eps)
-        return torch.addcmul(self.bias.view(1, -1, 1, 1) - mean * gain, x, gain)
+        return (x - mean) * gain + self.bias.view(1, -1, 1, 1)
 
 
 def with_episode_norms(module: nn.Module) -> nn.Module:

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 import torch
+from rich.console import Console
 from typer.testing import CliRunner
 
 from benchmarks import growth, peers, speed
@@ -49,11 +50,31 @@ def test_the_command_prints_and_saves_a_table(tmp_path):
     assert {"processor", "git_commit", "date", "versions"} <= saved["made"].keys()
 
 
-def test_nothing_to_measure_is_an_error(tmp_path):
-    result = CliRunner().invoke(app, ["speed", "--only", "nothing", "--out", str(tmp_path / "speed.json")])
+@pytest.mark.parametrize("options", [[], ["--until", "0.9"]], ids=["rows", "races"])
+def test_nothing_to_measure_is_an_error(tmp_path, options):
+    result = CliRunner().invoke(app, ["speed", *options, "--only", "nothing", "--out", str(tmp_path / "speed.json")])
     assert result.exit_code == 2
     assert "Expected a part of" in result.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_a_library_that_is_not_installed_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(peers.importlib.util, "find_spec", lambda library: None if library == "easyfsl" else object())
+    monkeypatch.setattr(speed, "ROWS", (("a cost", "s", {}, lambda: {"ours": counting(1, 1)}),))
+    result = CliRunner().invoke(app, ["speed", "--out", str(tmp_path / "speed.json")])
+    assert result.exit_code == 0
+    assert "easyfsl is not installed" in result.stderr and "learn2learn" not in result.stderr
+
+
+def test_numbers_are_written_out():
+    rows = [
+        speed.Measurement("much", "tasks/s", 182_900.4, "another", 101.64),
+        speed.Measurement("alone", "s", 0.30141),
+    ]
+    console = Console(width=120)
+    with console.capture() as shown:
+        console.print(speed.as_table(rows))
+    assert all(number in shown.get() for number in ("182,900", "101.6", "0.301")) and "e+" not in shown.get()
 
 
 @pytest.mark.parametrize("name", [peers.IN_MEMORY, peers.EASYFSL])
