@@ -281,12 +281,17 @@ def _compute_sheet(comparison: Comparison, name: str) -> Sheet:
     processors = sorted(
         {str(run.environment.get("processor", "not recorded")) for row in comparison.entries for run in runs_of(row)}
     )
+    rates = max(
+        (sum("pretraining_lr" in each for each in run.chosen) for row in comparison.entries for run in runs_of(row)),
+        default=0,
+    )
+    tuning = f" Rates of pretraining were chosen from {rates}; the chosen one is counted." if rates > 1 else ""
     layout = TableLayout(
         title=f"Computation: {comparison.task} ({comparison.protocol})",
         caption=(
             f"What each learner costs on {comparison.task}; protocol: {comparison.protocol}: means over its runs. "
             "Training of a fine-tuned network is its pretraining; adaptation is predicting the queries of one test "
-            f"episode, encoding included. Processor: {', '.join(processors)}."
+            f"episode, encoding included.{tuning} Processor: {', '.join(processors)}."
         ),
         groups=(),
         columns=(

@@ -56,6 +56,15 @@ def test_what_was_chosen_has_a_table(rules, tmp_path):
     assert "lr 0.01, moves all" in text and "100 %" in text and "lr 0.001" not in text
 
 
+def test_computation_says_among_how_many_rates_pretraining_was_chosen(rules, tmp_path):
+    rates = [{"pretraining_lr": rate, "score": 0.7, "share": float(rate == 0.01)} for rate in (0.005, 0.01, 0.02)]
+    for expected, pretrainings in ((False, []), (True, rates)):
+        change(rules, rules.find(task="omniglot", learner="rate", seed=0)[0], pretrainings=pretrainings)
+        write_report(rules.path, tmp_path / "out")
+        text = (tmp_path / "out" / "compute-omniglot.md").read_text()
+        assert ("Rates of pretraining were chosen from 3; the chosen one is counted." in text) is expected
+
+
 def test_diverged_episodes_are_noted(rules, tmp_path):
     cell = rules.find(task="omniglot", learner="rate", seed=0)[0]
     path = rules.path / cell["run_id"] / "result.json"
