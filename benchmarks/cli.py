@@ -247,37 +247,49 @@ def speed(
         float | None, typer.Option(min=0, max=1, help="Instead, train until this test accuracy, against peers.")
     ] = None,
     threads: Annotated[int, typer.Option(min=1, help="With --until: threads of torch.")] = 2,
-    limit: Annotated[float, typer.Option(min=1, help="With --until: seconds after which a peer has lost.")] = 1800,
+    limit: Annotated[float, typer.Option(min=1, help="With --until: seconds after which a race is lost.")] = 1800,
     examples: Annotated[int, typer.Option(min=128, help="With --until: the budget of the schedule.")] = 512_000,
     growth: Annotated[
         bool, typer.Option("--growth", help="Instead, how cost grows with ways, shots and sizes; draws a figure, too.")
     ] = False,
     out: Annotated[
-        Path, typer.Option(help="JSON file of the numbers, with the machine, the commit and the date.")
-    ] = Path("speed.json"),
+        Path | None,
+        typer.Option(
+            help="JSON file of the numbers, with the machine, the commit and the date. [default: speed.json, "
+            "race.json with --until, growth.json with --growth]"
+        ),
+    ] = None,
 ) -> None:
     """Measures this project against plain PyTorch and the libraries that are installed, on the same work."""
-    from benchmarks.peers import absent
+    from subprocess import SubprocessError
+
+    from benchmarks.peers import missing
     from benchmarks.races import race
     from benchmarks.speed import as_records, as_table, measure, record
     from benchmarks.worker import quiet
     from datamodules.errors import DataUnavailable
 
     quiet()
+    measurements = []
+    out = out or Path("growth.json" if growth else "speed.json" if until is None else "race.json")
     try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        if growth and not (until is None and only is None):
+            raise ValueError("Expected `--growth` without `--until` and `--only`, for it measures something else.")
         if growth:
             _measure_growth(repeats, out)
             return
-        measurements = []
-        for library in absent():
-            complaints.print(f"{library} is not installed, and not measured.", highlight=False)
+        for library, reason in missing().items():
+            complaints.print(f"{library} cannot be imported, and is not measured: {escape(reason)}", highlight=False)
         for measurement in measure(repeats, only) if until is None else race(until, threads, limit, examples, only):
             measurements.append(measurement)
+            record(as_records(measurements), out)
             complaints.print(f"measured: {measurement.what}", highlight=False)
-        record(as_records(measurements), out)
-    except (DataUnavailable, OSError, ValueError) as error:
+    except (DataUnavailable, OSError, ValueError, SubprocessError) as error:
         _complain(error)
-    console.print(as_table(measurements))
+    finally:
+        if measurements:
+            console.print(as_table(measurements))
 
 
 def _measure_growth(repeats: int, out: Path) -> None:

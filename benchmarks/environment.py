@@ -18,7 +18,7 @@ PACKAGES = ("adaptbench", "torch", "pytorch-lightning", "torchmetrics", "numpy",
 def describe_environment(device: str) -> dict[str, Any]:
     """Collects versions, hardware and commit; no environment variable is read."""
     return {
-        "versions": {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES},
+        "versions": {"python": platform.python_version()} | {name: version_of(name) for name in PACKAGES},
         "device": "cpu" if device == "cpu" else torch.cuda.get_device_name(first_device(device)),
         "processor": _processor(),
         "system": f"{platform.system()} {platform.machine()}",
@@ -28,7 +28,8 @@ def describe_environment(device: str) -> dict[str, Any]:
     }
 
 
-def _version(package: str) -> str | None:
+def version_of(package: str) -> str | None:
+    """The version of a package; None where it is not installed."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:

@@ -16,7 +16,7 @@ from benchmarks.run import execute
 from benchmarks.spec import Budget, Component
 from benchmarks.store import Store
 from benchmarks.suite import Suite
-from benchmarks.workloads import Sample, loss_of, most_memory, omniglot, seconds_of, task_and_module
+from benchmarks.workloads import Sample, descend, most_memory, omniglot, seconds_of, task_and_module
 from datamodules.base import EvalEpisodes, TrainEpisodes
 from datamodules.class_episodes import episodes_over_pool
 from datamodules.episodes import EpisodeSize
@@ -57,7 +57,8 @@ def measure_growth(repeats: int) -> Iterator[pd.DataFrame]:
     for growth in GROWTHS:
         with tempfile.TemporaryDirectory() as folder:
             samples = {size: growth.prepare(size, Path(folder)) for size in growth.sizes}
-            rows = [(size, statistics.median(sample() for _ in range(repeats))) for size, sample in samples.items()]
+            turns = [{size: sample() for size, sample in samples.items()} for _ in range(repeats)]
+        rows = [(size, statistics.median(turn[size] for turn in turns)) for size in samples]
         frame = pd.DataFrame(rows, columns=["size", "cost"])
         yield frame.assign(against=growth.against, unit=growth.unit, others=growth.others)
 
@@ -75,9 +76,7 @@ def _step(ways: int = 5, shots: int = 1, pool: int = 512) -> Sample:
 
     def take(steps: int = STEPS) -> None:
         for _ in range(steps):
-            optimizer.zero_grad()
-            loss_of(module, batch).backward()
-            optimizer.step()
+            descend(module, batch, optimizer)
 
     take(1)  # which warms up
     return lambda: seconds_of(take) / STEPS

@@ -2,7 +2,6 @@
 
 import atexit
 import importlib
-import importlib.util
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -92,6 +91,16 @@ SAMPLERS: Mapping[str, Callable[[InMemory, int, int, int], Callable[[], object]]
 """For each library, what makes the function that draws a task, from images, ways, shots and queries."""
 
 
-def absent() -> list[str]:
-    """Lists the libraries that are not installed."""
-    return [library for library in ("learn2learn", "easyfsl") if importlib.util.find_spec(library) is None]
+MODULES = {"learn2learn": "learn2learn.vision.benchmarks", "easyfsl": "easyfsl.samplers"}
+"""Of each library, what is used and imports the rest."""
+
+
+def missing() -> dict[str, str]:
+    """Says why libraries cannot be imported, by library."""
+    reasons = {}
+    for library, module in MODULES.items():
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            reasons[library] = str(error)
+    return reasons

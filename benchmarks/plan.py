@@ -106,7 +106,7 @@ def add_learner(suite: Suite, name: str) -> tuple[Suite, dict[str, str]]:
         The suite with it, and why it was left out of some tasks, by task.
 
     Raises:
-        ValueError: if it takes none of the tasks, or is no learner; the message says why.
+        ValueError: if it takes none of the tasks, is no learner, or is called like another; the message says why.
     """
     everywhere = suite.with_learner(name)
     key = list(everywhere.tasks[0].learners)[-1]

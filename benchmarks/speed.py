@@ -1,6 +1,7 @@
 """What `adaptbench speed` measures: this project against plain PyTorch and other libraries, on the same work."""
 
 import json
+import math
 import os
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,7 +14,8 @@ import torch
 from rich import box
 from rich.table import Table
 
-from benchmarks.environment import describe_environment
+from benchmarks.environment import describe_environment, version_of
+from benchmarks.peers import MODULES
 from benchmarks.workloads import OURS, ROWS
 
 
@@ -26,7 +28,7 @@ class Measurement:
         unit: of the numbers; one "a second" is a rate, of which more is better, and any other a cost.
         ours: median of this project.
         peer: what it is compared with; None where there is nothing to compare with.
-        theirs: median of the peer.
+        theirs: median of the peer; infinite for a race that it lost.
         floor: what the ratio has to reach, or, where there is no peer, the most that the number may be.
     """
 
@@ -39,10 +41,19 @@ class Measurement:
 
     @property
     def ratio(self) -> float | None:
-        """How many times as fast as the peer this project is."""
-        if self.theirs is None:
+        """How many times as fast as the peer this project is; None where one of them has no number."""
+        if self.theirs is None or not math.isfinite(self.ours) or not math.isfinite(self.theirs):
             return None
         return self.ours / self.theirs if self.unit.endswith("/s") else self.theirs / self.ours
+
+    @property
+    def reached(self) -> bool:
+        """Whether the floor is reached, if there is one; a race that the peer alone lost says nothing against it."""
+        if self.floor is None:
+            return True
+        if self.theirs is None:
+            return self.ours <= self.floor
+        return math.isfinite(self.ours) if self.ratio is None else self.ratio >= self.floor
 
 
 def measure(repeats: int, only: str | None = None) -> Iterator[Measurement]:
@@ -73,34 +84,38 @@ def measure(repeats: int, only: str | None = None) -> Iterator[Measurement]:
 
 
 def as_table(measurements: Iterable[Measurement]) -> Table:
-    """Lays the rows out for a terminal; a ratio that misses its floor is red."""
+    """Lays the rows out for a terminal."""
     table = Table("what", "peer", box=box.MARKDOWN)
     for column in ("adaptbench", "peer's", "ratio", "floor"):
         table.add_column(column, justify="right")
     for row in measurements:
-        reached = row.floor is None or (row.ours <= row.floor if row.ratio is None else row.ratio >= row.floor)
-        color = "green" if reached else "red"
+        color = "green" if row.reached else "red"
         table.add_row(
             f"{row.what}, {row.unit}",
             row.peer or "",
-            _number(row.ours, 4) if row.ratio else f"[{color}]{_number(row.ours, 3)}[/]",
+            f"[{color}]{_number(row.ours, 3)}[/]" if row.theirs is None else _number(row.ours, 4),
             "" if row.theirs is None else _number(row.theirs, 4),
             "" if row.ratio is None else f"[{color}]{_number(row.ratio, 3)}[/]",
-            "" if row.floor is None else f"{row.floor:g}",
+            "" if row.floor is None else f"{row.floor:g}{'' if row.reached else ' (missed)'}",
         )
     return table
 
 
 def _number(value: float, digits: int) -> str:
+    if not math.isfinite(value):
+        return "not reached"
     return f"{value:,.0f}" if value >= 1000 else f"{value:.{digits}g}"
 
 
 def as_records(measurements: Iterable[Measurement]) -> list[dict[str, object]]:
-    """The rows as flat records."""
-    return [{**asdict(each), "ratio": each.ratio} for each in measurements]
+    """The rows as flat records; JSON has no infinity, so that there a lost race has no number."""
+    records = ({**asdict(each), "ratio": each.ratio} for each in measurements)
+    return [{key: None if value == math.inf else value for key, value in each.items()} for each in records]
 
 
 def record(rows: Sequence[Mapping[Any, object]], out: Path) -> None:
     """Writes rows with the machine, the commit and the date."""
-    made = {**describe_environment("cpu"), "cores": os.cpu_count(), "date": datetime.now(UTC).date().isoformat()}
+    environment = describe_environment("cpu")
+    versions = environment["versions"] | {library: version_of(library) for library in (*MODULES, "torchvision")}
+    made = {**environment, "versions": versions, "cores": os.cpu_count(), "date": datetime.now(UTC).date().isoformat()}
     out.write_text(json.dumps({"rows": list(rows), "made": made}, indent=1) + "\n", encoding="utf-8")

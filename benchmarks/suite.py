@@ -62,8 +62,9 @@ class LearnerEntry(Frozen):
     def _one_of_two(self) -> "LearnerEntry":
         if (self.learner is None) == (self.strategy is None):
             raise ValueError("expected either `learner` or `strategy`")
-        if self.learner is not None and self.pretraining_lr:
-            raise ValueError("expected `pretraining_lr` beside a `strategy` only")
+        for name in ("pretraining_lr", "pretraining", "label_smoothing"):
+            if self.learner is not None and name in self.model_fields_set:
+                raise ValueError(f"expected `{name}` beside a `strategy` only")
         return self
 
     @property
@@ -170,12 +171,15 @@ class Suite(Frozen):
         return self.with_tasks(tasks)
 
     def with_learner(self, name: str) -> "Suite":
-        """Returns this suite with one more learner on every task, named by its dotted path."""
-        entry = LearnerEntry(learner=Component(name=name))
-        tasks = [
-            task.model_copy(update={"learners": {**task.learners, name.rpartition(".")[2]: entry}})
-            for task in self.tasks
-        ]
+        """Returns this suite with one more learner on every task, named by its dotted path.
+
+        Raises:
+            ValueError: if a learner of the suite is called so already.
+        """
+        entry, key = LearnerEntry(learner=Component(name=name)), name.rpartition(".")[2]
+        if any(key in task.learners for task in self.tasks):
+            raise ValueError(f"Expected a learner that is called otherwise, for suite `{self.suite}` has a `{key}`.")
+        tasks = [task.model_copy(update={"learners": {**task.learners, key: entry}}) for task in self.tasks]
         return self.with_tasks(tasks)
 
     def with_tasks(self, tasks: list[TaskEntry]) -> "Suite":

@@ -175,11 +175,7 @@ def _training(spec: EpisodicSpec, examples: int) -> dict[str, Sample]:
         optimizer = spec.optimization.configure(module.parameters(), spec.steps)["optimizer"]
         ticks = Ticks()
         for index in range(spec.steps):
-            batch = task.train_batch(index)
-            optimizer.zero_grad()
-            loss_of(module, batch).backward()
-            torch.nn.utils.clip_grad_norm_(module.parameters(), 1.0)
-            optimizer.step()
+            descend(module, task.train_batch(index), optimizer, spec.optimization.clip)
             ticks.on_train_batch_end()
         return counted / ticks.seconds
 
@@ -268,10 +264,16 @@ def task_and_module(spec: EpisodicSpec) -> tuple[EpisodicDataModule, EpisodicMod
     return task, module
 
 
-def loss_of(module: EpisodicModule, batch: EpisodeBatch) -> Tensor:
-    """What training descends, without Lightning."""
+def descend(
+    module: EpisodicModule, batch: EpisodeBatch, optimizer: torch.optim.Optimizer, clip: float | None = None
+) -> None:
+    """Takes a training step without Lightning; `clip` is the largest norm of the gradient."""
     prediction = module.answer(module.encoder(batch.inputs), batch.support, batch.support_y, batch.query)
-    return module.likelihood.nll(prediction, batch.query_y).mean()
+    optimizer.zero_grad()
+    module.likelihood.nll(prediction, batch.query_y).mean().backward()
+    if clip is not None:
+        nn.utils.clip_grad_norm_(module.parameters(), clip)
+    optimizer.step()
 
 
 def _start(*arguments: str) -> Callable[[], dict[str, Sample]]:

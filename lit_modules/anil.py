@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lit_modules.learn2learn_import import learn2learn_algorithms
+from lit_modules.learn2learn_import import learn2learn_algorithms, require_inner_loop
 from lit_modules.likelihoods import with_unit_scale
 
 
@@ -41,6 +41,7 @@ class ANIL(nn.Module):
         first_order: bool = False,
     ) -> None:
         super().__init__()
+        require_inner_loop(lr, steps=steps, test_steps=test_steps)
         algorithms = learn2learn_algorithms("anil")
         self.regression = outputs != targets
         self.steps, self.test_steps = steps, steps if test_steps is None else test_steps

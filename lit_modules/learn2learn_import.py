@@ -1,4 +1,4 @@
-"""Imports learn2learn, which is an extra, where and when something needs it."""
+"""What MAML and ANIL have in common: inner steps, and learn2learn, an extra that is imported when one needs it."""
 
 import importlib
 from typing import Any
@@ -7,6 +7,15 @@ MISSING = (
     "Expected learn2learn 0.2.0 to be installed, because `{name}` is built on it, but it is not ({error}). "
     "`tox -e learn2learn` makes an environment that has it; docs/transfer.md says how to install it into another."
 )
+
+
+def require_inner_loop(lr: float, **steps: int | None) -> None:
+    """Raises ValueError for a learning rate that is not positive, or a number of steps that is negative."""
+    for name, value in steps.items():
+        if value is not None and value < 0:
+            raise ValueError(f"Expected argument `{name}` to be zero or more but got {value}.")
+    if not lr > 0:
+        raise ValueError(f"Expected argument `lr` to be positive but got {lr}.")
 
 
 def learn2learn_algorithms(name: str) -> Any:  # noqa: ANN401 - a module without annotations

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from datamodules.episodes import EpisodeBatch
-from lit_modules.learn2learn_import import learn2learn_algorithms
+from lit_modules.learn2learn_import import learn2learn_algorithms, require_inner_loop
 from lit_modules.likelihoods import Gaussian, Likelihood, with_unit_scale
 from lit_modules.normalization import statistics_of, with_episode_norms
 from lit_modules.optimization import Optimization
@@ -33,7 +33,8 @@ class MAML(TrainedModule):
         lr: learning rate of these steps.
         first_order: leave second derivatives out.
         zero_head: adapt the head from zero in every episode instead of from learned weights (Kao et al. 2022, arXiv
-            2106.15367), so that it does not matter which class of an episode is called which.
+            2106.15367), so that it does not matter which class of an episode is called which. The first step
+            then moves the head alone, so that there have to be two.
         transductive: whether norms take their statistics from support set and queries together.
     """
 
@@ -51,11 +52,9 @@ class MAML(TrainedModule):
         zero_head: bool = False,
         transductive: bool = False,
     ) -> None:
-        for name, value in {"steps": steps, "test_steps": steps if test_steps is None else test_steps}.items():
-            if value < 0:
-                raise ValueError(f"Expected argument `{name}` to be zero or more but got {value}.")
-        if not lr > 0:
-            raise ValueError(f"Expected argument `lr` to be positive but got {lr}.")
+        require_inner_loop(lr, steps=steps, test_steps=test_steps)
+        if zero_head and min(steps, steps if test_steps is None else test_steps) < 2:
+            raise ValueError("Expected two steps or more with `zero_head`, because the first one moves the head alone.")
         algorithms = learn2learn_algorithms("maml")
         super().__init__(with_episode_norms(encoder), optimization)
         self.normed = any(isinstance(part, nn.BatchNorm2d) for part in encoder.modules())

@@ -12,7 +12,7 @@ class EpisodeNorm2d(nn.Module):
     """Normalises the images of an episode by the statistics of its first ones, the support set.
 
     Bronskill et al. 2020 (arXiv 2003.03284) compare such statistics for meta-learning; these are those of their
-    section 3.2 (conventional batch norm with the support set's statistics), with the weights of a trained batch norm.
+    MetaBN, of the support set for support set and queries, with the weights of a trained batch norm.
 
     Args:
         norm: the batch norm that it takes the place of; its weights are copied, its running statistics not used.

@@ -285,7 +285,7 @@ def _compute_sheet(comparison: Comparison, name: str) -> Sheet:
         (sum("pretraining_lr" in each for each in run.chosen) for row in comparison.entries for run in runs_of(row)),
         default=0,
     )
-    tuning = f" Rates of pretraining were chosen from {rates}; the chosen one is counted." if rates > 1 else ""
+    tuning = f" Where rates of pretraining were tried, up to {rates}, the chosen one is counted." if rates > 1 else ""
     layout = TableLayout(
         title=f"Computation: {comparison.task} ({comparison.protocol})",
         caption=(

@@ -51,6 +51,13 @@ def test_a_learner_without_the_interface_is_refused_before_anything_trains(call,
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_learner_takes_no_other_ones_name(call, write_suite, own_learners):
+    for added in (["--learner", "deep_sets"], ["--learner", "own.Sound", "--learner", "own.Sound"]):
+        result = call("run", write_suite(), "--dry-run", *added)
+        assert result.exit_code == 2
+        assert f"called otherwise, for suite `tiny` has a `{added[-1].rpartition('.')[2]}`" in result.stderr
+
+
 def test_a_dry_run_says_what_would_be_done_and_writes_nothing(call, write_suite, tmp_path):
     suite = write_suite(seeds=(0, 1, 2))
     result = call("run", suite, "--dry-run", "--only", "learner=fine_tuning", "--only", "seed=2", "--jobs", "3")

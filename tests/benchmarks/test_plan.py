@@ -35,8 +35,9 @@ def test_every_candidate_of_a_pretraining_is_planned(suite):
     assert [type(run.spec) for run in runs] == [PretrainSpec, PretrainSpec, TransferSpec]
     assert [run.spec.optimization.lr for run in runs[:2]] == [0.001, 0.01] and len({run.name for run in runs}) == 3
     assert runs[2].needs == tuple(run.spec.run_id for run in runs[:2])
-    with pytest.raises(ValueError, match="`pretraining_lr` beside a `strategy` only"):
-        suite(**{"learners.deep_sets.pretraining_lr": [0.001]})
+    for name, value in (("pretraining_lr", [0.001]), ("pretraining", {"head": "cosine"}), ("label_smoothing", 0.1)):
+        with pytest.raises(ValueError, match=f"`{name}` beside a `strategy` only"):
+            suite(**{f"learners.deep_sets.{name}": value})
 
 
 def test_only_selects_cells_and_the_pretraining_they_need(suite):

@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+import subprocess
 import time
 from dataclasses import replace
 
@@ -12,7 +13,7 @@ import torch
 from rich.console import Console
 from typer.testing import CliRunner
 
-from benchmarks import growth, peers, speed
+from benchmarks import growth, peers, races, speed
 from benchmarks.cli import app
 from benchmarks.races import Reached, Stopwatch, side_by_side
 from datamodules.episodes import EpisodeBatch
@@ -58,12 +59,68 @@ def test_nothing_to_measure_is_an_error(tmp_path, options):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["--growth", "--until", "0.9"], "without `--until`"),
+        (["--until", "0.9", "--only", "learn2learn"], "nobody else to race against"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused_before_anything_is(tmp_path, monkeypatch, options, reason):
+    monkeypatch.setattr(peers, "MODULES", {"learn2learn": "nowhere"})
+    result = CliRunner().invoke(app, ["speed", *options, "--out", str(tmp_path / "new" / "race.json")])
+    assert result.exit_code == 2 and reason in " ".join(result.stderr.split())
+    assert not list(tmp_path.glob("*/*"))
+
+
+def test_what_is_measured_is_kept_when_something_fails_later(tmp_path, monkeypatch):
+    def broken():
+        raise subprocess.CalledProcessError(1, ["adaptbench"])
+
+    rows = (("first", "s", {}, lambda: {"ours": counting(1, 0)}), ("second", "s", {}, lambda: {"ours": broken}))
+    monkeypatch.setattr(speed, "ROWS", rows)
+    out = tmp_path / "new" / "speed.json"
+    result = CliRunner().invoke(app, ["speed", "--out", str(out)])
+    assert result.exit_code == 2 and "non-zero exit status" in result.stderr
+    assert "first, s" in result.stdout
+    assert [row["what"] for row in json.loads(out.read_text())["rows"]] == ["first"]
+
+
+def test_a_lost_race_has_no_number():
+    won, lost, neither = (
+        speed.Measurement("a race", "s", ours, "a peer", theirs, 2.0)
+        for ours, theirs in ((10.0, math.inf), (math.inf, 10.0), (math.inf, math.inf))
+    )
+    assert (won.reached, lost.reached, neither.reached) == (True, False, False)
+    assert [(each["ours"], each["theirs"], each["ratio"]) for each in speed.as_records([won, lost])] == [
+        (10.0, None, None), (None, 10.0, None)
+    ]  # fmt: skip
+    console = Console(width=120)
+    with console.capture() as shown:
+        console.print(speed.as_table([lost]))
+    assert "not reached" in shown.get() and "2 (missed)" in shown.get()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("peer", races.PEERS)
+def test_a_race_is_run(tmp_path, peer):
+    if peer.partition(",")[0] in peers.missing():
+        pytest.skip(f"needs {peer.partition(',')[0]}")
+    out = tmp_path / "race.json"
+    options = ["--until", "0.25", "--examples", "25600", "--threads", "1", "--only", peer, "--out", str(out)]
+    result = CliRunner().invoke(app, ["speed", *options])
+    assert result.exit_code == 0, result.output
+    (row,) = json.loads(out.read_text())["rows"]
+    assert row["peer"] == peer and row["ours"] > 0 and row["theirs"] > 0
+
+
 def test_a_library_that_is_not_installed_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(peers.importlib.util, "find_spec", lambda library: None if library == "easyfsl" else object())
+    monkeypatch.setattr(peers, "MODULES", {"easyfsl": "nowhere.samplers", "learn2learn": "json"})
     monkeypatch.setattr(speed, "ROWS", (("a cost", "s", {}, lambda: {"ours": counting(1, 1)}),))
     result = CliRunner().invoke(app, ["speed", "--out", str(tmp_path / "speed.json")])
     assert result.exit_code == 0
-    assert "easyfsl is not installed" in result.stderr and "learn2learn" not in result.stderr
+    assert "easyfsl cannot be imported, and is not measured: No module named 'nowhere'" in result.stderr
+    assert "learn2learn" not in result.stderr
 
 
 def test_numbers_are_written_out():
@@ -109,11 +166,13 @@ def test_a_race_is_won_or_lost_and_tests_take_no_time():
             return batch
 
     won = Stopwatch(Task(), 0.9, limit=100)
+    won.start()
     won.look(lambda _: time.sleep(0.3) or torch.zeros(1, 2, 2))
     with pytest.raises(Reached):
         won.look(lambda _: batch.query_y)
     assert won.seconds < 0.2
     lost = Stopwatch(Task(), 0.9, limit=-1)
+    lost.start()
     with pytest.raises(Reached):
         lost.look(lambda _: torch.zeros(1, 2, 2))
     assert lost.seconds == math.inf

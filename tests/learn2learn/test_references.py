@@ -126,6 +126,18 @@ def test_a_head_from_zero_does_not_know_one_class_from_another(maml, batch):
     assert not one.head.weight.grad.any() and one.encoder[1].weight.grad.abs().sum() > 0
 
 
+def test_the_second_step_from_a_zero_head_moves_the_encoder(maml, batch, monkeypatch):
+    one, clones = maml(steps=2, lr=1.0, zero_head=True), []
+    clone = one._wrapped[0].clone
+    monkeypatch.setattr(one._wrapped[0], "clone", lambda: clones.append(clone()) or clones[-1])
+    one.predict(batch)
+    for learner in clones:
+        moved = [
+            (after - before).abs().max() for after, before in zip(learner.parameters(), one.parameters(), strict=True)
+        ]
+        assert len(clones) == EPISODES and min(moved) > 0
+
+
 @pytest.mark.parametrize("first_order", [True, False])
 def test_the_outer_gradient_is_that_of_a_step_by_hand(first_order):
     torch.manual_seed(0)
@@ -198,6 +210,12 @@ def test_every_package_can_be_imported_first(module):
 def test_what_cannot_be_is_refused(maml):
     with pytest.raises(ValueError, match="`steps` to be zero or more but got -1"):
         maml(steps=-1)
+    for steps in ({"steps": 1}, {"steps": 2, "test_steps": 1}):
+        with pytest.raises(ValueError, match="two steps or more with `zero_head`"):
+            maml(zero_head=True, **steps)
+    for wrong in ({"steps": -1}, {"test_steps": -1}, {"lr": -0.1}):
+        with pytest.raises(ValueError, match=f"`{next(iter(wrong))}` to be"):
+            ANIL(4, 3, 3, **wrong)
     spec = EpisodicSpec(**SINUSOID, learner={"name": "maml", "init_args": {"transductive": True}})
     with pytest.raises(ValueError, match="`transductive` to be false for an encoder without batch norms"):
         build_module(spec, TaskShape.of(build_task(spec)))
