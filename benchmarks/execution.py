@@ -71,7 +71,7 @@ def run_suite(name: str, options: RunOptions, console: Console) -> int:
         ValueError: if the suite or an option is wrong; nothing has been run then.
     """
     check_executor(options.executor.name)
-    device, wandb = _device(options), _wandb(options.wandb)
+    device, wandb = _device(options), _wandb(options)
     devices = _devices(options.jobs, device, options.runs_per_gpu)
     suite = load_suite(name)
     for learner in options.learners:
@@ -312,9 +312,9 @@ def _device(options: RunOptions) -> Literal["cpu", "cuda"]:
     return cast(Literal["cpu", "cuda"], text)
 
 
-def _wandb(text: str) -> Mode:
-    if text == "auto":
-        return default_mode()
-    if text not in ("online", "offline", "off"):
-        raise ValueError(f"Expected `--wandb` to be `auto`, `online`, `offline` or `off` but got `{text}`.")
-    return cast(Mode, text)
+def _wandb(options: RunOptions) -> Mode:
+    if options.wandb == "auto":
+        return "off" if options.dry_run else default_mode()
+    if options.wandb not in ("online", "offline", "off"):
+        raise ValueError(f"Expected `--wandb` to be `auto`, `online`, `offline` or `off` but got `{options.wandb}`.")
+    return cast(Mode, options.wandb)
