@@ -273,9 +273,9 @@ def speed(
     measurements = []
     out = out or Path("growth.json" if growth else "speed.json" if until is None else "race.json")
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
         if growth and not (until is None and only is None):
             raise ValueError("Expected `--growth` without `--until` and `--only`, for it measures something else.")
+        out.parent.mkdir(parents=True, exist_ok=True)
         if growth:
             _measure_growth(repeats, out)
             return

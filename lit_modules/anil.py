@@ -41,10 +41,11 @@ class ANIL(nn.Module):
         first_order: bool = False,
     ) -> None:
         super().__init__()
+        test_steps = steps if test_steps is None else test_steps
         require_inner_loop(lr, steps=steps, test_steps=test_steps)
         algorithms = learn2learn_algorithms("anil")
         self.regression = outputs != targets
-        self.steps, self.test_steps = steps, steps if test_steps is None else test_steps
+        self.steps, self.test_steps = steps, test_steps
         self.head = nn.Linear(features, targets)
         # In a list, because a module would register the weights under a second name.
         self._wrapped = [algorithms.MAML(self.head, lr=lr, first_order=first_order)]

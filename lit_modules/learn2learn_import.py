@@ -9,10 +9,10 @@ MISSING = (
 )
 
 
-def require_inner_loop(lr: float, **steps: int | None) -> None:
+def require_inner_loop(lr: float, **steps: int) -> None:
     """Raises ValueError for a learning rate that is not positive, or a number of steps that is negative."""
     for name, value in steps.items():
-        if value is not None and value < 0:
+        if value < 0:
             raise ValueError(f"Expected argument `{name}` to be zero or more but got {value}.")
     if not lr > 0:
         raise ValueError(f"Expected argument `lr` to be positive but got {lr}.")

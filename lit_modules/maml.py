@@ -52,8 +52,9 @@ class MAML(TrainedModule):
         zero_head: bool = False,
         transductive: bool = False,
     ) -> None:
+        test_steps = steps if test_steps is None else test_steps
         require_inner_loop(lr, steps=steps, test_steps=test_steps)
-        if zero_head and min(steps, steps if test_steps is None else test_steps) < 2:
+        if zero_head and min(steps, test_steps) < 2:
             raise ValueError("Expected two steps or more with `zero_head`, because the first one moves the head alone.")
         algorithms = learn2learn_algorithms("maml")
         super().__init__(with_episode_norms(encoder), optimization)
@@ -62,7 +63,7 @@ class MAML(TrainedModule):
             raise ValueError("Expected argument `transductive` to be false for an encoder without batch norms.")
         self.head = nn.Linear(int(encoder.features), targets)  # type: ignore[arg-type]  # nn.Module types it as a tensor
         self.likelihood, self.transductive = likelihood, transductive
-        self.steps, self.test_steps = steps, steps if test_steps is None else test_steps
+        self.steps, self.test_steps = steps, test_steps
         self.regression = isinstance(likelihood, Gaussian)
         self.zero_head = zero_head
         # In a list, because a LightningModule would register the weights under a second name.

@@ -278,13 +278,9 @@ def _pair_record(comparison: Comparison, column: int, pair: Pair) -> dict[str, A
 
 def _compute_sheet(comparison: Comparison, name: str) -> Sheet:
     records = [_compute_record(row) for row in comparison.entries if any(entry.runs for entry in row)]
-    processors = sorted(
-        {str(run.environment.get("processor", "not recorded")) for row in comparison.entries for run in runs_of(row)}
-    )
-    rates = max(
-        (sum("pretraining_lr" in each for each in run.chosen) for row in comparison.entries for run in runs_of(row)),
-        default=0,
-    )
+    runs = [run for row in comparison.entries for run in runs_of(row)]
+    processors = sorted({str(run.environment.get("processor", "not recorded")) for run in runs})
+    rates = max((sum("pretraining_lr" in each for each in run.chosen) for run in runs), default=0)
     tuning = f" Where rates of pretraining were tried, up to {rates}, the chosen one is counted." if rates > 1 else ""
     layout = TableLayout(
         title=f"Computation: {comparison.task} ({comparison.protocol})",
