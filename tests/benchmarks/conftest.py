@@ -6,7 +6,7 @@ import struct
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -230,10 +230,11 @@ class CommandLine:
     """The real command line in a folder of its own."""
 
     folder: Path
+    started: list[subprocess.Popen] = field(default_factory=list)
 
     def start(self, *arguments):
         """Starts it as the leader of a process group."""
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [*COMMAND, *map(str, arguments)],
             cwd=self.folder,
             env={"PYTHONPATH": str(ROOT), **os.environ, "COLUMNS": "200"},
@@ -243,6 +244,8 @@ class CommandLine:
             start_new_session=True,
             preexec_fn=listen_to_interrupts,
         )
+        self.started.append(process)
+        return process
 
     def __call__(self, *arguments):
         """Runs it to its end."""
@@ -250,11 +253,21 @@ class CommandLine:
         out, err = process.communicate(timeout=300)
         return subprocess.CompletedProcess(arguments, process.returncode, out, err)
 
+    def end(self):
+        """Kills what a test left running, and closes all pipes."""
+        for process in self.started:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+            with process:  # waits, and closes
+                pass
+
 
 @pytest.fixture
 def adaptbench(tmp_path):
     """Calls the real command line."""
-    return CommandLine(tmp_path)
+    command = CommandLine(tmp_path)
+    yield command
+    command.end()
 
 
 @pytest.fixture
