@@ -1,5 +1,6 @@
 """Races: seconds of training until a test accuracy, against the same learner without pools and learn2learn's own."""
 
+import functools
 import importlib
 import itertools
 import math
@@ -31,18 +32,35 @@ from lit_modules.optimization import Optimization
 from lit_modules.prototypes import Prototypes
 from lit_modules.training import encode_all
 
-EPISODES, LOOK_IMAGES = 1000, 12_800
-"""Test episodes, and images encoded in training between two tests."""
+EPISODES, LOOK_IMAGES, MAML_LOOK_IMAGES = 1000, 12_800, 51_200
+"""Test episodes, and images of training between two tests; MAML, whose tests take long, has fewer."""
 OWN_IMAGES = "attention, strided, each episode's own images"
 PROTOTYPES = "learn2learn, prototypical network, pooled Conv-4"
-FLOORS = {OWN_IMAGES: 2.5, PROTOTYPES: 20.0}
+MAML = "learn2learn, MAML, strided Conv-4"
+RACES = (
+    ("attention", OWN_IMAGES, 2.5),
+    ("attention", PROTOTYPES, 20.0),
+    ("prototypes", PROTOTYPES, None),
+    ("attention", MAML, 20.0),
+)
+"""Who races against whom, and how many times as fast we had set out to be."""
+LEARNERS = {
+    "attention": Component(name="attention", init_args={"layers": 1}),
+    "prototypes": Component(name="prototypes"),
+}
 SNELL_WAYS, SNELL_SHOTS, SNELL_QUERIES = 60, 1, 5
 """The training episodes of Snell et al. 2017 (arXiv 1703.05175), who halve Adam's rate every 2000 episodes."""
 SNELL_HALVES = 2000
+FINN_TASKS, FINN_RATE, FINN_STEPS, FINN_TEST_STEPS = 32, 0.4, 1, 3
+"""How Finn et al. 2017 (arXiv 1703.03400) train and test MAML on 5-way Omniglot."""
 
 
 class Reached(Exception):
     """The race is over."""
+
+
+Contender = Callable[[EpisodicSpec, EpisodicDataModule, Any, "Stopwatch"], None]
+"""Trains, from a spec, its task and its network, until the stopwatch says that the race is over."""
 
 
 class Stopwatch:
@@ -79,9 +97,9 @@ class Stopwatch:
         self.start()
 
 
-def every(images: int) -> int:
+def every(images: int, look: int = LOOK_IMAGES) -> int:
     """Steps of so many images between two tests."""
-    return max(1, LOOK_IMAGES // images)
+    return max(1, look // images)
 
 
 class Watched(Curve):
@@ -107,7 +125,7 @@ class Watched(Curve):
 
 
 def race(accuracy: float, threads: int, limit: float, examples: int, only: str | None = None) -> Iterator[Measurement]:
-    """Trains attention, on 5-way 1-shot episodes of the split `vinyals` with rotations, until a test accuracy.
+    """Trains learners, on 5-way 1-shot episodes of the split `vinyals` with rotations, until a test accuracy.
 
     Whoever is first above it in any of many tests has won: a stopwatch, and no estimate of anybody's accuracy.
 
@@ -121,38 +139,41 @@ def race(accuracy: float, threads: int, limit: float, examples: int, only: str |
     Raises:
         ValueError: if no peer has it, or none that has it can be imported.
     """
-    chosen = [peer for peer in PEERS if only is None or only in peer]
-    if not chosen:
+    if only is not None and not any(only in peer for peer in PEERS):
         raise ValueError(f"Expected a part of {' or '.join(f'`{peer}`' for peer in PEERS)} but got `{only}`.")
+    chosen = [each for each in RACES if only is None or only in each[1]]
     missing = peers.missing()
-    there = [peer for peer in chosen if peer.partition(",")[0] not in missing]
+    there = [each for each in chosen if library_of(each[1]) not in missing]
     if not there:
-        raise ValueError(f"{chosen[0].partition(',')[0]} cannot be imported, and there is nobody else to race against.")
+        raise ValueError(f"{library_of(chosen[0][1])} cannot be imported, and there is nobody else to race against.")
     torch.set_num_threads(threads)
-    spec = _spec(examples)
-    ours = _seconds(_ours, spec, accuracy, limit)
-    what = f"attention, strided, until {100 * accuracy:g} %"
-    for peer in there:
-        yield Measurement(what, "s", ours, peer, _seconds(PEERS[peer], spec, accuracy, limit), FLOORS[peer])
+
+    @functools.cache
+    def seconds(contender: Contender, learner: str) -> float:
+        return _seconds(contender, _spec(examples, learner), accuracy, limit)
+
+    for learner, peer, floor in there:
+        what = f"{learner}, strided, until {100 * accuracy:g} %"
+        yield Measurement(what, "s", seconds(_ours, learner), peer, seconds(PEERS[peer], "attention"), floor)
 
 
-def _spec(examples: int) -> EpisodicSpec:
+def library_of(peer: str) -> str:
+    """What a peer's name begins with."""
+    return peer.partition(",")[0]
+
+
+def _spec(examples: int, learner: str = "attention") -> EpisodicSpec:
     return omniglot(
         train=TrainEpisodes(ways=WAYS, shots=(1,), queries=3, pool=128, episodes=32),
         test=EvalEpisodes(ways=WAYS, shots=(1,), queries=15, episodes=EPISODES),
         encoder=Component(name="strided", init_args={"filters": [32, 32, 64, 128]}),
-        learner=Component(name="attention", init_args={"layers": 1}),
+        learner=LEARNERS[learner],
         budget=Budget(examples=examples, epochs=1, val_episodes=1),
         optimization=Optimization(lr=0.002),
     )
 
 
-def _seconds(
-    contender: Callable[[EpisodicSpec, EpisodicDataModule, Any, Stopwatch], None],
-    spec: EpisodicSpec,
-    accuracy: float,
-    limit: float,
-) -> float:
+def _seconds(contender: Contender, spec: EpisodicSpec, accuracy: float, limit: float) -> float:
     task, module = task_and_module(spec)
     watch = Stopwatch(task, accuracy, limit)
     try:
@@ -192,17 +213,34 @@ def side_by_side(batches: list[EpisodeBatch]) -> EpisodeBatch:
     return EpisodeBatch(*(torch.cat(parts) for parts in zip(*moved, strict=True)))
 
 
-def _learn2learn(_: EpisodicSpec, task: EpisodicDataModule, module: Any, watch: Stopwatch) -> None:  # noqa: ANN401
-    """Its prototypical network in the plain loop of its examples, on the same training classes, and no others."""
-    backbone = importlib.import_module("learn2learn.vision.models.cnn4").ConvBase
-    classifier = importlib.import_module("learn2learn.nn").PrototypicalClassifier
+def _tasks(task: EpisodicDataModule, ways: int, shots: int, queries: int) -> Callable[[], tuple[Tensor, ...]]:
+    """Draws tasks of the same training classes by learn2learn's fastest transforms.
+
+    Returns:
+        Support images, their labels, query images and their labels, at each call.
+    """
     if not isinstance(task, ClassDataModule):
         raise TypeError("Expected a task of classes.")
     drawings = task.drawing_count("train")
     rows = np.arange(task.class_count("train") * drawings)
     images = task.gather("train", rows // drawings, rows % drawings)
     images = images.float().div_(255).view(-1, drawings, 1, *images.shape[1:])
-    sample = peers.SAMPLERS[peers.IN_MEMORY](peers.InMemory(images), SNELL_WAYS, SNELL_SHOTS, SNELL_QUERIES)
+    sample = peers.SAMPLERS[peers.IN_MEMORY](peers.InMemory(images), ways, shots, queries)
+
+    def draw() -> tuple[Tensor, ...]:
+        x, y = cast("tuple[Tensor, Tensor]", sample())
+        order = y.argsort(stable=True).view(ways, -1)
+        support, query = order[:, :shots].flatten(), order[:, shots:].flatten()
+        return x[support], y[support], x[query], y[query]
+
+    return draw
+
+
+def _prototypes(_: EpisodicSpec, task: EpisodicDataModule, module: Any, watch: Stopwatch) -> None:  # noqa: ANN401
+    """learn2learn's prototypical network in the plain loop of its examples."""
+    backbone = importlib.import_module("learn2learn.vision.models.cnn4").ConvBase
+    classifier = importlib.import_module("learn2learn.nn").PrototypicalClassifier
+    draw = _tasks(task, SNELL_WAYS, SNELL_SHOTS, SNELL_QUERIES)
     network = torch.nn.Sequential(backbone(hidden=64, channels=1, max_pool=True), torch.nn.Flatten())
     optimizer = torch.optim.Adam(network.parameters(), lr=0.001)
     halving = torch.optim.lr_scheduler.StepLR(optimizer, SNELL_HALVES, 0.5)
@@ -215,18 +253,46 @@ def _learn2learn(_: EpisodicSpec, task: EpisodicDataModule, module: Any, watch: 
 
     watch.start()
     for step in itertools.count(1):
-        x, y = cast("tuple[Tensor, Tensor]", sample())
-        order = y.argsort(stable=True).view(SNELL_WAYS, -1)
-        features = network(x)
-        support, query = order[:, :SNELL_SHOTS].flatten(), order[:, SNELL_SHOTS:].flatten()
-        logits = classifier(features[support], y[support], distance="euclidean")(features[query])
-        loss = F.cross_entropy(logits, y[query])
+        support_x, support_y, query_x, query_y = draw()
+        features, asked = network(torch.cat([support_x, query_x])).split([len(support_x), len(query_x)])
+        loss = F.cross_entropy(classifier(features, support_y, distance="euclidean")(asked), query_y)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         halving.step()
-        if step % every(len(x)) == 0:
+        if step % every(len(support_x) + len(query_x)) == 0:
             watch.look(predict)
 
 
-PEERS = {OWN_IMAGES: _own_images, PROTOTYPES: _learn2learn}
+def _maml(_: EpisodicSpec, task: EpisodicDataModule, module: Any, watch: Stopwatch) -> None:  # noqa: ANN401
+    """learn2learn's MAML in the plain loop of its examples; batch norm sees an episode's queries together, as there."""
+    network = importlib.import_module("learn2learn.vision.models").OmniglotCNN(WAYS)
+    maml = importlib.import_module("learn2learn.algorithms").MAML(network, lr=FINN_RATE)
+    draw, optimizer = _tasks(task, WAYS, 1, 1), torch.optim.Adam(maml.parameters(), lr=0.001)
+
+    def adapted(x: Tensor, y: Tensor, steps: int, *, first_order: bool) -> Any:  # noqa: ANN401
+        learner = maml.clone(first_order=first_order)
+        for _ in range(steps):
+            learner.adapt(F.cross_entropy(learner(x), y))
+        return learner
+
+    def predict(batch: EpisodeBatch) -> Tensor:
+        x, labels = batch.inputs.float().div(255).unsqueeze(1), batch.support_y.argmax(dim=-1)
+        return torch.stack([
+            adapted(x[support], y, FINN_TEST_STEPS, first_order=True)(x[query]).detach()
+            for support, y, query in zip(batch.support, labels, batch.query, strict=True)
+        ])  # fmt: skip
+
+    watch.start()
+    for step in itertools.count(1):
+        optimizer.zero_grad()
+        for _drawn in range(FINN_TASKS):
+            support_x, support_y, query_x, query_y = draw()
+            learner = adapted(support_x, support_y, FINN_STEPS, first_order=False)
+            (F.cross_entropy(learner(query_x), query_y) / FINN_TASKS).backward()
+        optimizer.step()
+        if step % every(FINN_TASKS * 2 * WAYS, MAML_LOOK_IMAGES) == 0:
+            watch.look(predict)
+
+
+PEERS = {OWN_IMAGES: _own_images, PROTOTYPES: _prototypes, MAML: _maml}
