@@ -20,7 +20,7 @@ from pydantic import (
 from datamodules.base import EvalEpisodes, TrainEpisodes
 from lit_modules.optimization import Optimization
 
-RESULTS_VERSION = 3
+RESULTS_VERSION = 4
 """Bumped whenever a change of the code may change numbers, so that old runs are never taken for new ones."""
 CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 

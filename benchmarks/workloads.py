@@ -268,7 +268,7 @@ def descend(
     module: EpisodicModule, batch: EpisodeBatch, optimizer: torch.optim.Optimizer, clip: float | None = None
 ) -> None:
     """Takes a training step without Lightning; `clip` is the largest norm of the gradient."""
-    prediction = module.answer(module.encoder(batch.inputs), batch.support, batch.support_y, batch.query)
+    prediction = module.answer(module.embed(module.encoder(batch.inputs)), batch.support, batch.support_y, batch.query)
     optimizer.zero_grad()
     module.likelihood.nll(prediction, batch.query_y).mean().backward()
     if clip is not None:

@@ -6,8 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lit_modules.embedding import EmbeddingLearner
 
-class Attention(nn.Module):
+
+class Attention(EmbeddingLearner):
     """Transformer neural process in the manner of TNP-D, Nguyen & Grover 2022 (arXiv 2207.04179).
 
     Support pairs attend to each other; each query attends to the support pairs and never to another query (ANP, Kim et
@@ -39,19 +41,22 @@ class Attention(nn.Module):
         self.layers = nn.ModuleList(AttentionLayer(width, heads) for _ in range(layers))
         self.decode = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, outputs))
 
-    def forward(self, support_x: Tensor, support_y: Tensor, query_x: Tensor) -> Tensor:
+    def embed(self, x: Tensor) -> Tensor:
+        """Embeds features [..., D] in [..., E]."""
+        return self.embed_x(x)
+
+    def infer(self, support_x: Tensor, support_y: Tensor, query_x: Tensor) -> Tensor:
         """Predicts from what each query finds in the support set.
 
         Args:
-            support_x: [B, S, D] float32.
+            support_x: [B, S, E] float32, embedded.
             support_y: [B, S, Y] float32.
-            query_x: [B, Q, D] float32.
+            query_x: [B, Q, E] float32, embedded.
 
         Returns:
             [B, Q, P] float32.
         """
-        support = self.embed_x(support_x) + self.embed_y(support_y)
-        query = self.embed_x(query_x)
+        query, support = query_x, support_x + self.embed_y(support_y)
         for number, layer in enumerate(self.layers, start=1):
             query, support = layer(query, support, last=number == len(self.layers))
         return self.decode(query)

@@ -39,14 +39,14 @@ class Binding(nn.Module):
             nn.init.normal_(self.target.weight)
 
     def pair(self, x: Tensor, y: Tensor) -> Tensor:
-        """Binds features [..., D] to their targets [..., Y]; returns [..., W]."""
+        """Binds embedded features [..., W / slots] to their targets [..., Y]; returns [..., W]."""
         if self.slots == 1:
-            return self.embed(x) * self.target(y)
-        return (self.embed(x).unsqueeze(-1) * self.target(y).unsqueeze(-2)).flatten(-2)
+            return x * self.target(y)
+        return (x.unsqueeze(-1) * self.target(y).unsqueeze(-2)).flatten(-2)
 
     def meet(self, x: Tensor, context: Tensor) -> Tensor:
-        """Reads a context [..., W] with the features [..., D] of a query; returns [..., W]."""
-        return (self.embed(x).unsqueeze(-1) * context.unflatten(-1, (self.embedding, self.slots))).flatten(-2)
+        """Reads a context [..., W] with the embedded features [..., W / slots] of a query; returns [..., W]."""
+        return (x.unsqueeze(-1) * context.unflatten(-1, (self.embedding, self.slots))).flatten(-2)
 
 
 class Readout(nn.Module):

@@ -5,6 +5,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from lit_modules.binding import Binding, Readout
+from lit_modules.embedding import EmbeddingLearner
 from lit_modules.prototypes import ABSENT, class_means, require_classes
 
 
@@ -25,11 +26,11 @@ class SetEncoder(nn.Module):
         self.encode = Readout(width, width, 1) if encode else nn.Identity()
 
     def forward(self, support_x: Tensor, support_y: Tensor) -> Tensor:
-        """Returns the context of features [B, S, D] with targets [B, S, Y], [B, 1, W]."""
+        """Returns the context of embedded features [B, S, E] with targets [B, S, Y], [B, 1, W]."""
         return self.encode(self.binding.pair(support_x, support_y)).mean(dim=1, keepdim=True)
 
 
-class DeepSets(nn.Module):
+class DeepSets(EmbeddingLearner):
     """Conditional neural process of Garnelo et al. 2018 (arXiv 1807.01613) on the deep sets of Zaheer et al. 2017.
 
     With one mean over all pairs it departs from the papers (arXiv 1807.01613, 1703.06114) in that features and labels
@@ -69,20 +70,24 @@ class DeepSets(nn.Module):
         self.per_class = aggregate == "per_class"
         if self.per_class:
             require_classes(targets, outputs)
-            self.embed = nn.Sequential(nn.Linear(features, width), nn.LayerNorm(width))
+            self.embed_x = nn.Sequential(nn.Linear(features, width), nn.LayerNorm(width))
             self.encode = Readout(width, width, 1) if encode else nn.Identity()
         else:
             self.support = SetEncoder(features, targets, width, slots, encode)
             self.norm = nn.LayerNorm(width)
         self.decode = Readout(width, 1 if self.per_class else outputs, depth)
 
-    def forward(self, support_x: Tensor, support_y: Tensor, query_x: Tensor) -> Tensor:
+    def embed(self, x: Tensor) -> Tensor:
+        """Embeds features [..., D] in [..., E]."""
+        return self.embed_x(x) if self.per_class else self.support.binding.embed(x)
+
+    def infer(self, support_x: Tensor, support_y: Tensor, query_x: Tensor) -> Tensor:
         """Predicts from the mean of the bound pairs, or from the mean of each class.
 
         Args:
-            support_x: [B, S, D] float32.
-            support_y: [B, S, Y] float32, one-hot where means are taken per class.
-            query_x: [B, Q, D] float32.
+            support_x: [B, S, E] float32, embedded.
+            support_y: [B, S, Y] float32.
+            query_x: [B, Q, E] float32, embedded.
 
         Returns:
             [B, Q, P] float32.
@@ -90,6 +95,6 @@ class DeepSets(nn.Module):
         if not self.per_class:
             context = self.support(support_x, support_y)
             return self.decode(self.norm(self.support.binding.meet(query_x, context)))
-        means, absent = class_means(self.encode(self.embed(support_x)), support_y)
-        met = self.embed(query_x).unsqueeze(2) * means.unsqueeze(1)
+        means, absent = class_means(self.encode(support_x), support_y)
+        met = query_x.unsqueeze(2) * means.unsqueeze(1)
         return self.decode(met).squeeze(-1).masked_fill(absent, ABSENT)

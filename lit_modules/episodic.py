@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from datamodules.episodes import EpisodeBatch
+from lit_modules.embedding import EmbeddingLearner
 from lit_modules.likelihoods import Likelihood
 from lit_modules.optimization import Optimization
 from lit_modules.training import TrainedModule, encode_all, evaluating
@@ -14,7 +15,8 @@ EPISODES_AT_ONCE = 128
 class EpisodicModule(TrainedModule):
     """Trains encoder and learner together on the likelihood of the query targets.
 
-    Each example of a batch is encoded once, however many episodes it stands in.
+    Each example of a batch is encoded once, and embedded once by a learner that begins with that, however many episodes
+    it stands in.
 
     Args:
         encoder: from examples [M, *x] to features [M, D].
@@ -31,8 +33,8 @@ class EpisodicModule(TrainedModule):
 
     def training_step(self, batch: EpisodeBatch, batch_idx: int) -> Tensor:
         """Mean negative log-likelihood of the query targets."""
-        features = self.encode_training(batch.inputs)
-        prediction = self.answer(features, batch.support, batch.support_y, batch.query)
+        examples = self.embed(self.encode_training(batch.inputs))
+        prediction = self.answer(examples, batch.support, batch.support_y, batch.query)
         loss = self.likelihood.nll(prediction, batch.query_y).mean()
         score = self.likelihood.score(prediction.detach(), batch.query_y)
         self.log_means("train", {"nll": loss.detach(), self.likelihood.metric: score}, len(batch.query))
@@ -50,12 +52,17 @@ class EpisodicModule(TrainedModule):
     def predict(self, batch: EpisodeBatch) -> Tensor:
         """Predicts all queries from their support sets, [B, Q, P], in evaluation mode and without gradients."""
         with evaluating(self), torch.no_grad():
-            features = encode_all(self.encoder, batch.inputs)
-            return torch.cat([self.answer(features, *part) for part in batch.parts(EPISODES_AT_ONCE)])
+            examples = self.embed(encode_all(self.encoder, batch.inputs))
+            return torch.cat([self.answer(examples, *part) for part in batch.parts(EPISODES_AT_ONCE)])
 
-    def answer(self, features: Tensor, support: Tensor, support_y: Tensor, query: Tensor) -> Tensor:
-        """Predicts queries [B, Q] from support sets [B, S], both rows of the features [M, D]; returns [B, Q, P]."""
-        return self.learner(features[support], support_y, features[query])
+    def embed(self, features: Tensor) -> Tensor:
+        """Does the part of the learner that sees single examples [M, D], if it has one."""
+        return self.learner.embed(features) if isinstance(self.learner, EmbeddingLearner) else features
+
+    def answer(self, examples: Tensor, support: Tensor, support_y: Tensor, query: Tensor) -> Tensor:
+        """Predicts queries [B, Q] from support sets [B, S], both rows of the embedded examples; returns [B, Q, P]."""
+        infer = self.learner.infer if isinstance(self.learner, EmbeddingLearner) else self.learner
+        return infer(examples[support], support_y, examples[query])
 
 
 class StreamModule(EpisodicModule):
@@ -65,8 +72,12 @@ class StreamModule(EpisodicModule):
     the prediction of every step, [B, T, P].
     """
 
-    def answer(self, features: Tensor, support: Tensor, support_y: Tensor, query: Tensor) -> Tensor:
+    def embed(self, features: Tensor) -> Tensor:
+        """Leaves it to the learner, for an example stands in one stream."""
+        return features
+
+    def answer(self, examples: Tensor, support: Tensor, support_y: Tensor, query: Tensor) -> Tensor:
         """Predicts the steps of the streams at which the queries stand; returns [B, Q, P]."""
-        predictions = self.learner.stream(features[support], support_y)  # type: ignore[operator]  # a learner that has it
+        predictions = self.learner.stream(examples[support], support_y)  # type: ignore[operator]  # a learner that has it
         steps = (query.unsqueeze(-1) == support.unsqueeze(1)).int().argmax(dim=-1)
         return predictions.gather(1, steps.unsqueeze(-1).expand(-1, -1, predictions.shape[-1]))

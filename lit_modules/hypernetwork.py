@@ -8,9 +8,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lit_modules.deep_sets import SetEncoder
+from lit_modules.embedding import EmbeddingLearner
 
 
-class Hypernetwork(nn.Module):
+class Hypernetwork(EmbeddingLearner):
     """phi = f(support set): hypernetwork of Ha et al. 2016 (arXiv 1609.09106) on a set encoder.
 
     The support set is summed up by the very encoder that deep sets use. There the context vector itself is handed over;
@@ -52,13 +53,17 @@ class Hypernetwork(nn.Module):
         nn.init.zeros_(self.first.generate.bias)  # nothing in the first layer is the same for all support sets
         self.second = Generator(width, outputs, hidden)
 
-    def forward(self, support_x: Tensor, support_y: Tensor, query_x: Tensor) -> Tensor:
+    def embed(self, x: Tensor) -> Tensor:
+        """Embeds features [..., D] in [..., E]."""
+        return self.support.binding.embed(x)
+
+    def infer(self, support_x: Tensor, support_y: Tensor, query_x: Tensor) -> Tensor:
         """Predicts with the generated weights.
 
         Args:
-            support_x: [B, S, D] float32.
+            support_x: [B, S, E] float32, embedded.
             support_y: [B, S, Y] float32.
-            query_x: [B, Q, D] float32.
+            query_x: [B, Q, E] float32, embedded.
 
         Returns:
             [B, Q, P] float32.
@@ -67,7 +72,7 @@ class Hypernetwork(nn.Module):
         context = self.norm(self.support(support_x, support_y)).squeeze(1)
         slots = context.unflatten(-1, (binding.embedding, binding.slots)).transpose(1, 2).unsqueeze(1)
         weight, bias = self.first(context)
-        hidden = _affine(binding.embed(query_x), weight + (self.fast * slots).flatten(1, 2), bias)
+        hidden = _affine(query_x, weight + (self.fast * slots).flatten(1, 2), bias)
         return _affine(F.relu(hidden), *self.second(context))
 
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lit_modules.binding import Binding, Readout
+from lit_modules.embedding import EmbeddingLearner
 
 
 class Memory(NamedTuple):
@@ -25,7 +26,7 @@ class Memory(NamedTuple):
     usage: Tensor
 
 
-class MANN(nn.Module):
+class MANN(EmbeddingLearner):
     """Memory-augmented network of Santoro et al. 2016 (ICML; one-shot version arXiv 1605.06065).
 
     A controller reads the support pairs one after the other. Rows are addressed by content (cosine), and each pair is
@@ -77,13 +78,17 @@ class MANN(nn.Module):
         self.context, self.met = nn.Linear(width, pair_width), nn.LayerNorm(pair_width)
         self.decode = Readout(width + pair_width, outputs, 1)
 
-    def forward(self, support_x: Tensor, support_y: Tensor, query_x: Tensor) -> Tensor:
+    def embed(self, x: Tensor) -> Tensor:
+        """Embeds features [..., D] in [..., E]."""
+        return self.binding.embed(x)
+
+    def infer(self, support_x: Tensor, support_y: Tensor, query_x: Tensor) -> Tensor:
         """Predicts from what each query reads in the final memory, and from the controller's final state.
 
         Args:
-            support_x: [B, S, D] float32.
+            support_x: [B, S, E] float32, embedded.
             support_y: [B, S, Y] float32.
-            query_x: [B, Q, D] float32.
+            query_x: [B, Q, E] float32, embedded.
 
         Returns:
             [B, Q, P] float32.
@@ -101,6 +106,7 @@ class MANN(nn.Module):
         Returns:
             [B, T, P] float32.
         """
+        x = self.embed(x)
         before = zip(self._read_through(x, y), x.split(1, dim=1), strict=False)
         return torch.cat([self._answer(memory, state, now) for (memory, state), now in before], dim=1)
 
@@ -109,7 +115,7 @@ class MANN(nn.Module):
         pairs = self.norm(self.binding.pair(x, y))
         states, _ = self.control(pairs)
         values = self.value(torch.cat([states, pairs], dim=-1))
-        keys = F.normalize(self.binding.embed(x), dim=-1)
+        keys = F.normalize(x, dim=-1)
         memory = self._empty(keys, values)
         yield memory, torch.zeros_like(states[:, :1])
         for key, value, state in zip(keys.unbind(1), values.unbind(1), states.split(1, dim=1), strict=True):
@@ -139,7 +145,7 @@ class MANN(nn.Module):
         return (self.sharpness * cosine).softmax(dim=-1)
 
     def _answer(self, memory: Memory, state: Tensor, query_x: Tensor) -> Tensor:
-        keys = F.normalize(self.binding.embed(query_x), dim=-1)
+        keys = F.normalize(query_x, dim=-1)
         read = self._address(memory, keys) @ memory.values
         met = self.met(self.binding.meet(query_x, self.context(state)))
         return self.decode(torch.cat([read, met], dim=-1))

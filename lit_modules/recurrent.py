@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lit_modules.binding import Binding, Readout
+from lit_modules.embedding import EmbeddingLearner
 
 KEEP, CANDIDATE = 1, 2
 """Where torch has the gate that keeps the state and the candidate, among an LSTM's i, f, g, o and a GRU's r, z, n."""
@@ -14,7 +15,7 @@ GATE_SCALE, RECURRENT_SCALE = 0.3, 0.1
 """What the usual random weights of reading and recurring are multiplied by at the start."""
 
 
-class Recurrent(nn.Module):
+class Recurrent(EmbeddingLearner):
     """A recurrent network that reads support pairs, and answers every query from its state.
 
     Departs from the papers in that label and image come in the same step, bound by multiplication, and the query meets
@@ -61,13 +62,17 @@ class Recurrent(nn.Module):
         self.decode = Readout(width, outputs, depth)
         self._start_as_a_sum(width, layers, keep_bias)
 
-    def forward(self, support_x: Tensor, support_y: Tensor, query_x: Tensor) -> Tensor:
+    def embed(self, x: Tensor) -> Tensor:
+        """Embeds features [..., D] in [..., E]."""
+        return self.binding.embed(x)
+
+    def infer(self, support_x: Tensor, support_y: Tensor, query_x: Tensor) -> Tensor:
         """Predicts from the final state, or from the average.
 
         Args:
-            support_x: [B, S, D] float32.
+            support_x: [B, S, E] float32, embedded.
             support_y: [B, S, Y] float32.
-            query_x: [B, Q, D] float32.
+            query_x: [B, Q, E] float32, embedded.
 
         Returns:
             [B, Q, P] float32.
@@ -84,6 +89,7 @@ class Recurrent(nn.Module):
         Returns:
             [B, T, P] float32.
         """
+        x = self.embed(x)
         return self._answer(x, F.pad(self._states(x, y)[:, :-1], (0, 0, 1, 0)))
 
     def _answer(self, query_x: Tensor, state: Tensor) -> Tensor:

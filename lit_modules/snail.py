@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lit_modules.embedding import EmbeddingLearner
+
 
 class Block(nn.Module):
     """A causal block: it appends `added` channels to every step, which depend on that step and earlier ones only.
@@ -89,7 +91,7 @@ class CausalAttention(Block):
         return F.scaled_dot_product_attention(asked * self.sharpness, keys, values, is_causal=causal, scale=1.0)
 
 
-class SNAIL(nn.Module):
+class SNAIL(EmbeddingLearner):
     """Simple neural attentive learner of Mishra et al. 2018 (arXiv 1707.03141).
 
     Attention, then twice a stack of dense blocks with dilations 1, 2, 4 ... followed by attention; all of it causal,
@@ -125,7 +127,7 @@ class SNAIL(nn.Module):
         if length < 2:
             raise ValueError(f"Expected argument `length` to be at least 2 but got {length}.")
         self.targets = targets
-        self.embed = nn.Sequential(nn.Linear(features, width), nn.LayerNorm(width))
+        self.embed_x = nn.Sequential(nn.Linear(features, width), nn.LayerNorm(width))
         channels = width + targets
         blocks: list[Block] = [CausalAttention(channels, 2 * values, values)]
         for _ in range(2):
@@ -137,19 +139,23 @@ class SNAIL(nn.Module):
         self.blocks = nn.ModuleList(blocks)
         self.decode = nn.Linear(channels + values, outputs)
 
-    def forward(self, support_x: Tensor, support_y: Tensor, query_x: Tensor) -> Tensor:
+    def embed(self, x: Tensor) -> Tensor:
+        """Embeds features [..., D] in [..., E]."""
+        return self.embed_x(x)
+
+    def infer(self, support_x: Tensor, support_y: Tensor, query_x: Tensor) -> Tensor:
         """Predicts each query as the last step of the support sequence.
 
         Args:
-            support_x: [B, S, D] float32.
+            support_x: [B, S, E] float32, embedded.
             support_y: [B, S, Y] float32.
-            query_x: [B, Q, D] float32.
+            query_x: [B, Q, E] float32, embedded.
 
         Returns:
             [B, Q, P] float32.
         """
-        support = torch.cat([self.embed(support_x), support_y], dim=-1)
-        query = F.pad(self.embed(query_x), (0, self.targets))
+        support = torch.cat([support_x, support_y], dim=-1)
+        query = F.pad(query_x, (0, self.targets))
         return self._answer(support, query, stream=False)
 
     def stream(self, x: Tensor, y: Tensor) -> Tensor:

@@ -6,6 +6,9 @@ import pytest
 import torch
 
 from benchmarks.registry import LEARNERS, load
+from lit_modules.episodic import EpisodicModule
+from lit_modules.likelihoods import Categorical
+from lit_modules.optimization import Optimization
 
 FEATURES = 6
 CLASSIFIES_ONLY = ("prototypes", "deep_sets_per_class")
@@ -64,6 +67,19 @@ def test_episodes_do_not_see_each_other(learner, widths):
     batch = episodes(widths[0])
     alone = learner(*(field[1:2] for field in batch))
     torch.testing.assert_close(learner(*batch)[1:2], alone, rtol=1e-4, atol=1e-5)
+
+
+def test_embedding_each_example_once_changes_no_prediction_and_no_gradient(learner, widths):
+    """Episodes that share examples, against the learner called by itself on what each episode has."""
+    module = EpisodicModule(torch.nn.Identity(), learner, Categorical(), Optimization())
+    pool = torch.randn(12, FEATURES, generator=torch.Generator().manual_seed(1)).requires_grad_()
+    rows = torch.stack([torch.randperm(12, generator=torch.Generator().manual_seed(seed)) for seed in range(3)])
+    support, query, support_y = rows[:, :8], rows[:, 8:], episodes(widths[0], support=8)[1]
+    plain = learner(pool[support], support_y, pool[query])
+    once = module.answer(module.embed(pool), support, support_y, query)
+    torch.testing.assert_close(once, plain, rtol=1e-4, atol=1e-5)
+    gradients = [torch.autograd.grad(each.square().mean(), pool)[0] for each in (once, plain)]
+    torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-5)
 
 
 def test_every_parameter_gets_a_gradient(learner, widths):

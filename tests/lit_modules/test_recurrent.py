@@ -15,6 +15,7 @@ def test_the_state_starts_as_a_sum_of_what_was_read(cell):
     learner = cell(16, 5, 5, width=WIDTH)
     x, y = torch.randn(8, 5, 16), torch.eye(5).expand(8, -1, -1)
     with torch.no_grad():
+        x = learner.embed(x)
         pairs = learner.norm(learner.binding.pair(x, y))
         state = learner.context(learner._states(x, y)[:, -1])
     likeness = F.cosine_similarity(state, pairs.tanh().sum(dim=1))
