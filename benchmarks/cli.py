@@ -248,7 +248,8 @@ def speed(
     ] = None,
     threads: Annotated[int, typer.Option(min=1, help="With --until: threads of torch.")] = 2,
     limit: Annotated[float, typer.Option(min=1, help="With --until: seconds after which a race is lost.")] = 1800,
-    examples: Annotated[int, typer.Option(min=128, help="With --until: the budget of the schedule.")] = 512_000,
+    examples: Annotated[int, typer.Option(min=128, help="With --until: the budget of our schedule.")] = 512_000,
+    augment: Annotated[bool, typer.Option("--augment", help="With --until: augment our training images.")] = False,
     growth: Annotated[
         bool, typer.Option("--growth", help="Instead, how cost grows with ways, shots and sizes; draws a figure, too.")
     ] = False,
@@ -281,7 +282,8 @@ def speed(
             return
         for library, reason in missing().items():
             complaints.print(f"{library} cannot be imported, and is not measured: {escape(reason)}", highlight=False)
-        for measurement in measure(repeats, only) if until is None else race(until, threads, limit, examples, only):
+        rows = measure(repeats, only) if until is None else race(until, threads, limit, examples, augment, only)
+        for measurement in rows:
             measurements.append(measurement)
             record(as_records(measurements), out)
             complaints.print(f"measured: {measurement.what}", highlight=False)

@@ -124,7 +124,9 @@ class Watched(Curve):
             self.watch.look(pl_module.predict)  # type: ignore[arg-type]  # an EpisodicModule
 
 
-def race(accuracy: float, threads: int, limit: float, examples: int, only: str | None = None) -> Iterator[Measurement]:
+def race(
+    accuracy: float, threads: int, limit: float, examples: int, augment: bool = False, only: str | None = None
+) -> Iterator[Measurement]:
     """Trains learners, on 5-way 1-shot episodes of the split `vinyals` with rotations, until a test accuracy.
 
     Whoever is first above it in any of many tests has won: a stopwatch, and no estimate of anybody's accuracy.
@@ -133,7 +135,8 @@ def race(accuracy: float, threads: int, limit: float, examples: int, only: str |
         accuracy: the test accuracy.
         threads: of torch.
         limit: seconds of training after which a race is lost.
-        examples: the budget that the learning rate's schedule is made for.
+        examples: the budget that our learning rate's schedule is made for.
+        augment: whether our training images are augmented.
         only: a part of the peers' names.
 
     Raises:
@@ -150,7 +153,7 @@ def race(accuracy: float, threads: int, limit: float, examples: int, only: str |
 
     @functools.cache
     def seconds(contender: Contender, learner: str) -> float:
-        return _seconds(contender, _spec(examples, learner), accuracy, limit)
+        return _seconds(contender, _spec(examples, augment, learner), accuracy, limit)
 
     for learner, peer, floor in there:
         what = f"{learner}, strided, until {100 * accuracy:g} %"
@@ -162,8 +165,9 @@ def library_of(peer: str) -> str:
     return peer.partition(",")[0]
 
 
-def _spec(examples: int, learner: str = "attention") -> EpisodicSpec:
+def _spec(examples: int, augment: bool, learner: str) -> EpisodicSpec:
     return omniglot(
+        task=Component(name="omniglot", init_args={"split": "vinyals", "rotations": "train", "augment": augment}),
         train=TrainEpisodes(ways=WAYS, shots=(1,), queries=3, pool=128, episodes=32),
         test=EvalEpisodes(ways=WAYS, shots=(1,), queries=15, episodes=EPISODES),
         encoder=Component(name="strided", init_args={"filters": [32, 32, 64, 128]}),
@@ -193,7 +197,7 @@ def _own_images(spec: EpisodicSpec, task: EpisodicDataModule, module: Any, watch
     """The same learner and schedule in a plain loop, on as many episodes a step that share no image."""
     settings = spec.optimization.configure(module.parameters(), spec.steps)
     episodes, pool = spec.train.episodes or 1, WAYS * (1 + spec.train.queries)
-    source, _ = task_and_module(omniglot(train=replace(spec.train, pool=pool, episodes=1)))
+    source, _ = task_and_module(omniglot(task=spec.task, train=replace(spec.train, pool=pool, episodes=1)))
     watch.start()
     for step in range(1, spec.steps + 1):
         batch = side_by_side([source.train_batch(step * episodes + episode) for episode in range(episodes)])
