@@ -239,7 +239,7 @@ def doctor(
 
 @app.command()
 def speed(
-    repeats: Annotated[int, typer.Option(min=1, help="Of which the medians are taken.")] = 5,
+    repeats: Annotated[int | None, typer.Option(min=1, help="For medians. [default: 5; 1 with --until]")] = None,
     only: Annotated[
         str | None, typer.Option(help="Part of the name of what is measured; with --until, of the peer.")
     ] = None,
@@ -272,6 +272,7 @@ def speed(
 
     quiet()
     measurements = []
+    repeats = repeats or (5 if until is None else 1)
     out = out or Path("growth.json" if growth else "speed.json" if until is None else "race.json")
     try:
         if growth and not (until is None and only is None):
@@ -282,7 +283,9 @@ def speed(
             return
         for library, reason in missing().items():
             complaints.print(f"{library} cannot be imported, and is not measured: {escape(reason)}", highlight=False)
-        rows = measure(repeats, only) if until is None else race(until, threads, limit, examples, augment, only)
+        rows = (
+            measure(repeats, only) if until is None else race(until, threads, limit, examples, augment, only, repeats)
+        )
         for measurement in rows:
             measurements.append(measurement)
             record(as_records(measurements), out)

@@ -4,6 +4,7 @@ import functools
 import importlib
 import itertools
 import math
+import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -125,7 +126,13 @@ class Watched(Curve):
 
 
 def race(
-    accuracy: float, threads: int, limit: float, examples: int, augment: bool = False, only: str | None = None
+    accuracy: float,
+    threads: int,
+    limit: float,
+    examples: int,
+    augment: bool = False,
+    only: str | None = None,
+    repeats: int = 1,
 ) -> Iterator[Measurement]:
     """Trains learners, on 5-way 1-shot episodes of the split `vinyals` with rotations, until a test accuracy.
 
@@ -138,6 +145,7 @@ def race(
         examples: the budget that our learning rate's schedule is made for.
         augment: whether our training images are augmented.
         only: a part of the peers' names.
+        repeats: races of each, from other weights and on other training episodes, of whose times the medians are taken.
 
     Raises:
         ValueError: if no peer has it, or none that has it can be imported.
@@ -153,7 +161,8 @@ def race(
 
     @functools.cache
     def seconds(contender: Contender, learner: str) -> float:
-        return _seconds(contender, _spec(examples, augment, learner), accuracy, limit)
+        specs = (replace(_spec(examples, augment, learner), seed=seed) for seed in range(repeats))
+        return statistics.median(_seconds(contender, spec, accuracy, limit) for spec in specs)
 
     for learner, peer, floor in there:
         what = f"{learner}, strided, until {100 * accuracy:g} %"

@@ -32,11 +32,13 @@ def score_text(comparison: Comparison, entry: Entry) -> str:
 
 
 def _others(top: Entry, entries: list[Entry]) -> str:
-    alike = [entry.label for entry in entries if entry.rank == top.rank and entry is not top]
+    alike = [entry.label for entry in entries if entry.best and entry is not top]
+    others = sum(not entry.at_chance for entry in entries) - 1
+    rivals = "other learner" if others == len(entries) - 1 else "other learner that is better than a guess"
     if not alike:
-        return "the tests tell it apart from every other learner"
-    if len(alike) == len(entries) - 1:
-        return "the tests cannot tell any other learner apart from it"
+        return f"the tests tell it apart from every {rivals}"
+    if len(alike) == others:
+        return f"the tests cannot tell any {rivals} apart from it"
     return f"the tests cannot tell {', '.join(alike)} apart from it"
 
 

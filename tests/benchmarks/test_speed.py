@@ -119,6 +119,12 @@ def test_a_race_is_run(tmp_path, monkeypatch, peer):
     assert all(row["peer"] == peer and row["ours"] > 0 and row["theirs"] > 0 for row in rows)
 
 
+def test_races_are_repeated_with_other_seeds_for_a_median(monkeypatch):
+    monkeypatch.setattr(races, "_seconds", lambda contender, spec, *_: [1.0, 9.0, 2.0][spec.seed])
+    (found,) = races.race(0.9, 1, 60, 25_600, only="own images", repeats=3)
+    assert (found.ours, found.theirs) == (2.0, 2.0)
+
+
 def test_a_library_that_is_not_installed_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(peers, "MODULES", {"easyfsl": "nowhere.samplers", "learn2learn": "json"})
     monkeypatch.setattr(speed, "ROWS", (("a cost", "s", {}, lambda: {"ours": counting(1, 1)}),))

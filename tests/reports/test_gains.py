@@ -108,6 +108,18 @@ def test_the_best_is_named_with_whom_it_cannot_be_told_apart_from(quick):
     assert best_sentence(sinusoid, 0).startswith("On sinusoid, 5-shot with unlimited functions, ")
 
 
+def test_whoever_is_no_better_than_a_guess_is_not_named_beside_the_best(quick):
+    def sentence():
+        (_, omniglot) = compare(read_outcomes(quick.path, read_suite(quick.path)))
+        return best_sentence(omniglot, 0), [row[0] for row in omniglot.entries]
+
+    text, entries = sentence()
+    beside = next(entry for entry in entries if entry.best and f"{entry.label} has the best" not in text)
+    quick.finish(quick.find(task="omniglot", train_classes=50, learner=beside.learner), at_chance=True)
+    text, _ = sentence()
+    assert "has the best" in text and beside.label not in text
+
+
 def test_what_stands_in_place_of_shots_is_called_by_its_name(folder):
     """A stream's columns are presentations, all on the same episodes, so that gains pair them episode by episode."""
     for seed in (0, 1, 2):
