@@ -161,7 +161,7 @@ def race(
 
     @functools.cache
     def seconds(contender: Contender, learner: str) -> float:
-        specs = (replace(_spec(examples, augment, learner), seed=seed) for seed in range(repeats))
+        specs = (_spec(examples, augment, learner, seed) for seed in range(repeats))
         return statistics.median(_seconds(contender, spec, accuracy, limit) for spec in specs)
 
     for learner, peer, floor in there:
@@ -174,7 +174,7 @@ def library_of(peer: str) -> str:
     return peer.partition(",")[0]
 
 
-def _spec(examples: int, augment: bool, learner: str) -> EpisodicSpec:
+def _spec(examples: int, augment: bool, learner: str, seed: int) -> EpisodicSpec:
     return omniglot(
         task=Component(name="omniglot", init_args={"split": "vinyals", "rotations": "train", "augment": augment}),
         train=TrainEpisodes(ways=WAYS, shots=(1,), queries=3, pool=128, episodes=32),
@@ -183,6 +183,7 @@ def _spec(examples: int, augment: bool, learner: str) -> EpisodicSpec:
         learner=LEARNERS[learner],
         budget=Budget(examples=examples, epochs=1, val_episodes=1),
         optimization=Optimization(lr=0.002),
+        seed=seed,
     )
 
 
