@@ -1,5 +1,7 @@
 """Learners that begin with a map of each example by itself, which an example in many episodes needs only once."""
 
+from typing import TypeGuard
+
 from torch import Tensor, nn
 
 
@@ -30,3 +32,8 @@ class EmbeddingLearner(nn.Module):
     def forward(self, support_x: Tensor, support_y: Tensor, query_x: Tensor) -> Tensor:
         """Embeds features [B, S, D] and [B, Q, D], and infers the predictions [B, Q, P]."""
         return self.infer(self.embed(support_x), support_y, self.embed(query_x))
+
+
+def embeds_once(learner: nn.Module) -> TypeGuard[EmbeddingLearner]:
+    """Says whether examples may be embedded before `infer`; not for a class with a `forward` of its own."""
+    return isinstance(learner, EmbeddingLearner) and type(learner).forward is EmbeddingLearner.forward

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from datamodules.episodes import EpisodeBatch
-from lit_modules.embedding import EmbeddingLearner
+from lit_modules.embedding import embeds_once
 from lit_modules.likelihoods import Likelihood
 from lit_modules.optimization import Optimization
 from lit_modules.training import TrainedModule, encode_all, evaluating
@@ -57,11 +57,11 @@ class EpisodicModule(TrainedModule):
 
     def embed(self, features: Tensor) -> Tensor:
         """Does the part of the learner that sees single examples [M, D], if it has one."""
-        return self.learner.embed(features) if isinstance(self.learner, EmbeddingLearner) else features
+        return self.learner.embed(features) if embeds_once(self.learner) else features
 
     def answer(self, examples: Tensor, support: Tensor, support_y: Tensor, query: Tensor) -> Tensor:
         """Predicts queries [B, Q] from support sets [B, S], both rows of the embedded examples; returns [B, Q, P]."""
-        infer = self.learner.infer if isinstance(self.learner, EmbeddingLearner) else self.learner
+        infer = self.learner.infer if embeds_once(self.learner) else self.learner
         return infer(examples[support], support_y, examples[query])
 
 

@@ -82,6 +82,19 @@ def test_embedding_each_example_once_changes_no_prediction_and_no_gradient(learn
     torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-5)
 
 
+def test_a_forward_of_ones_own_is_what_is_trained():
+    class Doubled(load("learner", "attention")):
+        def forward(self, *episode):
+            return 2 * super().forward(*episode)
+
+    learner = Doubled(FEATURES, 5, 5)
+    module = EpisodicModule(torch.nn.Identity(), learner, Categorical(), Optimization())
+    pool, rows = torch.randn(12, FEATURES), torch.arange(12).expand(3, -1)
+    support_y = episodes(5, support=8)[1]
+    predicted = module.answer(module.embed(pool), rows[:, :8], support_y, rows[:, 8:])
+    torch.testing.assert_close(predicted, learner(pool[rows[:, :8]], support_y, pool[rows[:, 8:]]))
+
+
 def test_every_parameter_gets_a_gradient(learner, widths):
     support_x, support_y, query_x = episodes(widths[0], support=40)
     learner(support_x.requires_grad_(), support_y, query_x).square().mean().backward()
