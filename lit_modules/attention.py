@@ -46,16 +46,7 @@ class Attention(EmbeddingLearner):
         return self.embed_x(x)
 
     def infer(self, support_x: Tensor, support_y: Tensor, query_x: Tensor) -> Tensor:
-        """Predicts from what each query finds in the support set.
-
-        Args:
-            support_x: [B, S, E] float32, embedded.
-            support_y: [B, S, Y] float32.
-            query_x: [B, Q, E] float32, embedded.
-
-        Returns:
-            [B, Q, P] float32.
-        """
+        """Predicts from what each query finds in the support set."""
         query, support = query_x, support_x + self.embed_y(support_y)
         for number, layer in enumerate(self.layers, start=1):
             query, support = layer(query, support, last=number == len(self.layers))

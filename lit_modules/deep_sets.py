@@ -82,16 +82,7 @@ class DeepSets(EmbeddingLearner):
         return self.embed_x(x) if self.per_class else self.support.binding.embed(x)
 
     def infer(self, support_x: Tensor, support_y: Tensor, query_x: Tensor) -> Tensor:
-        """Predicts from the mean of the bound pairs, or from the mean of each class.
-
-        Args:
-            support_x: [B, S, E] float32, embedded.
-            support_y: [B, S, Y] float32.
-            query_x: [B, Q, E] float32, embedded.
-
-        Returns:
-            [B, Q, P] float32.
-        """
+        """Predicts from the mean of the bound pairs, or from the mean of each class, whose labels must be one-hot."""
         if not self.per_class:
             context = self.support(support_x, support_y)
             return self.decode(self.norm(self.support.binding.meet(query_x, context)))

@@ -58,16 +58,7 @@ class Hypernetwork(EmbeddingLearner):
         return self.support.binding.embed(x)
 
     def infer(self, support_x: Tensor, support_y: Tensor, query_x: Tensor) -> Tensor:
-        """Predicts with the generated weights.
-
-        Args:
-            support_x: [B, S, E] float32, embedded.
-            support_y: [B, S, Y] float32.
-            query_x: [B, Q, E] float32, embedded.
-
-        Returns:
-            [B, Q, P] float32.
-        """
+        """Predicts with the generated weights."""
         binding = self.support.binding
         context = self.norm(self.support(support_x, support_y)).squeeze(1)
         slots = context.unflatten(-1, (binding.embedding, binding.slots)).transpose(1, 2).unsqueeze(1)

@@ -83,16 +83,7 @@ class MANN(EmbeddingLearner):
         return self.binding.embed(x)
 
     def infer(self, support_x: Tensor, support_y: Tensor, query_x: Tensor) -> Tensor:
-        """Predicts from what each query reads in the final memory, and from the controller's final state.
-
-        Args:
-            support_x: [B, S, E] float32, embedded.
-            support_y: [B, S, Y] float32.
-            query_x: [B, Q, E] float32, embedded.
-
-        Returns:
-            [B, Q, P] float32.
-        """
+        """Predicts from what each query reads in the final memory, and from the controller's final state."""
         last = deque(self._read_through(support_x, support_y), maxlen=1)
         return self._answer(*last[0], query_x)
 

@@ -67,16 +67,7 @@ class Recurrent(EmbeddingLearner):
         return self.binding.embed(x)
 
     def infer(self, support_x: Tensor, support_y: Tensor, query_x: Tensor) -> Tensor:
-        """Predicts from the final state, or from the average.
-
-        Args:
-            support_x: [B, S, E] float32, embedded.
-            support_y: [B, S, Y] float32.
-            query_x: [B, Q, E] float32, embedded.
-
-        Returns:
-            [B, Q, P] float32.
-        """
+        """Predicts from the final state, or from the average."""
         return self._answer(query_x, self._states(support_x, support_y)[:, -1:])
 
     def stream(self, x: Tensor, y: Tensor) -> Tensor:

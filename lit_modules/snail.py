@@ -144,16 +144,7 @@ class SNAIL(EmbeddingLearner):
         return self.embed_x(x)
 
     def infer(self, support_x: Tensor, support_y: Tensor, query_x: Tensor) -> Tensor:
-        """Predicts each query as the last step of the support sequence.
-
-        Args:
-            support_x: [B, S, E] float32, embedded.
-            support_y: [B, S, Y] float32.
-            query_x: [B, Q, E] float32, embedded.
-
-        Returns:
-            [B, Q, P] float32.
-        """
+        """Predicts each query as the last step of the support sequence."""
         support = torch.cat([support_x, support_y], dim=-1)
         query = F.pad(query_x, (0, self.targets))
         return self._answer(support, query, stream=False)
