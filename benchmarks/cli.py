@@ -2,14 +2,12 @@
 
 import os
 import sys
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 app = typer.Typer(
     help="A reproducible benchmark of learning to learn.",
@@ -66,8 +64,8 @@ def run(
     ] = "slurm",
 ) -> None:
     """Trains and tests the cells of a suite that are not finished yet, then reports."""
-    from benchmarks.execution import RunOptions, run_suite
-    from benchmarks.executors import ExecutorOptions, parse_slurm
+    from adaptbench.benchmarks.commands.run import RunOptions, run_suite
+    from adaptbench.benchmarks.executors.options import ExecutorOptions, parse_slurm
 
     os.environ["WANDB_SILENT"] = "true"
     try:
@@ -104,7 +102,8 @@ def report(
     suite: Annotated[str | None, typer.Option(help="The suite, where the folder has several.")] = None,
 ) -> None:
     """Writes tables (Markdown, LaTeX, CSV), figures (PNG, PDF) and one page (HTML) from whatever has finished."""
-    from reports import ReportError, show_report
+    from adaptbench.reports.errors import ReportError
+    from adaptbench.reports.terminal import show_report
 
     try:
         show_report(runs, out, suite, console)
@@ -122,10 +121,10 @@ def wandb_sync(
     models: Annotated[bool, typer.Option("--models", help="The trained weights too, as artifacts.")] = False,
 ) -> None:
     """Mirrors finished runs and their report into W&B from local files, each run once; repeat it to go on."""
-    from benchmarks.execution import sync_suite
-    from benchmarks.mirror import default_mode
-    from benchmarks.mirrored import Target
-    from reports.errors import ReportError
+    from adaptbench.benchmarks.commands.wandb_sync import sync_suite
+    from adaptbench.benchmarks.tracking.wandb_logger import default_mode
+    from adaptbench.benchmarks.tracking.wandb_runs import Target
+    from adaptbench.reports.errors import ReportError
 
     mode = default_mode() if wandb == "auto" else wandb
     if mode not in ("online", "offline"):
@@ -149,8 +148,8 @@ def dashboard(
     out: Annotated[Path | None, typer.Option(help="The JSON file; RUNS/dashboard-SUITE.json by default.")] = None,
 ) -> None:
     """Builds the suite's report in W&B; without a login it writes what it would create as JSON."""
-    from reports.dashboard import build_dashboard
-    from reports.errors import ReportError
+    from adaptbench.reports.dashboard import build_dashboard
+    from adaptbench.reports.errors import ReportError
 
     try:
         said = build_dashboard(runs, entity, project, suite, out)
@@ -173,8 +172,8 @@ def show(
     out: Annotated[Path | None, typer.Option(help="The picture's file; show-TASK.png by default.")] = None,
 ) -> None:
     """Draws one episode as a picture."""
-    from benchmarks.show import draw_episode
-    from datamodules.errors import DataUnavailable
+    from adaptbench.benchmarks.commands.show import draw_episode
+    from adaptbench.datamodules.errors import DataUnavailable
 
     path = out or Path(f"show-{task}.png")
     try:
@@ -196,8 +195,8 @@ def verify(
     Where another processor, device or version made them, bits cannot agree: then the test episodes must be the same,
     and scores may move by a tenth of the way from a guess to perfection.
     """
-    from benchmarks.verify import TOLERANCE, choose
-    from benchmarks.verify import verify as verify_runs
+    from adaptbench.benchmarks.commands.verify import TOLERANCE, choose
+    from adaptbench.benchmarks.commands.verify import verify as verify_runs
 
     different = 0
     try:
@@ -220,8 +219,8 @@ def doctor(
     repair: Annotated[bool, typer.Option("--repair", help="Set damaged runs aside, remove what is left over.")] = False,
 ) -> None:
     """Reads every file of a folder of runs and says what is wrong; exits with 1 if anything is."""
-    from benchmarks.doctor import examine
-    from benchmarks.store import Store
+    from adaptbench.benchmarks.commands.doctor import examine
+    from adaptbench.benchmarks.store.store import Store
 
     wrong = 0
     try:
@@ -264,57 +263,24 @@ def speed(
     """Measures this project against plain PyTorch and the libraries that are installed, on the same work."""
     from subprocess import SubprocessError
 
-    from benchmarks.peers import missing
-    from benchmarks.races import race
-    from benchmarks.speed import as_records, as_table, measure, record
-    from benchmarks.worker import quiet
-    from datamodules.errors import DataUnavailable
+    from adaptbench.benchmarks.commands.speed import measure_growth, measure_speed
+    from adaptbench.datamodules.errors import DataUnavailable
 
-    quiet()
-    measurements = []
     repeats = repeats or (5 if until is None else 1)
     out = out or Path("growth.json" if growth else "speed.json" if until is None else "race.json")
     try:
         if growth and not (until is None and only is None):
-            raise ValueError("Expected `--growth` without `--until` and `--only`, for it measures something else.")
+            raise ValueError("Expected `--growth` without `--until` and `--only`, because it measures something else.")
         out.parent.mkdir(parents=True, exist_ok=True)
         if growth:
-            _measure_growth(repeats, out)
-            return
-        for library, reason in missing().items():
-            complaints.print(f"{library} cannot be imported, and is not measured: {escape(reason)}", highlight=False)
-        rows = (
-            measure(repeats, only) if until is None else race(until, threads, limit, examples, augment, only, repeats)
-        )
-        for measurement in rows:
-            measurements.append(measurement)
-            record(as_records(measurements), out)
-            complaints.print(f"measured: {measurement.what}", highlight=False)
+            measure_growth(repeats, out, console, complaints)
+        else:
+            race = None if until is None else {
+                "accuracy": until, "threads": threads, "limit": limit, "examples": examples, "augment": augment
+            }  # fmt: skip
+            measure_speed(repeats, only, race, out, console, complaints)
     except (DataUnavailable, OSError, ValueError, SubprocessError) as error:
         _complain(error)
-    finally:
-        if measurements:
-            console.print(as_table(measurements))
-
-
-def _measure_growth(repeats: int, out: Path) -> None:
-    import pandas as pd
-
-    from benchmarks.growth import measure_growth
-    from benchmarks.speed import record
-    from reports.canvas import save
-    from reports.growth import draw_growth, slopes
-
-    frames = []
-    for frame in measure_growth(repeats):
-        frames.append(frame)
-        complaints.print(f"measured: {frame['against'].iloc[0]}", highlight=False)
-    found = pd.concat(frames, ignore_index=True)
-    record(found.to_dict(orient="records"), out)
-    figures = save(lambda: draw_growth(found), out.with_suffix(""))
-    for against, slope in slopes(found).items():
-        console.print(f"{against}: ends at slope {slope:.2f} of 1 for in proportion", highlight=False)
-    console.print(*(f"Figure: {figure}" for figure in figures), sep="\n", highlight=False)
 
 
 @app.command("list")
@@ -325,53 +291,12 @@ def list_(
     ] = False,
 ) -> None:
     """Lists what there is, with a line each."""
-    from benchmarks.registry import GRADIENT_LEARNERS, LEARNERS, STRATEGIES, TASKS, Entry, suggest, suites
+    from adaptbench.benchmarks.commands.listing import show_list
 
-    learners = LEARNERS | GRADIENT_LEARNERS | STRATEGIES
-    tables: dict[str, Callable[[], Mapping[str, Entry]]] = {
-        "suites": suites,
-        "tasks": lambda: TASKS,
-        "learners": lambda: learners,
-    }
-    if what not in tables:
-        _complain(ValueError(f"Expected `suites`, `tasks` or `learners` but got `{what}`. {suggest(what, tables)}"))
-    grid = Table.grid(padding=(0, 2))
-    for name, entry in tables[what]().items():
-        grid.add_row(f"[bold]{name}[/]", entry.family, escape(entry.summary), escape(entry.reference))
-    console.print(grid)
-    if verbose and what == "learners":
-        _list_sizes()
-    if verbose and what == "tasks":
-        _list_protocols()
-
-
-def _list_sizes() -> None:
-    from benchmarks.build import learner_size
-    from benchmarks.registry import LEARNERS
-
-    console.print("\nParameters for 5 ways, beside an encoder with 128 features:")
-    for name in LEARNERS:
-        console.print(f"{learner_size(name, features=128, ways=5):>10,}  {name}", highlight=False)
-
-
-def _list_protocols() -> None:
-    from benchmarks.protocols import PROTOCOLS, describe_protocol
-    from datamodules.errors import DataUnavailable
-    from reports.shots import episode_phrase
-
-    console.print("\nTest episodes: their digest, and 1-shot accuracy of the nearest neighbour on pixels.")
-    missing: dict[str, str] = {}
-    for name, init_args in PROTOCOLS:
-        try:
-            for found in describe_protocol(name, init_args):
-                size = episode_phrase(found.size.ways, found.size.shots, found.shots_word)
-                pixels = "" if found.pixels is None else f"  pixels {100 * found.pixels:.1f} %"
-                line = f"{found.digest}  {name}: {found.protocol}, {size}{pixels}"
-                console.print(escape(line), highlight=False, soft_wrap=True)
-        except DataUnavailable as error:
-            missing[name] = str(error)
-    for name, reason in missing.items():
-        console.print(f"[yellow]missing[/] {name}: {escape(reason)}", highlight=False, soft_wrap=True)
+    try:
+        show_list(what, verbose, console)
+    except ValueError as error:
+        _complain(error)
 
 
 @app.command()
@@ -381,9 +306,9 @@ def data(
     """Fetches, verifies and prepares a data set."""
     if name != "omniglot":
         _complain(ValueError(f"Expected `omniglot`, the only task with data of its own, but got `{name}`."))
-    from datamodules.errors import DataUnavailable
-    from datamodules.lake_runs import load_runs
-    from datamodules.omniglot_images import load_images
+    from adaptbench.datamodules.errors import DataUnavailable
+    from adaptbench.datamodules.lake_runs import load_runs
+    from adaptbench.datamodules.omniglot_images import load_images
 
     try:
         images = load_images()

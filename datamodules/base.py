@@ -9,8 +9,8 @@ import numpy as np
 import pytorch_lightning as pl
 from torch.utils.data import DataLoader, Dataset
 
-from datamodules.episodes import EpisodeBatch, EpisodeSize, ExampleBatch
-from datamodules.guards import Finding, queries_apart
+from adaptbench.datamodules.episodes import EpisodeBatch, EpisodeSize, ExampleBatch
+from adaptbench.datamodules.guards import Finding, queries_apart
 
 Mode = Literal["episodes", "examples"]
 EvalSplit = Literal["val", "test"]

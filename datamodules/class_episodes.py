@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from datamodules.episodes import EpisodeBatch, EpisodeSize, sample_distinct
+from adaptbench.datamodules.episodes import EpisodeBatch, EpisodeSize, sample_distinct
 
 
 def episodes_over_pool(

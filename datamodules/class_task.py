@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from datamodules.base import EpisodicDataModule, EvalEpisodes, EvalSplit, Mode, Part, TrainEpisodes, all_ways
-from datamodules.class_episodes import episodes_over_pool, require_room
-from datamodules.episodes import EpisodeBatch, EpisodeSize, ExampleBatch, rng_for, sample_distinct
-from datamodules.guards import Finding, images_apart, labels_permuted, queries_apart
+from adaptbench.datamodules.base import EpisodicDataModule, EvalEpisodes, EvalSplit, Mode, Part, TrainEpisodes, all_ways
+from adaptbench.datamodules.class_episodes import episodes_over_pool, require_room
+from adaptbench.datamodules.episodes import EpisodeBatch, EpisodeSize, ExampleBatch, rng_for, sample_distinct
+from adaptbench.datamodules.guards import Finding, images_apart, labels_permuted, queries_apart
 
 PARTS: tuple[Part, ...] = ("train", "val", "test")
 GROUP_ROOM = 2

@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from datamodules.glyph_strokes import CONTROLS, SIZE, STROKES, Floats, Glyphs, Integers, uniforms
+from adaptbench.datamodules.glyph_strokes import CONTROLS, SIZE, STROKES, Floats, Glyphs, Integers, uniforms
 
 POINTS = 32  # along a stroke
 AT_ONCE = 256

@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from datamodules.base import EvalEpisodes, EvalSplit, Mode, Part, TrainEpisodes, require_positive
-from datamodules.class_task import PARTS, ClassDataModule, drawings_each, drawings_in_words
-from datamodules.episodes import rng_for
-from datamodules.glyph_drawings import draw_glyphs
-from datamodules.glyph_strokes import SIZE, make_glyphs, states_of
-from datamodules.guards import Finding, classes_apart
+from adaptbench.datamodules.base import EvalEpisodes, EvalSplit, Mode, Part, TrainEpisodes, require_positive
+from adaptbench.datamodules.class_task import PARTS, ClassDataModule, drawings_each, drawings_in_words
+from adaptbench.datamodules.episodes import rng_for
+from adaptbench.datamodules.glyph_drawings import draw_glyphs
+from adaptbench.datamodules.glyph_strokes import SIZE, make_glyphs, states_of
+from adaptbench.datamodules.guards import Finding, classes_apart
 
 WITHOUT_END = 2**40
 DRAWINGS = 20

@@ -6,10 +6,10 @@ from typing import Any, ClassVar
 import numpy as np
 from torch import Tensor
 
-from datamodules.base import EvalEpisodes, EvalSplit, Mode, Part, TrainEpisodes
-from datamodules.episodes import EpisodeBatch, EpisodeSize
-from datamodules.glyphs import GlyphsDataModule
-from datamodules.omniglot import OmniglotDataModule, Scope
+from adaptbench.datamodules.base import EvalEpisodes, EvalSplit, Mode, Part, TrainEpisodes
+from adaptbench.datamodules.episodes import EpisodeBatch, EpisodeSize
+from adaptbench.datamodules.glyphs import GlyphsDataModule
+from adaptbench.datamodules.omniglot import OmniglotDataModule, Scope
 
 
 class GlyphsToOmniglotDataModule(GlyphsDataModule):

@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from scipy.special import chdtrc  # type: ignore[import-untyped]  # scipy ships no annotations
 
-from datamodules.episodes import EpisodeBatch
+from adaptbench.datamodules.episodes import EpisodeBatch
 
 Status = Literal["passed", "noted", "failed"]
 

@@ -7,11 +7,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from datamodules.base import EvalEpisodes, EvalSplit, Mode, Part, TrainEpisodes
-from datamodules.episodes import EpisodeBatch, EpisodeSize, rng_for
-from datamodules.omniglot import OmniglotDataModule, Rotations, Scope
-from datamodules.omniglot_archives import OFFICIAL, RUNS, Archive, read_archive
-from datamodules.omniglot_images import Pixels, decode_drawing
+from adaptbench.datamodules.base import EvalEpisodes, EvalSplit, Mode, Part, TrainEpisodes
+from adaptbench.datamodules.episodes import EpisodeBatch, EpisodeSize, rng_for
+from adaptbench.datamodules.omniglot import OmniglotDataModule, Rotations, Scope
+from adaptbench.datamodules.omniglot_archives import OFFICIAL, RUNS, Archive, read_archive
+from adaptbench.datamodules.omniglot_images import Pixels, decode_drawing
 
 COUNT = 20
 SIZE = EpisodeSize(ways=20, shots=1, queries=1)

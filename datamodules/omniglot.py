@@ -7,14 +7,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from datamodules.augmentation import jitter
-from datamodules.base import EvalEpisodes, EvalSplit, Mode, Part, TrainEpisodes
-from datamodules.class_task import ClassDataModule, drawings_each, drawings_in_words
-from datamodules.episodes import rng_for
-from datamodules.guards import Finding, alphabets_apart, classes_apart
-from datamodules.omniglot_archives import OFFICIAL, Archive
-from datamodules.omniglot_images import load_images
-from datamodules.omniglot_splits import (
+from adaptbench.datamodules.augmentation import jitter
+from adaptbench.datamodules.base import EvalEpisodes, EvalSplit, Mode, Part, TrainEpisodes
+from adaptbench.datamodules.class_task import ClassDataModule, drawings_each, drawings_in_words
+from adaptbench.datamodules.episodes import rng_for
+from adaptbench.datamodules.guards import Finding, alphabets_apart, classes_apart
+from adaptbench.datamodules.omniglot_archives import OFFICIAL, Archive
+from adaptbench.datamodules.omniglot_images import load_images
+from adaptbench.datamodules.omniglot_splits import (
     ALPHABETS_DISJOINT,
     REMARKS,
     TRAINING_CHARACTERS,

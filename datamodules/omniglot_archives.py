@@ -15,8 +15,8 @@ from pathlib import Path, PurePosixPath
 import platformdirs
 from filelock import FileLock
 
-from datamodules.errors import DataUnavailable
-from datamodules.omniglot_download import download, failure
+from adaptbench.datamodules.errors import DataUnavailable
+from adaptbench.datamodules.omniglot_download import download, failure
 
 FOLDER_VARIABLE = "ADAPTBENCH_OMNIGLOT"
 HOME = "https://raw.githubusercontent.com/brendenlake/omniglot/master/python"

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from filelock import FileLock
 
-from datamodules.errors import DataUnavailable
-from datamodules.omniglot_archives import OFFICIAL, Archive, cache_folder, read_archive
+from adaptbench.datamodules.errors import DataUnavailable
+from adaptbench.datamodules.omniglot_archives import OFFICIAL, Archive, cache_folder, read_archive
 
 DECODING = 1  # raised when the same archives would be decoded to other pixels
 

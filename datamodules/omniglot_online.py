@@ -6,10 +6,10 @@ from typing import Any, ClassVar
 import numpy as np
 from torch import Tensor
 
-from datamodules.base import EvalSplit
-from datamodules.episodes import EpisodeBatch, EpisodeSize
-from datamodules.omniglot import OmniglotDataModule
-from datamodules.streams import select_presentation, streams_over_pool
+from adaptbench.datamodules.base import EvalSplit
+from adaptbench.datamodules.episodes import EpisodeBatch, EpisodeSize
+from adaptbench.datamodules.omniglot import OmniglotDataModule
+from adaptbench.datamodules.streams import select_presentation, streams_over_pool
 
 
 class OmniglotOnlineDataModule(OmniglotDataModule):

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from datamodules.episodes import rng_for
-from datamodules.omniglot_images import Character
+from adaptbench.datamodules.episodes import rng_for
+from adaptbench.datamodules.omniglot_images import Character
 
 Rows = npt.NDArray[np.int64]
 
@@ -146,7 +146,7 @@ def _minimal_part(line: _Line, learned_from: Collection[str]) -> str | None:
 
 def _table(characters: Sequence[Character]) -> list[_Line]:
     """Reads the carried table, and sees to it that it names these characters."""
-    table = resources.files("datamodules").joinpath("data", "vinyals_split.csv")
+    table = resources.files("adaptbench.datamodules").joinpath("data", "vinyals_split.csv")
     lines = []
     with table.open(encoding="utf-8") as file:
         for line in csv.DictReader(file):

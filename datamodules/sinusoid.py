@@ -7,9 +7,16 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import torch
 
-from datamodules.base import EpisodicDataModule, EvalEpisodes, EvalSplit, Mode, TrainEpisodes, require_positive
-from datamodules.episodes import EpisodeBatch, EpisodeSize, ExampleBatch, rng_for
-from datamodules.guards import Finding, classes_apart
+from adaptbench.datamodules.base import (
+    EpisodicDataModule,
+    EvalEpisodes,
+    EvalSplit,
+    Mode,
+    TrainEpisodes,
+    require_positive,
+)
+from adaptbench.datamodules.episodes import EpisodeBatch, EpisodeSize, ExampleBatch, rng_for
+from adaptbench.datamodules.guards import Finding, classes_apart
 
 AMPLITUDES = (0.1, 5.0)
 PHASES = (0.0, math.pi)

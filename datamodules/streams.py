@@ -3,8 +3,8 @@
 import numpy as np
 from torch import Tensor
 
-from datamodules.class_episodes import episodes_over_pool
-from datamodules.episodes import EpisodeBatch, EpisodeSize
+from adaptbench.datamodules.class_episodes import episodes_over_pool
+from adaptbench.datamodules.episodes import EpisodeBatch, EpisodeSize
 
 
 def streams_over_pool(

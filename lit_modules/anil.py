@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lit_modules.learn2learn_import import learn2learn_algorithms, require_inner_loop
-from lit_modules.likelihoods import with_unit_scale
+from adaptbench.lit_modules.inner_loop import learn2learn_algorithms, require_inner_loop
+from adaptbench.lit_modules.likelihoods import with_unit_scale
 
 
 class ANIL(nn.Module):

@@ -6,14 +6,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from datamodules.episodes import EpisodeBatch
-from lit_modules.encoders import Scale
-from lit_modules.fine_tuning import FineTuning
-from lit_modules.heads import HeadStart
-from lit_modules.likelihoods import Gaussian, with_unit_scale
-from lit_modules.prototypes import ABSENT, Prototypes
-from lit_modules.training import encode_all, evaluating
-from lit_modules.transfer import TransferModule
+from adaptbench.datamodules.episodes import EpisodeBatch
+from adaptbench.lit_modules.encoders import Scale
+from adaptbench.lit_modules.fine_tuning import FineTuning
+from adaptbench.lit_modules.heads import HeadStart
+from adaptbench.lit_modules.likelihoods import Gaussian, with_unit_scale
+from adaptbench.lit_modules.prototypes import ABSENT, Prototypes
+from adaptbench.lit_modules.training import encode_all, evaluating
+from adaptbench.lit_modules.transfer import TransferModule
 
 EPISODES_AT_ONCE = 100
 

@@ -4,9 +4,9 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from lit_modules.binding import Binding, Readout
-from lit_modules.embedding import EmbeddingLearner
-from lit_modules.prototypes import ABSENT, class_means, require_classes
+from adaptbench.lit_modules.binding import Binding, Readout
+from adaptbench.lit_modules.embedding import EmbeddingLearner
+from adaptbench.lit_modules.prototypes import ABSENT, class_means, require_classes
 
 
 class SetEncoder(nn.Module):

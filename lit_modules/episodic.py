@@ -3,11 +3,11 @@
 import torch
 from torch import Tensor, nn
 
-from datamodules.episodes import EpisodeBatch
-from lit_modules.embedding import embeds_once
-from lit_modules.likelihoods import Likelihood
-from lit_modules.optimization import Optimization
-from lit_modules.training import TrainedModule, encode_all, evaluating
+from adaptbench.datamodules.episodes import EpisodeBatch
+from adaptbench.lit_modules.embedding import embeds_once
+from adaptbench.lit_modules.likelihoods import Likelihood
+from adaptbench.lit_modules.optimization import Optimization
+from adaptbench.lit_modules.training import TrainedModule, encode_all, evaluating
 
 EPISODES_AT_ONCE = 128
 

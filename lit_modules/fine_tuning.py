@@ -7,9 +7,9 @@ from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 from torch.nn import functional as F
 
-from datamodules.episodes import EpisodeBatch
-from lit_modules.blocks import blocks
-from lit_modules.heads import (
+from adaptbench.datamodules.episodes import EpisodeBatch
+from adaptbench.lit_modules.blocks import blocks
+from adaptbench.lit_modules.heads import (
     HeadKind,
     HeadStart,
     NormalizedFeatures,
@@ -18,11 +18,11 @@ from lit_modules.heads import (
     make_head,
     restart_head,
 )
-from lit_modules.likelihoods import Gaussian, with_unit_scale
-from lit_modules.normalization import statistics_of, with_episode_norms
-from lit_modules.rules import Rates, Schedule, Unfreezing, blocks_to_move
-from lit_modules.training import encode_all, evaluating
-from lit_modules.transfer import TransferModule
+from adaptbench.lit_modules.likelihoods import Gaussian, with_unit_scale
+from adaptbench.lit_modules.normalization import statistics_of, with_episode_norms
+from adaptbench.lit_modules.rates import Rates, Schedule, Unfreezing, blocks_to_move
+from adaptbench.lit_modules.training import encode_all, evaluating
+from adaptbench.lit_modules.transfer import TransferModule
 
 Parameters = dict[str, Tensor]
 BODY, HEAD = "0.", "1."

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lit_modules.prototypes import ABSENT, class_means
+from adaptbench.lit_modules.prototypes import ABSENT, class_means
 
 HeadKind = Literal["linear", "cosine"]
 HeadStart = Literal["zero", "random", "class_means", "pretrained"]

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lit_modules.deep_sets import SetEncoder
-from lit_modules.embedding import EmbeddingLearner
+from adaptbench.lit_modules.deep_sets import SetEncoder
+from adaptbench.lit_modules.embedding import EmbeddingLearner
 
 
 class Hypernetwork(EmbeddingLearner):

@@ -4,12 +4,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from datamodules.episodes import EpisodeBatch
-from lit_modules.learn2learn_import import learn2learn_algorithms, require_inner_loop
-from lit_modules.likelihoods import Gaussian, Likelihood, with_unit_scale
-from lit_modules.normalization import statistics_of, with_episode_norms
-from lit_modules.optimization import Optimization
-from lit_modules.training import TrainedModule, evaluating
+from adaptbench.datamodules.episodes import EpisodeBatch
+from adaptbench.lit_modules.inner_loop import learn2learn_algorithms, require_inner_loop
+from adaptbench.lit_modules.likelihoods import Gaussian, Likelihood, with_unit_scale
+from adaptbench.lit_modules.normalization import statistics_of, with_episode_norms
+from adaptbench.lit_modules.optimization import Optimization
+from adaptbench.lit_modules.training import TrainedModule, evaluating
 
 
 class MAML(TrainedModule):

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lit_modules.binding import Binding, Readout
-from lit_modules.embedding import EmbeddingLearner
+from adaptbench.lit_modules.binding import Binding, Readout
+from adaptbench.lit_modules.embedding import EmbeddingLearner
 
 
 class Memory(NamedTuple):

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lit_modules.binding import Binding, Readout
-from lit_modules.embedding import EmbeddingLearner
+from adaptbench.lit_modules.binding import Binding, Readout
+from adaptbench.lit_modules.embedding import EmbeddingLearner
 
 KEEP, CANDIDATE = 1, 2
 """Where torch has the gate that keeps the state and the candidate, among an LSTM's i, f, g, o and a GRU's r, z, n."""

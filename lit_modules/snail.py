@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lit_modules.embedding import EmbeddingLearner
+from adaptbench.lit_modules.embedding import EmbeddingLearner
 
 
 class Block(nn.Module):

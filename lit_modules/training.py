@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from lit_modules.optimization import Optimization
+from adaptbench.lit_modules.optimization import Optimization
 
 ENCODE_AT_ONCE = 1024
 

@@ -7,12 +7,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from datamodules.episodes import EpisodeBatch, ExampleBatch
-from lit_modules.heads import HeadKind, ToldHead, make_head
-from lit_modules.likelihoods import Likelihood
-from lit_modules.optimization import Optimization
-from lit_modules.prototypes import class_means
-from lit_modules.training import TrainedModule, encode_all
+from adaptbench.datamodules.episodes import EpisodeBatch, ExampleBatch
+from adaptbench.lit_modules.heads import HeadKind, ToldHead, make_head
+from adaptbench.lit_modules.likelihoods import Likelihood
+from adaptbench.lit_modules.optimization import Optimization
+from adaptbench.lit_modules.prototypes import class_means
+from adaptbench.lit_modules.training import TrainedModule, encode_all
 
 
 class TransferModule(TrainedModule):

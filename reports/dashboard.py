@@ -6,15 +6,15 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from reports.comparison import Comparison, compare
-from reports.errors import ReportError
-from reports.gains import gains
-from reports.layout import lay_out
-from reports.manifest import Suite, read_suite
-from reports.markup import escape_markdown, to_markdown
-from reports.report import file_names
-from reports.runs import read_outcomes
-from reports.sentences import best_sentence, gain_sentence
+from adaptbench.reports.comparison.comparison import Comparison, compare
+from adaptbench.reports.comparison.gains import gains
+from adaptbench.reports.errors import ReportError
+from adaptbench.reports.report import file_names
+from adaptbench.reports.results.manifest import Suite, read_suite
+from adaptbench.reports.results.runs import read_outcomes
+from adaptbench.reports.tables.layout import lay_out
+from adaptbench.reports.tables.markup import escape_markdown, to_markdown
+from adaptbench.reports.words.sentences import best_sentence, gain_sentence
 
 
 def build_dashboard(runs: Path, entity: str, project: str, suite: str | None = None, out: Path | None = None) -> str:

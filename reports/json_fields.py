@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar, cast
 
-from reports.errors import ReportError
+from adaptbench.reports.errors import ReportError
 
 T = TypeVar("T")
 

@@ -8,25 +8,30 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from reports.canvas import save
-from reports.comparison import Comparison, compare
-from reports.context import draw_widths
-from reports.curves import LearningCurve, read_curves, read_fits
-from reports.figures import axes_of, draw
-from reports.gains import gains
-from reports.layout import TableLayout
-from reports.ledger import ledger
-from reports.manifest import Suite, read_suite
-from reports.markup import to_latex, to_markdown
-from reports.more_figures import draw_fits, draw_learning_curves, draw_ranks, draw_shot_matrix, draw_trade_off
-from reports.page import Section, render_page
-from reports.records import long_records, to_csv
-from reports.runs import Outcome, Problem, Run, read_outcomes
-from reports.sentences import gain_sentence
-from reports.sheets import Sheet, ledger_sheet, sheets
-from reports.shot_matrix import shot_matrices
-from reports.styles import LineStyle, line_styles
-from reports.words import slug
+from adaptbench.reports.comparison.comparison import Comparison, axes_of, compare
+from adaptbench.reports.comparison.gains import gains
+from adaptbench.reports.comparison.published import ledger
+from adaptbench.reports.comparison.shot_matrix import shot_matrices
+from adaptbench.reports.figures.canvas import save
+from adaptbench.reports.figures.fits import draw_fits
+from adaptbench.reports.figures.learning_curves import draw_learning_curves
+from adaptbench.reports.figures.ranks import draw_ranks
+from adaptbench.reports.figures.scores import draw
+from adaptbench.reports.figures.shot_matrix import draw_shot_matrix
+from adaptbench.reports.figures.styles import LineStyle, line_styles
+from adaptbench.reports.figures.trade_off import draw_trade_off
+from adaptbench.reports.figures.widths import draw_widths
+from adaptbench.reports.page.page import Section, render_page
+from adaptbench.reports.results.curves import LearningCurve, read_curves, read_fits
+from adaptbench.reports.results.manifest import Suite, read_suite
+from adaptbench.reports.results.runs import Outcome, Problem, Run, read_outcomes
+from adaptbench.reports.tables.layout import Sheet, TableLayout
+from adaptbench.reports.tables.markup import to_latex, to_markdown
+from adaptbench.reports.tables.published import ledger_sheet
+from adaptbench.reports.tables.records import long_records, to_csv
+from adaptbench.reports.tables.sheets import sheets
+from adaptbench.reports.words.numbers import slug
+from adaptbench.reports.words.sentences import gain_sentence
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from reports.layout import TableCell, TableLayout
-from reports.manifest import read_suite
-from reports.report import Report, write_report
+from adaptbench.reports.report import Report, write_report
+from adaptbench.reports.results.manifest import read_suite
+from adaptbench.reports.tables.layout import TableCell, TableLayout
 
 # Where a terminal's font lacks a raised letter, the letter itself is shown (there is no raised q).
 _RAISED = dict(zip("abcdefghijklmnoprstuvwxyz", "ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖʳˢᵗᵘᵛʷˣʸᶻ", strict=True))

@@ -12,8 +12,8 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
-from datamodules.omniglot_archives import HOME, Archive, cache_folder, content_digest
-from datamodules.omniglot_images import load_images
+from adaptbench.datamodules.omniglot_archives import HOME, Archive, cache_folder, content_digest
+from adaptbench.datamodules.omniglot_images import load_images
 
 # Read at the start, because tests of the look-alike name another folder.
 REAL_FOLDER = os.environ.get("ADAPTBENCH_OMNIGLOT")

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from benchmarks.spec import EpisodicSpec, PretrainSpec, TransferSpec
-from benchmarks.store import Store
+from adaptbench.benchmarks.store.store import Store
+from adaptbench.benchmarks.suites.spec import EpisodicSpec, PretrainSpec, TransferSpec
 
 ROOT = Path(__file__).parents[2]
-COMMAND = [sys.executable, "-c", "from benchmarks.cli import app; app()"]
+COMMAND = [sys.executable, "-c", "from adaptbench.benchmarks.cli import app; app()"]
 
 TASK = {
     "task": {"name": "sinusoid"},
@@ -38,7 +38,7 @@ import time
 
 from torch import nn
 
-from lit_modules.deep_sets import DeepSets
+from adaptbench.lit_modules.deep_sets import DeepSets
 
 
 class Sound(DeepSets):

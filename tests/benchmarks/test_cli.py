@@ -15,9 +15,9 @@ LOOKALIKE = '''"""A small data set in Omniglot's layout as a task of a user's ow
 
 import numpy as np
 
-from datamodules.omniglot import OmniglotDataModule
-from datamodules.omniglot_archives import Archive
-from datamodules.omniglot_splits import SPLITS, Split
+from adaptbench.datamodules.omniglot import OmniglotDataModule
+from adaptbench.datamodules.omniglot_archives import Archive
+from adaptbench.datamodules.omniglot_splits import SPLITS, Split
 
 ARCHIVES = {archives!r}
 

@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
-from datamodules.augmentation import jitter
-from datamodules.episodes import rng_for
+from adaptbench.datamodules.augmentation import jitter
+from adaptbench.datamodules.episodes import rng_for
 
 
 def blobs(count):

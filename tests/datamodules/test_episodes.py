@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
-from datamodules.class_episodes import episodes_over_pool
-from datamodules.episodes import EpisodeBatch, EpisodeSize, episodes_digest, rng_for, sample_distinct
+from adaptbench.datamodules.class_episodes import episodes_over_pool
+from adaptbench.datamodules.episodes import EpisodeBatch, EpisodeSize, episodes_digest, rng_for, sample_distinct
 
 # A chi-square test with a fixed seed passes or fails for ever; a sampler with a visible bias falls far below this.
 SIGNIFICANT = 1e-3

@@ -9,12 +9,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datamodules.base import EvalEpisodes, TrainEpisodes
-from datamodules.episodes import EpisodeSize, episodes_digest
-from datamodules.glyph_strokes import STROKES, make_glyphs, states_of, uniforms
-from datamodules.glyphs import GlyphsDataModule
-from datamodules.glyphs_to_omniglot import GlyphsToOmniglotDataModule
-from datamodules.omniglot import OmniglotDataModule
+from adaptbench.datamodules.base import EvalEpisodes, TrainEpisodes
+from adaptbench.datamodules.episodes import EpisodeSize, episodes_digest
+from adaptbench.datamodules.glyph_strokes import STROKES, make_glyphs, states_of, uniforms
+from adaptbench.datamodules.glyphs import GlyphsDataModule
+from adaptbench.datamodules.glyphs_to_omniglot import GlyphsToOmniglotDataModule
+from adaptbench.datamodules.omniglot import OmniglotDataModule
 
 TRAIN = TrainEpisodes(ways=5, shots=(1, 5), queries=3, pool=256, episodes=32)
 TEST = EvalEpisodes(ways=5, shots=(1, 5), queries=5, episodes=50)

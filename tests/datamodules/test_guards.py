@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from datamodules.base import EvalEpisodes, TrainEpisodes
-from datamodules.class_episodes import episodes_over_pool
-from datamodules.episodes import EpisodeSize, rng_for
-from datamodules.glyphs import GlyphsDataModule
-from datamodules.guards import alphabets_apart, classes_apart, images_apart, labels_permuted, queries_apart
-from datamodules.omniglot import OmniglotDataModule
-from datamodules.sinusoid import SinusoidDataModule
+from adaptbench.datamodules.base import EvalEpisodes, TrainEpisodes
+from adaptbench.datamodules.class_episodes import episodes_over_pool
+from adaptbench.datamodules.episodes import EpisodeSize, rng_for
+from adaptbench.datamodules.glyphs import GlyphsDataModule
+from adaptbench.datamodules.guards import alphabets_apart, classes_apart, images_apart, labels_permuted, queries_apart
+from adaptbench.datamodules.omniglot import OmniglotDataModule
+from adaptbench.datamodules.sinusoid import SinusoidDataModule
 
 SIZE = EpisodeSize(5, 2, 3)
 CLASSES = {

@@ -8,12 +8,12 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks.evaluation import binomial_interval, evaluate
-from datamodules.base import EvalEpisodes, TrainEpisodes
-from datamodules.episodes import episodes_digest
-from datamodules.errors import DataUnavailable
-from datamodules.lake_runs import SIZE, LakeRunsDataModule, load_runs
-from datamodules.omniglot_archives import RUNS, Archive, content_digest
+from adaptbench.benchmarks.evaluation.evaluate import binomial_interval, evaluate
+from adaptbench.datamodules.base import EvalEpisodes, TrainEpisodes
+from adaptbench.datamodules.episodes import episodes_digest
+from adaptbench.datamodules.errors import DataUnavailable
+from adaptbench.datamodules.lake_runs import SIZE, LakeRunsDataModule, load_runs
+from adaptbench.datamodules.omniglot_archives import RUNS, Archive, content_digest
 
 TRAIN = TrainEpisodes(ways=20, shots=(1,), queries=1, pool=160, episodes=8)
 TEST = EvalEpisodes(ways=20, shots=(1,), queries=1, episodes=20)

@@ -18,11 +18,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import datamodules.omniglot_images as omniglot_images
-from datamodules.errors import DataUnavailable
-from datamodules.omniglot_archives import content_digest
-from datamodules.omniglot_images import load_images
-from datamodules.omniglot_splits import vinyals
+import adaptbench.datamodules.omniglot_images as omniglot_images
+from adaptbench.datamodules.errors import DataUnavailable
+from adaptbench.datamodules.omniglot_archives import content_digest
+from adaptbench.datamodules.omniglot_images import load_images
+from adaptbench.datamodules.omniglot_splits import vinyals
 
 
 @pytest.fixture
@@ -240,7 +240,9 @@ def test_nothing_is_printed_where_there_is_no_terminal(lookalike_archives, capfd
 
 
 def test_loading_imports_neither_torch_nor_the_network(lookalike_archives):
-    code = "import datamodules.omniglot_images, sys; print({'torch', 'pooch', 'requests'} & set(sys.modules))"
+    code = (
+        "import adaptbench.datamodules.omniglot_images, sys; print({'torch', 'pooch', 'requests'} & set(sys.modules))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
 

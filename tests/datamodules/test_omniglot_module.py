@@ -5,10 +5,10 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from datamodules.base import EvalEpisodes, TrainEpisodes
-from datamodules.episodes import EpisodeSize, ExampleBatch, episodes_digest
-from datamodules.omniglot import OmniglotDataModule
-from datamodules.omniglot_splits import SPLITS, Split
+from adaptbench.datamodules.base import EvalEpisodes, TrainEpisodes
+from adaptbench.datamodules.episodes import EpisodeSize, ExampleBatch, episodes_digest
+from adaptbench.datamodules.omniglot import OmniglotDataModule
+from adaptbench.datamodules.omniglot_splits import SPLITS, Split
 
 TRAIN = TrainEpisodes(ways=3, shots=(1, 2), queries=2, pool=60, episodes=10)
 TEST = EvalEpisodes(ways=3, shots=(1, 2), queries=3, episodes=20)

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from datamodules.base import EvalEpisodes, TrainEpisodes
-from datamodules.episodes import EpisodeSize, rng_for
-from datamodules.omniglot_online import OmniglotOnlineDataModule
-from datamodules.omniglot_splits import SPLITS, Split
-from datamodules.streams import select_presentation, streams_over_pool
+from adaptbench.datamodules.base import EvalEpisodes, TrainEpisodes
+from adaptbench.datamodules.episodes import EpisodeSize, rng_for
+from adaptbench.datamodules.omniglot_online import OmniglotOnlineDataModule
+from adaptbench.datamodules.omniglot_splits import SPLITS, Split
+from adaptbench.datamodules.streams import select_presentation, streams_over_pool
 
 WAYS, PRESENTATIONS = 3, 4
 

@@ -6,13 +6,13 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from datamodules.base import EvalEpisodes, TrainEpisodes
-from datamodules.class_task import drawings_each
-from datamodules.episodes import EpisodeSize, episodes_digest
-from datamodules.glyphs import GlyphsDataModule
-from datamodules.lake_runs import LakeRunsDataModule
-from datamodules.omniglot import OmniglotDataModule
-from datamodules.omniglot_splits import SPLITS, Split
+from adaptbench.datamodules.base import EvalEpisodes, TrainEpisodes
+from adaptbench.datamodules.class_task import drawings_each
+from adaptbench.datamodules.episodes import EpisodeSize, episodes_digest
+from adaptbench.datamodules.glyphs import GlyphsDataModule
+from adaptbench.datamodules.lake_runs import LakeRunsDataModule
+from adaptbench.datamodules.omniglot import OmniglotDataModule
+from adaptbench.datamodules.omniglot_splits import SPLITS, Split
 
 ALPHABETS = {"Aleph": 10, "Beth": 7, "Gimel": 8, "Kaph": 9, "Zayin": 6}  # of the look-alike, in the order of its rows
 TRAIN = TrainEpisodes(ways=3, shots=(1, 2), queries=2, pool=60, episodes=10)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datamodules.omniglot_splits import (
+from adaptbench.datamodules.omniglot_splits import (
     ALPHABETS_DISJOINT,
     DRAWN_SPLITS,
     REMARKS,
@@ -29,7 +29,7 @@ PARTS = ("train", "val", "test")
 
 def all_characters():
     """The 1623 characters that the carried table names, in the order of their names."""
-    text = resources.files("datamodules").joinpath("data", "vinyals_split.csv").read_text(encoding="utf-8")
+    text = resources.files("adaptbench.datamodules").joinpath("data", "vinyals_split.csv").read_text(encoding="utf-8")
     lines = csv.DictReader(text.splitlines())
     numbers = {line["alphabet"]: [] for line in csv.DictReader(text.splitlines())}
     for line in lines:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from datamodules.base import EvalEpisodes, TrainEpisodes
-from datamodules.episodes import EpisodeBatch, EpisodeSize, episodes_digest, rng_for
-from datamodules.sinusoid import AMPLITUDES, PHASES, SinusoidDataModule, _draw_functions
+from adaptbench.datamodules.base import EvalEpisodes, TrainEpisodes
+from adaptbench.datamodules.episodes import EpisodeBatch, EpisodeSize, episodes_digest, rng_for
+from adaptbench.datamodules.sinusoid import AMPLITUDES, PHASES, SinusoidDataModule, _draw_functions
 
 TRAIN = TrainEpisodes(shots=(5, 10), queries=10, pool=240)
 TEST = EvalEpisodes(shots=(5, 10), queries=50, episodes=30)

@@ -11,18 +11,18 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from benchmarks.build import TaskShape, build_module, build_task
-from benchmarks.run import execute
-from benchmarks.spec import EpisodicSpec
-from benchmarks.store import Store
-from datamodules.episodes import EpisodeBatch
-from lit_modules.anil import ANIL
-from lit_modules.encoders import MLP, StridedConv
-from lit_modules.learn2learn_import import learn2learn_algorithms
-from lit_modules.likelihoods import LIKELIHOODS
-from lit_modules.maml import MAML
-from lit_modules.optimization import Optimization
-from lit_modules.prototypes import Prototypes
+from adaptbench.benchmarks.runs.build import TaskShape, build_module, build_task
+from adaptbench.benchmarks.runs.run import execute
+from adaptbench.benchmarks.store.store import Store
+from adaptbench.benchmarks.suites.spec import EpisodicSpec
+from adaptbench.datamodules.episodes import EpisodeBatch
+from adaptbench.lit_modules.anil import ANIL
+from adaptbench.lit_modules.encoders import MLP, StridedConv
+from adaptbench.lit_modules.inner_loop import learn2learn_algorithms
+from adaptbench.lit_modules.likelihoods import LIKELIHOODS
+from adaptbench.lit_modules.maml import MAML
+from adaptbench.lit_modules.optimization import Optimization
+from adaptbench.lit_modules.prototypes import Prototypes
 
 EPISODES, WAYS, SHOTS, QUERIES = 4, 3, 2, 5
 pytestmark = pytest.mark.filterwarnings("default")  # gym warns of itself
@@ -106,7 +106,7 @@ def test_no_steps_predict_with_the_initial_weights(maml, batch):
     one, moved = maml(steps=0), maml(steps=2)
     with torch.no_grad():
         support, query = batch.inputs[batch.support[0]], batch.inputs[batch.query[0]]
-        from lit_modules.normalization import statistics_of
+        from adaptbench.lit_modules.normalization import statistics_of
 
         with statistics_of(one, len(support)):
             expected = one.head(one.encoder(torch.cat([support, query])))[len(support) :]
@@ -195,13 +195,27 @@ def test_a_suite_runs_in_worker_processes(tmp_path):
     entry = {**cell, "learners": {"anil": {"learner": {"name": "anil"}}}}
     suite = {"suite": "tiny", "version": 1, "description": "ANIL.", "seeds": [0], "tasks": [entry]}
     (tmp_path / "tiny.yaml").write_text(json.dumps(suite))
-    command = [sys.executable, "-c", "from benchmarks.cli import app; app()", "run", str(tmp_path / "tiny.yaml")]
+    command = [
+        sys.executable,
+        "-c",
+        "from adaptbench.benchmarks.cli import app; app()",
+        "run",
+        str(tmp_path / "tiny.yaml"),
+    ]
     options = ["--wandb", "off", "--no-report", "--out", str(tmp_path / "runs")]
     done = subprocess.run([*command, *options], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("module", ["benchmarks.worker", "benchmarks.races", "lit_modules.maml", "datamodules.base"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "adaptbench.benchmarks.executors.worker",
+        "adaptbench.benchmarks.speed.races",
+        "adaptbench.lit_modules.maml",
+        "adaptbench.datamodules.base",
+    ],
+)
 def test_every_package_can_be_imported_first(module):
     done = subprocess.run([sys.executable, "-c", f"import {module}, torchvision"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from datamodules.episodes import EpisodeBatch
-from lit_modules.encoders import MLP, StridedConv
-from lit_modules.likelihoods import LIKELIHOODS
-from lit_modules.optimization import Optimization
-from lit_modules.transfer import TransferModule
+from adaptbench.datamodules.episodes import EpisodeBatch
+from adaptbench.lit_modules.encoders import MLP, StridedConv
+from adaptbench.lit_modules.likelihoods import LIKELIHOODS
+from adaptbench.lit_modules.optimization import Optimization
+from adaptbench.lit_modules.transfer import TransferModule
 
 EPISODES, WAYS, SHOTS, QUERIES = 5, 3, 2, 4
 

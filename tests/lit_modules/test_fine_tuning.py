@@ -7,9 +7,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from datamodules.episodes import EpisodeBatch
-from lit_modules.fine_tuning import FineTuning
-from lit_modules.likelihoods import LIKELIHOODS, SCALE_FLOOR
+from adaptbench.datamodules.episodes import EpisodeBatch
+from adaptbench.lit_modules.fine_tuning import FineTuning
+from adaptbench.lit_modules.likelihoods import LIKELIHOODS, SCALE_FLOOR
 
 EPISODES, WAYS, QUERIES = 5, 3, 4  # as conftest.py makes them
 MOVES = ["head", "all"]

@@ -5,10 +5,10 @@ import copy
 import pytest
 import torch
 
-from benchmarks.registry import LEARNERS, load
-from lit_modules.episodic import EpisodicModule
-from lit_modules.likelihoods import Categorical
-from lit_modules.optimization import Optimization
+from adaptbench.benchmarks.suites.registry import LEARNERS, load
+from adaptbench.lit_modules.episodic import EpisodicModule
+from adaptbench.lit_modules.likelihoods import Categorical
+from adaptbench.lit_modules.optimization import Optimization
 
 FEATURES = 6
 CLASSIFIES_ONLY = ("prototypes", "deep_sets_per_class")

@@ -9,15 +9,15 @@ from torch import nn
 from torch.distributions import Categorical, Normal
 from torch.nn import functional as F
 
-from benchmarks.registry import ENCODERS, LEARNERS, load
-from datamodules.class_episodes import episodes_over_pool
-from datamodules.episodes import EpisodeBatch, EpisodeSize, rng_for
-from lit_modules import episodic, training
-from lit_modules.encoders import MLP, Conv4, StridedConv
-from lit_modules.episodic import EpisodicModule
-from lit_modules.likelihoods import LIKELIHOODS, SCALE_FLOOR, with_unit_scale
-from lit_modules.optimization import Optimization
-from lit_modules.training import evaluating
+from adaptbench.benchmarks.suites.registry import ENCODERS, LEARNERS, load
+from adaptbench.datamodules.class_episodes import episodes_over_pool
+from adaptbench.datamodules.episodes import EpisodeBatch, EpisodeSize, rng_for
+from adaptbench.lit_modules import episodic, training
+from adaptbench.lit_modules.encoders import MLP, Conv4, StridedConv
+from adaptbench.lit_modules.episodic import EpisodicModule
+from adaptbench.lit_modules.likelihoods import LIKELIHOODS, SCALE_FLOOR, with_unit_scale
+from adaptbench.lit_modules.optimization import Optimization
+from adaptbench.lit_modules.training import evaluating
 
 
 def draw_images(count):

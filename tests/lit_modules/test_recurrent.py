@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from lit_modules.recurrent import GRU, LSTM
+from adaptbench.lit_modules.recurrent import GRU, LSTM
 
 WIDTH = 128
 

@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from benchmarks.registry import STRATEGIES, load
-from datamodules.episodes import EpisodeBatch
-from lit_modules.chosen import ChosenFineTuning
-from lit_modules.fine_tuning import FineTuning
-from lit_modules.likelihoods import LIKELIHOODS
-from lit_modules.rules import Rates
+from adaptbench.benchmarks.suites.registry import STRATEGIES, load
+from adaptbench.datamodules.episodes import EpisodeBatch
+from adaptbench.lit_modules.cross_validated import ChosenFineTuning
+from adaptbench.lit_modules.fine_tuning import FineTuning
+from adaptbench.lit_modules.likelihoods import LIKELIHOODS
+from adaptbench.lit_modules.rates import Rates
 
 EPISODES, WAYS, QUERIES = 5, 3, 4  # as conftest.py makes them
 ALL = {"moves": "all", "steps": 4}

@@ -2,12 +2,12 @@
 
 import torch
 
-from datamodules.episodes import EpisodeBatch
-from lit_modules.encoders import MLP
-from lit_modules.episodic import StreamModule
-from lit_modules.likelihoods import LIKELIHOODS
-from lit_modules.optimization import Optimization
-from lit_modules.recurrent import GRU
+from adaptbench.datamodules.episodes import EpisodeBatch
+from adaptbench.lit_modules.encoders import MLP
+from adaptbench.lit_modules.episodic import StreamModule
+from adaptbench.lit_modules.likelihoods import LIKELIHOODS
+from adaptbench.lit_modules.optimization import Optimization
+from adaptbench.lit_modules.recurrent import GRU
 
 
 def test_a_query_gets_the_prediction_of_its_step():

@@ -7,15 +7,15 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
-from benchmarks.registry import LEARNERS, load
-from datamodules.base import EvalEpisodes, TrainEpisodes
-from datamodules.episodes import EpisodeBatch, ExampleBatch
-from datamodules.sinusoid import SinusoidDataModule
-from lit_modules.encoders import MLP
-from lit_modules.episodic import EpisodicModule
-from lit_modules.likelihoods import LIKELIHOODS
-from lit_modules.optimization import Optimization
-from lit_modules.transfer import TransferModule
+from adaptbench.benchmarks.suites.registry import LEARNERS, load
+from adaptbench.datamodules.base import EvalEpisodes, TrainEpisodes
+from adaptbench.datamodules.episodes import EpisodeBatch, ExampleBatch
+from adaptbench.datamodules.sinusoid import SinusoidDataModule
+from adaptbench.lit_modules.encoders import MLP
+from adaptbench.lit_modules.episodic import EpisodicModule
+from adaptbench.lit_modules.likelihoods import LIKELIHOODS
+from adaptbench.lit_modules.optimization import Optimization
+from adaptbench.lit_modules.transfer import TransferModule
 
 STEPS_PER_EPOCH = 20
 FAST = Optimization(lr=0.005)

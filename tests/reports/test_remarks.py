@@ -1,6 +1,6 @@
 """Remarks of a protocol stand in the caption of every table of it, and of no other."""
 
-from reports import write_report
+from adaptbench.reports.report import write_report
 
 
 def test_remarks_stand_in_the_captions_of_their_protocol(folder, tmp_path):

@@ -13,18 +13,18 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from reports import print_report, write_report
-from reports.comparison import compare
-from reports.figures import panel_columns
-from reports.headlines import headlines
-from reports.layout import lay_out
-from reports.manifest import read_suite
-from reports.markup import to_markdown
-from reports.records import ENTRY_COLUMNS, RECORD_COLUMNS, entry_records
-from reports.report import file_names
-from reports.runs import read_outcomes
-from reports.statistics import Interval
-from reports.words import number
+from adaptbench.reports.comparison.comparison import compare
+from adaptbench.reports.figures.scores import panel_columns
+from adaptbench.reports.report import file_names, write_report
+from adaptbench.reports.results.manifest import read_suite
+from adaptbench.reports.results.runs import read_outcomes
+from adaptbench.reports.statistics.intervals import Interval
+from adaptbench.reports.tables.layout import lay_out
+from adaptbench.reports.tables.markup import to_markdown
+from adaptbench.reports.tables.records import ENTRY_COLUMNS, RECORD_COLUMNS, entry_records
+from adaptbench.reports.terminal import print_report
+from adaptbench.reports.words.headlines import headlines
+from adaptbench.reports.words.numbers import number
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -122,7 +122,10 @@ def test_best_is_the_highest_accuracy_and_the_lowest_error(quick):
 
 def test_same_runs_give_the_same_bytes_in_another_process(quick, tmp_path):
     write_report(quick.path, tmp_path / "first")
-    code = "import sys, pathlib; from reports import write_report; write_report(*map(pathlib.Path, sys.argv[1:]))"
+    code = (
+        "import sys, pathlib; from adaptbench.reports.report import write_report; "
+        "write_report(*map(pathlib.Path, sys.argv[1:]))"
+    )
     subprocess.run(
         [sys.executable, "-c", code, quick.path, tmp_path / "second"],
         env={**os.environ, "PYTHONHASHSEED": "7", "MPLBACKEND": "pdf"},

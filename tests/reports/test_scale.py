@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from reports import write_report
+from adaptbench.reports.report import write_report
 
 N_LEARNERS, SIZES, N_SEEDS = 10, (4, 16, 64, 256, 1024), 20
 # A tenth of what ten thousand runs may take, with room for the start: 60 s and 4 GiB.

@@ -1,0 +1,73 @@
+"""What `adaptbench list` does: suites, tasks and learners with a line each, without torch unless asked for more."""
+
+from collections.abc import Callable, Mapping
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from adaptbench.benchmarks.suites.registry import (
+    GRADIENT_LEARNERS,
+    LEARNERS,
+    STRATEGIES,
+    TASKS,
+    Entry,
+    suggest,
+    suites,
+)
+
+
+def show_list(what: str, verbose: bool, console: Console) -> None:
+    """Prints the suites, tasks or learners.
+
+    Args:
+        what: "suites", "tasks" or "learners".
+        verbose: whether tasks come with digests of their test episodes, and learners with their sizes.
+        console: where to print.
+
+    Raises:
+        ValueError: if `what` is anything else.
+    """
+    tables: dict[str, Callable[[], Mapping[str, Entry]]] = {
+        "suites": suites,
+        "tasks": lambda: TASKS,
+        "learners": lambda: LEARNERS | GRADIENT_LEARNERS | STRATEGIES,
+    }
+    if what not in tables:
+        raise ValueError(f"Expected `suites`, `tasks` or `learners` but got `{what}`. {suggest(what, tables)}")
+    grid = Table.grid(padding=(0, 2))
+    for name, entry in tables[what]().items():
+        grid.add_row(f"[bold]{name}[/]", entry.family, escape(entry.summary), escape(entry.reference))
+    console.print(grid)
+    if verbose and what == "learners":
+        _list_sizes(console)
+    if verbose and what == "tasks":
+        _list_protocols(console)
+
+
+def _list_sizes(console: Console) -> None:
+    from adaptbench.benchmarks.runs.build import learner_size
+
+    console.print("\nParameters for 5 ways, beside an encoder with 128 features:")
+    for name in LEARNERS:
+        console.print(f"{learner_size(name, features=128, ways=5):>10,}  {name}", highlight=False)
+
+
+def _list_protocols(console: Console) -> None:
+    from adaptbench.benchmarks.commands.list_tasks import PROTOCOLS, describe_protocol
+    from adaptbench.datamodules.errors import DataUnavailable
+    from adaptbench.reports.results.settings import episode_phrase
+
+    console.print("\nTest episodes: their digest, and 1-shot accuracy of the nearest neighbour on pixels.")
+    missing: dict[str, str] = {}
+    for name, init_args in PROTOCOLS:
+        try:
+            for found in describe_protocol(name, init_args):
+                size = episode_phrase(found.size.ways, found.size.shots, found.shots_word)
+                pixels = "" if found.pixels is None else f"  pixels {100 * found.pixels:.1f} %"
+                line = f"{found.digest}  {name}: {found.protocol}, {size}{pixels}"
+                console.print(escape(line), highlight=False, soft_wrap=True)
+        except DataUnavailable as error:
+            missing[name] = str(error)
+    for name, reason in missing.items():
+        console.print(f"[yellow]missing[/] {name}: {escape(reason)}", highlight=False, soft_wrap=True)

@@ -1,0 +1,215 @@
+"""Verification: finished runs computed again and compared with what was published, bit for bit."""
+
+import json
+import random
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from adaptbench.benchmarks.executors.local import LocalBackend
+from adaptbench.benchmarks.executors.plan import PlannedRun
+from adaptbench.benchmarks.executors.schedule import drive
+from adaptbench.benchmarks.executors.worker import Order
+from adaptbench.benchmarks.store.store import Store
+from adaptbench.benchmarks.suites.spec import RESULTS_VERSION, RUN_SPEC, EpisodicSpec, PretrainSpec, TransferSpec
+
+TABLES = ("episodes.parquet", "curve.parquet")
+CHECKSUMS = ("files", "sha256")
+HARDWARE = ("device", "processor", "versions", "threads")
+"""Recorded things of which, where they differ, other roundings follow, and from these other numbers."""
+TOLERANCE = 0.1
+"""On other hardware: of the way from a guess to perfection, how far a score may move."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What verifying a run found.
+
+    Attributes:
+        run_id: the run.
+        name: how people call it.
+        difference: the first difference, or why the run could not be computed again; None where all is the same.
+        exact: whether bits were compared; on other hardware, scores are, within `TOLERANCE`.
+    """
+
+    run_id: str
+    name: str
+    difference: str | None
+    exact: bool = True
+
+
+def choose(runs: Path, sample: int | None, seed: int) -> list[str]:
+    """Lists the ids of finished runs, or of a random sample of them.
+
+    Args:
+        runs: folder of the runs.
+        sample: how many to draw; None for all.
+        seed: decides the sample.
+
+    Raises:
+        ValueError: if there are none, or fewer than the sample asks for.
+    """
+    found = sorted(path.parent.name for path in runs.glob("[!.]*/result.json"))
+    if not found:
+        raise ValueError(f"Expected finished runs in {runs} but found none; `adaptbench run` makes them.")
+    if sample is None:
+        return found
+    if not 1 <= sample <= len(found):
+        raise ValueError(f"Expected `--sample` to be from 1 to the {len(found)} finished runs but got {sample}.")
+    return sorted(random.Random(seed).sample(found, sample))
+
+
+def verify(runs: Path, chosen: list[str], jobs: int = 1) -> Iterator[Verdict]:
+    """Computes runs again in a temporary folder, on the kind of device that they had, and compares.
+
+    Pretrained networks that a transfer run needs are the published ones, so each run is judged by itself.
+
+    Args:
+        runs: folder of the runs.
+        chosen: ids of finished runs in it.
+        jobs: worker processes.
+
+    Yields:
+        A verdict for each run, in the order in which they end; failures last.
+    """
+    published = Store(runs)
+    with tempfile.TemporaryDirectory(prefix="adaptbench-verify-") as folder:
+        planned: list[PlannedRun] = []
+        orders: dict[str, Order] = {}
+        for run_id in chosen:
+            try:
+                run = _plan(published, run_id)
+                orders[run_id] = _order(published, run, Path(folder))
+                planned.append(run)
+            except (ValueError, OSError, KeyError) as error:
+                yield Verdict(run_id, "", f"cannot be computed again: {error}")
+        yield from _compute(planned, orders, jobs, published, Store(Path(folder)))
+
+
+def _plan(published: Store, run_id: str) -> PlannedRun:
+    """Reads what a published run was asked to be; nothing of its result."""
+    spec = RUN_SPEC.validate_json((published.published(run_id) / "spec.json").read_text(encoding="utf-8"))
+    if spec.results_version != RESULTS_VERSION:
+        raise ValueError(f"results version {spec.results_version} made it, and this is version {RESULTS_VERSION}")
+    if spec.run_id != run_id:
+        raise ValueError(f"its spec.json is that of run {spec.run_id}")
+    return PlannedRun(spec, _name(spec), group="")
+
+
+def _name(spec: EpisodicSpec | PretrainSpec | TransferSpec) -> str:
+    adapter = "pretraining" if isinstance(spec, PretrainSpec) else spec.adapter
+    training = spec.pretrained if isinstance(spec, TransferSpec) else spec
+    return f"{adapter} {training.task.name} seed {training.seed}"
+
+
+def _order(published: Store, run: PlannedRun, folder: Path) -> Order:
+    """Orders a run into a folder of its own kind, so that a lent network is never taken for one computed again."""
+    root = folder / run.spec.kind
+    if isinstance(run.spec, TransferSpec):
+        for needed in run.spec.candidates:
+            shutil.copytree(published.published(needed.run_id), root / needed.run_id, dirs_exist_ok=True)
+    cpu = published.read_json(run.spec.run_id, "environment.json")["device"] == "cpu"
+    return Order(run.spec.run_id, run.spec.model_dump_json(), root, "verify", run.name, "off", "cpu" if cpu else "cuda")
+
+
+def _compute(
+    planned: list[PlannedRun], orders: Mapping[str, Order], jobs: int, published: Store, notes: Store
+) -> Iterator[Verdict]:
+    told = 0
+    failed: Mapping[str, str] = {}
+    backend = LocalBackend([None] * jobs, lambda run: orders[run.spec.run_id])
+    execution = drive(planned, backend, notes)
+    with closing(execution):
+        for status in execution:
+            for run, _ in status.done[told:]:
+                told, run_id = told + 1, run.spec.run_id
+                yield _judge(run, published.published(run_id), orders[run_id].root / run_id)
+            failed = status.failed
+    for run_id, reason in failed.items():
+        yield Verdict(run_id, orders[run_id].name, f"failed: {reason}")
+
+
+def _judge(run: PlannedRun, old: Path, new: Path) -> Verdict:
+    if same_hardware(old, new):
+        return Verdict(run.spec.run_id, run.name, compare(old, new))
+    return Verdict(run.spec.run_id, run.name, compare_loosely(old, new), exact=False)
+
+
+def compare(old: Path, new: Path) -> str | None:
+    """Says what first differs between two folders of a run: bytes of `result.json`, contents of the tables."""
+    before, after = (folder.joinpath("result.json").read_bytes() for folder in (old, new))
+    if before != after:
+        contents = [json.loads(each) for each in (before, after)]
+        if not all("files" in each for each in contents):  # published before results held checksums
+            contents = [{key: each[key] for key in each if key not in CHECKSUMS} for each in contents]
+        difference = _first_difference(*contents)
+        if difference or len(contents[0]) == len(json.loads(before)):
+            return f"result.json: {difference or 'the same values in other bytes'}"
+    for name in TABLES:
+        difference = _compare_tables(old / name, new / name)
+        if difference:
+            return f"{name}: {difference}"
+    return None
+
+
+def same_hardware(old: Path, new: Path) -> bool:
+    """Whether two folders of a run were computed by the same versions on the same kind of processor."""
+    before, after = (json.loads(folder.joinpath("environment.json").read_bytes()) for folder in (old, new))
+    return all(before.get(key) == after.get(key) for key in HARDWARE)
+
+
+def compare_loosely(old: Path, new: Path, tolerance: float = TOLERANCE) -> str | None:
+    """Says what first differs by more than another processor explains: the same test episodes, scores nearly as good.
+
+    Args:
+        old: a run's folder.
+        new: another one of the same run.
+        tolerance: of the way from a guess to perfection; metrics without a known guess are not looked at.
+    """
+    before, after = (json.loads(folder.joinpath("result.json").read_bytes()) for folder in (old, new))
+    for was, now in zip(before.get("scores", []), after.get("scores", []), strict=True):
+        where = f"{was['metric']} at ways {was['ways']}, shots {was['shots']}"
+        if was["episodes_digest"] != now["episodes_digest"]:
+            return f"other test episodes: {where}"
+        if was["chance"] is None:
+            continue
+        allowed = tolerance * abs((1.0 if was["higher_is_better"] else 0.0) - was["chance"])
+        if not abs(was["value"] - now["value"]) <= allowed:
+            return f"{where} was {was['value']:g}, is {now['value']:g}: more than {allowed:g} apart"
+    return None
+
+
+def _first_difference(old: Any, new: Any, where: str = "") -> str | None:  # noqa: ANN401 - JSON of any kind
+    """Walks through two JSON values side by side; numbers differ where their texts do."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        pairs = [(key, old.get(key), new.get(key)) for key in sorted(old.keys() | new.keys())]
+    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        pairs = [(str(index), was, now) for index, (was, now) in enumerate(zip(old, new, strict=True))]
+    else:
+        before, after = json.dumps(old), json.dumps(new)
+        return None if before == after else f"{where or 'it'} was {before}, is {after}"
+    differences = (_first_difference(was, now, f"{where}.{key}".lstrip(".")) for key, was, now in pairs)
+    return next((difference for difference in differences if difference), None)
+
+
+def _compare_tables(old: Path, new: Path) -> str | None:
+    if old.is_file() != new.is_file():
+        return "was there, is not" if old.is_file() else "was not there, is now"
+    if not old.is_file():
+        return None
+    before, after = pd.read_parquet(old), pd.read_parquet(new)
+    if before.equals(after):
+        return None
+    if list(before.columns) != list(after.columns) or len(before) != len(after):
+        return f"had columns {list(before.columns)} x {len(before)}, has {list(after.columns)} x {len(after)}"
+    for column in before:
+        for row, (was, now) in enumerate(zip(before[column].tolist(), after[column].tolist(), strict=True)):
+            if repr(was) != repr(now):
+                return f"{column} of row {row} was {was!r}, is {now!r}"
+    return "the same values of other types"

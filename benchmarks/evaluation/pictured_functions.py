@@ -1,0 +1,51 @@
+"""Predicted curves of a regression, for a report to draw beside the truth."""
+
+from typing import Protocol, runtime_checkable
+
+import pandas as pd
+import torch
+
+from adaptbench.benchmarks.evaluation.adapters import Adapter
+from adaptbench.datamodules.episodes import EpisodeBatch
+from adaptbench.lit_modules.likelihoods import LIKELIHOODS
+
+SHOTS = (1, 2, 5, 10)
+FUNCTIONS = 4
+
+
+@runtime_checkable
+class Pictured(Protocol):
+    """A task of functions of one variable that has episodes to be drawn."""
+
+    def picture_batch(self, shots: int, functions: int) -> EpisodeBatch:
+        """Returns episodes whose queries trace the truth."""
+
+
+def fits(adapter: Adapter, task: Pictured, device: torch.device) -> pd.DataFrame:
+    """Predicts the curves of some test functions from 1, 2, 5 and 10 points.
+
+    Returns:
+        A row for each point: `function`, `shots`, `role` ("support", or "query" on the curve), `x`, `y` (the truth on
+        the curve) and `prediction` (the mean; absent for support points).
+    """
+    return pd.concat([_fit(adapter, task, shots, device) for shots in SHOTS], ignore_index=True)
+
+
+def _fit(adapter: Adapter, task: Pictured, shots: int, device: torch.device) -> pd.DataFrame:
+    batch = EpisodeBatch(*(part.to(device) for part in task.picture_batch(shots, FUNCTIONS)))
+    predicted = LIKELIHOODS["gaussian"].point(adapter.predict(batch))[..., 0]
+    missing = torch.full_like(batch.support_y[..., 0], float("nan"))
+    frames = [
+        _points(batch, "support", batch.support, batch.support_y, missing),
+        _points(batch, "query", batch.query, batch.query_y, predicted),
+    ]
+    return pd.concat(frames, ignore_index=True).assign(shots=shots)
+
+
+def _points(
+    batch: EpisodeBatch, role: str, rows: torch.Tensor, y: torch.Tensor, predicted: torch.Tensor
+) -> pd.DataFrame:
+    function = torch.arange(len(rows)).repeat_interleave(rows.shape[1])
+    columns = {"x": batch.inputs[rows, 0], "y": y[..., 0], "prediction": predicted}
+    values = {name: column.flatten().cpu().numpy() for name, column in columns.items()}
+    return pd.DataFrame({"function": function.numpy(), "role": role, **values})

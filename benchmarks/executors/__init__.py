@@ -1,0 +1,1 @@
+"""Who executes runs, when and where: this machine, a Ray cluster, SLURM."""

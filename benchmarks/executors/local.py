@@ -1,0 +1,107 @@
+"""The local executor: worker processes on this machine, each with one run at a time."""
+
+import multiprocessing
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import contextmanager
+from dataclasses import replace
+from multiprocessing import forkserver
+from multiprocessing.context import BaseContext
+
+from pebble import ProcessExpired, ProcessPool
+
+from adaptbench.benchmarks.executors.plan import PlannedRun
+from adaptbench.benchmarks.executors.worker import PRELOAD, Ended, Order, last_words, work
+from adaptbench.benchmarks.runs.devices import joined
+from adaptbench.benchmarks.runs.process import initialise
+from adaptbench.benchmarks.store.store import Store
+
+
+class LocalBackend:
+    """A pool of worker processes.
+
+    Args:
+        devices: what runs have at a time, one each or several, each GPU as often as runs share it; None for what the
+            order says.
+        order: makes the order of a run.
+        time_limit: seconds that a run may take; None for no limit.
+    """
+
+    def __init__(
+        self, devices: Sequence[str | None], order: Callable[[PlannedRun], Order], time_limit: float | None = None
+    ) -> None:
+        self.slots = len(devices)
+        self._order, self._time_limit = order, time_limit
+        self._devices = list(devices)
+        self._futures: dict[Future[Ended], tuple[Order, list[str | None]]] = {}
+        context = _context()
+        self._stopping = context.RawValue("b", 0)  # without a lock, which a killed worker would hold for ever
+        self._pool = ProcessPool(
+            max_workers=self.slots, initializer=initialise, initargs=(self._stopping,), context=context
+        )
+
+    def submit(self, runs: list[PlannedRun]) -> None:
+        """Gives each run to a worker."""
+        for run in runs:
+            order, devices = self._order(run), self._devices[: run.devices]
+            del self._devices[: run.devices]
+            order = replace(order, device=joined(devices) or order.device)
+            future = self._pool.schedule(work, (order,), timeout=self._time_limit)
+            self._futures[future] = order, devices
+
+    def ended(self, seconds: float) -> Iterator[tuple[str, Ended]]:
+        """Waits for workers."""
+        if not self._futures:
+            time.sleep(seconds)
+        for future in wait(self._futures, seconds, FIRST_COMPLETED).done:
+            order, devices = self._futures.pop(future)
+            self._devices += devices
+            yield order.run_id, self._outcome(future, order)
+
+    def ask_to_stop(self) -> None:
+        """Sets what every worker looks at after each step."""
+        self._stopping.value = 1
+
+    def close(self) -> None:
+        """Kills the workers."""
+        self._pool.stop()
+        self._pool.join()
+
+    def _outcome(self, future: Future[Ended], order: Order) -> Ended:
+        log = last_words(Store(order.root), order.run_id)
+        try:
+            return future.result()
+        except TimeoutError:
+            return Ended("failed", f"it took longer than the time limit of {self._time_limit:g} s", log)
+        except ProcessExpired as error:
+            return Ended("failed", f"its worker died with exit code {error.exitcode}", log)
+        except Exception as error:
+            return Ended("failed", f"{type(error).__name__}: {error}", log)
+
+
+def _context() -> BaseContext:
+    """Makes workers forks of a process that has imported everything once; elsewhere than on Linux, that is not safe."""
+    if sys.platform != "linux":
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(PRELOAD))
+    with _deaf_to_interrupts():
+        forkserver.ensure_running()
+    return context
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Ignores Ctrl-C for a moment: processes started in it ignore Ctrl-C from their first instruction on."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,193 @@
+"""The Ray executor: runs as tasks on the nodes of a cluster."""
+
+import functools
+import os
+import shutil
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from adaptbench.benchmarks.executors.interruption import Stopping
+from adaptbench.benchmarks.executors.options import ExecutorOptions
+from adaptbench.benchmarks.executors.plan import PlannedRun
+from adaptbench.benchmarks.executors.worker import Ended, Order, work
+from adaptbench.benchmarks.runs.process import initialise
+from adaptbench.benchmarks.store.archive import pack, unpack
+from adaptbench.benchmarks.store.store import RunElsewhere, Store
+
+try:
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+except ImportError as error:
+    raise ValueError("The executor `ray` needs Ray, which is not installed: pip install 'adaptbench[ray]'.") from error
+
+TRIES_AFTER_LOSS = 3
+"""How often Ray starts a task again whose node or process was lost."""
+STOP_POLL_SECONDS = 1.0
+PROBE_SECONDS = 300.0
+
+
+class RayBackend:
+    """Tasks on a Ray cluster; Ray starts those of a lost node again on the others.
+
+    Args:
+        options: address of the cluster, and what a run needs.
+        store: where runs are published.
+        order: makes the order of a run.
+        shared: whether every node sees the folder of the runs; None to find out.
+    """
+
+    def __init__(
+        self, options: ExecutorOptions, store: Store, order: Callable[[PlannedRun], Order], shared: bool | None = None
+    ) -> None:
+        self._options, self._store, self._order = options, store, order
+        self._ours = not ray.is_initialized()
+        if self._ours:
+            _connect(options.address)
+        self._shared = _is_shared(store) if shared is None else shared
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        self._stopping = ray.remote(num_cpus=0)(Stopping).options(scheduling_strategy=here).remote()
+        self._task = ray.remote(max_retries=TRIES_AFTER_LOSS)(_compute)
+        self._running: dict[Any, tuple[Order, ExitStack]] = {}
+        self._elsewhere: list[str] = []
+
+    @property
+    def slots(self) -> int:
+        """How many runs of one device the cluster has room for, as it is now."""
+        there = ray.cluster_resources()
+        rooms = [there.get("CPU", 0) / self._options.cpus]
+        if self._options.gpus:
+            rooms.append(there.get("GPU", 0) / self._options.gpus)
+        return max(1, int(min(rooms)))
+
+    def submit(self, runs: list[PlannedRun]) -> None:
+        """Makes a task of each run; where nothing is shared, this process holds the lock, and sends what is needed."""
+        for run in runs:
+            order, claim = self._order(run), ExitStack()
+            needed: dict[str, bytes] = {}
+            if not self._shared:
+                try:
+                    claim.enter_context(self._store.claimed(order.run_id, on_loss=lambda: None))
+                except RunElsewhere:
+                    self._elsewhere.append(order.run_id)
+                    continue
+                needed |= {run_id: pack(self._store.published(run_id)) for run_id in run.needs}
+            task = self._task.options(
+                num_cpus=self._options.cpus * run.devices, num_gpus=self._options.gpus * run.devices
+            )
+            reference = task.remote(order, self._stopping, None if self._shared else needed)
+            self._running[reference] = order, claim
+
+    def ended(self, seconds: float) -> Iterator[tuple[str, Ended]]:
+        """Waits for tasks; publishes what they send."""
+        while self._elsewhere:
+            yield self._elsewhere.pop(), Ended("elsewhere")
+        if not self._running:
+            time.sleep(seconds)
+            return
+        ready, _ = ray.wait(list(self._running), num_returns=1, timeout=seconds)
+        for reference in ready:
+            order, claim = self._running.pop(reference)
+            with claim:
+                ended = self._outcome(reference, order)
+            yield order.run_id, ended
+
+    def ask_to_stop(self) -> None:
+        """Tells the actor that every task asks now and then."""
+        self._stopping.stop.remote()
+
+    def close(self) -> None:
+        """Kills the tasks, and leaves the cluster."""
+        for reference, (_, claim) in self._running.items():
+            ray.cancel(reference, force=True)
+            claim.close()
+        self._running.clear()
+        if self._ours:
+            ray.shutdown()
+
+    def _outcome(self, reference: Any, order: Order) -> Ended:  # noqa: ANN401 - Ray's references are of any type
+        try:
+            ended, content = ray.get(reference)
+            if content is not None:
+                unpack(content, self._store.begin(order.run_id))
+                self._store.publish(order.run_id)
+        except Exception as error:  # Ray's, or of the disk here
+            return Ended("failed", " ".join(f"{type(error).__name__}: {error}".split()))
+        return ended
+
+
+def _connect(address: str | None) -> None:
+    try:
+        ray.init(
+            address=address or "local",
+            log_to_driver=False,
+            logging_level="ERROR",
+            # Of a cluster on this machine: no dashboard, and tasks that yield to nobody more than local workers do.
+            **({} if address else {"include_dashboard": False, "_system_config": {"worker_niceness": 0}}),
+        )
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise ValueError(
+            f"Expected `--address` to be that of a Ray cluster, but {address} is not: {error}. "
+            "(A cluster with a token answers only with RAY_AUTH_MODE=token in the environment.)"
+        ) from error
+
+
+def _is_shared(store: Store) -> bool:
+    """Sees whether every node finds a file that this process writes into the folder of the runs."""
+    probe = store.root / f".probe-{uuid.uuid4().hex}"
+    probe.touch()
+    try:
+        look = ray.remote(num_cpus=0)(os.path.isfile)
+        nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"]]
+        looks = [
+            look.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=True)).remote(str(probe))
+            for node in nodes
+        ]
+        return all(ray.get(looks, timeout=PROBE_SECONDS))
+    finally:
+        probe.unlink()
+
+
+def _compute(order: Order, stopping: Any, needed: dict[str, bytes] | None) -> tuple[Ended, bytes | None]:  # noqa: ANN401
+    """Executes a run on its node, in the shared folder, or else in one of its own whose content it returns."""
+    _prepare()
+    asked = _Asking(stopping)
+    if needed is None:
+        return work(order, asked), None
+    root = Path(tempfile.mkdtemp(prefix="adaptbench-"))
+    try:
+        for run_id, content in needed.items():
+            unpack(content, root / run_id)
+        ended = work(replace(order, root=root), asked)
+        return ended, pack(root / order.run_id) if ended.how == "done" else None
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+
+
+@functools.cache
+def _prepare() -> None:
+    """Prepares this process, once."""
+    initialise()
+
+
+class _Asking:
+    """Asks the actor now and then, not after every step.
+
+    Args:
+        stopping: the actor.
+    """
+
+    def __init__(self, stopping: Any) -> None:  # noqa: ANN401
+        self._stopping, self._last, self._answer = stopping, time.monotonic(), False
+
+    def __call__(self) -> bool:
+        """Whether the run shall stop."""
+        if not self._answer and time.monotonic() - self._last > STOP_POLL_SECONDS:
+            self._answer = bool(ray.get(self._stopping.asked.remote()))
+            self._last = time.monotonic()
+        return self._answer

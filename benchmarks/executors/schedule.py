@@ -1,0 +1,205 @@
+"""Which run goes next, what its end means, and when to give up; the same for every executor."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from filelock import SoftFileLease
+
+from adaptbench.benchmarks.executors.plan import PlannedRun
+from adaptbench.benchmarks.executors.worker import Ended
+from adaptbench.benchmarks.store.store import LEASE_SECONDS, Store, is_free
+
+POLL_SECONDS = 0.5
+GRACE_SECONDS = 10.0
+"""How long running runs have to write a checkpoint once they are asked to stop."""
+
+
+@dataclass
+class Status:
+    """Where an execution stands.
+
+    Attributes:
+        waiting: runs that no worker has yet.
+        running: runs that a worker has, with the time when it got them.
+        elsewhere: runs that another process works on, with what sees its lock get old.
+        done: runs published by this execution, with the seconds each took.
+        found: runs that another process published meanwhile.
+        failed: reasons of the runs that failed, by id.
+        again: how often each run failed and was tried again.
+        unmirrored: what went wrong with W&B, by the id of the run that it missed.
+        stopping: whether it was asked to stop.
+    """
+
+    waiting: list[PlannedRun]
+    running: dict[str, tuple[PlannedRun, float]] = field(default_factory=dict)
+    elsewhere: dict[str, tuple[PlannedRun, SoftFileLease]] = field(default_factory=dict)
+    done: list[tuple[PlannedRun, float]] = field(default_factory=list)
+    found: list[PlannedRun] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+    again: Counter[str] = field(default_factory=Counter)
+    unmirrored: dict[str, str] = field(default_factory=dict)
+    stopping: bool = False
+
+
+class Backend(Protocol):
+    """Where runs are executed."""
+
+    @property
+    def slots(self) -> int:
+        """How many runs of one device it takes at a time."""
+
+    def submit(self, runs: list[PlannedRun]) -> None:
+        """Starts runs; their devices are no more than there are free slots, but for a run alone."""
+
+    def ended(self, seconds: float) -> Iterable[tuple[str, Ended]]:
+        """Waits a while for runs to end; returns the ids of those that did, and how."""
+
+    def ask_to_stop(self) -> None:
+        """Asks all running runs to write a checkpoint and to stop; does not wait for them."""
+
+    def close(self) -> None:
+        """Stops at once whatever still runs."""
+
+
+def nobody_stops() -> bool:
+    """Says that nobody asked the execution to stop."""
+    return False
+
+
+def drive(
+    runs: list[PlannedRun],
+    backend: Backend,
+    store: Store,
+    retry: int = 0,
+    stop: Callable[[], bool] = nobody_stops,
+    damaged: Mapping[str, str] | None = None,
+) -> Generator[Status, None, None]:
+    """Runs everything, several at a time, and yields where it stands now and then.
+
+    A run that fails, or whose worker dies, is noted and does not stop the others. A run on which another process works
+    is left to that one, as long as it lives. When the caller closes the iterator, whatever runs is stopped at once: a
+    run's files are always whole, and it goes on later.
+
+    Args:
+        runs: what to run; a run that needs another stands after it.
+        backend: where.
+        store: where the runs are published.
+        retry: how often a run that failed is tried again.
+        stop: asked now and then; once it says yes, no run starts any more, and the running ones are asked to stop.
+        damaged: what was wrong with runs that had been published; a failed try of each.
+    """
+    status = _start(runs, damaged or {}, retry)
+    try:
+        while status.waiting or status.running or status.elsewhere:
+            if stop():
+                break
+            ready = _ready(status, store, backend.slots)
+            if ready:
+                backend.submit(ready)
+                status.running |= {run.spec.run_id: (run, time.monotonic()) for run in ready}
+            yield status
+            _advance(status, backend, store, retry)
+        if stop():
+            yield from _wind_down(status, backend, store)
+        yield status
+    finally:
+        backend.close()
+        _remove_locks(status, store)
+
+
+def _start(runs: list[PlannedRun], damaged: Mapping[str, str], retry: int) -> Status:
+    if retry:
+        return Status(list(runs), again=Counter(dict.fromkeys(damaged, 1)))
+    return Status([run for run in runs if run.spec.run_id not in damaged], failed=dict(damaged))
+
+
+def _ready(status: Status, store: Store, slots: int) -> list[PlannedRun]:
+    """Takes runs that can start off the waiting list; those whose need cannot be had any more fail.
+
+    A run takes a slot for each of its devices, or all there are; the next run of the list waits until it has room.
+    """
+    free = slots - sum(min(run.devices, slots) for run, _ in status.running.values())
+    if free <= 0:
+        return []
+    ready: list[PlannedRun] = []
+    coming = {run.spec.run_id for run in status.waiting} | status.running.keys() | status.elsewhere.keys()
+    left: list[PlannedRun] = []
+    for position, run in enumerate(status.waiting):
+        if min(run.devices, slots) > free:
+            left += status.waiting[position:]
+            break
+        missing = [needed for needed in run.needs if not store.is_published(needed)]
+        lost = next((needed for needed in missing if needed not in coming), None)
+        if not missing:
+            ready.append(run)
+            free -= min(run.devices, slots)
+        elif lost is None:
+            left.append(run)
+        else:
+            reason = status.failed.get(lost, f"{lost} was published and is gone")
+            _fail(run, Ended("failed", f"what it needs failed: {reason}"), status, store)
+    status.waiting = left
+    return ready
+
+
+def _advance(status: Status, backend: Backend, store: Store, retry: int) -> None:
+    """Takes note of what ended, here and elsewhere."""
+    for run_id, ended in backend.ended(POLL_SECONDS):
+        run, start = status.running.pop(run_id)
+        if ended.how == "done":
+            status.done.append((run, time.monotonic() - start))
+            if ended.unmirrored:
+                status.unmirrored[run_id] = ended.unmirrored
+        elif ended.how == "elsewhere":
+            status.elsewhere[run_id] = run, store.watch(run_id)
+        elif ended.how == "stopped":
+            status.waiting.append(run)
+        elif status.again[run_id] < retry:
+            status.again[run_id] += 1
+            status.waiting.append(run)
+        else:
+            _fail(run, ended, status, store)
+    for run_id, (run, lease) in list(status.elsewhere.items()):
+        if is_free(lease):
+            del status.elsewhere[run_id]
+            _came_back(run, status, store)
+
+
+def _came_back(run: PlannedRun, status: Status, store: Store) -> None:
+    """Sees what another process made of a run that it no longer works on."""
+    reason = store.failure(run.spec.run_id)
+    if store.is_published(run.spec.run_id):
+        status.found.append(run)
+    elif reason is not None:
+        status.failed[run.spec.run_id] = reason
+    else:
+        status.waiting.append(run)
+
+
+def _wind_down(status: Status, backend: Backend, store: Store) -> Generator[Status, None, None]:
+    """Gives running runs a while to write their checkpoints."""
+    status.stopping = True
+    backend.ask_to_stop()
+    deadline = time.monotonic() + GRACE_SECONDS
+    while status.running and time.monotonic() < deadline:
+        yield status
+        _advance(status, backend, store, retry=0)
+
+
+def _fail(run: PlannedRun, ended: Ended, status: Status, store: Store) -> None:
+    status.failed[run.spec.run_id] = ended.reason
+    store.note_failure(run.spec.run_id, ended.reason, ended.log)
+
+
+def _remove_locks(status: Status, store: Store) -> None:
+    """Removes the locks of workers that died; those on other machines only once they are old."""
+    ours = {*status.failed, *status.running, *(run.spec.run_id for run in status.waiting)}
+    leases = {run_id: store.watch(run_id) for run_id in ours.intersection(store.locked())}
+    deadline = time.monotonic() + (0 if status.running or status.stopping else 1.5 * LEASE_SECONDS)
+    while leases := {run_id: lease for run_id, lease in leases.items() if not is_free(lease)}:
+        if time.monotonic() > deadline:
+            return
+        time.sleep(POLL_SECONDS)

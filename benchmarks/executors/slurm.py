@@ -1,0 +1,174 @@
+"""The SLURM executor: runs as the jobs of job arrays, through submitit."""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from adaptbench.benchmarks.executors.options import ExecutorOptions
+from adaptbench.benchmarks.executors.plan import PlannedRun
+from adaptbench.benchmarks.executors.worker import LOG_CHARACTERS, Ended, Order, last_words, work
+from adaptbench.benchmarks.runs.process import initialise
+from adaptbench.benchmarks.store.redaction import without_secrets
+from adaptbench.benchmarks.store.store import Store
+
+try:
+    import submitit
+except ImportError as error:
+    raise ValueError("The executor `slurm` needs submitit: pip install 'adaptbench[slurm]'.") from error
+
+FOLDER = ".slurm"
+"""Below the runs: what submitit writes, one folder for each command."""
+SIGNAL_SECONDS = 90
+"""How long before its time limit a job is told of it; a quarter of the limit where that is short."""
+MOST_REQUEUES = 1000
+STOP = "stop"
+"""A file in that folder that tells jobs to stop."""
+STOP_POLL_SECONDS = 1.0
+LOST_SECONDS = 30.0
+"""A job that SLURM no longer lists and that left no result for so long was lost."""
+
+
+class SlurmBackend:
+    """Job arrays; every job is one run, which goes on in a new job when it meets its time limit.
+
+    Args:
+        options: what a job needs, and how many run at a time.
+        store: where runs are published, on a file system that the nodes share.
+        order: makes the order of a run.
+    """
+
+    def __init__(self, options: ExecutorOptions, store: Store, order: Callable[[PlannedRun], Order]) -> None:
+        self._order, self._store, self._cluster = order, store, options.cluster
+        self._folder = store.root.absolute() / FOLDER / f"{os.getpid()}-{time.time_ns():x}"
+        self._options = options
+        self._executor = _executor(options, self._folder)
+        self.slots = 1_000_000 if self._cluster == "slurm" else options.max_parallel  # SLURM has its own queue
+        self._jobs: dict[str, submitit.Job[Ended]] = {}
+        self._missed: dict[str, float] = {}
+        self._failed = False
+
+    def submit(self, runs: list[PlannedRun]) -> None:
+        """Submits a job array of all the runs that take as many devices."""
+        for devices in sorted({run.devices for run in runs}):
+            orders = [self._order(run) for run in runs if run.devices == devices]
+            self._executor.update_parameters(**_for_devices(self._options, devices))
+            jobs = self._executor.map_array(Job(self._folder / STOP), orders)
+            self._jobs |= {order.run_id: job for order, job in zip(orders, jobs, strict=True)}
+
+    def ended(self, seconds: float) -> Iterator[tuple[str, Ended]]:
+        """Waits, and looks for results of jobs, and for jobs that are gone without one."""
+        time.sleep(seconds)
+        there = self._listed() if self._jobs else set()
+        for run_id, job in list(self._jobs.items()):
+            if job.paths.result_pickle.exists():
+                yield run_id, self._outcome(self._jobs.pop(run_id), run_id)
+            elif there is None or job.job_id in there:
+                self._missed.pop(run_id, None)
+            elif time.monotonic() - self._missed.setdefault(run_id, time.monotonic()) > LOST_SECONDS:
+                yield run_id, self._lost(self._jobs.pop(run_id), run_id, "its job ended without a result")
+
+    def ask_to_stop(self) -> None:
+        """Writes what running jobs look for; those that wait are cancelled in the end."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        (self._folder / STOP).touch()
+
+    def close(self) -> None:
+        """Cancels what is left, and removes submitit's files, unless something failed of which they tell."""
+        for job in self._jobs.values():
+            job.cancel(check=False)
+        if not self._failed:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            if self._folder.parent.is_dir() and not any(self._folder.parent.iterdir()):
+                self._folder.parent.rmdir()
+
+    def _outcome(self, job: "submitit.Job[Ended]", run_id: str) -> Ended:
+        failure = job.exception()
+        return job.result() if failure is None else self._lost(job, run_id, " ".join(str(failure).split())[:500])
+
+    def _lost(self, job: "submitit.Job[Ended]", run_id: str, reason: str) -> Ended:
+        self._failed = True
+        log = last_words(self._store, run_id) or without_secrets((job.stderr() or "")[-LOG_CHARACTERS:])
+        return Ended("failed", without_secrets(reason), log)
+
+    def _listed(self) -> set[str] | None:
+        """Ids of the jobs that there are; None where that cannot be said."""
+        if self._cluster != "slurm":
+            return {job.job_id for job in self._jobs.values() if job.state == "RUNNING"}
+        command = ["squeue", "--noheader", "--array", "--format=%F_%K %A", "--user", str(os.getuid())]
+        answer = subprocess.run(command, capture_output=True, text=True)
+        return set(answer.stdout.split()) if answer.returncode == 0 else None
+
+
+class Job:
+    """What a job does: its run, with submitit's signal put off until the run has written a checkpoint.
+
+    Args:
+        stop: a file that tells all jobs of a command to stop.
+    """
+
+    def __init__(self, stop: Path) -> None:
+        self._stop = stop
+
+    def __call__(self, order: Order) -> Ended:
+        """Executes the run; when told of the time limit, lets submitit requeue the job once the run has stopped."""
+        told: list[tuple[int, FrameType | None]] = []
+        requeue = signal.getsignal(signal.SIGUSR2)
+        initialise()
+        signal.signal(signal.SIGUSR2, lambda number, frame: told.append((number, frame)))
+        polled = [time.monotonic(), 0.0]
+
+        def should_stop() -> bool:
+            if time.monotonic() - polled[0] > STOP_POLL_SECONDS:
+                polled[:] = time.monotonic(), self._stop.exists()
+            return bool(told or polled[1])
+
+        ended = work(order, should_stop)
+        if ended.how == "stopped" and told and callable(requeue) and not self._stop.exists():
+            requeue(*told[0])
+        return ended
+
+    def checkpoint(self, order: Order) -> Any:  # noqa: ANN401 - submitit has no types
+        """The same order again: the checkpoint lies in the run's folder."""
+        return submitit.helpers.DelayedSubmission(self, order)
+
+
+def _executor(options: ExecutorOptions, folder: Path) -> Any:  # noqa: ANN401 - submitit has no types
+    """Makes submitit's executor.
+
+    Raises:
+        ValueError: if there is no SLURM, or an option is none of `sbatch`.
+    """
+    warned = min(SIGNAL_SECONDS, int(60 * options.minutes / 4))
+    if options.cluster == "local":
+        here = submitit.LocalExecutor(folder, max_num_timeout=MOST_REQUEUES)
+        here.update_parameters(timeout_min=options.minutes, signal_delay_s=warned)
+        return here
+    if shutil.which("sbatch") is None:
+        raise ValueError("The executor `slurm` needs SLURM, but the command `sbatch` is not to be found here.")
+    executor = submitit.SlurmExecutor(folder, max_num_timeout=MOST_REQUEUES)
+    parameters = {
+        "job_name": "adaptbench",
+        "time": max(1, round(options.minutes)),
+        "signal_delay_s": warned,
+        "array_parallelism": options.max_parallel,
+        "partition": options.partition,
+        "mem": None if options.memory is None else f"{options.memory:g}GB",
+        **options.slurm,
+    }
+    executor.update_parameters(**{name: value for name, value in parameters.items() if value is not None})
+    return executor
+
+
+def _for_devices(options: ExecutorOptions, devices: int) -> dict[str, Any]:
+    """What a job needs that trains on so many devices, unless an option of SLURM's says otherwise."""
+    gpus = int(options.gpus) * devices
+    if options.cluster == "local":
+        return {"gpus_per_node": gpus}
+    needs = {"cpus_per_task": options.cpus * devices, **({"gpus_per_node": gpus} if gpus else {})}
+    return {name: value for name, value in needs.items() if name not in options.slurm}

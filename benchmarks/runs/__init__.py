@@ -1,0 +1,1 @@
+"""One run: built, trained, tested, resumed, published and loaded again."""

@@ -1,0 +1,163 @@
+"""From specs to objects: tasks, networks and adapters."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from adaptbench.benchmarks.suites.registry import load
+from adaptbench.benchmarks.suites.spec import Component, EpisodicSpec, PretrainSpec, TrainingSpec
+from adaptbench.datamodules.base import EpisodicDataModule
+from adaptbench.lit_modules.episodic import EpisodicModule, StreamModule
+from adaptbench.lit_modules.likelihoods import LIKELIHOODS
+from adaptbench.lit_modules.training import TrainedModule
+from adaptbench.lit_modules.transfer import TransferModule
+
+KINDS_OF_CLASS = {"task": EpisodicDataModule, "encoder": nn.Module, "learner": nn.Module}
+"""What a class must be before it is called: a suite may name any class there is."""
+LEARNER_SIGNATURE = (
+    "a torch.nn.Module with __init__(self, features: int, targets: int, outputs: int, **init_args) and "
+    "forward(self, support_x [B, S, features], support_y [B, S, targets], query_x [B, Q, features]) "
+    "-> prediction [B, Q, outputs]"
+)
+
+STREAM_SIGNATURE = "stream(self, x [B, T, features], y [B, T, targets]) -> prediction [B, T, outputs]"
+
+
+@dataclass(frozen=True)
+class TaskShape:
+    """What a network must know of its task; kept beside its weights, so that it can be built without the data.
+
+    Attributes:
+        example_shape: shape of one example.
+        targets: Y, width of a target.
+        pretraining_outputs: outputs of a network that pretrains on all training data; 0 where none does.
+        likelihood: how predictions are read.
+        stream: whether queries are steps of a stream.
+        groups: the group of each pretraining output, such as an alphabet; None where there are none.
+        told: how many numbers tell a pretraining example's function; 0 where there are none.
+    """
+
+    example_shape: tuple[int, ...]
+    targets: int
+    pretraining_outputs: int
+    likelihood: Literal["categorical", "gaussian"]
+    stream: bool
+    groups: Sequence[int] | None = None
+    told: int = 0
+
+    @classmethod
+    def of(cls, task: EpisodicDataModule) -> "TaskShape":
+        """Reads it off a task."""
+        shape = (task.example_shape, task.targets)
+        if task.mode == "episodes":
+            return cls(*shape, 0, task.likelihood, task.stream)
+        return cls(*shape, task.pretraining_outputs, task.likelihood, task.stream, task.pretraining_groups, task.told)
+
+
+def instantiate(kind: str, component: Component, *args: object, **kwargs: object) -> Any:  # noqa: ANN401 - of any kind
+    """Makes an object of a component's class.
+
+    Raises:
+        ValueError: if the class does not take the component's arguments.
+    """
+    cls = load(kind, component.name)
+    if not (isinstance(cls, type) and issubclass(cls, KINDS_OF_CLASS.get(kind, object))):
+        raise ValueError(f"`{component.name}` is no {kind}.") from TypeError("another kind of object")
+    try:
+        return cls(*args, **kwargs, **component.init_args)
+    except TypeError as error:
+        raise ValueError(f"The {kind} `{component.name}` does not take its arguments: {error}.") from error
+
+
+def build_task(spec: TrainingSpec) -> EpisodicDataModule:
+    """Makes the task of a training, with the batches that its kind of training needs."""
+    task: EpisodicDataModule = instantiate(
+        "task",
+        spec.task,
+        train=spec.train,
+        test=spec.test,
+        seed=spec.seed,
+        mode="examples" if isinstance(spec, PretrainSpec) else "episodes",
+        steps_per_epoch=spec.steps_per_epoch,
+        val_episodes=spec.budget.val_episodes,
+    )
+    return task
+
+
+def build_learner(component: Component, features: int, targets: int, outputs: int) -> nn.Module:
+    """Makes a black-box learner, and sees to it that it has the interface of one.
+
+    Raises:
+        ValueError: if it has not; the message gives the signature.
+    """
+    try:
+        learner: nn.Module = instantiate("learner", component, features, targets, outputs)
+    except ValueError as error:
+        if isinstance(error.__cause__, TypeError):
+            raise ValueError(f"{error} It must be {LEARNER_SIGNATURE}.") from error
+        raise
+    try:
+        with torch.no_grad():
+            prediction = learner(torch.zeros(2, 3, features), torch.zeros(2, 3, targets), torch.zeros(2, 4, features))
+    except Exception as error:  # a class of the user's own may raise anything
+        complaint = f"The learner `{component.name}` cannot be called: {type(error).__name__}: {error}."
+        raise ValueError(f"{complaint} It must be {LEARNER_SIGNATURE}.") from error
+    if not isinstance(learner, nn.Module) or getattr(prediction, "shape", None) != (2, 4, outputs):
+        raise ValueError(f"The learner `{component.name}` has another interface. It must be {LEARNER_SIGNATURE}.")
+    return learner
+
+
+def learner_size(name: str, features: int, ways: int) -> int:
+    """Counts the weights of a registered learner for classification."""
+    learner = build_learner(Component(name=name), features, ways, ways)
+    return sum(parameter.numel() for parameter in learner.parameters())
+
+
+def build_module(spec: EpisodicSpec | PretrainSpec, task: TaskShape) -> TrainedModule:
+    """Makes the network of a training, with weights that the spec's seed decides.
+
+    Raises:
+        ValueError: if an argument is wrong, or the learner cannot do what the task asks.
+    """
+    torch.manual_seed(spec.seed)
+    likelihood = LIKELIHOODS[task.likelihood]
+    encoder = instantiate("encoder", spec.encoder, task.example_shape)
+    if isinstance(spec, PretrainSpec):
+        return build_transfer(spec, task, encoder)
+    own = load("learner", spec.learner.name)
+    if isinstance(own, type) and issubclass(own, TrainedModule):  # it adapts the encoder, too
+        trained: TrainedModule = instantiate(
+            "learner", spec.learner, encoder, task.targets, likelihood, spec.optimization
+        )
+        return trained
+    learner = build_learner(spec.learner, encoder.features, task.targets, likelihood.outputs(task.targets))
+    if task.stream and not hasattr(learner, "stream"):
+        raise ValueError(f"The learner `{spec.learner.name}` reads no streams: it has no {STREAM_SIGNATURE}.")
+    return (StreamModule if task.stream else EpisodicModule)(encoder, learner, likelihood, spec.optimization)
+
+
+def build_transfer(spec: PretrainSpec, task: TaskShape, encoder: nn.Module) -> TransferModule:
+    """Makes the network of a pretraining above an encoder.
+
+    Raises:
+        ValueError: if the task has not what the pretraining needs.
+    """
+    wanted = spec.pretraining
+    if wanted.objective == "multitask" and task.groups is None:
+        raise ValueError(f"Expected argument `objective` not to be 'multitask' for {spec.task.name}, without groups.")
+    if wanted.objective == "told" and not task.told:
+        raise ValueError(f"Expected argument `objective` not to be 'told' for {spec.task.name}, without functions.")
+    return TransferModule(
+        encoder,
+        task.pretraining_outputs,
+        LIKELIHOODS[task.likelihood],
+        spec.optimization,
+        label_smoothing=spec.label_smoothing,
+        head=wanted.head,
+        head_scale=wanted.head_scale,
+        groups=task.groups if wanted.objective == "multitask" else None,
+        told=task.told if wanted.objective == "told" else 0,
+    )

@@ -1,0 +1,68 @@
+"""Several devices for one training: a process for each, which meet as the ranks of Lightning's DDP."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment, find_free_network_port
+
+from adaptbench.benchmarks.suites.spec import EpisodicSpec, PretrainSpec
+
+
+class Ranks(LightningEnvironment):
+    """Tells Lightning that all processes have been started, on this machine, and which of them this one is.
+
+    Args:
+        rank: number of this process; 0 is the one that publishes.
+        port: of this machine, where they meet.
+    """
+
+    main_address = "127.0.0.1"
+    creates_processes_externally = True
+
+    def __init__(self, rank: int, port: int) -> None:
+        super().__init__()
+        self._rank, self._main_port = rank, port
+
+    def local_rank(self) -> int:
+        """Number of this process."""
+        return self._rank
+
+
+@contextmanager
+def together(spec: EpisodicSpec | PretrainSpec, folder: Path, device: str) -> Iterator[LightningEnvironment]:
+    """Starts the processes that train with this one, if the spec wants several; in the end they are gone."""
+    if spec.trainer.devices == 1:
+        yield LightningEnvironment()
+        return
+    port = find_free_network_port()
+    others: list[subprocess.Popen[bytes]] = []
+    try:
+        for rank in range(1, spec.trainer.devices):
+            command = [
+                sys.executable,
+                "-m",
+                "adaptbench.benchmarks.runs.ddp_process",
+                str(rank),
+                str(port),
+                str(folder),
+                device,
+            ]
+            paths = {"PYTHONPATH": os.pathsep.join(sys.path)}  # a learner of the user's own has to be found there too
+            others.append(subprocess.Popen(command, stdin=subprocess.PIPE, env=os.environ | paths))
+            _say(others[-1], spec.model_dump_json())
+        yield Ranks(0, port)
+    finally:
+        for process in others:
+            process.kill()
+            process.communicate()
+
+
+def _say(process: "subprocess.Popen[bytes]", line: str) -> None:
+    """Writes a line to a process, which goes on listening: the end of what it hears is the end of this one."""
+    if process.stdin is not None:
+        process.stdin.write(line.encode() + b"\n")
+        process.stdin.flush()

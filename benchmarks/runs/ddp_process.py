@@ -1,0 +1,41 @@
+"""One of the processes that train together, started by the first."""
+
+import os
+import sys
+import threading
+from pathlib import Path
+
+import torch
+
+from adaptbench.benchmarks.runs.build import TaskShape, build_module, build_task
+from adaptbench.benchmarks.runs.callbacks import Curve
+from adaptbench.benchmarks.runs.checkpoints import Checkpoints, Interrupted
+from adaptbench.benchmarks.runs.ddp import Ranks
+from adaptbench.benchmarks.runs.fitting import fit
+from adaptbench.benchmarks.runs.process import initialise
+from adaptbench.benchmarks.suites.spec import RUN_SPEC, EpisodicSpec, PretrainSpec
+
+
+def train_along(rank: int, port: int, folder: Path, device: str) -> None:
+    """Trains as one of the other processes, which publish nothing."""
+    initialise()
+    spec = RUN_SPEC.validate_json(sys.stdin.buffer.readline())
+    if not isinstance(spec, EpisodicSpec | PretrainSpec):
+        raise TypeError(f"Expected a training but got {spec.kind}.")
+    threading.Thread(target=_end_with_first, name="end-with-first", daemon=True).start()
+    torch.use_deterministic_algorithms(device != "cpu")
+    task = build_task(spec)
+    module = build_module(spec, TaskShape.of(task))
+    try:
+        fit(module, spec, task, folder, device, Ranks(rank, port), Curve(), Checkpoints())
+    except Interrupted:
+        return
+
+
+def _end_with_first() -> None:
+    sys.stdin.buffer.read()
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    train_along(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]), sys.argv[4])

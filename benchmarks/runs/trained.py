@@ -1,0 +1,164 @@
+"""Trained adapters: finished runs for use from Python, on raw inputs."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from pydantic import ValidationError
+from torch import Tensor
+from torch.nn import functional as F
+
+from adaptbench.benchmarks.evaluation.adapters import Adapter, Chooses
+from adaptbench.benchmarks.runs.build import TaskShape, build_module, instantiate
+from adaptbench.benchmarks.store.store import Store
+from adaptbench.benchmarks.suites.spec import RESULTS_VERSION, RUN_SPEC, EpisodicSpec, PretrainSpec, TransferSpec
+from adaptbench.datamodules.episodes import EpisodeBatch
+from adaptbench.lit_modules.likelihoods import LIKELIHOODS
+
+Examples = Tensor | npt.ArrayLike
+
+
+class TrainedAdapter:
+    """A trained adapter that predicts queries from a support set, one episode a call.
+
+    Args:
+        adapter: what predicts batches of episodes.
+        shape: the shapes it was built for.
+    """
+
+    def __init__(self, adapter: Adapter, shape: TaskShape) -> None:
+        self._adapter, self.shape = adapter, shape
+
+    def predict(self, support_x: Examples, support_y: Examples, query_x: Examples) -> Tensor:
+        """Predicts queries from a support set.
+
+        Args:
+            support_x: [S, *x], uint8 images (for Omniglot ink is 255 on 0) or float ones in [0, 1]; for regression x.
+            support_y: [S] integer labels 0 to N - 1, each at least once; for regression [S] or [S, Y] real targets.
+            query_x: [Q, *x], like `support_x`.
+
+        Returns:
+            Class probabilities [Q, N], or means [Q, Y]; float32.
+
+        Raises:
+            ValueError: if a shape, type or value is wrong.
+        """
+        support, query = self._examples("support_x", support_x), self._examples("query_x", query_x)
+        y, ways = self._labels(support_y) if self.shape.likelihood == "categorical" else self._reals(support_y)
+        if len(y) != len(support):
+            raise ValueError(f"Expected argument `support_y` to have {len(support)} entries but got {len(y)}.")
+        rows = torch.arange(len(support) + len(query)).unsqueeze(0)
+        unknown = torch.zeros(1, len(query), y.shape[-1])
+        batch = EpisodeBatch(
+            torch.cat([support, query]), rows[:, : len(support)], y.unsqueeze(0), rows[:, len(support) :], unknown
+        )
+        prediction = self._adapter.predict(batch)[0]
+        return LIKELIHOODS[self.shape.likelihood].point(prediction[:, :ways])
+
+    def _examples(self, name: str, examples: Examples) -> Tensor:
+        x, shape = _tensor(name, examples), self.shape.example_shape
+        if x.dim() != 1 + len(shape) or tuple(x.shape[1:]) != shape or not len(x):
+            wanted = ", ".join(["N", *map(str, shape)])
+            raise ValueError(f"Expected argument `{name}` to have shape [{wanted}] but got {list(x.shape)}.")
+        image = len(shape) > 1
+        if x.dtype == torch.uint8 and image:
+            return x.float().div(255)
+        if not x.is_floating_point():
+            kinds = "uint8 or floating-point" if image else "floating-point"
+            raise ValueError(f"Expected argument `{name}` to hold {kinds} values but got {x.dtype}.")
+        if not x.isfinite().all() or (image and not ((x >= 0) & (x <= 1)).all()):
+            bounds = "values from 0 to 1" if image else "finite values"
+            raise ValueError(f"Expected argument `{name}` to hold {bounds}, but some are not.")
+        return x.float()
+
+    def _labels(self, labels: Examples) -> tuple[Tensor, int]:
+        """Turns labels into one-hot targets as wide as the adapter's; returns how many classes there are, too."""
+        y = _tensor("support_y", labels)
+        if y.dim() != 1 or not len(y) or y.is_floating_point() or y.dtype == torch.bool:
+            raise ValueError(
+                f"Expected argument `support_y` to hold integer labels [S] but got {y.dtype} {list(y.shape)}."
+            )
+        present = y.unique().tolist()
+        if present != list(range(len(present))) or not 2 <= len(present) <= self.shape.targets:
+            raise ValueError(
+                "Expected argument `support_y` to hold every label from 0 to N - 1, for an N from 2 to "
+                f"{self.shape.targets}, but got {present}."
+            )
+        return F.one_hot(y.long(), self.shape.targets).float(), len(present)
+
+    def _reals(self, targets: Examples) -> tuple[Tensor, None]:
+        y = _tensor("support_y", targets)
+        y = y.unsqueeze(-1) if y.dim() == 1 else y
+        if y.dim() != 2 or y.shape[1] != self.shape.targets or not y.is_floating_point() or not y.isfinite().all():
+            raise ValueError(
+                f"Expected argument `support_y` to hold finite real targets [S, {self.shape.targets}] "
+                f"but got {y.dtype} {list(y.shape)}."
+            )
+        return y.float(), None
+
+
+def load_run(folder: str | Path) -> TrainedAdapter:
+    """Loads the trained adapter of a finished run.
+
+    Args:
+        folder: the run's own folder, as `adaptbench run` published it; that of a transfer run stands beside the folder
+            of the pretraining that it uses.
+
+    Raises:
+        ValueError: if that is no finished run that can predict, or another version of the code made it.
+    """
+    path = Path(folder)
+    try:
+        content = json.loads((path / "spec.json").read_text(encoding="utf-8"))
+        made_by = content["results_version"]
+        spec = RUN_SPEC.validate_python(content) if made_by == RESULTS_VERSION else None
+        if isinstance(spec, TransferSpec) and spec.rivals:
+            result = json.loads((path / "result.json").read_text(encoding="utf-8"))
+            spec = spec.with_pretraining(result["pretrained"])
+    except (OSError, ValueError, KeyError, ValidationError) as error:
+        raise ValueError(f"Expected {path} to be the folder of a finished run but it is not: {error}.") from error
+    if spec is None:
+        raise ValueError(f"{path} was made by results version {made_by} of the code; this is {RESULTS_VERSION}.")
+    if isinstance(spec, PretrainSpec):
+        raise ValueError(f"{path} is a pretraining, which predicts only through a run that adapts it; load that one.")
+    store = Store(path.parent)
+    adapter, shape = load_adapter(spec, store)
+    if isinstance(adapter, Chooses):
+        adapter.restore(store.read_json(path.name, "result.json")["chosen"])
+    return TrainedAdapter(adapter, shape)
+
+
+def load_adapter(
+    spec: EpisodicSpec | TransferSpec, store: Store, device: str | torch.device = "cpu"
+) -> tuple[Any, TaskShape]:
+    """Makes the adapter of a run from published weights.
+
+    Returns:
+        The adapter, with whatever attributes its class has, and the shapes it was built for.
+
+    Raises:
+        ValueError: if the weights cannot be read, or do not fit.
+    """
+    training = spec.training
+    try:
+        checkpoint = store.load_checkpoint(training.run_id)
+        shape = replace(TaskShape(**checkpoint["task_shape"]), stream=False)  # support and queries, whatever it read
+        module = build_module(training, shape)  # type: ignore[arg-type]  # both kinds of training are what it takes
+        module.load_state_dict(checkpoint["state_dict"])
+    except (OSError, RuntimeError, KeyError) as error:
+        raise ValueError(f"The weights of run {training.run_id} cannot be read from {store.root}: {error}.") from error
+    module = module.to(device).eval()
+    if isinstance(spec, EpisodicSpec):
+        return module, shape
+    return instantiate("strategy", spec.strategy, module, shape.targets), shape
+
+
+def _tensor(name: str, values: Examples) -> Tensor:
+    try:
+        return values if isinstance(values, Tensor) else torch.as_tensor(np.asarray(values))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"Expected argument `{name}` to be an array of numbers but got {type(values)}.") from error

@@ -1,0 +1,312 @@
+"""Races: seconds of training until a test accuracy, against the same learner without pools and learn2learn's own."""
+
+import functools
+import importlib
+import itertools
+import math
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from torch import Tensor
+from torch.nn import functional as F
+
+from adaptbench.benchmarks.runs.callbacks import Curve
+from adaptbench.benchmarks.runs.checkpoints import Checkpoints
+from adaptbench.benchmarks.runs.fitting import fit
+from adaptbench.benchmarks.speed import peers
+from adaptbench.benchmarks.speed.speed import Measurement
+from adaptbench.benchmarks.speed.workloads import WAYS, descend, omniglot, task_and_module
+from adaptbench.benchmarks.suites.spec import Budget, Component, EpisodicSpec
+from adaptbench.datamodules.base import EpisodicDataModule, EvalEpisodes, TrainEpisodes
+from adaptbench.datamodules.class_task import ClassDataModule
+from adaptbench.datamodules.episodes import EpisodeBatch
+from adaptbench.lit_modules.optimization import Optimization
+from adaptbench.lit_modules.prototypes import Prototypes
+from adaptbench.lit_modules.training import encode_all
+
+EPISODES, LOOK_IMAGES, MAML_LOOK_IMAGES = 1000, 12_800, 51_200
+"""Test episodes, and images of training between two tests; MAML, whose tests take long, has fewer."""
+OWN_IMAGES = "attention, strided, each episode's own images"
+PROTOTYPES = "learn2learn, prototypical network, pooled Conv-4"
+MAML = "learn2learn, MAML, strided Conv-4"
+RACES = (
+    ("attention", OWN_IMAGES, 2.5),
+    ("attention", PROTOTYPES, 20.0),
+    ("prototypes", PROTOTYPES, None),
+    ("attention", MAML, 20.0),
+)
+"""Who races against whom, and how many times as fast we had set out to be."""
+LEARNERS = {
+    "attention": Component(name="attention", init_args={"layers": 1}),
+    "prototypes": Component(name="prototypes"),
+}
+SNELL_WAYS, SNELL_SHOTS, SNELL_QUERIES = 60, 1, 5
+"""The training episodes of Snell et al. 2017 (arXiv 1703.05175), who halve Adam's rate every 2000 episodes."""
+SNELL_HALVES = 2000
+FINN_TASKS, FINN_RATE, FINN_STEPS, FINN_TEST_STEPS = 32, 0.4, 1, 3
+"""How Finn et al. 2017 (arXiv 1703.03400) train and test MAML on 5-way Omniglot."""
+
+
+class Reached(Exception):
+    """The race is over."""
+
+
+Contender = Callable[[EpisodicSpec, EpisodicDataModule, Any, "Stopwatch"], None]
+"""Trains, from a spec, its task and its network, until the stopwatch says that the race is over."""
+
+
+class Stopwatch:
+    """Seconds of training since `start`; testing does not count.
+
+    Args:
+        task: whose test episodes are predicted.
+        accuracy: the race ends with it.
+        limit: seconds after which the race is lost.
+    """
+
+    def __init__(self, task: EpisodicDataModule, accuracy: float, limit: float) -> None:
+        self.batch = task.eval_batch("test", task.test.sizes[0], task.test.episodes)
+        self.accuracy, self.limit = accuracy, limit
+        self.seconds, self._since = 0.0, math.nan
+
+    def start(self) -> None:
+        """Starts the clock, when everything is there and the first step comes next."""
+        self._since = time.perf_counter()
+
+    def look(self, predict: Callable[[EpisodeBatch], Tensor]) -> None:
+        """Stops the clock and tests.
+
+        Raises:
+            Reached: if the race is over; `seconds` is infinite if it is lost.
+        """
+        self.seconds += time.perf_counter() - self._since
+        if self.seconds > self.limit:
+            self.seconds = math.inf
+            raise Reached
+        right = predict(self.batch).argmax(dim=-1) == self.batch.query_y.argmax(dim=-1)
+        if float(right.float().mean()) >= self.accuracy:
+            raise Reached
+        self.start()
+
+
+def every(images: int, look: int = LOOK_IMAGES) -> int:
+    """Steps of so many images between two tests."""
+    return max(1, look // images)
+
+
+class Watched(Curve):
+    """Lets a stopwatch look at a training under Lightning.
+
+    Args:
+        watch: the stopwatch.
+        steps: between two looks.
+    """
+
+    def __init__(self, watch: Stopwatch, steps: int) -> None:
+        super().__init__()
+        self.watch, self.steps = watch, steps
+
+    def on_train_start(self, *_: object) -> None:
+        """Starts the clock."""
+        self.watch.start()
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: object) -> None:
+        """Looks now and then."""
+        if trainer.global_step % self.steps == 0 or trainer.global_step == trainer.max_steps:
+            self.watch.look(pl_module.predict)  # type: ignore[arg-type]  # an EpisodicModule
+
+
+def race(
+    accuracy: float,
+    threads: int,
+    limit: float,
+    examples: int,
+    augment: bool = False,
+    only: str | None = None,
+    repeats: int = 1,
+) -> Iterator[Measurement]:
+    """Trains learners, on 5-way 1-shot episodes of the split `vinyals` with rotations, until a test accuracy.
+
+    Whoever is first above it in any of many tests has won: a stopwatch, and no estimate of anybody's accuracy.
+
+    Args:
+        accuracy: the test accuracy.
+        threads: of torch.
+        limit: seconds of training after which a race is lost.
+        examples: the budget that our learning rate's schedule is made for.
+        augment: whether our training images are augmented.
+        only: a part of the peers' names.
+        repeats: races of each, from other weights and on other training episodes, of whose times the medians are taken.
+
+    Raises:
+        ValueError: if no peer has it, or none that has it can be imported.
+    """
+    if only is not None and not any(only in peer for peer in PEERS):
+        raise ValueError(f"Expected a part of {' or '.join(f'`{peer}`' for peer in PEERS)} but got `{only}`.")
+    chosen = [each for each in RACES if only is None or only in each[1]]
+    missing = peers.missing()
+    there = [each for each in chosen if library_of(each[1]) not in missing]
+    if not there:
+        raise ValueError(f"{library_of(chosen[0][1])} cannot be imported, and there is nobody else to race against.")
+    torch.set_num_threads(threads)
+
+    @functools.cache
+    def seconds(contender: Contender, learner: str) -> float:
+        specs = (_spec(examples, augment, learner, seed) for seed in range(repeats))
+        return statistics.median(_seconds(contender, spec, accuracy, limit) for spec in specs)
+
+    for learner, peer, floor in there:
+        what = f"{learner}, strided, until {100 * accuracy:g} %"
+        yield Measurement(what, "s", seconds(_ours, learner), peer, seconds(PEERS[peer], "attention"), floor)
+
+
+def library_of(peer: str) -> str:
+    """What a peer's name begins with."""
+    return peer.partition(",")[0]
+
+
+def _spec(examples: int, augment: bool, learner: str, seed: int) -> EpisodicSpec:
+    return omniglot(
+        task=Component(name="omniglot", init_args={"split": "vinyals", "rotations": "train", "augment": augment}),
+        train=TrainEpisodes(ways=WAYS, shots=(1,), queries=3, pool=128, episodes=32),
+        test=EvalEpisodes(ways=WAYS, shots=(1,), queries=15, episodes=EPISODES),
+        encoder=Component(name="strided", init_args={"filters": [32, 32, 64, 128]}),
+        learner=LEARNERS[learner],
+        budget=Budget(examples=examples, epochs=1, val_episodes=1),
+        optimization=Optimization(lr=0.002),
+        seed=seed,
+    )
+
+
+def _seconds(contender: Contender, spec: EpisodicSpec, accuracy: float, limit: float) -> float:
+    task, module = task_and_module(spec)
+    watch = Stopwatch(task, accuracy, limit)
+    try:
+        contender(spec, task, module, watch)
+    except Reached:
+        return watch.seconds
+    return math.inf
+
+
+def _ours(spec: EpisodicSpec, task: EpisodicDataModule, module: Any, watch: Stopwatch) -> None:  # noqa: ANN401
+    with tempfile.TemporaryDirectory() as folder:
+        watched = Watched(watch, every(spec.train.pool))
+        fit(module, spec, task, Path(folder), "cpu", LightningEnvironment(), watched, Checkpoints())
+
+
+def _own_images(spec: EpisodicSpec, task: EpisodicDataModule, module: Any, watch: Stopwatch) -> None:  # noqa: ANN401
+    """The same learner and schedule in a plain loop, on as many episodes a step that share no image."""
+    settings = spec.optimization.configure(module.parameters(), spec.steps)
+    episodes, pool = spec.train.episodes or 1, WAYS * (1 + spec.train.queries)
+    source, _ = task_and_module(omniglot(task=spec.task, train=replace(spec.train, pool=pool, episodes=1)))
+    watch.start()
+    for step in range(1, spec.steps + 1):
+        batch = side_by_side([source.train_batch(step * episodes + episode) for episode in range(episodes)])
+        descend(module, batch, settings["optimizer"], spec.optimization.clip)
+        settings["lr_scheduler"]["scheduler"].step()
+        if step % every(episodes * pool) == 0 or step == spec.steps:
+            watch.look(module.predict)
+
+
+def side_by_side(batches: list[EpisodeBatch]) -> EpisodeBatch:
+    """One batch of the episodes of several, each with its own examples."""
+    offsets = np.cumsum([0, *(len(batch.inputs) for batch in batches[:-1])]).tolist()
+    moved = [
+        batch._replace(support=batch.support + offset, query=batch.query + offset)
+        for batch, offset in zip(batches, offsets, strict=True)
+    ]
+    return EpisodeBatch(*(torch.cat(parts) for parts in zip(*moved, strict=True)))
+
+
+def _tasks(task: EpisodicDataModule, ways: int, shots: int, queries: int) -> Callable[[], tuple[Tensor, ...]]:
+    """Draws tasks of the same training classes by learn2learn's fastest transforms.
+
+    Returns:
+        Support images, their labels, query images and their labels, at each call.
+    """
+    if not isinstance(task, ClassDataModule):
+        raise TypeError("Expected a task of classes.")
+    drawings = task.drawing_count("train")
+    rows = np.arange(task.class_count("train") * drawings)
+    images = task.gather("train", rows // drawings, rows % drawings)
+    images = images.float().div_(255).view(-1, drawings, 1, *images.shape[1:])
+    sample = peers.SAMPLERS[peers.IN_MEMORY](peers.InMemory(images), ways, shots, queries)
+
+    def draw() -> tuple[Tensor, ...]:
+        x, y = cast("tuple[Tensor, Tensor]", sample())
+        order = y.argsort(stable=True).view(ways, -1)
+        support, query = order[:, :shots].flatten(), order[:, shots:].flatten()
+        return x[support], y[support], x[query], y[query]
+
+    return draw
+
+
+def _prototypes(_: EpisodicSpec, task: EpisodicDataModule, module: Any, watch: Stopwatch) -> None:  # noqa: ANN401
+    """learn2learn's prototypical network in the plain loop of its examples."""
+    backbone = importlib.import_module("learn2learn.vision.models.cnn4").ConvBase
+    classifier = importlib.import_module("learn2learn.nn").PrototypicalClassifier
+    draw = _tasks(task, SNELL_WAYS, SNELL_SHOTS, SNELL_QUERIES)
+    network = torch.nn.Sequential(backbone(hidden=64, channels=1, max_pool=True), torch.nn.Flatten())
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.001)
+    halving = torch.optim.lr_scheduler.StepLR(optimizer, SNELL_HALVES, 0.5)
+
+    def predict(batch: EpisodeBatch) -> Tensor:
+        network.eval()
+        features = encode_all(network, batch.inputs.float().div(255).unsqueeze(1))
+        network.train()
+        return Prototypes(0, WAYS, WAYS)(features[batch.support], batch.support_y, features[batch.query])
+
+    watch.start()
+    for step in itertools.count(1):
+        support_x, support_y, query_x, query_y = draw()
+        features, asked = network(torch.cat([support_x, query_x])).split([len(support_x), len(query_x)])
+        loss = F.cross_entropy(classifier(features, support_y, distance="euclidean")(asked), query_y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        halving.step()
+        if step % every(len(support_x) + len(query_x)) == 0:
+            watch.look(predict)
+
+
+def _maml(_: EpisodicSpec, task: EpisodicDataModule, module: Any, watch: Stopwatch) -> None:  # noqa: ANN401
+    """learn2learn's MAML in the plain loop of its examples; batch norm sees an episode's queries together, as there."""
+    network = importlib.import_module("learn2learn.vision.models").OmniglotCNN(WAYS)
+    maml = importlib.import_module("learn2learn.algorithms").MAML(network, lr=FINN_RATE)
+    draw, optimizer = _tasks(task, WAYS, 1, 1), torch.optim.Adam(maml.parameters(), lr=0.001)
+
+    def adapted(x: Tensor, y: Tensor, steps: int, *, first_order: bool) -> Any:  # noqa: ANN401
+        learner = maml.clone(first_order=first_order)
+        for _ in range(steps):
+            learner.adapt(F.cross_entropy(learner(x), y))
+        return learner
+
+    def predict(batch: EpisodeBatch) -> Tensor:
+        x, labels = batch.inputs.float().div(255).unsqueeze(1), batch.support_y.argmax(dim=-1)
+        return torch.stack([
+            adapted(x[support], y, FINN_TEST_STEPS, first_order=True)(x[query]).detach()
+            for support, y, query in zip(batch.support, labels, batch.query, strict=True)
+        ])  # fmt: skip
+
+    watch.start()
+    for step in itertools.count(1):
+        optimizer.zero_grad()
+        for _drawn in range(FINN_TASKS):
+            support_x, support_y, query_x, query_y = draw()
+            learner = adapted(support_x, support_y, FINN_STEPS, first_order=False)
+            (F.cross_entropy(learner(query_x), query_y) / FINN_TASKS).backward()
+        optimizer.step()
+        if step % every(FINN_TASKS * 2 * WAYS, MAML_LOOK_IMAGES) == 0:
+            watch.look(predict)
+
+
+PEERS = {OWN_IMAGES: _own_images, PROTOTYPES: _prototypes, MAML: _maml}

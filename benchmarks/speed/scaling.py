@@ -1,0 +1,131 @@
+"""How cost grows: seconds and memory against what a user may turn up, measured."""
+
+import statistics
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from adaptbench.benchmarks.executors.plan import Plan
+from adaptbench.benchmarks.runs.build import build_task
+from adaptbench.benchmarks.runs.run import execute
+from adaptbench.benchmarks.speed.workloads import Sample, descend, most_memory, omniglot, seconds_of, task_and_module
+from adaptbench.benchmarks.store.store import Store
+from adaptbench.benchmarks.suites.spec import Budget, Component
+from adaptbench.benchmarks.suites.suite import Suite
+from adaptbench.datamodules.base import EvalEpisodes, TrainEpisodes
+from adaptbench.datamodules.class_episodes import episodes_over_pool
+from adaptbench.datamodules.episodes import EpisodeSize
+from adaptbench.reports.report import write_report
+
+STEPS, EPISODES = 3, 16
+
+
+@dataclass(frozen=True)
+class Growth:
+    """One cost against one size.
+
+    Attributes:
+        against: the size.
+        unit: of the cost.
+        sizes: where it is measured.
+        prepare: makes what measures it once, for a size; it may keep files in a folder.
+        others: what stays as it is, for the figure.
+    """
+
+    against: str
+    unit: str
+    sizes: Sequence[int]
+    prepare: Callable[[int, Path], Sample]
+    others: str
+
+
+def measure_growth(repeats: int) -> Iterator[pd.DataFrame]:
+    """Measures each cost at each size; torch uses one thread.
+
+    Args:
+        repeats: of which the medians are taken.
+
+    Yields:
+        A table for each cost: `against`, `unit`, `others`, `size`, `cost`.
+    """
+    torch.set_num_threads(1)
+    for growth in GROWTHS:
+        with tempfile.TemporaryDirectory() as folder:
+            samples = {size: growth.prepare(size, Path(folder)) for size in growth.sizes}
+            turns = [{size: sample() for size, sample in samples.items()} for _ in range(repeats)]
+        rows = [(size, statistics.median(turn[size] for turn in turns)) for size in samples]
+        frame = pd.DataFrame(rows, columns=["size", "cost"])
+        yield frame.assign(against=growth.against, unit=growth.unit, others=growth.others)
+
+
+def _step(ways: int = 5, shots: int = 1, pool: int = 512) -> Sample:
+    """Seconds of a training step of attention, without its batch, which is of noise."""
+    train = TrainEpisodes(ways=ways, shots=(1,), queries=1, pool=pool, episodes=EPISODES)
+    test = EvalEpisodes(ways=ways, shots=(1,), queries=1, episodes=1)
+    encoder = Component(name="strided", init_args={"filters": 16})
+    _, module = task_and_module(omniglot(train=train, test=test, encoder=encoder))
+    rng, classes = np.random.default_rng(0), pool // (shots + 1)
+    images = torch.from_numpy(rng.integers(256, size=(classes * (shots + 1), 28, 28), dtype=np.uint8))
+    batch = episodes_over_pool(rng, images, classes, EpisodeSize(ways, shots, 1), EPISODES)
+    optimizer = torch.optim.AdamW(module.parameters(), fused=True)
+
+    def take(steps: int = STEPS) -> None:
+        for _ in range(steps):
+            descend(module, batch, optimizer)
+
+    take(1)  # which warms up
+    return lambda: seconds_of(take) / STEPS
+
+
+def _test(episodes: int, _: Path) -> Sample:
+    """Seconds to draw and predict test episodes, their images included."""
+    task, module = task_and_module(omniglot())
+    return lambda: seconds_of(lambda: module.predict(task.eval_batch("test", task.test.sizes[0], episodes)))
+
+
+def _report(runs: int, folder: Path) -> Sample:
+    """Seconds of the report on so many real runs, which are as short as can be."""
+    tiny = {
+        "task": {"name": "sinusoid"},
+        "train": {"shots": [5], "queries": 5, "pool": 40},
+        "test": {"shots": [5], "queries": 5, "episodes": 20},
+        "encoder": {"name": "mlp", "init_args": {"width": 8, "depth": 1}},
+        "budget": Budget(examples=80, epochs=1, val_episodes=4),
+        "learners": {"deep_sets": {"learner": {"name": "deep_sets", "init_args": {"width": 8, "slots": 1}}}},
+    }
+    suite = Suite(suite="growth", version=1, description="Tiny runs.", seeds=list(range(runs)), tasks=[tiny])  # type: ignore[list-item]
+    store = Store(folder / str(runs))
+    for cell in suite.cells():
+        execute(cell.spec, store)
+    store.write_manifest("growth", Plan(suite, suite.cells(), {}).manifest())
+    return lambda: seconds_of(lambda: write_report(store.root, store.root / "report", "growth"))
+
+
+def _memory(classes: int, _: Path) -> Sample:
+    """GiB of a process that draws a training batch of so many classes of glyphs."""
+    script = "import sys; from adaptbench.benchmarks.speed.scaling import draw_glyphs; draw_glyphs(int(sys.argv[1]))"
+    return lambda: most_memory(script, str(classes))
+
+
+def draw_glyphs(classes: int) -> None:
+    """Draws a training batch of so many classes."""
+    build_task(omniglot(task=Component(name="glyphs", init_args={"train_classes": classes}))).train_batch(0)
+
+
+GROWTHS = (
+    Growth("ways", "s a training step", (5, 10, 20, 50, 100), lambda ways, _: _step(ways=ways),
+           "1 shot, pool 512, 16 episodes"),
+    Growth("shots", "s a training step", (1, 5, 10, 20, 50), lambda shots, _: _step(shots=shots),
+           "5 ways, pool 512, 16 episodes"),
+    Growth("pool", "s a training step", (64, 128, 256, 512, 1024), lambda pool, _: _step(pool=pool),
+           "5 ways, 1 shot, 16 episodes"),
+    Growth("test episodes", "s a test", (10, 100, 1000, 10_000), _test, "attention, Omniglot, 5 ways, 1 shot"),
+    Growth("runs", "s a report", (10, 30, 100, 300), _report, "sinusoids, one learner, many seeds"),
+    Growth("classes of glyphs", "GiB", (100, 1000, 10_000, 100_000), _memory, "one training batch, pool 256"),
+)  # fmt: skip
+"""What is measured."""

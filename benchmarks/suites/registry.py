@@ -1,0 +1,146 @@
+"""The names that suites use: one line for each task, encoder and learner (nothing here imports torch)."""
+
+import difflib
+import importlib
+from dataclasses import dataclass, replace
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A named component.
+
+    Attributes:
+        path: dotted path of its class, below `adaptbench` where it is registered here.
+        summary: one line for `adaptbench list`.
+        label: how tables call it.
+        family: which learners share a line style.
+        reference: where a learner was published.
+    """
+
+    path: str
+    summary: str
+    label: str = ""
+    family: str = ""
+    reference: str = ""
+
+
+TASKS = {
+    "omniglot": Entry("datamodules.omniglot.OmniglotDataModule", "handwritten characters, N-way K-shot", "Omniglot"),
+    "glyphs": Entry("datamodules.glyphs.GlyphsDataModule", "generated characters without end, N-way K-shot", "Glyphs"),
+    "glyphs_to_omniglot": Entry("datamodules.glyphs_to_omniglot.GlyphsToOmniglotDataModule",
+                                "trained on glyphs, tested on Omniglot", "Glyphs to Omniglot"),
+    "lake_runs": Entry("datamodules.lake_runs.LakeRunsDataModule", "Omniglot's 20 official one-shot runs, 400 trials",
+                       "Lake's runs"),
+    "omniglot-online": Entry(
+        "datamodules.omniglot_online.OmniglotOnlineDataModule",
+        "a stream of characters, labels one step late",
+        "Omniglot online",
+    ),
+    "sinusoid": Entry("datamodules.sinusoid.SinusoidDataModule", "regression of A sin(x - phase)", "Sinusoid"),
+}  # fmt: skip
+ENCODERS = {
+    "mlp": Entry("lit_modules.encoders.MLP", "a perceptron"),
+    "conv4": Entry("lit_modules.encoders.Conv4", "four convolutions with max-pooling"),
+    "strided": Entry("lit_modules.encoders.StridedConv", "four convolutions of stride 2, about four times as fast"),
+}
+LEARNERS = {
+    "lstm": Entry("lit_modules.recurrent.LSTM", "reads the support set as a sequence", "LSTM", "recurrent",
+                  "Hochreiter et al. 2001; Santoro et al. 2016"),
+    "gru": Entry("lit_modules.recurrent.GRU", "reads the support set as a sequence", "GRU", "recurrent",
+                 "Cho et al. 2014, arXiv 1406.1078"),
+    "mann": Entry("lit_modules.mann.MANN", "writes the support set into a memory", "MANN", "recurrent",
+                  "Santoro et al. 2016, arXiv 1605.06065"),
+    "deep_sets": Entry("lit_modules.deep_sets.DeepSets", "averages bound pairs, in all or per class", "Deep sets",
+                       "sets", "Zaheer et al. 2017, arXiv 1703.06114; Garnelo et al. 2018, arXiv 1807.01613"),
+    "hypernetwork": Entry("lit_modules.hypernetwork.Hypernetwork", "generates a predictor's weights", "Hypernetwork",
+                          "sets", "Ha et al. 2016, arXiv 1609.09106"),
+    "attention": Entry("lit_modules.attention.Attention", "transformer that queries attend to", "Attention",
+                       "attention", "Kim et al. 2019, arXiv 1901.05761; Nguyen & Grover 2022, arXiv 2207.04179"),
+    "snail": Entry("lit_modules.snail.SNAIL", "causal convolutions and attention", "SNAIL", "attention",
+                   "Mishra et al. 2018, arXiv 1707.03141"),
+    "prototypes": Entry("lit_modules.prototypes.Prototypes", "nearest class mean in feature space", "Prototypes",
+                        "metric", "Snell et al. 2017, arXiv 1703.05175"),
+}  # fmt: skip
+GRADIENT_LEARNERS = {
+    "maml": Entry("lit_modules.maml.MAML", "weights to take gradient steps from (extra `learn2learn`)", "MAML",
+                  "optimization", "Finn et al. 2017, arXiv 1703.03400"),
+    "anil": Entry("lit_modules.anil.ANIL", "a head to take gradient steps from (extra `learn2learn`)", "ANIL",
+                  "optimization", "Raghu et al. 2020, arXiv 1909.09157"),
+}  # fmt: skip
+"""Learners that need learn2learn."""
+STRATEGIES = {
+    "fine_tuning": Entry("lit_modules.fine_tuning.FineTuning", "gradient steps from a pretrained network",
+                         "Fine-tuning", "transfer", "Chen et al. 2019, arXiv 1904.04232"),
+    "chosen_fine_tuning": Entry("lit_modules.cross_validated.ChosenFineTuning",
+                                "fine-tuning, its settings cross-validated", "Fine-tuning, chosen", "transfer"),
+    "from_scratch": Entry("lit_modules.controls.FromScratch", "control: the same network without pretraining",
+                          "From scratch", "control"),
+    "nearest_centroid": Entry("lit_modules.controls.NearestCentroid", "control: nearest class mean of frozen features",
+                              "Nearest centroid", "control", "Mensink et al. 2013; Snell et al. 2017"),
+    "nearest_neighbour": Entry("lit_modules.controls.NearestNeighbour", "control: nearest neighbour on pixels",
+                               "Nearest pixels", "control"),
+    "average": Entry("lit_modules.controls.Average", "control: the mean function, whatever the support set",
+                     "Average function", "control"),
+    "oracle": Entry("lit_modules.controls.Oracle", "control: told amplitude and phase", "Oracle", "control",
+                    "Finn et al. 2017, arXiv 1703.03400"),
+}  # fmt: skip
+KINDS = {"task": TASKS, "encoder": ENCODERS, "learner": LEARNERS | GRADIENT_LEARNERS, "strategy": STRATEGIES}
+
+
+OLD_NAMES = ("benchmarks", "datamodules", "lit_modules", "reports")
+"""What the packages were called by themselves, before all of them lay under `adaptbench`."""
+
+
+def find(kind: str, name: str) -> Entry:
+    """Finds a component by its name, or by the dotted path of a class of the user's own.
+
+    Raises:
+        ValueError: if there is no such name; the message names the nearest one.
+    """
+    entries = KINDS[kind]
+    if name in entries:
+        return replace(entries[name], path=f"adaptbench.{entries[name].path}")
+    first = name.partition(".")[0]
+    if first in OLD_NAMES:
+        raise ValueError(f"Expected a {kind} but got `{name}`, which is called `adaptbench.{name}` now.")
+    if "." in name:
+        return Entry(name, "", name.rpartition(".")[2], "own")
+    raise ValueError(f"Expected a {kind} but got `{name}`. {suggest(name, entries)}")
+
+
+def load(kind: str, name: str) -> Any:  # noqa: ANN401 - a class of any kind
+    """Imports a component's class.
+
+    Raises:
+        ValueError: if the name is unknown or the class cannot be imported.
+    """
+    module, _, attribute = find(kind, name).path.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"Expected a {kind} but `{name}` cannot be imported: {error}.") from error
+
+
+def suite_files() -> dict[str, Path]:
+    """Returns the files of the suites that ship, by name."""
+    folder = Path(str(resources.files("adaptbench.benchmarks.suites")))
+    return {file.stem: file for file in sorted(folder.glob("*.yaml"))}
+
+
+def suites() -> dict[str, Entry]:
+    """Returns the suites that ship, by name."""
+    import yaml  # which nothing else here needs
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast where it was compiled
+    files = suite_files()
+    return {name: Entry(str(path), yaml.load(path.read_text(), loader)["description"]) for name, path in files.items()}
+
+
+def suggest(name: str, known: object) -> str:
+    """Says which known name is nearest to a wrong one, or lists them all."""
+    names = sorted(map(str, known))  # type: ignore[call-overload]
+    near = difflib.get_close_matches(name, names, n=1)
+    return f"Did you mean `{near[0]}`?" if near else f"Known: {', '.join(names)}."

@@ -1,0 +1,217 @@
+"""RunSpec: everything that determines a run's result, and its name."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    SerializerFunctionWrapHandler,
+    TypeAdapter,
+    model_serializer,
+)
+
+from adaptbench.datamodules.base import EvalEpisodes, TrainEpisodes
+from adaptbench.lit_modules.optimization import Optimization
+
+RESULTS_VERSION = 4
+"""Bumped whenever a change of the code may change numbers, so that old runs are never taken for new ones."""
+CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+
+
+class Frozen(BaseModel):
+    """A model that cannot change and refuses unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, ser_json_inf_nan="constants")
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Copies, but for the id, which may be another one."""
+        copied = super().model_copy(update=update, deep=deep)
+        copied.__dict__.pop("run_id", None)
+        return copied
+
+    def canonical_json(self) -> str:
+        """Returns the one JSON text of this model."""
+        return CANONICAL.encode(self.model_dump(mode="json"))
+
+
+class Component(Frozen):
+    """A class with arguments.
+
+    Attributes:
+        name: a registered name, or the dotted path of a class of the user's own.
+        init_args: keyword arguments of the class.
+    """
+
+    name: str
+    init_args: dict[str, Any] = Field(default_factory=dict)
+
+
+class Budget(Frozen):
+    """How long a network trains.
+
+    Attributes:
+        examples: examples encoded in training, the same for every learner of a suite.
+        epochs: parts of the training after which it validates and writes a checkpoint.
+        val_episodes: validation episodes for each number of shots.
+        selection: which weights are tested: the last, or those with the best validation score.
+    """
+
+    examples: PositiveInt
+    epochs: PositiveInt = 4
+    val_episodes: PositiveInt = 100
+    selection: Literal["last", "best"] = "last"
+
+
+class TrainerOptions(Frozen):
+    """How Lightning's Trainer trains.
+
+    Attributes:
+        devices: processes that train one network together (DDP), each with a GPU, or a core, of its own. Each draws
+            batches of its own, and their gradients are averaged.
+    """
+
+    devices: PositiveInt = 1
+
+
+class Spec(Frozen):
+    """What all kinds of runs have in common."""
+
+    usual: ClassVar[Mapping[str, object]] = {}
+    """What its JSON leaves out, so that its id is the one that it had before there was anything else."""
+
+    results_version: int = RESULTS_VERSION
+
+    @model_serializer(mode="wrap")
+    def _without_the_usual(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        content: dict[str, Any] = serialize(self)
+        for name, usual in self.usual.items():
+            if getattr(self, name) == usual:
+                content.pop(name, None)
+        return content
+
+    @cached_property
+    def run_id(self) -> str:
+        """Returns a hash of the canonical JSON."""
+        return hashlib.blake2b(self.canonical_json().encode(), digest_size=8).hexdigest()
+
+
+class TrainingSpec(Spec):
+    """What the two kinds of training have in common."""
+
+    usual: ClassVar[Mapping[str, object]] = {"trainer": TrainerOptions()}
+
+    task: Component
+    train: TrainEpisodes
+    test: EvalEpisodes
+    encoder: Component
+    budget: Budget
+    optimization: Optimization
+    trainer: TrainerOptions = TrainerOptions()
+    seed: int
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Training steps in an epoch; in each, every device encodes a pool."""
+        return max(1, self.budget.examples // (self.train.pool * self.trainer.devices) // self.budget.epochs)
+
+    @property
+    def steps(self) -> int:
+        """Training steps in all."""
+        return self.steps_per_epoch * self.budget.epochs
+
+
+class EpisodicSpec(TrainingSpec):
+    """A black-box learner trained on episodes and tested."""
+
+    kind: Literal["episodic"] = "episodic"
+    learner: Component
+
+    @property
+    def training(self) -> TrainingSpec:
+        """The training that decides the tested weights."""
+        return self
+
+    @property
+    def adapter(self) -> str:
+        """Name of what adapts."""
+        return self.learner.name
+
+
+class Pretraining(Frozen):
+    """What a network pretrained for transfer learns, and with which head.
+
+    Attributes:
+        objective: "joint", to tell all training classes apart, or to fit all training functions at once; "multitask",
+            with one head for each group of classes (alphabet) on a shared trunk; "told", for regression, to fit all
+            training functions with their identity as a further input.
+        head: "linear" or "cosine".
+        head_scale: scale of a cosine head.
+    """
+
+    objective: Literal["joint", "multitask", "told"] = "joint"
+    head: Literal["linear", "cosine"] = "linear"
+    head_scale: PositiveFloat = 10.0
+
+
+class PretrainSpec(TrainingSpec):
+    """A network pretrained for transfer; tested only through the `TransferSpec`s that need it."""
+
+    usual: ClassVar[Mapping[str, object]] = {**TrainingSpec.usual, "pretraining": Pretraining()}
+
+    kind: Literal["pretrain"] = "pretrain"
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    pretraining: Pretraining = Pretraining()
+
+
+class TransferSpec(Spec):
+    """A pretrained network adapted to each test episode.
+
+    Attributes:
+        pretrained: the pretraining.
+        rivals: others that differ from it in the learning rate; the one with the best validation score is adapted.
+        strategy: how it adapts.
+        test: the test episodes.
+    """
+
+    usual: ClassVar[Mapping[str, object]] = {"rivals": ()}
+
+    kind: Literal["transfer"] = "transfer"
+    pretrained: PretrainSpec
+    rivals: tuple[PretrainSpec, ...] = ()
+    strategy: Component
+    test: EvalEpisodes
+
+    @property
+    def candidates(self) -> tuple[PretrainSpec, ...]:
+        """The pretrainings of which one is adapted."""
+        return self.pretrained, *self.rivals
+
+    def with_pretraining(self, run_id: str) -> "TransferSpec":
+        """Returns this spec with one of its candidates as the only one."""
+        (chosen,) = (each for each in self.candidates if each.run_id == run_id)
+        return self.model_copy(update={"pretrained": chosen, "rivals": ()})
+
+    @property
+    def training(self) -> TrainingSpec:
+        """The training that decides the tested weights."""
+        return self.pretrained
+
+    @property
+    def adapter(self) -> str:
+        """Name of what adapts."""
+        return self.strategy.name
+
+
+Cell = EpisodicSpec | TransferSpec
+RunSpec = Annotated[EpisodicSpec | PretrainSpec | TransferSpec, Field(discriminator="kind")]
+RUN_SPEC: TypeAdapter[EpisodicSpec | PretrainSpec | TransferSpec] = TypeAdapter(RunSpec)
+
+
+CHECKPOINT_SECONDS = 300.0

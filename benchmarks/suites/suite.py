@@ -1,0 +1,295 @@
+"""Suites: grids of cells in YAML, read strictly."""
+
+import itertools
+import math
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, PositiveFloat, PrivateAttr, ValidationError, field_validator, model_validator
+
+from adaptbench.benchmarks.suites.description import describe_task, identity
+from adaptbench.benchmarks.suites.plain_yaml import NotPlain, read_plain
+from adaptbench.benchmarks.suites.registry import find, suggest, suite_files
+from adaptbench.benchmarks.suites.spec import (
+    CHECKPOINT_SECONDS,
+    Budget,
+    Cell,
+    Component,
+    EpisodicSpec,
+    Frozen,
+    Pretraining,
+    PretrainSpec,
+    TrainerOptions,
+    TransferSpec,
+)
+from adaptbench.datamodules.base import EvalEpisodes, TrainEpisodes
+from adaptbench.lit_modules.optimization import Optimization
+
+MOST_CELLS = 200_000
+
+
+class SuiteError(ValueError):
+    """A suite that cannot be read; the message says where and why, in one line whatever it quotes of the file."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.splitlines()))
+
+
+class LearnerEntry(Frozen):
+    """One learner of a suite: a black-box learner, or a pretraining and a strategy of transfer.
+
+    Attributes:
+        learner: the black-box learner.
+        strategy: how a pretrained network adapts.
+        label_smoothing: of the pretraining, where there is one.
+        pretraining: what is pretrained, where there is a pretraining.
+        pretraining_lr: learning rates of the pretraining to choose from by its validation score, each with the whole
+            budget; where there are none, the one of `optimization` is taken.
+        optimization: how the network is trained.
+        label: how tables call it; by default the component's own label.
+    """
+
+    learner: Component | None = None
+    strategy: Component | None = None
+    label_smoothing: float = 0.0
+    pretraining: Pretraining = Pretraining()
+    pretraining_lr: tuple[PositiveFloat, ...] = ()
+    optimization: Optimization = Optimization()
+    label: str | None = None
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> "LearnerEntry":
+        if (self.learner is None) == (self.strategy is None):
+            raise ValueError("expected either `learner` or `strategy`")
+        for name in ("pretraining_lr", "pretraining", "label_smoothing"):
+            if self.learner is not None and name in self.model_fields_set:
+                raise ValueError(f"expected `{name}` beside a `strategy` only")
+        return self
+
+    @property
+    def component(self) -> tuple[str, Component]:
+        """The kind of component that adapts, and the component."""
+        if self.learner is not None:
+            return "learner", self.learner
+        if self.strategy is not None:
+            return "strategy", self.strategy
+        raise AssertionError("unreachable: the validator saw to it")
+
+
+class TaskEntry(Frozen):
+    """One task of a suite with the learners that meet it.
+
+    Attributes:
+        task: where episodes come from.
+        over: arguments of the task that take several values, each a part of the grid.
+        otherwise: the task to take, with the same `over`, where this one's data cannot be had; it keeps its own name.
+        train: the training episodes.
+        test: the test episodes.
+        encoder: the encoder under every learner.
+        budget: how long each network trains.
+        trainer: on how many devices each network trains.
+        learners: what adapts, by the name that tables and `--only` use.
+    """
+
+    task: Component
+    over: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(default_factory=dict)
+    otherwise: Component | None = None
+    train: TrainEpisodes
+    test: EvalEpisodes
+    encoder: Component
+    budget: Budget
+    trainer: TrainerOptions = TrainerOptions()
+    learners: dict[str, LearnerEntry] = Field(min_length=1)
+
+    def tasks(self) -> Iterator[Component]:
+        """Yields the task with every combination of the values in `over`."""
+        for values in itertools.product(*self.over.values()):
+            yield Component(
+                name=self.task.name, init_args=self.task.init_args | dict(zip(self.over, values, strict=True))
+            )
+
+
+class Suite(Frozen):
+    """A named, versioned grid of cells.
+
+    Attributes:
+        suite: its name.
+        version: bumped when its definition changes.
+        description: one sentence.
+        seeds: seeds of every cell.
+        tasks: the tasks.
+        checkpoint_seconds: time between two checkpoints within an epoch, which no result depends on.
+    """
+
+    suite: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    version: int
+    description: str
+    seeds: list[Annotated[int, Field(ge=-(2**63), lt=2**63)]] = Field(min_length=1)
+    tasks: list[TaskEntry] = Field(min_length=1)
+    checkpoint_seconds: float = Field(default=CHECKPOINT_SECONDS, ge=0)
+
+    _cells: list["SuiteCell"] | None = PrivateAttr(default=None)
+
+    @field_validator("seeds")
+    @classmethod
+    def _each_once(cls, seeds: list[int]) -> list[int]:
+        if len(set(seeds)) < len(seeds):
+            raise ValueError("expected every seed once")
+        return seeds
+
+    @model_validator(mode="after")
+    def _can_be_expanded(self) -> "Suite":
+        cells = sum(math.prod(map(len, entry.over.values())) * len(entry.learners) for entry in self.tasks)
+        if cells * len(self.seeds) > MOST_CELLS:
+            raise ValueError(f"expected at most {MOST_CELLS:,} cells but the grid has {cells * len(self.seeds):,}")
+        return self
+
+    def cells(self) -> list["SuiteCell"]:
+        """Expands the grid, once: every task, learner and seed."""
+        if self._cells is None:
+            self._cells = [
+                SuiteCell.make(entry, task, about, name, seed)
+                for entry in self.tasks
+                for task in entry.tasks()
+                for about in (describe_task(task, entry.test),)
+                for name in entry.learners
+                for seed in self.seeds
+            ]
+        return list(self._cells)
+
+    def without(self, unavailable: Collection[str]) -> "Suite":
+        """Returns this suite with the other task first wherever an entry names one and its own cannot be had."""
+        if not unavailable:
+            return self
+        tasks = [
+            entry.model_copy(update={"task": entry.otherwise, "otherwise": entry.task})
+            if entry.otherwise is not None and entry.task.name in unavailable
+            else entry
+            for entry in self.tasks
+        ]
+        return self.with_tasks(tasks)
+
+    def with_learner(self, name: str) -> "Suite":
+        """Returns this suite with one more learner on every task, named by its dotted path.
+
+        Raises:
+            ValueError: if a learner of the suite is called so already.
+        """
+        entry, key = LearnerEntry(learner=Component(name=name)), name.rpartition(".")[2]
+        if any(key in task.learners for task in self.tasks):
+            raise ValueError(f"Expected a learner that is called otherwise, for suite `{self.suite}` has a `{key}`.")
+        tasks = [task.model_copy(update={"learners": {**task.learners, key: entry}}) for task in self.tasks]
+        return self.with_tasks(tasks)
+
+    def with_tasks(self, tasks: list[TaskEntry]) -> "Suite":
+        """Returns this suite with other tasks."""
+        suite = self.model_copy(update={"tasks": tasks})
+        suite._cells = None
+        return suite
+
+
+@dataclass(frozen=True)
+class SuiteCell:
+    """A cell of a suite: what is run, how reports call it, and the task that would take its place, or gave it up."""
+
+    spec: Cell
+    attributes: dict[str, Any]
+    otherwise: str | None = None
+
+    @classmethod
+    def make(cls, entry: TaskEntry, task: Component, about: dict[str, Any], name: str, seed: int) -> "SuiteCell":
+        """Makes the cell of one learner on one task, of which `describe_task` tells, with one seed."""
+        learner = entry.learners[name]
+        training: dict[str, Any] = {
+            "task": task,
+            "train": entry.train,
+            "test": entry.test,
+            "encoder": entry.encoder,
+            "budget": entry.budget,
+            "trainer": entry.trainer,
+            "optimization": learner.optimization,
+            "seed": seed,
+        }
+        spec: Cell
+        if learner.learner is not None:
+            spec = EpisodicSpec(**training, learner=learner.learner)
+        else:
+            pretrained = PretrainSpec(
+                **training, label_smoothing=learner.label_smoothing, pretraining=learner.pretraining
+            )
+            rates = dict.fromkeys(learner.pretraining_lr or (learner.optimization.lr,))
+            first, *rivals = (
+                pretrained.model_copy(update={"optimization": replace(learner.optimization, lr=rate)}) for rate in rates
+            )
+            spec = TransferSpec(pretrained=first, rivals=tuple(rivals), strategy=learner.component[1], test=entry.test)
+        attributes = {**about, **identity(spec), "learner": name, "label": learner.label or _label(learner)}
+        return cls(spec, attributes, entry.otherwise.name if entry.otherwise else None)
+
+
+def _label(learner: LearnerEntry) -> str:
+    kind, component = learner.component
+    return find(kind, component.name).label
+
+
+def load_suite(name: str) -> Suite:
+    """Reads a suite that ships, or a YAML file.
+
+    Raises:
+        SuiteError: if there is none, or it is malformed; the message names file and field.
+    """
+    path = suite_files().get(name, Path(name))
+    if not path.is_file():
+        raise SuiteError(f"No suite `{name}`, and no file of that name. {suggest(name, suite_files())}")
+    try:
+        suite = Suite.model_validate(read_plain(path.read_bytes()))
+        suite.cells()
+    except NotPlain as error:
+        raise SuiteError(f"{path} is not valid YAML: {error}") from error
+    except ValidationError as error:
+        raise SuiteError(f"{path}: {_explain(error)}") from error
+    except ValueError as error:
+        raise SuiteError(f"{path}: {error}") from error
+    except (TypeError, AttributeError, ArithmeticError, LookupError) as error:  # of a task that reads its arguments
+        raise SuiteError(f"{path}: its cells cannot be made: {type(error).__name__}: {error}.") from error
+    return suite
+
+
+def _explain(error: ValidationError) -> str:
+    """Turns pydantic's first complaint into a sentence that names the field."""
+    first = error.errors(include_url=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        known = _fields_at(first["loc"][:-1])
+        hint = f" {suggest(str(first['loc'][-1]), known)}" if known else ""
+        return f"unknown key `{where}`.{hint}"
+    message = first["msg"].removeprefix("Value error, ").rstrip(".")
+    return f"`{where}`: {message}." if where else f"{message}."
+
+
+def _fields_at(location: tuple[int | str, ...]) -> list[str]:
+    """Returns the keys that a suite may have at a place in it."""
+    models: Mapping[str, type] = {
+        "task": Component,
+        "otherwise": Component,
+        "encoder": Component,
+        "learner": Component,
+        "strategy": Component,
+        "budget": Budget,
+        "trainer": TrainerOptions,
+        "train": TrainEpisodes,
+        "test": EvalEpisodes,
+        "optimization": Optimization,
+        "pretraining": Pretraining,
+    }
+    names = [part for part in location if isinstance(part, str)]
+    if not names:
+        model: type = Suite
+    elif names == ["tasks"]:
+        model = TaskEntry
+    elif len(names) == 3 and names[1] == "learners":
+        model = LearnerEntry
+    else:
+        model = models.get(names[-1], Frozen)
+    return [field for field in getattr(model, "__annotations__", {}) if not field.startswith("_")]

@@ -1,0 +1,143 @@
+"""Fine-tuning whose rate, steps and whatever else are chosen by cross-validation, never on test episodes."""
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from adaptbench.datamodules.episodes import EpisodeBatch
+from adaptbench.lit_modules.fine_tuning import FineTuning
+from adaptbench.lit_modules.prototypes import ABSENT
+from adaptbench.lit_modules.transfer import TransferModule
+
+By = Literal["validation", "leave_one_out"]
+
+
+class ChosenFineTuning:
+    """Fine-tuning with the best of several values of its arguments.
+
+    By "validation", one choice is made for each number of support examples, on episodes of the validation classes or
+    functions (`choose`). By "leave_one_out", every test episode makes its own: each support example in turn is told
+    from the others, and the candidate with the least mean loss is taken; an episode with one example of a class cannot
+    leave it out, so there the first candidate is taken. Queries have no part in either.
+
+    Args:
+        network: the pretrained network, which is left as it is.
+        targets: Y, width of an episode's targets.
+        grid: for names of arguments of `FineTuning`, the values to choose from; every combination is a candidate.
+        fixed: its other arguments.
+        by: how to choose.
+
+    Attributes:
+        chosen: for each number of support examples, the candidates' arguments, their mean `score` (the metric of the
+            likelihood by validation, the loss by leave-one-out) and the `share` of episodes that took them.
+    """
+
+    def __init__(
+        self,
+        network: TransferModule,
+        targets: int,
+        *,
+        grid: Mapping[str, Sequence[Any]],
+        fixed: Mapping[str, Any] | None = None,
+        by: By = "validation",
+    ) -> None:
+        if by not in ("validation", "leave_one_out"):
+            raise ValueError(f"Expected argument `by` to be 'validation' or 'leave_one_out' but got {by!r}.")
+        if not grid or not all(grid.values()):
+            raise ValueError("Expected argument `grid` to name arguments with at least one value each.")
+        self.network, self.by = network, by
+        combinations = itertools.product(*grid.values())
+        self.arguments = [dict(zip(grid, values, strict=True)) for values in combinations]
+        self.candidates = [FineTuning(network, targets, **(fixed or {}), **own) for own in self.arguments]
+        self.parameters = max(candidate.parameters for candidate in self.candidates)
+        self.transductive = any(candidate.transductive for candidate in self.candidates)
+        if self.transductive and by == "leave_one_out":
+            raise ValueError("Expected argument `transductive` to be false where support examples are left out.")
+        self.chosen: dict[int, list[dict[str, Any]]] = {}
+
+    def choose(self, episodes: Iterable[EpisodeBatch]) -> None:
+        """Chooses for each batch's number of support examples by its queries, where the choice is by validation."""
+        if self.by != "validation":
+            return
+        likelihood = self.network.likelihood
+        for batch in episodes:
+            predictions = [candidate.predict(batch) for candidate in self.candidates]
+            scores = torch.stack([likelihood.score(each, batch.query_y).mean() for each in predictions])
+            signed = scores if likelihood.higher_is_better else -scores
+            best = torch.where(signed.isfinite(), signed, -torch.inf).argmax().expand(len(batch.query))
+            self._record(batch, best, scores)
+
+    def restore(self, chosen: Iterable[Mapping[str, Any]]) -> None:
+        """Takes over what an earlier run chose, as `as_records` gives it."""
+        self.chosen = {}
+        for record in chosen:
+            self.chosen.setdefault(int(record["support"]), []).append(dict(record))
+
+    def as_records(self) -> list[dict[str, Any]]:
+        """The choices as flat records."""
+        return [record for size in sorted(self.chosen) for record in self.chosen[size]]
+
+    def predict(self, batch: EpisodeBatch) -> Tensor:
+        """Adapts as chosen and predicts the queries, [B, Q, P].
+
+        Raises:
+            ValueError: if the choice is by validation and has not been made.
+        """
+        if self.by == "validation":
+            return self.candidates[self._choice(batch.support.shape[1])].predict(batch)
+        losses = torch.stack([self._left_out_loss(candidate, batch) for candidate in self.candidates])
+        best = losses.argmin(dim=0)
+        self._record(batch, best, losses.mean(dim=1))
+        wanted = [index for index in range(len(self.candidates)) if bool((best == index).any())]
+        if len(wanted) == 1:
+            return self.candidates[wanted[0]].predict(batch)
+        order = torch.cat([(best == index).nonzero().flatten() for index in wanted])
+        parts = [self.candidates[index].predict(_episodes(batch, best == index)) for index in wanted]
+        return torch.cat(parts)[order.argsort()]
+
+    def _choice(self, support: int) -> int:
+        """The candidate for so many support examples, or for the nearest number that a choice was made for."""
+        if not self.chosen:
+            raise ValueError(
+                "Expected `choose` to be called with validation episodes before `predict`, but it was not."
+            )
+        nearest = min(self.chosen, key=lambda size: abs(size - support))
+        taken = max(self.chosen[nearest], key=lambda record: float(record["share"]))
+        return self.arguments.index({name: taken[name] for name in self.arguments[0]})
+
+    def _left_out_loss(self, candidate: FineTuning, batch: EpisodeBatch) -> Tensor:
+        """The mean loss of each support example predicted from the others, [B]; zero where none can be left out."""
+        episodes, support = batch.support.shape
+        if support < 2 or not bool((self._counts(batch) != 1).all()):
+            return torch.zeros(episodes)
+        others = torch.arange(support).repeat(support, 1)[~torch.eye(support, dtype=torch.bool)].view(support, -1)
+        folds = EpisodeBatch(
+            batch.inputs,
+            batch.support[:, others].flatten(0, 1),
+            batch.support_y[:, others].flatten(0, 1),
+            batch.support.reshape(-1, 1),
+            batch.support_y.reshape(-1, 1, batch.support_y.shape[-1]),
+        )
+        loss = self.network.likelihood.nll(candidate.predict(folds), folds.query_y).view(episodes, support).mean(dim=1)
+        return loss.nan_to_num(nan=-ABSENT, posinf=-ABSENT)
+
+    def _counts(self, batch: EpisodeBatch) -> Tensor:
+        """Examples of each class of each episode; two where there are no classes, of which any can be left out."""
+        if self.candidates[0].regression:
+            return torch.full((1,), 2.0)
+        return batch.support_y.sum(dim=1)
+
+    def _record(self, batch: EpisodeBatch, best: Tensor, scores: Tensor) -> None:
+        support = batch.support.shape[1]
+        shares = [float((best == index).float().mean()) for index in range(len(self.candidates))]
+        self.chosen[support] = [
+            {"support": support, **own, "score": float(score), "share": share}
+            for own, score, share in zip(self.arguments, scores, shares, strict=True)
+        ]
+
+
+def _episodes(batch: EpisodeBatch, wanted: Tensor) -> EpisodeBatch:
+    return EpisodeBatch(batch.inputs, *(field[wanted] for field in batch[1:]))

@@ -1,0 +1,128 @@
+"""Do more training classes help, and more shots: what each doubling gains a learner, and where that ends."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adaptbench.reports.comparison.comparability import differences
+from adaptbench.reports.comparison.comparison import Axis, Comparison, Entry
+from adaptbench.reports.results.settings import Setting
+from adaptbench.reports.statistics.contrasts import Contrast, contrast
+
+
+@dataclass(frozen=True)
+class Gain:
+    """What doubling the training classes, or the shots, gains one learner.
+
+    Args:
+        learner: The learner's name.
+        label: The learner's name for readers.
+        axis: What is doubled.
+        fixed: The first setting, which gives what stays the same.
+        values: The values of what is doubled that have a result, ascending.
+        per_doubling: The slope of the score over the logarithm to base 2, in the score's own unit (accuracy as a
+            fraction), or of the logarithm of the error where the metric is an error.
+        relative: Whether `per_doubling` is of a logarithm.
+        ends_at: The value from which on no further gain to the last can be told from zero; None where even the last
+            step is told from zero. Tested from the first value on, up to the first that is not.
+        refusal: Why there is no slope although there are results, or empty.
+    """
+
+    learner: str
+    label: str
+    axis: Axis
+    fixed: Setting
+    values: tuple[int, ...]
+    per_doubling: Contrast | None
+    relative: bool
+    ends_at: int | None
+    refusal: str = ""
+
+
+def gains(comparison: Comparison) -> tuple[Gain, ...]:
+    """For each learner the gain per doubling of training classes at each (ways, shots), then of shots at each size."""
+    return (*_along(comparison, "classes"), *_along(comparison, "shots"))
+
+
+def _along(comparison: Comparison, axis: Axis) -> Iterator[Gain]:
+    fixed: Callable[[Setting], tuple[int, ...]] = _other_than_classes if axis == "classes" else _other_than_shots
+    for row in comparison.entries:
+        ordered = sorted(row, key=lambda entry: (fixed(entry.setting), _value(entry.setting, axis) or 0))
+        for _, group in groupby(ordered, key=lambda entry: fixed(entry.setting)):
+            scored = [each for each in group if each.interval is not None and _value(each.setting, axis) is not None]
+            if len(scored) > 1:
+                yield _gain(scored, axis, relative=not comparison.higher_is_better)
+
+
+def _gain(entries: Sequence[Entry], axis: Axis, *, relative: bool) -> Gain:
+    """The slope over entries that differ in one thing only, over the seeds that all of them have."""
+    values = tuple(value for entry in entries if (value := _value(entry.setting, axis)) is not None)
+    common = sorted(set.intersection(*(set(entry.samples) for entry in entries)))
+    refusal = _refusal(entries, axis, common)
+    first = entries[0]
+    if refusal:
+        return Gain(first.learner, first.label, axis, first.setting, values, None, relative, None, refusal)
+    scores = [np.stack([entry.samples[seed] for seed in common]) for entry in entries]
+    if relative:
+        if any(float(run.mean(axis=-1).min()) <= 0 for run in scores):
+            refusal = "an error of zero has no logarithm"
+            return Gain(first.learner, first.label, axis, first.setting, values, None, relative, None, refusal)
+        scores = [_logarithms(each) for each in scores]
+    digests = [entry.conditions.episodes_digest if entry.conditions else "" for entry in entries]
+    x = np.log2(values)
+    slope = (x - x.mean()) / np.square(x - x.mean()).sum()
+    return Gain(
+        first.learner, first.label, axis, first.setting, values, _contrast(scores, slope, digests), relative,
+        _end(scores, values, digests, sign=-1.0 if relative else 1.0),
+    )  # fmt: skip
+
+
+def _refusal(entries: Sequence[Entry], axis: Axis, common: Sequence[int]) -> str:
+    if not common:
+        return "no seed has finished at every value"
+    found = {
+        f"{_value(entry.setting, axis)} {axis}": entry.conditions for entry in entries if entry.conditions is not None
+    }
+    return "; ".join(phrase for phrase in differences(found) if axis == "classes" or "test episodes" not in phrase)
+
+
+def _logarithms(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Scores [S, E] whose mean over episodes is the logarithm of the run's mean error, to first order in each."""
+    mean = scores.mean(axis=-1, keepdims=True)
+    found: NDArray[np.float64] = np.log(mean) + (scores - mean) / mean
+    return found
+
+
+def _contrast(scores: Sequence[NDArray[np.float64]], weights: NDArray[np.float64], digests: Sequence[str]) -> Contrast:
+    """A weighted sum of means; scores on the same episodes are joined episode by episode first."""
+    joined: dict[str, NDArray[np.float64]] = {}
+    for each, weight, digest in zip(scores, weights, digests, strict=True):
+        joined[digest] = joined.get(digest, 0.0) + weight * each
+    return contrast(list(joined.values()), [1.0] * len(joined))
+
+
+def _end(
+    scores: Sequence[NDArray[np.float64]], values: Sequence[int], digests: Sequence[str], sign: float
+) -> int | None:
+    """The first value from which the gain to the last value cannot be told from zero, or is a loss."""
+    for index, value in enumerate(values[:-1]):
+        pair = [scores[index], scores[-1]]
+        found = _contrast(pair, np.array([-1.0, 1.0]), [digests[index], digests[-1]])
+        if not found.significant or sign * found.estimate < 0:
+            return value
+    return None
+
+
+def _value(setting: Setting, axis: Axis) -> int | None:
+    return setting.train_classes if axis == "classes" else setting.shots
+
+
+def _other_than_classes(setting: Setting) -> tuple[int, ...]:
+    return setting.ways or 0, setting.shots
+
+
+def _other_than_shots(setting: Setting) -> tuple[int, ...]:
+    return -1 if setting.train_classes is None else setting.train_classes, setting.ways or 0

@@ -1,0 +1,62 @@
+"""Scores by the number of shots in training and in testing, for learners that were trained with several."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from adaptbench.reports.comparison.comparison import Comparison, Entry
+
+
+@dataclass(frozen=True)
+class ShotMatrix:
+    """One component, trained with several numbers of shots, at one number of training classes and ways.
+
+    Args:
+        label: What adapts, and where.
+        train: The shots in training, as text: "5", or "1, 5" where both were drawn.
+        test: The shots in testing.
+        means: [train, test] mean scores in their stored unit; None where missing.
+    """
+
+    label: str
+    train: tuple[str, ...]
+    test: tuple[int, ...]
+    means: tuple[tuple[float | None, ...], ...]
+
+
+def shot_matrices(comparison: Comparison) -> tuple[ShotMatrix, ...]:
+    """A matrix for each component that several learners of a comparison train with different shots."""
+    rows: dict[str, dict[tuple[int, ...], Sequence[Entry]]] = {}
+    for row in comparison.entries:
+        runs = [run for entry in row for run in entry.runs]
+        kinds = {(run.component, run.train_shots) for run in runs if run.component and run.train_shots}
+        if len(kinds) == 1:
+            component, shots = kinds.pop()
+            rows.setdefault(component, {})[shots] = row
+    largest = comparison.settings[-1].train_classes if comparison.settings else None
+    return tuple(
+        _matrix(component, by_shots, ways, largest)
+        for component, by_shots in rows.items()
+        if len(by_shots) > 1
+        for ways in dict.fromkeys(setting.ways for setting in comparison.settings)
+    )
+
+
+def _matrix(
+    component: str, by_shots: dict[tuple[int, ...], Sequence[Entry]], ways: int | None, size: int | None
+) -> ShotMatrix:
+    places = {shots: _at(row, ways, size) for shots, row in sorted(by_shots.items())}
+    test = tuple(sorted({shots for found in places.values() for shots in found}))
+    return ShotMatrix(
+        label=component if ways is None else f"{component}, {ways}-way",
+        train=tuple(", ".join(map(str, shots)) for shots in places),
+        test=test,
+        means=tuple(tuple(found.get(shots) for shots in test) for found in places.values()),
+    )
+
+
+def _at(row: Sequence[Entry], ways: int | None, size: int | None) -> dict[int, float | None]:
+    return {
+        entry.setting.shots: None if entry.interval is None else entry.interval.mean
+        for entry in row
+        if (entry.setting.ways, entry.setting.train_classes) == (ways, size)
+    }

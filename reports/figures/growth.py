@@ -1,0 +1,54 @@
+"""The figure of how cost grows, from the table that `adaptbench speed --growth` measures."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
+
+from adaptbench.reports.figures.canvas import log_ticks, new_figure
+
+COLUMNS = 3
+
+
+def slopes(frame: pd.DataFrame) -> dict[str, float]:
+    """How each cost grows between its two largest sizes: 1 is in proportion, 2 with the square.
+
+    Args:
+        frame: `against`, `size`, `cost`.
+    """
+    found = {}
+    for against, rows in frame.groupby("against", sort=False):
+        last = rows.sort_values("size").tail(2)
+        rise, run = (np.diff(np.log(last[column].to_numpy(float)))[0] for column in ("cost", "size"))
+        found[str(against)] = float(rise / run)
+    return found
+
+
+def draw_growth(frame: pd.DataFrame) -> Figure:
+    """One panel for each size, both axes logarithmic, with a line in proportion for comparison.
+
+    Args:
+        frame: `against`, `unit`, `others`, `size`, `cost`.
+    """
+    steepness = slopes(frame)
+    groups = list(frame.groupby("against", sort=False))
+    n_rows = -(-len(groups) // COLUMNS)
+    figure = new_figure(3.3 * COLUMNS, 2.7 * n_rows)
+    grid = figure.subplots(n_rows, COLUMNS, squeeze=False)
+    for panel, (against, rows) in zip(grid.flat, groups, strict=False):
+        sizes, costs = rows["size"].to_numpy(float), rows["cost"].to_numpy(float)
+        panel.loglog(sizes, costs[-1] * sizes / sizes[-1], color="0.7", linestyle=":", linewidth=1)
+        panel.loglog(sizes, costs, color="C0", marker="o", markersize=3.5)
+        panel.set_ylim(min(costs) / 2, max(costs) * 2)
+        log_ticks(panel.yaxis)
+        panel.xaxis.set_major_locator(FixedLocator(sizes.tolist()))
+        panel.xaxis.set_major_formatter(
+            FixedFormatter([f"{size / 1000:.0f}k" if size % 1000 == 0 else f"{size:.0f}" for size in sizes])
+        )
+        panel.xaxis.set_minor_locator(NullLocator())
+        panel.set_xlabel(str(against))
+        panel.set_ylabel(rows["unit"].iloc[0])
+        panel.set_title(f"{rows['others'].iloc[0]}\nends at slope {steepness[str(against)]:.2f}", fontsize=8)
+    for unused in list(grid.flat)[len(groups) :]:
+        unused.remove()
+    return figure

@@ -1,0 +1,46 @@
+"""How learners are drawn: the same in every figure of a suite, told apart without colour too."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from adaptbench.reports.results.manifest import Suite
+
+# What matplotlib's Line2D takes.
+LineStyle = Mapping[str, Any]
+
+# The palette of Okabe and Ito, ordered so that neighbours differ in lightness; yellow last, being faint on white.
+_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000", "#F0E442")
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
+_DASHES = ("-", (0, (5, 2)), (0, (5, 1.5, 1, 1.5)), (0, (3, 1, 1, 1, 1, 1)), (0, (8, 3)))
+
+CHANCE_STYLE: LineStyle = {"color": "0.4", "linestyle": ":", "linewidth": 1.2}
+
+PARAMETERS: Mapping[Any, Any] = {
+    "axes.grid": True,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "font.size": 9.0,
+    "grid.alpha": 0.25,
+    "lines.linewidth": 1.5,
+    "lines.markersize": 5.5,
+    "pdf.fonttype": 42,  # Journals refuse the default, Type 3.
+    "text.parse_math": False,  # A learner may have a dollar in its name.
+}
+
+
+def line_styles(suite: Suite) -> dict[str, LineStyle]:
+    """A style for each learner: a colour and marker of its own, and the line of its family."""
+    families = {cell.learner: suite.families.index(cell.family) for cell in suite.cells}
+    return {
+        learner: {
+            "color": _COLOURS[index % len(_COLOURS)],
+            "marker": _MARKERS[index % len(_MARKERS)],
+            "linestyle": _DASHES[families[learner] % len(_DASHES)],
+            "markeredgecolor": "white",
+            "markeredgewidth": 0.6,
+        }
+        for index, learner in enumerate(suite.learners)
+    }
+
+
+Styles = Mapping[str, LineStyle]

@@ -1,0 +1,48 @@
+"""The figure of score against adaptation time."""
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from adaptbench.reports.comparison.comparison import Comparison, Entry, milliseconds
+from adaptbench.reports.figures.canvas import learner_legend, log_ticks, new_figure
+from adaptbench.reports.figures.styles import Styles
+from adaptbench.reports.results.settings import episode_phrase
+from adaptbench.reports.words.numbers import metric_name, scale
+
+
+def draw_trade_off(comparison: Comparison, named: Styles) -> Figure | None:
+    """Score against adaptation time at the largest number of training classes; None without any time."""
+    size = comparison.settings[-1].train_classes
+    columns = [index for index, setting in enumerate(comparison.settings) if setting.train_classes == size]
+    points = [
+        [(row[column], milliseconds(row[column])) for row in comparison.entries if row[column].interval is not None]
+        for column in columns
+    ]
+    if not any(time is not None for panel in points for _, time in panel):
+        return None
+    figure = new_figure(max(4.6, 3.3 * len(columns)), 3.1)
+    panels: list[Axes] = list(figure.subplots(1, len(columns), sharey=True, squeeze=False).flat)
+    for panel, column, found in zip(panels, columns, points, strict=True):
+        for entry, time in found:
+            if time is not None and entry.interval is not None:
+                _draw_point(panel, entry, time, named, scale(comparison.metric))
+        setting = comparison.settings[column]
+        panel.set_title(episode_phrase(setting.ways, setting.shots, comparison.shots_word), fontsize=9)
+        panel.set_xlabel("adaptation, ms an episode")
+        panel.set_xscale("log")
+        log_ticks(panel.xaxis)
+    if comparison.metric != "accuracy":
+        panels[0].set_yscale("log")
+        log_ticks(panels[0].yaxis)
+    panels[0].set_ylabel(metric_name(comparison))
+    learner_legend(figure, comparison, named)
+    return figure
+
+
+def _draw_point(panel: Axes, entry: Entry, time: float, named: Styles, unit: float) -> None:
+    if entry.interval is None:
+        return
+    style = {**named[entry.learner], "linestyle": "none"}
+    mean = entry.interval.mean * unit
+    width = entry.interval.episodes_half_width * unit
+    panel.errorbar([time], [mean], [width], capsize=2, elinewidth=0.9, ecolor=style["color"], **style)

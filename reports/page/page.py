@@ -1,0 +1,207 @@
+"""The page: one HTML file that holds tables, interactive curves and every run, and needs no network."""
+
+import base64
+import gzip
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+from jinja2 import Environment, StrictUndefined
+
+from adaptbench.reports.comparison.comparison import Comparison, Entry
+from adaptbench.reports.page.page_data import page_data
+from adaptbench.reports.results.curves import LearningCurve
+from adaptbench.reports.results.manifest import Suite
+from adaptbench.reports.results.runs import Problem, Run
+from adaptbench.reports.tables.layout import Sheet, TableLayout
+from adaptbench.reports.tables.records import versions
+from adaptbench.reports.words.commands import entry_command, suite_command
+from adaptbench.reports.words.headlines import headlines
+from adaptbench.reports.words.numbers import METRIC_NAMES, note, number
+from adaptbench.reports.words.sentences import best_sentence
+
+MOST_IMAGE_BYTES = 1_500_000
+"""Static figures of up to this size in all are put into the page, so that it stays below 8 MB."""
+MOST_ROWS = 2000
+"""Entries of the results table; with more, a browser would be slow, and the CSV files have them all."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A comparison as the page shows it.
+
+    Args:
+        comparison: The comparison.
+        sheets: Its tables, the main one first.
+        figures: The paths of its figures.
+        name: Its name in file names.
+        gain_sentences: What doubling classes and shots does, in plain sentences.
+    """
+
+    comparison: Comparison
+    sheets: tuple[Sheet, ...]
+    figures: tuple[Path, ...]
+    name: str
+    gain_sentences: tuple[str, ...]
+
+    @property
+    def layout(self) -> TableLayout:
+        """The main table."""
+        return self.sheets[0].layout
+
+
+def render_page(
+    suite: Suite,
+    runs: Sequence[Run],
+    problems: Sequence[Problem],
+    sections: Sequence[Section],
+    published: Sheet,
+    curves: Mapping[str, LearningCurve],
+) -> str:
+    """Renders the page; every string that came from a file is escaped.
+
+    Args:
+        suite: The suite.
+        runs: Its finished runs.
+        problems: Its other cells.
+        sections: One for each comparison.
+        published: The ledger.
+        curves: Learning curves by run id.
+    """
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    script = _template("page.js")
+    rows = _rows(suite, sections)
+    data = page_data(suite, runs, {section.name: section.comparison for section in sections}, curves)
+    return environment.from_string(_template("page.html.j2")).render(
+        suite=suite,
+        style=_template("page.css"),
+        script=script,
+        policy=" ".join(f"'sha256-{_digest(code)}'" for code in (script, _plotly())),
+        plotly=_pack(_plotly()),
+        data=_pack(json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)),
+        n_finished=len(runs),
+        leads=[lead for section in sections if (lead := _lead(section.comparison))],
+        headlines=[headline for section in sections for headline in headlines(section.comparison)],
+        sections=sections,
+        images=_images(sections),
+        published=published,
+        rows=rows[:MOST_ROWS],
+        n_rows=len(rows),
+        problems=_group_problems(problems),
+        machines=_group_environments(runs),
+        commits=sorted({str(run.environment.get("git_commit") or "") for run in runs} - {""}),
+        run_command=suite_command(suite),
+    )
+
+
+def _lead(comparison: Comparison) -> str:
+    """The sentence to read first: who is best where training data are largest and shots are fewest."""
+    largest = comparison.settings[-1].train_classes
+    columns = [index for index, setting in enumerate(comparison.settings) if setting.train_classes == largest]
+    return best_sentence(comparison, columns[0])
+
+
+def _rows(suite: Suite, sections: Sequence[Section]) -> list[dict[str, object]]:
+    """The rows of the results table."""
+    return [
+        _row(suite, section.comparison, entry)
+        for section in sections
+        for entry in section.comparison.all_entries()
+        if entry.planned_seeds
+    ]
+
+
+def _row(suite: Suite, comparison: Comparison, entry: Entry) -> dict[str, object]:
+    found, setting = entry.interval, entry.setting
+    return {
+        "task": comparison.task,
+        "protocol": comparison.protocol,
+        "label": entry.label,
+        "size": "unlimited" if setting.train_classes is None else str(setting.train_classes),
+        "size_order": 1e18 if setting.train_classes is None else setting.train_classes,
+        "ways": "" if setting.ways is None else setting.ways,
+        "shots": setting.shots,
+        "metric": METRIC_NAMES.get(comparison.metric, comparison.metric),
+        "score": "" if found is None else number(found, comparison.metric),
+        "mean": "" if found is None else repr(found.mean),
+        "rank": "" if entry.rank is None else f"{entry.rank:g}",
+        "best": entry.best,
+        "status": entry.status,
+        "note": note(entry),
+        "at_chance": entry.at_chance,
+        "runs": [(run.cell.seed, run.cell.run_id) for run in entry.runs],
+        "command": entry_command(suite, comparison, entry),
+    }
+
+
+def _images(sections: Sequence[Section]) -> dict[str, list[tuple[str, str]]]:
+    """For each section, the names and data URIs of its static figures, as long as they fit."""
+    left = MOST_IMAGE_BYTES
+    found: dict[str, list[tuple[str, str]]] = {}
+    for section in sections:
+        for path in section.figures:
+            if path.suffix == ".png" and path.stat().st_size <= left:
+                left -= path.stat().st_size
+                uri = f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode('ascii')}"
+                found.setdefault(section.name, []).append((path.stem, uri))
+    return found
+
+
+def _template(name: str) -> str:
+    return files("adaptbench.reports.page").joinpath(f"templates/{name}").read_text(encoding="utf-8")
+
+
+@cache
+def _plotly() -> str:
+    """The whole of plotly.js, with its licence at the top."""
+    return files("plotly").joinpath("package_data/plotly.min.js").read_text(encoding="utf-8")
+
+
+def _pack(text: str) -> str:
+    """Compressed text in letters that need no escaping; the same for the same text."""
+    return base64.b64encode(gzip.compress(text.encode("utf-8"), compresslevel=6, mtime=0)).decode("ascii")
+
+
+def _digest(code: str) -> str:
+    """What the page's policy knows an inline script by: no other script can run."""
+    return base64.b64encode(hashlib.sha256(code.encode("utf-8")).digest()).decode("ascii")
+
+
+def _group_problems(problems: Sequence[Problem]) -> list[dict[str, object]]:
+    """Cells that failed for the same reason, together."""
+    groups: dict[tuple[str, str, str], list[Problem]] = {}
+    for problem in problems:
+        groups.setdefault((problem.kind, problem.reason, problem.log), []).append(problem)
+    return [
+        {"kind": kind, "reason": reason, "log": log, "cells": [_place(problem) for problem in group]}
+        for (kind, reason, log), group in groups.items()
+    ]
+
+
+def _place(problem: Problem) -> str:
+    cell = problem.cell
+    size = "unlimited" if cell.train_classes is None else cell.train_classes
+    return f"{cell.task}: {cell.label}, {size} {cell.class_word}, seed {cell.seed} (run {cell.run_id})"
+
+
+def _group_environments(runs: Sequence[Run]) -> list[dict[str, str]]:
+    """Each environment that runs were made in, with how many."""
+    counts: dict[tuple[str, ...], int] = {}
+    for run in runs:
+        key = _environment(run.environment)
+        counts[key] = counts.get(key, 0) + 1
+    names = ("processor", "device", "threads", "commit", "versions")
+    return [dict(zip(names, key, strict=True)) | {"runs": str(count)} for key, count in sorted(counts.items())]
+
+
+def _environment(environment: Mapping[str, object]) -> tuple[str, ...]:
+    def text(name: str) -> str:
+        return "not recorded" if environment.get(name) is None else str(environment[name])
+
+    dirty = " (with uncommitted changes)" if environment.get("git_dirty") else ""
+    commit = text("git_commit") + dirty
+    return text("processor"), text("device"), text("threads"), commit, versions(environment) or "not recorded"

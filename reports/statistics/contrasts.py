@@ -1,0 +1,107 @@
+"""Weighted sums of means with interval and p-value: differences between learners, and gains along an axis."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import elementwise  # type: ignore[import-untyped]  # scipy ships no annotations
+
+from adaptbench.reports.statistics.intervals import Scores, Spread, critical_value, crossed_spread
+
+# With the exponent 1 the test errs in up to 6.1 % with 2 seeds and 5.2 % with 3; with 1/2 in at most 5 %, found by
+# simulation over shares of the variances from 0 to 1. The price is power where seeds are few and differ little.
+TEST_EXPONENT = 0.5
+LEVEL = 0.05
+LEAST_P = 1e-12
+"""A p-value below this is given as this: further out, tails say more about the model than about the data."""
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """An estimate with its 95 % interval and the p-value of its being zero.
+
+    Args:
+        estimate: The weighted sum of means.
+        half_width: Half the width of the 95 % interval; it leaves zero out just where `p_value` is below 0.05.
+        p_value: Two-sided.
+        n_seeds: How many seeds; with one the test is over episodes only.
+    """
+
+    estimate: float
+    half_width: float
+    p_value: float
+    n_seeds: int
+
+    @property
+    def significant(self) -> bool:
+        """Whether the estimate can be told from zero."""
+        return self.p_value < LEVEL
+
+
+def contrast(blocks: Sequence[ArrayLike], weights: Sequence[float]) -> Contrast:
+    """A weighted sum of means over sets of episodes that the same seeds were tested on.
+
+    Args:
+        blocks: For each set of episodes its scores [S, E_k], seeds in the same order.
+        weights: What each set's mean counts.
+    """
+    return contrasts([blocks], [weights])[0]
+
+
+def contrasts(blocks: Sequence[Sequence[ArrayLike]], weights: Sequence[Sequence[float]]) -> list[Contrast]:
+    """Many contrasts, their p-values found together, which is much faster."""
+    arrays = [[np.asarray(block, dtype=np.float64) for block in each] for each in blocks]
+    spreads = [crossed_spread(each, own) for each, own in zip(arrays, weights, strict=True)]
+    estimates = np.array(
+        [
+            sum(weight * float(block.mean()) for block, weight in zip(each, own, strict=True))
+            for each, own in zip(arrays, weights, strict=True)
+        ]
+    )
+    return [
+        Contrast(float(estimate), float(spread.half_width(TEST_EXPONENT)), float(p_value), spread.df_seeds + 1)
+        for estimate, spread, p_value in zip(estimates, spreads, p_values(estimates, spreads), strict=True)
+    ]
+
+
+def p_values(estimates: ArrayLike, spreads: Sequence[Spread]) -> Scores:
+    """Two-sided p-values [N], each the level at which the interval's end meets zero."""
+    estimate = np.abs(np.asarray(estimates, dtype=np.float64))
+    if not len(spreads):
+        return np.ones(0)
+    error = np.array([float(spread.error) for spread in spreads])
+    weight = np.array([float(spread.share) for spread in spreads]) ** TEST_EXPONENT
+    df_seeds = np.array([spread.df_seeds for spread in spreads])
+    df_episodes = np.array([spread.df_episodes for spread in spreads])
+    ratio = np.divide(estimate, error, out=np.where(estimate > 0, np.inf, 0.0), where=error > 0)
+    least = critical_value(LEAST_P, weight, df_seeds, df_episodes)
+    inside = (ratio > 0) & (ratio < least)
+    found: NDArray[np.float64] = np.where(ratio > 0, LEAST_P, 1.0)
+    if inside.any():
+        found[inside] = _solve(ratio[inside], weight[inside], df_seeds[inside], df_episodes[inside])
+    return found
+
+
+def holm(p: ArrayLike) -> Scores:
+    """Corrects the p-values [N] of a family of tests after S. Holm (Scandinavian Journal of Statistics 6, 1979)."""
+    values = np.asarray(p, dtype=np.float64)
+    order = np.argsort(values, kind="stable")
+    stepped = values[order] * np.arange(len(values), 0, -1)
+    corrected = np.empty_like(values)
+    corrected[order] = np.minimum(np.maximum.accumulate(stepped), 1.0)
+    return corrected
+
+
+def _solve(
+    ratio: Scores, weight: Scores, df_seeds: NDArray[np.int64], df_episodes: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """The levels whose critical values are these ratios; sought on the scale of logarithms."""
+
+    def excess(log: Scores, ratio: Scores, weight: Scores, seeds: Scores, episodes: Scores) -> Scores:
+        return critical_value(np.exp(log), weight, seeds, episodes) - ratio
+
+    bracket = (np.full_like(ratio, np.log(LEAST_P)), np.zeros_like(ratio))
+    found = elementwise.find_root(excess, bracket, args=(ratio, weight, df_seeds, df_episodes))
+    values: NDArray[np.float64] = np.exp(found.x)
+    return values

@@ -1,0 +1,82 @@
+"""Which learners of a column can be told apart: paired tests, shared ranks, and what is printed bold."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adaptbench.reports.statistics.contrasts import LEVEL, contrasts, holm
+
+# For each seed its scores [E].
+Samples = Mapping[int, NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two learners on the same test episodes.
+
+    Args:
+        first: Index of a learner in its column.
+        second: Index of the other.
+        difference: Mean of the first less mean of the second, over the seeds that both have.
+        half_width: Half the width of the difference's 95 % interval, uncorrected.
+        p_value: Two-sided, uncorrected.
+        corrected: After Holm, over all pairs of the column.
+        n_seeds: How many seeds both have.
+    """
+
+    first: int
+    second: int
+    difference: float
+    half_width: float
+    p_value: float
+    corrected: float
+    n_seeds: int
+
+    @property
+    def told_apart(self) -> bool:
+        """Whether the two differ by more than chance would make them."""
+        return self.corrected < LEVEL
+
+
+def compare_pairs(column: Mapping[int, Samples]) -> tuple[Pair, ...]:
+    """Tests every two learners of a column that have seeds in common, seed by seed and episode by episode.
+
+    Args:
+        column: By a learner's index, its scores on the same episodes in the same order.
+    """
+    places: list[tuple[int, int]] = []
+    differences: list[NDArray[np.float64]] = []
+    for first, second in combinations(sorted(column), 2):
+        common = sorted(set(column[first]) & set(column[second]))
+        if common:
+            places.append((first, second))
+            differences.append(np.stack([column[first][seed] - column[second][seed] for seed in common]))
+    found = contrasts([[difference] for difference in differences], [[1.0]] * len(differences))
+    corrected = holm([each.p_value for each in found])
+    return tuple(
+        Pair(*place, each.estimate, each.half_width, each.p_value, float(own), each.n_seeds)
+        for place, each, own in zip(places, found, corrected, strict=True)
+    )
+
+
+def shared_ranks(values: Mapping[int, float], pairs: Sequence[Pair]) -> dict[int, float]:
+    """Ranks that learners share with whoever cannot be told apart from them, as in Meta-Dataset.
+
+    The best of those not ranked yet is taken with all that cannot be told apart from it; they share the mean of their
+    places; and so on (Triantafillou et al., ICLR 2020).
+
+    Args:
+        values: By a learner's index, its mean; larger is better.
+        pairs: The tests between them.
+    """
+    apart = {frozenset((pair.first, pair.second)) for pair in pairs if pair.told_apart}
+    left = sorted(values, key=lambda index: (-values[index], index))
+    ranks: dict[int, float] = {}
+    while left:
+        group = [index for index in left if index == left[0] or frozenset((left[0], index)) not in apart]
+        ranks |= dict.fromkeys(group, len(ranks) + (len(group) + 1) / 2)
+        left = [index for index in left if index not in group]
+    return ranks

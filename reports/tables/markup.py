@@ -1,0 +1,163 @@
+"""Comparison tables as Markdown and LaTeX, with everything that came from outside escaped."""
+
+import re
+from dataclasses import replace
+from itertools import accumulate
+
+from adaptbench.reports.tables.layout import TableCell, TableLayout
+
+_LATEX_ESCAPES = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
+    "|": r"\textbar{}", "[": "{[}", '"': "''", "`": r"\`{}",
+    "±": r"$\pm$", "†": r"$\dagger$", "…": r"\ldots{}", "—": "---", "\u2013": "--",
+}  # fmt: skip
+
+LONGEST_TEXT = 24
+"""Longer texts in a cell go below the table in LaTeX."""
+
+
+def escape_markdown(text: str) -> str:
+    """Escapes text for a cell of a Markdown table."""
+    line = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*_\[\]|~$])", r"\\\1", line)
+
+
+def escape_latex(text: str) -> str:
+    """Escapes text for LaTeX; what pdfLaTeX has no letter for is written as its code point, such as [U+4E2D]."""
+    return "".join(_LATEX_ESCAPES.get(character) or _latex_letter(character) for character in " ".join(text.split()))
+
+
+def to_markdown(layout: TableLayout) -> str:
+    """The table in Markdown, with caption, notes and warnings around it."""
+    upper = [label if first else "" for label, span in layout.groups for first in [True] + [False] * (span - 1)]
+    sides = ["---" if index in layout.text_columns else "---:" for index in range(len(layout.columns))]
+    lower = [f"*{escape_markdown(label)}*" for label in layout.columns]
+    header = (
+        [["", *map(escape_markdown, upper)], ["---", *sides], [escape_markdown(layout.corner), *lower]]
+        if upper
+        else [[escape_markdown(layout.corner), *map(escape_markdown, layout.columns)], ["---", *sides]]
+    )
+    rows = [*header, *([escape_markdown(label), *map(_markdown_cell, cells)] for label, cells in layout.rows)]
+    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    notes = [f"- <sup>{mark}</sup> {escape_markdown(text)}" for mark, text in layout.notes]
+    warnings = [f"- **Warning:** {escape_markdown(text)}" for text in layout.warnings]
+    below = "\n".join([*notes, *warnings])
+    return "\n\n".join(part for part in (escape_markdown(layout.caption), table, below) if part) + "\n"
+
+
+def to_latex(layout: TableLayout, label: str) -> str:
+    r"""The table for `\input` into a paper that loads booktabs.
+
+    Args:
+        layout: The table.
+        label: What `\ref` finds it by.
+    """
+    layout = _number_long_texts(layout)
+    rows = [" & ".join([escape_latex(name), *map(_latex_cell, cells)]) for name, cells in layout.rows]
+    sides = "".join("l" if index in layout.text_columns else "c" for index in range(len(layout.columns)))
+    lines = [
+        r"\begin{table}[tb]",
+        r"\centering",
+        rf"\caption{{{escape_latex(layout.caption)}}}",
+        rf"\label{{{label}}}",
+        r"\par\smallskip",
+        *_latex_size(layout),
+        rf"\begin{{tabular}}{{l{sides}}}",
+        r"\toprule",
+        *_latex_groups(layout),
+        rf"{escape_latex(layout.corner)} & {' & '.join(map(_latex_header, layout.columns))} \\",
+        r"\midrule",
+        *(rf"{row} \\" for row in rows),
+        r"\bottomrule",
+        r"\end{tabular}",
+        *_latex_notes(layout),
+        r"\end{table}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _markdown_cell(cell: TableCell) -> str:
+    text = escape_markdown(cell.text)
+    text = f"**{text}**" if cell.bold else f"*{text}*" if cell.missing else text
+    return f"{text}<sup>{','.join(cell.marks)}</sup>" if cell.marks else text
+
+
+def _latex_cell(cell: TableCell) -> str:
+    text = escape_latex(cell.text)
+    text = rf"\textbf{{{text}}}" if cell.bold else rf"\textit{{{text}}}" if cell.missing else text
+    return text + _latex_marks(cell.marks)
+
+
+def _number_long_texts(layout: TableLayout) -> TableLayout:
+    """Replaces long texts by numbers, and says below the table what they stand for."""
+    long = [
+        column
+        for column in layout.text_columns
+        if any(len(cells[column].text) > LONGEST_TEXT for _, cells in layout.rows)
+    ]
+    texts = list(dict.fromkeys(cells[column].text for column in long for _, cells in layout.rows))
+    numbers = {text: f"[{index}]" for index, text in enumerate(texts, start=1)}
+    rows = tuple(
+        (
+            label,
+            tuple(
+                replace(cell, text=numbers[cell.text]) if index in long else cell for index, cell in enumerate(cells)
+            ),
+        )
+        for label, cells in layout.rows
+    )
+    return replace(layout, rows=rows, notes=(*layout.notes, *((mark, text) for text, mark in numbers.items())))
+
+
+def _latex_groups(layout: TableLayout) -> list[str]:
+    """The upper header with a rule under each label."""
+    spans = [span for _, span in layout.groups]
+    ends = [1 + end for end in accumulate(spans)]
+    groups = [rf"\multicolumn{{{span}}}{{c}}{{{escape_latex(text)}}}" for text, span in layout.groups]
+    rules = [rf"\cmidrule(lr){{{end - span + 1}-{end}}}" for end, span in zip(ends, spans, strict=True)]
+    return [rf" & {' & '.join(groups)} \\", "".join(rules)] if groups else []
+
+
+def _latex_size(layout: TableLayout) -> list[str]:
+    """Smaller letters and gaps for a table that would stick out of the text of an article, 345 pt."""
+    widths = [max([len(layout.corner), *(len(label) for label, _ in layout.rows)])] + [
+        max([len(part) for part in _lines(label)] + [len(cells[index].text) for _, cells in layout.rows])
+        for index, label in enumerate(layout.columns)
+    ]
+    sizes = ((r"\small", 4.7, 6), (r"\footnotesize", 4.2, 4), (r"\scriptsize", 3.7, 2))
+    fitting = (each for each in sizes if sum(widths) * each[1] + 2 * each[2] * len(widths) <= 345)
+    size, _, gap = next(fitting, sizes[-1])
+    return [size, rf"\setlength{{\tabcolsep}}{{{gap}pt}}"]
+
+
+def _latex_header(text: str) -> str:
+    """A header, on two lines where it is long."""
+    lines = [escape_latex(line) for line in _lines(text)]
+    return lines[0] if len(lines) == 1 else rf"\shortstack{{{lines[0]}\\{lines[1]}}}"
+
+
+def _lines(text: str) -> list[str]:
+    """Text that is long, broken at the space nearest to its middle."""
+    spaces = [index for index, letter in enumerate(text) if letter == " "]
+    if len(text) <= 11 or not spaces:
+        return [text]
+    middle = min(spaces, key=lambda index: abs(2 * index - len(text)))
+    return [text[:middle], text[middle + 1 :]]
+
+
+def _latex_marks(marks: tuple[str, ...]) -> str:
+    return rf"\textsuperscript{{{escape_latex(','.join(marks))}}}" if marks else ""
+
+
+def _latex_notes(layout: TableLayout) -> list[str]:
+    notes = [f"{_latex_marks((mark,))}{escape_latex(text.rstrip('.'))}." for mark, text in layout.notes]
+    paragraphs = [" ".join(notes), *map(escape_latex, layout.warnings)]
+    text = r"\par ".join(paragraph for paragraph in paragraphs if paragraph)
+    return [r"\par\smallskip", rf"\parbox{{\linewidth}}{{\footnotesize\raggedright {text}}}"] if text else []
+
+
+def _latex_letter(character: str) -> str:
+    """Letters of Western Europe pass, because pdfLaTeX has them in every font; the rest is spelt out."""
+    known = " " <= character <= "~" or ("\u00c0" <= character <= "\u00ff" and character not in "\u00d7÷ÐðÞþ")
+    return character if known else f"[U+{ord(character):04X}]"

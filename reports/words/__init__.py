@@ -1,0 +1,1 @@
+"""Numbers, captions and findings in words."""

@@ -1,0 +1,76 @@
+"""What the command line refuses, lists and plans, without training anything."""
+
+import pytest
+from typer.testing import CliRunner
+
+from adaptbench.benchmarks.cli import app
+from adaptbench.benchmarks.suites.registry import LEARNERS, STRATEGIES, TASKS, suite_files
+
+
+@pytest.fixture
+def call(tmp_path, monkeypatch):
+    """Calls the command line in this process, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    return lambda *arguments: CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("run", "quikc"), "No suite `quikc`, and no file of that name. Did you mean `quick`?"),
+        (("run", "smoke", "--only", "lerner=lstm"), "Did you mean `learner`?"),
+        (("run", "smoke", "--only", "lstm"), "Expected `--only` to be KEY=VALUE but got `lstm`."),
+        (("run", "smoke", "--only", "learner=gru"), "No cell of suite `smoke` has learner=gru."),
+        (("run", "smoke", "--jobs", "0"), "Expected `--jobs` to be `auto` or a positive integer but got `0`."),
+        (("run", "smoke", "--jobs", "two"), "Expected `--jobs` to be `auto` or a positive integer but got `two`."),
+        (("run", "smoke", "--device", "tpu"), "Expected `--device` to be `auto`, `cpu` or `cuda` but got `tpu`."),
+        (("run", "smoke", "--wandb", "on"), "Expected `--wandb` to be `auto`, `online`, `offline` or `off` but got"),
+        (("run", "smoke", "--learner", "lstmm"), "Expected a learner but got `lstmm`. Did you mean `lstm`?"),
+        (("run", "smoke", "--learner", "nowhere.Mine"), "`nowhere.Mine` cannot be imported"),
+        (("list", "lerners"), "Expected `suites`, `tasks` or `learners` but got `lerners`. Did you mean `learners`?"),
+        (("data", "mnist"), "Expected `omniglot`"),
+        (("report", "nowhere"), "nowhere"),
+        (("verify", "nowhere"), "Expected finished runs in nowhere but found none"),
+        (("show", "omnoglot"), "Expected a task but got `omnoglot`. Did you mean `omniglot`?"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_wrong_options_are_explained_and_leave_nothing(call, tmp_path, arguments, complaint):
+    result = call(*arguments)
+    assert result.exit_code == 2
+    assert complaint in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_learner_without_the_interface_is_refused_before_anything_trains(call, write_suite, own_learners, tmp_path):
+    result = call("run", write_suite(), "--learner", "own.Other", "--wandb", "off")
+    assert result.exit_code == 2
+    assert "The learner `own.Other`" in result.stderr
+    assert "forward(self, support_x [B, S, features], support_y [B, S, targets]" in result.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_learner_takes_no_other_ones_name(call, write_suite, own_learners):
+    for added in (["--learner", "deep_sets"], ["--learner", "own.Sound", "--learner", "own.Sound"]):
+        result = call("run", write_suite(), "--dry-run", *added)
+        assert result.exit_code == 2
+        assert f"called otherwise, for suite `tiny` has a `{added[-1].rpartition('.')[2]}`" in result.stderr
+
+
+def test_a_dry_run_says_what_would_be_done_and_writes_nothing(call, write_suite, tmp_path):
+    suite = write_suite(seeds=(0, 1, 2))
+    result = call("run", suite, "--dry-run", "--only", "learner=fine_tuning", "--only", "seed=2", "--jobs", "3")
+    assert result.exit_code == 0, result.stderr
+    assert "1 cells, 2 runs: 0 finished, 2 to do, 3 at a time." in result.stdout
+    assert list(tmp_path.iterdir()) == [suite]
+
+
+@pytest.mark.parametrize(
+    ("what", "names"), [("suites", suite_files()), ("tasks", TASKS), ("learners", LEARNERS | STRATEGIES)]
+)
+def test_list_has_a_line_for_each(call, what, names):
+    result = call("list", what)
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    assert all(any(line.startswith(f"{name} ") for line in lines) for name in names)

@@ -1,0 +1,115 @@
+"""Verification: says `same` of what is the same, and what differs first of what is not."""
+
+import json
+import shutil
+
+import pandas as pd
+import pytest
+
+from adaptbench.benchmarks.commands.verify import choose, compare, compare_loosely, same_hardware, verify
+from adaptbench.benchmarks.runs.run import execute
+
+
+@pytest.fixture
+def runs(store, episodic, transfer):
+    """A folder with a black-box run, a pretraining and the transfer run that needs it."""
+    needs = transfer()
+    for spec in (episodic(), needs.pretrained, needs):
+        execute(spec, store)
+    return store.root
+
+
+@pytest.fixture
+def pair(store, episodic, tmp_path):
+    """A run's folder and a copy of it."""
+    folder = execute(episodic(), store)
+    return folder, shutil.copytree(folder, tmp_path / "copy")
+
+
+def test_a_copy_is_the_same(pair):
+    assert compare(*pair) is None
+
+
+def test_times_and_machines_do_not_count(pair):
+    (pair[1] / "environment.json").write_text("{}")
+    assert compare(*pair) is None
+
+
+def test_the_first_differing_score_is_named(pair):
+    path = pair[1] / "result.json"
+    result = json.loads(path.read_text())
+    value = result["scores"][1]["value"]
+    result["scores"][1]["value"] = value + 1e-15
+    path.write_text(json.dumps(result, sort_keys=True, indent=1) + "\n")
+    assert compare(*pair) == f"result.json: scores.1.value was {value!r}, is {value + 1e-15!r}"
+
+
+def test_other_bytes_of_the_same_values_count(pair):
+    path = pair[1] / "result.json"
+    path.write_text(json.dumps(json.loads(path.read_text())))
+    assert compare(*pair) == "result.json: the same values in other bytes"
+
+
+@pytest.mark.parametrize("name", ["episodes.parquet", "curve.parquet"])
+def test_tables_are_compared_by_content(name, pair):
+    path = pair[1] / name
+    table = pd.read_parquet(path)
+    table.to_parquet(path, index=False, compression="gzip")
+    assert compare(*pair) is None
+    column = table.columns[-1]
+    table.loc[3, column] += 1e-9
+    table.to_parquet(path, index=False)
+    assert compare(*pair).startswith(f"{name}: {column} of row 3 was ")
+    table.iloc[:-1].to_parquet(path, index=False)
+    assert "x 15" in compare(*pair) or "x 39" in compare(*pair)
+    path.unlink()
+    assert compare(*pair) == f"{name}: was there, is not"
+
+
+def test_a_sample_depends_on_its_seed_only(tmp_path):
+    for number in range(30):
+        (tmp_path / f"{number:02}").mkdir()
+        (tmp_path / f"{number:02}" / "result.json").touch()
+    (tmp_path / ".partial-x").mkdir()
+    (tmp_path / ".partial-x" / "result.json").touch()
+    assert len(choose(tmp_path, None, 0)) == 30
+    assert choose(tmp_path, 5, 1) == choose(tmp_path, 5, 1) != choose(tmp_path, 5, 2)
+    for sample in (0, 31):
+        with pytest.raises(ValueError, match=f"from 1 to the 30 finished runs but got {sample}"):
+            choose(tmp_path, sample, 0)
+
+
+@pytest.mark.slow
+def test_runs_are_computed_again_and_changes_are_found(runs, episodic, pretraining, store, tmp_path):
+    verdicts = list(verify(runs, choose(runs, None, 0)))
+    assert len(verdicts) == 3
+    assert [verdict.difference for verdict in verdicts] == [None] * 3
+
+    changed = store.published(episodic().run_id) / "result.json"
+    changed.write_text(changed.read_text().replace('"at_chance": true', '"at_chance": false'))
+    assert '"at_chance": false' in changed.read_text()
+    weights = store.published(pretraining().run_id) / "spec.json"
+    weights.write_text(weights.read_text().replace('"seed": 0', '"seed": 1'))
+    differences = {verdict.run_id: verdict.difference for verdict in verify(runs, choose(runs, None, 0))}
+    assert differences[episodic().run_id] == "result.json: scores.0.at_chance was false, is true"
+    assert "its spec.json is that of run" in differences[pretraining().run_id]
+    assert sum(difference is None for difference in differences.values()) == 1
+    assert not list(runs.glob(".*"))
+
+
+def test_on_other_hardware_scores_may_move_within_the_stated_tolerance(pair):
+    environment = json.loads((pair[1] / "environment.json").read_text())
+    assert same_hardware(*pair)
+    (pair[1] / "environment.json").write_text(json.dumps({**environment, "processor": "another"}))
+    assert not same_hardware(*pair)
+    path = pair[1] / "result.json"
+    result = json.loads(path.read_text())
+    score = next(score for score in result["scores"] if score["chance"] is not None)
+    allowed, value = 0.1 * score["chance"], score["value"]
+    for moved, verdict in ((0.9, type(None)), (1.1, str)):
+        score["value"] = value + moved * allowed
+        path.write_text(json.dumps(result))
+        assert isinstance(compare_loosely(*pair), verdict)
+    score["episodes_digest"] = "others"
+    path.write_text(json.dumps(result))
+    assert compare_loosely(*pair).startswith("other test episodes: mse at")

@@ -1,0 +1,169 @@
+"""Plans: which runs a suite needs, and what is wrong, before anything trains."""
+
+import pytest
+
+from adaptbench.benchmarks.executors.plan import add_learner, make_plan, parse_only
+from adaptbench.benchmarks.suites.spec import Component, PretrainSpec, TransferSpec
+from adaptbench.benchmarks.suites.suite import load_suite
+from adaptbench.datamodules.base import EvalEpisodes, TrainEpisodes
+from adaptbench.datamodules.errors import DataUnavailable
+from adaptbench.datamodules.sinusoid import SinusoidDataModule
+
+
+@pytest.fixture
+def suite(write_suite):
+    return lambda **changes: load_suite(str(write_suite(**changes)))
+
+
+def test_every_run_stands_once_and_pretraining_first(suite):
+    extra = {"learners.head": {"strategy": {"name": "fine_tuning", "init_args": {"moves": "head"}}}}
+    runs = make_plan(suite(seeds=(0, 1), **extra)).runs()
+    ids = [run.spec.run_id for run in runs]
+    assert len(set(ids)) == len(ids) == 2 + 2 + 2 * 2
+    assert [isinstance(run.spec, PretrainSpec) for run in runs] == [True] * 2 + [False] * 6
+    for position, run in enumerate(runs):
+        if isinstance(run.spec, TransferSpec):
+            assert run.needs == (run.spec.pretrained.run_id,)
+            assert run.needs[0] in ids[:position]
+        else:
+            assert run.needs == ()
+
+
+def test_every_candidate_of_a_pretraining_is_planned(suite):
+    several = {"strategy": {"name": "average"}, "pretraining_lr": [0.001, 0.01, 0.001]}
+    runs = make_plan(suite(**{"learners.average": several}), {"learner": "average"}).runs()
+    assert [type(run.spec) for run in runs] == [PretrainSpec, PretrainSpec, TransferSpec]
+    assert [run.spec.optimization.lr for run in runs[:2]] == [0.001, 0.01] and len({run.name for run in runs}) == 3
+    assert runs[2].needs == tuple(run.spec.run_id for run in runs[:2])
+    for name, value in (("pretraining_lr", [0.001]), ("pretraining", {"head": "cosine"}), ("label_smoothing", 0.1)):
+        with pytest.raises(ValueError, match=f"`{name}` beside a `strategy` only"):
+            suite(**{f"learners.deep_sets.{name}": value})
+
+
+def test_only_selects_cells_and_the_pretraining_they_need(suite):
+    tiny = suite(seeds=(0, 1))
+    runs = make_plan(tiny, {"learner": "Fine_Tuning", "seed": "1"}).runs()
+    assert [type(run.spec) for run in runs] == [PretrainSpec, TransferSpec]
+    assert all("seed 1" in run.name for run in runs)
+    unlimited = make_plan(tiny, {"train_classes": "none", "learner": "deep_sets"})
+    assert len(unlimited.cells) == 2
+
+
+def test_manifest_names_the_whole_suite_where_only_a_part_was_selected(suite):
+    manifest = make_plan(suite(seeds=(0, 1)), {"seed": "0"}).manifest()
+    assert len(manifest["cells"]) == 4
+    first = manifest["cells"][0]
+    assert first["tests"] == [{"ways": None, "shots": 5}, {"ways": None, "shots": 10}]
+    assert (first["metric"], first["higher_is_better"], first["class_word"]) == ("mse", False, "functions")
+    assert (first["label"], first["family"], first["protocol"]) == ("Deep sets", "sets", "noise-free")
+
+
+def test_an_added_learner_stands_on_the_tasks_that_it_takes(suite):
+    tiny = suite()
+    sinusoid = tiny.tasks[0]
+    characters = sinusoid.model_copy(
+        update={
+            "task": Component(name="glyphs", init_args={"train_classes": 8}),
+            "over": {},
+            "train": TrainEpisodes(ways=2, shots=(1,), queries=1, pool=16, episodes=2),
+            "test": EvalEpisodes(ways=2, shots=(1,), queries=1, episodes=2),
+        }
+    )
+    both = tiny.with_tasks([sinusoid, characters])
+    found, refusals = add_learner(both, "prototypes")
+    assert ["prototypes" in entry.learners for entry in found.tasks] == [False, True]
+    assert list(refusals) == ["sinusoid"] and "regression" in refusals["sinusoid"]
+    assert len(make_plan(found).cells) == len(make_plan(both).cells) + 1
+    with pytest.raises(ValueError, match="regression"):
+        add_learner(tiny, "prototypes")
+
+
+def test_selecting_nothing_is_an_error(suite):
+    with pytest.raises(ValueError, match="No cell of suite `tiny` has learner=lstm and seed=0"):
+        make_plan(suite(), parse_only(["learner=lstm", "seed=0"]))
+
+
+@pytest.mark.parametrize(
+    ("pair", "complaint"), [("learner", "to be KEY=VALUE but got `learner`"), ("lerner=a", "Did you mean `learner`?")]
+)
+def test_a_selection_that_cannot_be_read_is_an_error(pair, complaint):
+    with pytest.raises(ValueError) as error:
+        parse_only([pair])
+    assert complaint in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"task.init_args": {"noize": 1.0}}, "`sinusoid` does not take its arguments: .*'noize'"),
+        ({"task.init_args": {"noise": -1.0}}, "`noise` to be zero or more but got -1.0"),
+        ({"train.ways": 2}, "`ways` to be left out for sinusoids"),
+        ({"encoder.init_args": {"wide": 1}}, "`mlp` does not take its arguments"),
+        ({"learners.deep_sets.learner": {"name": "lstm", "init_args": {"a": 1}}}, "`lstm` does not take"),
+        ({"learners.fine_tuning.strategy.init_args": {"moves": "body"}}, "`moves` to be 'head', 'all', or 'last_1'"),
+    ],
+)
+def test_wrong_arguments_are_found_before_anything_trains(changes, complaint, suite):
+    with pytest.raises(ValueError, match=complaint):
+        make_plan(suite(**changes))
+
+
+@pytest.mark.parametrize(
+    "name", ["own.Other", "adaptbench.datamodules.errors.DataUnavailable", "math.pi", "math.hypot"]
+)
+def test_a_learner_without_the_interface_is_refused_with_the_signature(name, suite, own_learners):
+    with pytest.raises(ValueError, match=r"forward\(self, support_x \[B, S, features\]"):
+        make_plan(suite(**{"learners.deep_sets.learner": {"name": name}}))
+
+
+def test_data_that_cannot_be_had_leaves_out_its_task_only(suite, monkeypatch):
+    def unavailable(self, **arguments):
+        raise DataUnavailable("The sines are out.")
+
+    tiny = suite()
+    monkeypatch.setattr(SinusoidDataModule, "__init__", unavailable)
+    plan = make_plan(tiny)
+    assert plan.runs() == []
+    assert plan.manifest()["unavailable"] == {"sinusoid": "The sines are out."}
+    assert len(plan.manifest()["cells"]) == 2
+
+
+@pytest.fixture
+def without_data(monkeypatch):
+    """A machine on which Omniglot cannot be had."""
+
+    def unavailable(*_, **__):
+        raise DataUnavailable("The characters are out.")
+
+    monkeypatch.setattr("adaptbench.datamodules.omniglot.load_images", unavailable)
+
+
+def test_quick_takes_glyphs_by_their_own_name_where_omniglot_cannot_be_had(without_data):
+    quick = load_suite("quick")
+    plan = make_plan(quick)
+    manifest = plan.manifest()
+    assert {cell["task"] for cell in manifest["cells"]} == {"sinusoid", "glyphs"}
+    assert {cell["protocol"] for cell in manifest["cells"]} == {"noise-free", "generated characters"}
+    assert len(manifest["cells"]) == len(quick.cells())
+    assert manifest["unavailable"] == {"omniglot": "The characters are out."}
+    assert any("none of them Omniglot's" in r for c in manifest["cells"] if c["task"] == "glyphs" for r in c["remarks"])
+    assert sum("glyphs" in run.name for run in plan.runs()) == 3 * 3 * 5
+    for task in ("glyphs", "omniglot"):
+        chosen = make_plan(quick, {"task": task, "learner": "lstm"})
+        assert {cell.attributes["task"] for cell in chosen.cells} == {"glyphs"} and len(chosen.cells) == 9
+
+
+def test_quick_takes_no_glyphs_where_omniglot_can_be_had(real_cache, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(real_cache))
+    plan = make_plan(load_suite("quick"), {"learner": "lstm"})
+    assert {cell.attributes["task"] for cell in plan.cells} == {"sinusoid", "omniglot"} and not plan.unavailable
+    with pytest.raises(ValueError, match="No cell of suite `quick` has task=glyphs"):
+        make_plan(load_suite("quick"), {"task": "glyphs"})
+
+
+def test_only_selects_by_arguments_of_the_task(suite):
+    tiny = suite(over={"noise": [0.0, 0.5]})
+    assert len(make_plan(tiny, {"noise": "0.5"}).cells) == 2
+    assert len(make_plan(tiny, {"protocol": "noise-free"}).cells) == 2
+    with pytest.raises(ValueError, match="No cell of suite `tiny` has rotations=none"):
+        make_plan(tiny, {"rotations": "none"})

@@ -1,0 +1,135 @@
+"""Finished runs as Python objects."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from adaptbench import load_run
+from adaptbench.benchmarks.runs.build import TaskShape, build_task
+from adaptbench.benchmarks.runs.run import execute
+from adaptbench.benchmarks.runs.trained import TrainedAdapter
+from adaptbench.benchmarks.store.store import Store
+from adaptbench.datamodules.episodes import EpisodeSize
+from adaptbench.lit_modules.encoders import StridedConv
+from adaptbench.lit_modules.episodic import EpisodicModule
+from adaptbench.lit_modules.likelihoods import LIKELIHOODS
+from adaptbench.lit_modules.optimization import Optimization
+from adaptbench.lit_modules.prototypes import Prototypes
+
+X, Y, QUERY = np.array([[-1.0], [0.0], [2.0]]), np.array([0.5, 0.0, -0.5]), np.array([[1.0], [3.0]])
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """Makes each run once for all tests here."""
+    store, folders = Store(tmp_path_factory.mktemp("runs")), {}
+
+    def finish(spec):
+        if spec.run_id not in folders:
+            if hasattr(spec, "pretrained"):
+                execute(spec.pretrained, store)
+            folders[spec.run_id] = execute(spec, store)
+        return folders[spec.run_id]
+
+    return finish
+
+
+@pytest.fixture
+def characters():
+    """An untrained prototypical network for images in up to 5 ways."""
+    torch.manual_seed(0)
+    encoder = StridedConv((28, 28), filters=4)
+    module = EpisodicModule(encoder, Prototypes(encoder.features, 5, 5), LIKELIHOODS["categorical"], Optimization())
+    return TrainedAdapter(module, TaskShape((28, 28), 5, 20, "categorical", False))
+
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (6, 28, 28), dtype=np.uint8)
+
+
+def test_images_get_class_probabilities_in_as_many_ways_as_there_are_labels(characters):
+    for ways in (2, 5):
+        probabilities = characters.predict(IMAGES[:ways], range(ways), IMAGES)
+        assert probabilities.shape == (6, ways)
+        torch.testing.assert_close(probabilities.sum(dim=-1), torch.ones(6))
+        assert probabilities[:ways].argmax(dim=-1).tolist() == list(range(ways))
+
+
+def test_bytes_and_shares_of_ink_are_the_same_images(characters):
+    as_bytes = characters.predict(IMAGES[:3], [0, 1, 2], IMAGES[3:])
+    torch.testing.assert_close(characters.predict(IMAGES[:3] / 255, [0, 1, 2], IMAGES[3:]), as_bytes)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((IMAGES[:3, 1:], [0, 1, 2], IMAGES), r"`support_x` to have shape \[N, 28, 28\] but got \[3, 27, 28\]"),
+        ((IMAGES[:3].astype(int), [0, 1, 2], IMAGES), "uint8 or floating-point"),
+        ((IMAGES[:3] / 100, [0, 1, 2], IMAGES), "values from 0 to 1"),
+        ((IMAGES[:3], [0, 1, 3], IMAGES), r"every label from 0 to N - 1, for an N from 2 to 5, but got \[0, 1, 3\]"),
+        ((IMAGES[:3], [0, 0, 0], IMAGES), "for an N from 2 to 5"),
+        ((IMAGES, range(6), IMAGES), "for an N from 2 to 5"),
+        ((IMAGES[:3], [0.0, 1.0, 2.0], IMAGES), "integer labels"),
+        ((IMAGES[:3], np.eye(3, dtype=int), IMAGES), "integer labels"),
+    ],
+)
+def test_wrong_images_and_labels_get_a_sentence(arguments, message, characters):
+    with pytest.raises(ValueError, match=message):
+        characters.predict(*arguments)
+
+
+def test_a_regression_run_predicts_from_raw_values(episodic, finished):
+    trained = load_run(finished(episodic()))
+    means = trained.predict(X, Y, QUERY)
+    assert means.shape == (2, 1) and means.dtype == torch.float32
+    torch.testing.assert_close(trained.predict(torch.tensor(X), Y[:, None], QUERY), means)
+    assert not torch.allclose(trained.predict(X, -Y, QUERY), means)
+
+
+def test_it_predicts_what_the_judge_scored(episodic, transfer, finished):
+    for spec in (episodic(), transfer()):
+        folder = finished(spec)
+        task = build_task(spec.training)
+        batch = task.eval_batch("test", EpisodeSize(None, 5, 5), 20)
+        row = 3
+        means = load_run(folder).predict(
+            batch.inputs[batch.support[row]], batch.support_y[row], batch.inputs[batch.query[row]]
+        )
+        error = (means - batch.query_y[row]).square().mean().item()
+        scores = pd.read_parquet(folder / "episodes.parquet").query("shots == 5 and episode == @row")
+        assert error == pytest.approx(scores["mse"].item(), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((X[:, 0], Y, QUERY), r"`support_x` to have shape \[N, 1\] but got \[3\]"),
+        ((X, Y[:2], QUERY), "`support_y` to have 3 entries but got 2"),
+        ((X, Y, QUERY[:0]), "`query_x` to have shape"),
+        ((X.astype(int), Y, QUERY), "`support_x` to hold floating-point values"),
+        ((X * np.nan, Y, QUERY), "finite values"),
+        ((X, Y + np.inf, QUERY), "finite real targets"),
+        ((X, np.array([0, 1, 2]), QUERY), "finite real targets"),
+        (("x", Y, QUERY), "`support_x` to be an array of numbers"),
+    ],
+)
+def test_wrong_values_get_a_sentence(arguments, message, episodic, finished):
+    with pytest.raises(ValueError, match=message):
+        load_run(finished(episodic())).predict(*arguments)
+
+
+def test_what_cannot_be_loaded(episodic, transfer, finished, tmp_path):
+    with pytest.raises(ValueError, match="folder of a finished run"):
+        load_run(tmp_path)
+    folder = finished(transfer())
+    with pytest.raises(ValueError, match="is a pretraining"):
+        load_run(folder.parent / transfer().pretrained.run_id)
+    spec = json.loads((folder / "spec.json").read_text())
+    (tmp_path / "spec.json").write_text(json.dumps({**spec, "results_version": 0}))
+    with pytest.raises(ValueError, match="results version 0"):
+        load_run(tmp_path)
+    (tmp_path / "spec.json").write_text(json.dumps(spec))
+    with pytest.raises(ValueError, match="cannot be read"):
+        load_run(tmp_path)

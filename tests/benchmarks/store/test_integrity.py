@@ -1,0 +1,97 @@
+"""Checksums, archives and the doctor: what is damaged is found, and nothing is written outside."""
+
+import io
+import json
+import tarfile
+
+import pytest
+
+from adaptbench.benchmarks.commands.doctor import examine
+from adaptbench.benchmarks.runs.run import execute
+from adaptbench.benchmarks.store.archive import pack, unpack
+from adaptbench.benchmarks.store.redaction import without_secrets
+
+
+@pytest.fixture
+def published(store, episodic):
+    return execute(episodic(), store)
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+FILES = ("spec.json", "model.ckpt", "episodes.parquet", "curve.parquet", "fits.parquet", "guards.json", "result.json")
+
+
+def test_every_damage_is_found(store, published):
+    run_id = published.name
+    assert store.damage(run_id) is None
+    assert set(json.loads((published / "result.json").read_text())["files"]) == set(FILES) - {"result.json"}
+    for name in FILES:
+        path = published / name
+        sound = path.read_bytes()
+        flip(path)
+        assert store.damage(run_id), name
+        path.write_bytes(sound[:-20])
+        assert store.damage(run_id, thorough=False), name
+        path.unlink()
+        assert store.damage(run_id, thorough=False), name
+        path.write_bytes(sound)
+    (published / "environment.json").write_text("{")
+    assert "cannot be read" in store.damage(run_id)
+
+
+def test_the_doctor_says_what_is_wrong_and_repairs_what_loses_nothing(store, published, episodic):
+    assert list(examine(store)) == []
+    failed, damaged = store.begin("failed"), store.begin("damaged")
+    store.note_failure("failed", "it broke", "log")
+    (damaged / "last.ckpt").write_bytes(b"no checkpoint")
+    (store.root / "suites").mkdir()
+    (store.root / ".probe-1").touch()
+    flip(published / "model.ckpt")
+    with store.claimed("held", on_loss=lambda: None):
+        found = {(each.kind, each.path.name): each.text for each in examine(store, repair=True)}
+    assert found.keys() == {
+        ("locked", "held"), ("failed", failed.name), ("damaged", "last.ckpt"), ("damaged", published.name),
+        ("leftover", ".probe-1"),
+    }  # fmt: skip
+    assert "model.ckpt has another checksum" in found["damaged", published.name]
+    assert "it broke" in found["failed", failed.name]
+    assert not store.is_published(published.name)
+    execute(episodic(), store)
+    store.tidy()
+    assert {each.kind for each in examine(store)} == {"failed", "unfinished"}
+
+
+def test_an_archive_brings_a_folder_over(published, tmp_path):
+    unpack(pack(published), tmp_path / "copy")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "copy").iterdir()} == {
+        path.name: path.read_bytes() for path in published.iterdir()
+    }
+
+
+@pytest.mark.parametrize("name", ["../outside", "/tmp/outside", "a/b", "..", "link"])
+def test_an_archive_cannot_write_outside_its_folder(name, tmp_path):
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        member = tarfile.TarInfo(name)
+        if name == "link":
+            member.type, member.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        archive.addfile(member, io.BytesIO())
+    with pytest.raises(ValueError, match="plain files"):
+        unpack(buffer.getvalue(), tmp_path / "inside")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_archive_is_an_error(tmp_path):
+    with pytest.raises(ValueError, match="archive"):
+        unpack(b"nothing of the kind", tmp_path)
+
+
+def test_secrets_of_the_environment_are_blanked(monkeypatch):
+    monkeypatch.setenv("WANDB_API_KEY", "0123456789abcdef")
+    monkeypatch.setenv("HARMLESS", "visible-value")
+    assert without_secrets("with 0123456789abcdef and visible-value") == "with *** and visible-value"

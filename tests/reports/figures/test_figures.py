@@ -1,0 +1,161 @@
+"""Figures and tables beside the main ones: which are made of what, and what they hold."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from adaptbench.reports.comparison.comparison import compare
+from adaptbench.reports.comparison.shot_matrix import shot_matrices
+from adaptbench.reports.figures.ranks import draw_ranks
+from adaptbench.reports.figures.styles import line_styles
+from adaptbench.reports.figures.trade_off import draw_trade_off
+from adaptbench.reports.figures.widths import draw_widths
+from adaptbench.reports.report import write_report
+from adaptbench.reports.results.curves import read_curves
+from adaptbench.reports.results.manifest import read_suite
+from adaptbench.reports.results.runs import Run, read_outcomes
+from adaptbench.reports.words.commands import entry_command, suite_command
+
+
+def names(report):
+    return {path.stem for path in (*report.figures, *report.tables)}
+
+
+def read(folder):
+    suite = read_suite(folder.path)
+    outcomes = read_outcomes(folder.path, suite)
+    return suite, outcomes, compare(outcomes)
+
+
+def test_quick_has_every_figure_and_table(quick, tmp_path):
+    report = write_report(quick.path, tmp_path / "out")
+    common = {"figure", "time", "training", "ranks", "table", "gains", "pairs", "compute"}
+    wanted = {f"{kind}-{task}" for kind in common for task in ("omniglot", "sinusoid")}
+    assert names(report) == wanted | {"shots-omniglot", "ledger"}
+
+
+def test_a_figure_that_can_no_longer_be_drawn_is_removed(folder, tmp_path):
+    folder.plan_quick(sizes=()).write_suite().finish()
+    write_report(folder.path, tmp_path / "out")
+    assert (tmp_path / "out" / "ranks-sinusoid.png").exists()
+    for cell in folder.cells[1:]:
+        folder.remove(cell)
+    write_report(folder.path, tmp_path / "out")
+    assert not (tmp_path / "out" / "ranks-sinusoid.png").exists()
+
+
+def test_several_strategies_have_a_transfer_ablation(folder, tmp_path):
+    strategies = {"head": ("Head only", "transfer"), "all": ("All weights", "transfer"), "lstm": ("LSTM", "recurrent")}
+    folder.plan_quick(learners=strategies).write_suite().finish()
+    report = write_report(folder.path, tmp_path / "out")
+    table = pd.read_csv(tmp_path / "out" / "transfer-omniglot.csv")
+    assert set(table["label"]) == {"Head only", "All weights"}
+    whole = pd.read_csv(tmp_path / "out" / "table-omniglot.csv")
+    merged = table.merge(whole, on=["learner", "train_classes", "shots"])
+    assert merged["mean_x"].tolist() == merged["mean_y"].tolist()
+    first, other = (table[table["learner"] == name].set_index(["train_classes", "shots"]) for name in ("head", "all"))
+    assert first["difference"].isna().all()
+    assert np.allclose(other["difference"], other["mean"] - first["mean"])
+    assert "transfer-sinusoid" in names(report)
+
+
+def test_a_learner_in_several_widths_is_drawn_over_them(folder, tmp_path):
+    learners = {f"deep_sets_{width}": (f"Deep sets {width}", "sets") for width in (16, 64, 256)}
+    folder.plan_quick(learners={**learners, "lstm": ("LSTM", "recurrent")}).write_suite().finish()
+    assert not any(name.startswith("widths") for name in names(write_report(folder.path, tmp_path / "out")))
+    for cell in folder.cells:
+        name, _, width = cell["learner"].rpartition("_")
+        spec = {"learner": {"name": name or "lstm", "init_args": {"width": int(width)} if name else {}}}
+        (folder.path / cell["run_id"] / "spec.json").write_text(json.dumps(spec))
+    assert {"widths-omniglot", "widths-sinusoid"} <= names(write_report(folder.path, tmp_path / "out"))
+    suite, _, comparisons = read(folder)
+    panels = draw_widths(comparisons[0], line_styles(suite)).axes
+    assert [panel.get_title() for panel in panels] == ["5-shot", "10-shot"]
+    (line, *_) = panels[0].get_lines()
+    assert line.get_xdata().tolist() == [16, 64, 256]
+    means = {entry.learner: entry.interval.mean for row in comparisons[0].entries for entry in row[:1]}
+    assert line.get_ydata().tolist() == pytest.approx([means[name] for name in learners])
+
+
+def test_training_shots_by_test_shots(folder, tmp_path):
+    for learner, shots in (("one", [1]), ("five", [5]), ("both", [1, 5])):
+        for seed in (0, 1):
+            cell = folder.plan("omniglot", learner, learner, "recurrent", seed, 50)
+            folder.write_run(cell)
+            spec = {"learner": {"name": "lstm"}, "train": {"shots": shots}}
+            (folder.path / cell["run_id"] / "spec.json").write_text(json.dumps(spec))
+    folder.write_suite()
+    _, _, (comparison,) = read(folder)
+    (matrix,) = shot_matrices(comparison)
+    assert (matrix.train, matrix.test) == (("1", "1, 5", "5"), (1, 5))
+    rows = {row[0].learner: [entry.interval.mean for entry in row] for row in comparison.entries}
+    assert matrix.means == tuple(tuple(rows[learner]) for learner in ("one", "both", "five"))
+    assert "train-shots-1-omniglot" in names(write_report(folder.path, tmp_path / "out"))
+
+
+def test_fits_are_drawn_where_runs_keep_them(folder, tmp_path):
+    folder.plan_quick(sizes=()).write_suite().finish()
+    x = np.linspace(-5, 5, 20)
+    fits = pd.DataFrame({"shots": 5, "function": 0, "role": "query", "x": x, "y": np.sin(x), "prediction": np.cos(x)})
+    fits.loc[:4, "role"] = "support"
+    fits.to_parquet(folder.path / folder.cells[0]["run_id"] / "fits.parquet")
+    report = write_report(folder.path, tmp_path / "out")
+    assert "fits-sinusoid" in names(report)
+
+
+def test_a_fine_tuned_run_has_the_curve_of_its_pretraining(quick):
+    run_id = quick.find(learner="fine_tuning", seed=0, train_classes=50)[0]["run_id"]
+    folder = quick.path / run_id
+    result = json.loads((folder / "result.json").read_text())
+    (folder / "result.json").write_text(json.dumps(result | {"pretrained": "abc"}))
+    (quick.path / "abc").mkdir()
+    (folder / "curve.parquet").rename(quick.path / "abc" / "curve.parquet")
+    _, outcomes, _ = read(quick)
+    curve = read_curves(quick.path, [outcome for outcome in outcomes if isinstance(outcome, Run)])[run_id]
+    assert (curve.run_id, curve.examples) == ("abc", (25_000, 50_000, 75_000, 100_000))
+    assert curve.values["val"] == (0.3, 0.5, 0.6, 0.7)
+
+
+def test_damaged_curves_and_fits_cost_a_figure_and_nothing_else(quick, tmp_path):
+    for cell in quick.cells:
+        (quick.path / cell["run_id"] / "curve.parquet").write_bytes(b"PAR1")
+        (quick.path / cell["run_id"] / "fits.parquet").write_bytes(b"")
+    report = write_report(quick.path, tmp_path / "out")
+    assert report.n_finished == len(quick.cells)
+    assert not {"training-omniglot", "fits-omniglot"} & names(report)
+
+
+def test_trade_off_stands_at_the_recorded_times(quick):
+    suite, _, comparisons = read(quick)
+    figure = draw_trade_off(comparisons[1], line_styles(suite))
+    points = [line.get_xdata() for line in figure.axes[0].lines if len(line.get_xdata()) == 1]
+    assert {float(x[0]) for x in points} == {0.25}
+
+
+def test_ranks_are_drawn_with_a_bar_for_those_not_told_apart(quick):
+    _, _, (_, comparison) = read(quick)
+    figure = draw_ranks(comparison)
+    thick = [line for line in figure.axes[0].lines if line.get_linewidth() == 3]
+    told_apart = {pair.told_apart for pairs in comparison.pairs for pair in pairs}
+    assert bool(thick) == (told_apart != {True})
+    assert {text.get_text().split("  ")[0].strip() for text in figure.axes[0].texts} >= {"LSTM", "Fine-tuning"}
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        (None, "adaptbench run quick"),
+        (["my suite.yaml", "--learner", "a.B"], "adaptbench run 'my suite.yaml' --learner a.B"),
+    ],
+)
+def test_commands_are_those_that_were_typed(quick, command, expected):
+    path = quick.path / "suites" / "quick.json"
+    manifest = json.loads(path.read_text())
+    path.write_text(json.dumps(manifest | ({"command": command} if command else {})))
+    suite, _, (sinusoid, _) = read(quick)
+    assert suite_command(suite) == expected
+    text = entry_command(suite, sinusoid, sinusoid.entries[0][0])
+    assert text.splitlines()[0] == "git checkout 0123456789abcdef0123456789abcdef01234567"
+    assert text.endswith("--only task=sinusoid --only learner=lstm --only train_classes=none --out again")

@@ -1,0 +1,87 @@
+"""What each rule of transfer is worth, which settings were chosen, and where episodes diverged."""
+
+import json
+
+import pandas as pd
+import pytest
+
+from adaptbench.reports.report import write_report
+
+RULES = {"all": ("All weights", "transfer"), "rate": ("Larger rate", "transfer"), "nearest": ("Nearest", "control")}
+STRATEGIES = {
+    "all": {"name": "fine_tuning", "init_args": {"moves": "all", "lr": 0.001}},
+    "rate": {"name": "fine_tuning", "init_args": {"moves": "all", "lr": 0.01, "l2_sp": 0.1}},
+    "nearest": {"name": "nearest_centroid", "init_args": {}},
+}
+CHOSEN = [
+    {"support": 5, "lr": 0.001, "moves": "head", "score": 0.7, "share": 0.0},
+    {"support": 5, "lr": 0.01, "moves": "all", "score": 0.8, "share": 1.0},
+]
+
+
+@pytest.fixture
+def rules(folder):
+    """A suite of rules, all finished, with what each strategy is."""
+    folder.plan_quick(learners=RULES, sizes=(50,)).write_suite().finish()
+    for cell in folder.cells:
+        (folder.path / cell["run_id"] / "spec.json").write_text(json.dumps({"strategy": STRATEGIES[cell["learner"]]}))
+    return folder
+
+
+def change(folder, cell, **fields):
+    path = folder.path / cell["run_id"] / "result.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | fields))
+
+
+def test_each_row_says_what_it_changes_and_what_that_is_worth(rules, tmp_path):
+    write_report(rules.path, tmp_path / "out")
+    table = pd.read_csv(tmp_path / "out" / "transfer-omniglot.csv").set_index(["learner", "shots"])
+    assert table.loc[("all", 1), "rule"] == "fine_tuning: moves all, lr 0.001"
+    assert table.loc[("rate", 1), "rule"] == "lr 0.01, l2_sp 0.1"
+    assert table.loc[("nearest", 1), "rule"] == "nearest_centroid"
+    for learner in ("rate", "nearest"):
+        worth = table.loc[(learner, 5), "mean"] - table.loc[("all", 5), "mean"]
+        assert table.loc[(learner, 5), "difference"] == pytest.approx(worth)
+    text = (tmp_path / "out" / "transfer-omniglot.md").read_text()
+    assert r"lr 0.01, l2\_sp 0.1" in text and "All weights" in text
+
+
+def test_what_was_chosen_has_a_table(rules, tmp_path):
+    write_report(rules.path, tmp_path / "out")
+    assert not (tmp_path / "out" / "chosen-omniglot.md").exists()
+    change(rules, rules.find(task="omniglot", learner="rate", seed=0)[0], chosen=CHOSEN)
+    write_report(rules.path, tmp_path / "out")
+    assert len(pd.read_csv(tmp_path / "out" / "chosen-omniglot.csv")) == 2
+    text = (tmp_path / "out" / "chosen-omniglot.md").read_text()
+    assert "lr 0.01, moves all" in text and "100 %" in text and "lr 0.001" not in text
+
+
+def test_computation_says_among_how_many_rates_pretraining_was_chosen(rules, tmp_path):
+    rates = [{"pretraining_lr": rate, "score": 0.7, "share": float(rate == 0.01)} for rate in (0.005, 0.01, 0.02)]
+    for expected, pretrainings in ((False, []), (True, rates)):
+        change(rules, rules.find(task="omniglot", learner="rate", seed=0)[0], pretrainings=pretrainings)
+        write_report(rules.path, tmp_path / "out")
+        text = (tmp_path / "out" / "compute-omniglot.md").read_text()
+        assert ("Where rates of pretraining were tried, up to 3, the chosen one is counted." in text) is expected
+
+
+def test_diverged_episodes_are_noted(rules, tmp_path):
+    cell = rules.find(task="omniglot", learner="rate", seed=0)[0]
+    path = rules.path / cell["run_id"] / "result.json"
+    scores = json.loads(path.read_text())["scores"]
+    change(rules, cell, scores=[{**score, "diverged": 3} if score["shots"] == 1 else score for score in scores])
+    write_report(rules.path, tmp_path / "out")
+    table = pd.read_csv(tmp_path / "out" / "transfer-omniglot.csv").set_index(["learner", "shots"])
+    assert table["diverged_episodes"].to_dict()[("rate", 1)] == 3 and table["diverged_episodes"].sum() == 3
+    main = (tmp_path / "out" / "table-omniglot.md").read_text()
+    assert "diverged in 3 test episodes, which are scored as a guess" in main
+
+
+def test_a_control_that_trains_nothing_can_be_compared(rules, tmp_path):
+    for cell in rules.find(learner="nearest"):
+        change(rules, cell, examples_encoded=0)
+    report = write_report(rules.path, tmp_path / "out")
+    assert not report.warnings
+    for cell in rules.find(learner="rate"):
+        change(rules, cell, examples_encoded=7)
+    assert any("examples encoded differ" in text for text in write_report(rules.path, tmp_path / "out").warnings)
