@@ -2,6 +2,7 @@
 
 import os
 import sys
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -10,13 +11,30 @@ from rich.console import Console
 from rich.markup import escape
 
 app = typer.Typer(
-    help="A reproducible benchmark of learning to learn.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 console = Console(width=None if sys.stdout.isatty() else 110)
 complaints = Console(stderr=True)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        try:
+            console.print(metadata.version("adaptbench"), highlight=False)
+        except metadata.PackageNotFoundError:
+            console.print("a checkout that is not installed")
+        raise typer.Exit
+
+
+@app.callback()
+def adaptbench(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """A reproducible benchmark of learning to learn."""
 
 
 @app.command()

@@ -278,7 +278,7 @@ def descend(
 
 def _start(*arguments: str) -> Callable[[], dict[str, Sample]]:
     """Seconds that a command takes from its start to its end."""
-    command = [sys.executable, "-c", "from adaptbench.benchmarks.cli import app; app()", *arguments]
+    command = [sys.executable, "-m", "adaptbench", *arguments]
     return lambda: {OURS: lambda: seconds_of(lambda: subprocess.run(command, check=True, capture_output=True))}
 
 
