@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-DOCS = Path(__file__).parents[1] / "docs"
+DOCS = Path(__file__).parents[2] / "docs"
 
 
 @pytest.mark.slow
@@ -13,7 +13,7 @@ def test_the_learner_of_the_documentation_runs(adaptbench, write_suite, lookalik
     code = re.search(r"```python\n(.*?)```", (DOCS / "learners.md").read_text(encoding="utf-8"), re.DOTALL)
     (tmp_path / "matching.py").write_text(code[1])
     assert len(code[1].splitlines()) <= 30
-    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{Path(__file__).parents[1]}")
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{Path(__file__).parents[2]}")
     suite = write_suite(
         learners=("attention",),
         **{
