@@ -1,6 +1,7 @@
 """A reproducible benchmark of learning to learn: the door for Python users."""
 
 import importlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -12,6 +13,14 @@ _HOMES = {
     "TrainedAdapter": "adaptbench.benchmarks.runs.trained",
     "load_run": "adaptbench.benchmarks.runs.trained",
 }
+
+_LINK = Path(__file__).with_name("benchmarks")
+if _LINK.is_file():
+    raise ImportError(
+        f"Expected {_LINK} to be a link to a folder but got a text file: git has checked out links as text. "
+        "Mend it in the checkout with `git config core.symlinks true` and `git checkout -- adaptbench` "
+        "(on Windows, turn on Developer Mode first)."
+    )
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - a class or a function

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -10,13 +11,30 @@ from rich.console import Console
 from rich.markup import escape
 
 app = typer.Typer(
-    help="A reproducible benchmark of learning to learn.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 console = Console(width=None if sys.stdout.isatty() else 110)
 complaints = Console(stderr=True)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        try:
+            console.print(metadata.version("adaptbench"), highlight=False)
+        except metadata.PackageNotFoundError:
+            console.print("a checkout that is not installed")
+        raise typer.Exit
+
+
+@app.callback()
+def adaptbench(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """A reproducible benchmark of learning to learn."""
 
 
 @app.command()
@@ -98,10 +116,10 @@ def run(
 @app.command()
 def report(
     runs: Annotated[Path, typer.Argument(help="Folder of the runs.")] = Path("runs"),
-    out: Annotated[Path | None, typer.Option(help="Folder to write to; RUNS/report-SUITE by default.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the report; RUNS/report-SUITE by default.")] = None,
     suite: Annotated[str | None, typer.Option(help="The suite, where the folder has several.")] = None,
 ) -> None:
-    """Writes tables (Markdown, LaTeX, CSV), figures (PNG, PDF) and one page (HTML) from whatever has finished."""
+    """Writes tables (Markdown, LaTeX, CSV), figures (PNG, PDF) and one page (HTML) from the finished runs."""
     from adaptbench.reports.errors import ReportError
     from adaptbench.reports.terminal import show_report
 
@@ -118,9 +136,9 @@ def wandb_sync(
     project: Annotated[str, typer.Option(help="W&B's project.")] = "adaptbench",
     entity: Annotated[str | None, typer.Option(help="W&B's user or team.")] = None,
     wandb: Annotated[str, typer.Option(help="auto (online where somebody is logged in), online or offline.")] = "auto",
-    models: Annotated[bool, typer.Option("--models", help="The trained weights too, as artifacts.")] = False,
+    models: Annotated[bool, typer.Option("--models", help="Upload the trained weights too, as artifacts.")] = False,
 ) -> None:
-    """Mirrors finished runs and their report into W&B from local files, each run once; repeat it to go on."""
+    """Uploads finished runs and their report to W&B, each run once; repeat it to go on after an interruption."""
     from adaptbench.benchmarks.commands.wandb_sync import sync_suite
     from adaptbench.benchmarks.tracking.wandb_logger import default_mode
     from adaptbench.benchmarks.tracking.wandb_runs import Target
@@ -147,7 +165,7 @@ def dashboard(
     suite: Annotated[str | None, typer.Option(help="The suite, where the folder has several.")] = None,
     out: Annotated[Path | None, typer.Option(help="The JSON file; RUNS/dashboard-SUITE.json by default.")] = None,
 ) -> None:
-    """Builds the suite's report in W&B; without a login it writes what it would create as JSON."""
+    """Creates the suite's report in W&B; without a login, writes it as JSON instead."""
     from adaptbench.reports.dashboard import build_dashboard
     from adaptbench.reports.errors import ReportError
 
@@ -186,14 +204,14 @@ def show(
 @app.command()
 def verify(
     runs: Annotated[Path, typer.Argument(help="Folder of the runs.")] = Path("runs"),
-    sample: Annotated[int | None, typer.Option(help="How many runs to draw; all by default.")] = None,
-    seed: Annotated[int, typer.Option(help="Decides the sample.")] = 0,
+    sample: Annotated[int | None, typer.Option(help="Number of runs to verify; all by default.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the random choice of runs.")] = 0,
     jobs: Annotated[int, typer.Option(min=1, help="Runs at a time.")] = 1,
 ) -> None:
     """Computes finished runs again and compares them bit for bit; exits with 1 if any differs.
 
-    Where another processor, device or version made them, bits cannot agree: then the test episodes must be the same,
-    and scores may move by a tenth of the way from a guess to perfection.
+    Runs of another processor, device or version need not agree to the bit. Their test episodes must be the same, and
+    their scores may differ by a tenth of the distance from a guess to a perfect score.
     """
     from adaptbench.benchmarks.commands.verify import TOLERANCE, choose
     from adaptbench.benchmarks.commands.verify import verify as verify_runs
@@ -216,9 +234,9 @@ def verify(
 @app.command()
 def doctor(
     runs: Annotated[Path, typer.Argument(help="Folder of the runs.")] = Path("runs"),
-    repair: Annotated[bool, typer.Option("--repair", help="Set damaged runs aside, remove what is left over.")] = False,
+    repair: Annotated[bool, typer.Option("--repair", help="Set damaged runs aside and remove leftover files.")] = False,
 ) -> None:
-    """Reads every file of a folder of runs and says what is wrong; exits with 1 if anything is."""
+    """Checks every file in a folder of runs and lists what is wrong; exits with 1 if anything is."""
     from adaptbench.benchmarks.commands.doctor import examine
     from adaptbench.benchmarks.store.store import Store
 
@@ -238,24 +256,28 @@ def doctor(
 
 @app.command()
 def speed(
-    repeats: Annotated[int | None, typer.Option(min=1, help="For medians. [default: 5; 1 with --until]")] = None,
-    only: Annotated[
-        str | None, typer.Option(help="Part of the name of what is measured; with --until, of the peer.")
+    repeats: Annotated[
+        int | None,
+        typer.Option(min=1, help="Measurements of each number; the median counts. [default: 5; 1 with --until]"),
     ] = None,
+    only: Annotated[str | None, typer.Option(help="Part of a row's name; with --until, of a peer's name.")] = None,
     until: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Instead, train until this test accuracy, against peers.")
+        float | None, typer.Option(min=0, max=1, help="Instead, race against peers until this test accuracy.")
     ] = None,
     threads: Annotated[int, typer.Option(min=1, help="With --until: threads of torch.")] = 2,
     limit: Annotated[float, typer.Option(min=1, help="With --until: seconds after which a race is lost.")] = 1800,
-    examples: Annotated[int, typer.Option(min=128, help="With --until: the budget of our schedule.")] = 512_000,
+    examples: Annotated[
+        int, typer.Option(min=128, help="With --until: the training budget that sets our learning-rate schedule.")
+    ] = 512_000,
     augment: Annotated[bool, typer.Option("--augment", help="With --until: augment our training images.")] = False,
     growth: Annotated[
-        bool, typer.Option("--growth", help="Instead, how cost grows with ways, shots and sizes; draws a figure, too.")
+        bool,
+        typer.Option("--growth", help="Instead, measure how cost grows with ways, shots and sizes, and draw a figure."),
     ] = False,
     out: Annotated[
         Path | None,
         typer.Option(
-            help="JSON file of the numbers, with the machine, the commit and the date. [default: speed.json, "
+            help="JSON file for the numbers, the machine, the commit and the date. [default: speed.json, "
             "race.json with --until, growth.json with --growth]"
         ),
     ] = None,
@@ -287,10 +309,10 @@ def speed(
 def list_(
     what: Annotated[str, typer.Argument(help="suites, tasks or learners.")],
     verbose: Annotated[
-        bool, typer.Option("--verbose", help="Tasks with digests of their test episodes; learners with their sizes.")
+        bool, typer.Option("--verbose", help="Add digests of test episodes to tasks, and sizes to learners.")
     ] = False,
 ) -> None:
-    """Lists what there is, with a line each."""
+    """Lists suites, tasks or learners, one a line."""
     from adaptbench.benchmarks.commands.listing import show_list
 
     try:
@@ -303,7 +325,7 @@ def list_(
 def data(
     name: Annotated[str, typer.Argument(help="The data set.")] = "omniglot",
 ) -> None:
-    """Fetches, verifies and prepares a data set."""
+    """Downloads, verifies and prepares a data set."""
     if name != "omniglot":
         _complain(ValueError(f"Expected `omniglot`, the only task with data of its own, but got `{name}`."))
     from adaptbench.datamodules.errors import DataUnavailable

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import os
+import sys
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,14 @@ DRAWINGS = 20
 def one_thread():
     """Computes with one thread, as runs do."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_name():
+    """Sees in the end that no file of ours was imported by a second name, under which its classes would differ."""
+    yield
+    bare = ("benchmarks", "datamodules", "lit_modules", "reports")
+    assert not [name for name in sys.modules if name.partition(".")[0] in bare]
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ PROTOCOLS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("sinusoid", {"noise": 0.1}),
     ("sinusoid", {"test_amplitudes": (5.0, 10.0)}),
 )
-"""Tasks with arguments; rotations and numbers of training classes make other protocols of the same test episodes."""
+"""Tasks with their arguments. Other rotations and numbers of training classes change no test episode."""
 
 
 class Described(NamedTuple):
@@ -42,13 +42,13 @@ class Described(NamedTuple):
 
     Attributes:
         task: the task's name.
-        protocol: what decides its difficulty besides the size.
+        protocol: everything that decides its difficulty besides the size.
         size: ways, shots and queries.
         shots_word: what the number of shots counts.
-        digest: of the episodes, as results carry it.
-        rows: of everything in the episodes but their examples, whose pixels may differ by a grey level between
-            versions of the library that decodes them.
-        pixels: 1-shot accuracy of the nearest neighbour on pixels; None elsewhere.
+        digest: digest of the episodes, as in results.
+        rows: digest of the episodes without their examples. Pixels may differ by a grey level between versions of the
+            library that decodes images.
+        pixels: accuracy of the nearest neighbour on pixels, at 1 shot of classification; None otherwise.
     """
 
     task: str
@@ -64,7 +64,7 @@ def describe_protocol(name: str, init_args: dict[str, Any]) -> Iterator[Describe
     """Draws a protocol's test episodes at every size.
 
     Raises:
-        DataUnavailable: if its data cannot be had.
+        DataUnavailable: if its data is neither here nor can be downloaded.
     """
     kind = load("task", name)
     test = kind.fixed_test or (STREAMS if kind.stream else TESTS[kind.likelihood])
@@ -80,7 +80,7 @@ def describe_protocol(name: str, init_args: dict[str, Any]) -> Iterator[Describe
 
 
 def nearest_pixels(batch: EpisodeBatch) -> float:
-    """Accuracy of giving each query the label of the support image nearest to it, by Euclidean distance of pixels."""
+    """Accuracy if each query gets the label of its nearest support image, by Euclidean distance of pixels."""
     pixels = batch.inputs.flatten(1).float() / 255
     correct = []
     for support, support_y, query, query_y in zip(*(rows.split(EPISODES_AT_ONCE) for rows in batch[1:]), strict=True):

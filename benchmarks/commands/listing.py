@@ -1,4 +1,4 @@
-"""What `adaptbench list` does: suites, tasks and learners with a line each, without torch unless asked for more."""
+"""The command `adaptbench list`: suites, tasks and learners, one a line; torch is imported only for `--verbose`."""
 
 from collections.abc import Callable, Mapping
 
@@ -22,8 +22,8 @@ def show_list(what: str, verbose: bool, console: Console) -> None:
 
     Args:
         what: "suites", "tasks" or "learners".
-        verbose: whether tasks come with digests of their test episodes, and learners with their sizes.
-        console: where to print.
+        verbose: whether to add digests of test episodes to tasks, and sizes to learners.
+        console: gets the list.
 
     Raises:
         ValueError: if `what` is anything else.
@@ -48,7 +48,7 @@ def show_list(what: str, verbose: bool, console: Console) -> None:
 def _list_sizes(console: Console) -> None:
     from adaptbench.benchmarks.runs.build import learner_size
 
-    console.print("\nParameters for 5 ways, beside an encoder with 128 features:")
+    console.print("\nParameters for 5 ways and 128 features, without the encoder:")
     for name in LEARNERS:
         console.print(f"{learner_size(name, features=128, ways=5):>10,}  {name}", highlight=False)
 
@@ -58,7 +58,7 @@ def _list_protocols(console: Console) -> None:
     from adaptbench.datamodules.errors import DataUnavailable
     from adaptbench.reports.results.settings import episode_phrase
 
-    console.print("\nTest episodes: their digest, and 1-shot accuracy of the nearest neighbour on pixels.")
+    console.print("\nTest episodes: their digest, and the 1-shot accuracy of the nearest neighbour on pixels.")
     missing: dict[str, str] = {}
     for name, init_args in PROTOCOLS:
         try:

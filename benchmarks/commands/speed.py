@@ -1,4 +1,4 @@
-"""What `adaptbench speed` does: measurements into a table and a JSON file, each as soon as it is there."""
+"""The command `adaptbench speed`: measures, prints a table, and writes each number to a JSON file at once."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,19 +20,19 @@ from adaptbench.reports.figures.growth import draw_growth, slopes
 def measure_speed(
     repeats: int, only: str | None, racing: Mapping[str, Any] | None, out: Path, console: Console, progress: Console
 ) -> None:
-    """Measures, or races to an accuracy.
+    """Measures speed, or races to a test accuracy.
 
     Args:
-        repeats: how often, for medians.
-        only: part of the name of what is measured, or of the peer; None for all.
-        racing: the arguments of a race; None to measure.
+        repeats: number of measurements; medians are reported.
+        only: part of a row's name, or of a peer's name in a race; None for all.
+        racing: arguments of `race`; None to measure the rows instead.
         out: the JSON file.
-        console: where the table is printed.
-        progress: where each measurement is named.
+        console: gets the table.
+        progress: gets a line after each measurement.
     """
     quiet()
     for library, reason in missing().items():
-        progress.print(f"{library} cannot be imported, and is not measured: {escape(reason)}", highlight=False)
+        progress.print(f"{library} cannot be imported and is not measured: {escape(reason)}", highlight=False)
     measurements: list[Measurement] = []
     rows = measure(repeats, only) if racing is None else race(**racing, only=only, repeats=repeats)
     try:
@@ -46,13 +46,13 @@ def measure_speed(
 
 
 def measure_growth(repeats: int, out: Path, console: Console, progress: Console) -> None:
-    """Measures how cost grows with ways, shots and sizes, and draws it.
+    """Measures how cost grows with ways, shots and sizes, and draws a figure.
 
     Args:
-        repeats: how often, for medians.
-        out: the JSON file; the figure's files stand beside it.
-        console: where slopes and files are printed.
-        progress: where each measurement is named.
+        repeats: number of measurements; medians are reported.
+        out: the JSON file; the files of the figure get the same name with their own endings.
+        console: gets the slopes and the names of the files.
+        progress: gets a line after each measurement.
     """
     quiet()
     frames = []
@@ -63,5 +63,5 @@ def measure_growth(repeats: int, out: Path, console: Console, progress: Console)
     record(found.to_dict(orient="records"), out)
     figures = save(lambda: draw_growth(found), out.with_suffix(""))
     for against, slope in slopes(found).items():
-        console.print(f"{against}: ends at slope {slope:.2f} of 1 for in proportion", highlight=False)
+        console.print(f"{against}: final slope {slope:.2f} (1 is growth in proportion)", highlight=False)
     console.print(*(f"Figure: {figure}" for figure in figures), sep="\n", highlight=False)

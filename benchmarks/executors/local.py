@@ -1,6 +1,7 @@
 """The local executor: worker processes on this machine, each with one run at a time."""
 
 import multiprocessing
+import os
 import signal
 import sys
 import threading
@@ -89,7 +90,7 @@ def _context() -> BaseContext:
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(PRELOAD))
-    with _deaf_to_interrupts():
+    with _deaf_to_interrupts(), _safe_path():
         forkserver.ensure_running()
     return context
 
@@ -105,3 +106,16 @@ def _deaf_to_interrupts() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def _safe_path() -> Iterator[None]:
+    """Keeps the current folder out of the module path of processes that start now; workers then get this one's path."""
+    before = os.environ.get("PYTHONSAFEPATH")
+    os.environ["PYTHONSAFEPATH"] = "1"
+    try:
+        yield
+    finally:
+        del os.environ["PYTHONSAFEPATH"]
+        if before is not None:
+            os.environ["PYTHONSAFEPATH"] = before

@@ -42,15 +42,9 @@ def together(spec: EpisodicSpec | PretrainSpec, folder: Path, device: str) -> It
     others: list[subprocess.Popen[bytes]] = []
     try:
         for rank in range(1, spec.trainer.devices):
-            command = [
-                sys.executable,
-                "-m",
-                "adaptbench.benchmarks.runs.ddp_process",
-                str(rank),
-                str(port),
-                str(folder),
-                device,
-            ]
+            # -P: the current folder is searched for modules only if this process searches it
+            command = [sys.executable, "-P", "-m", "adaptbench.benchmarks.runs.ddp_process"]
+            command += [str(rank), str(port), str(folder), device]
             paths = {"PYTHONPATH": os.pathsep.join(sys.path)}  # a learner of the user's own has to be found there too
             others.append(subprocess.Popen(command, stdin=subprocess.PIPE, env=os.environ | paths))
             _say(others[-1], spec.model_dump_json())

@@ -17,14 +17,15 @@ PACKAGES = ("adaptbench", "torch", "pytorch-lightning", "torchmetrics", "numpy",
 @functools.cache
 def describe_environment(device: str) -> dict[str, Any]:
     """Collects versions, hardware and commit; no environment variable is read."""
+    commit, dirty = git_state(Path(__file__))
     return {
         "versions": {"python": platform.python_version()} | {name: version_of(name) for name in PACKAGES},
         "device": "cpu" if device == "cpu" else torch.cuda.get_device_name(first_device(device)),
         "processor": _processor(),
         "system": f"{platform.system()} {platform.machine()}",
         "threads": torch.get_num_threads(),
-        "git_commit": _git("rev-parse", "HEAD"),
-        "git_dirty": bool(_git("status", "--porcelain", "--untracked-files=no")),
+        "git_commit": commit,
+        "git_dirty": dirty,
     }
 
 
@@ -44,11 +45,31 @@ def _processor() -> str:
         return platform.processor() or platform.machine()
 
 
-def _git(*arguments: str) -> str | None:
-    """Asks git about the code that runs; None outside a checkout."""
+def git_state(module: Path) -> tuple[str | None, bool | None]:
+    """Finds the commit that a file of ours comes from.
+
+    Args:
+        module: this file; another one in tests.
+
+    Returns:
+        The commit, and whether tracked files differ from it. Both are None unless the file is tracked at this place in
+        a repository: an environment may lie in somebody else's. Each is None if git gives no answer.
+    """
+    module = module.resolve()  # the checkout has it under `adaptbench` by a link
+    ask = functools.partial(_git, module.parent)
+    if ask("rev-parse", "--show-toplevel") != module.parents[2].as_posix():
+        return None, None
+    if ask("ls-files", "--error-unmatch", module.name) is None:
+        return None, None
+    changes = ask("status", "--porcelain", "--untracked-files=no")
+    return ask("rev-parse", "HEAD"), None if changes is None else bool(changes)
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    """Asks git in a folder; None if it refuses, or there is none."""
     try:
-        folder = Path(__file__).parent
-        answer = subprocess.run(["git", "-C", folder, *arguments], capture_output=True, text=True, timeout=10)
+        command = ["git", "-C", str(folder), *arguments]
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return answer.stdout.strip() if answer.returncode == 0 else None

@@ -1,4 +1,4 @@
-"""Other libraries doing the work that `adaptbench speed` measures; each is measured where it is installed."""
+"""Other libraries do the work that `adaptbench speed` measures; a library that is not installed is left out."""
 
 import atexit
 import importlib
@@ -20,7 +20,7 @@ SAMPLER_FLOORS: Mapping[str | None, float] = {BENCHMARK: 500, IN_MEMORY: 150, EA
 
 
 class InMemory(Dataset[tuple[Tensor, int]]):
-    """Images as every library wants them: one at a time, with its class.
+    """Images one at a time, each with its class, as every library expects them.
 
     Args:
         images: [C, K, 1, H, W], K images of each of C classes.
@@ -38,13 +38,13 @@ class InMemory(Dataset[tuple[Tensor, int]]):
         return self._images[index], int(self._labels[index])
 
     def get_labels(self) -> list[int]:
-        """The class of each image, which easyfsl asks for."""
+        """The class of each image; easyfsl calls this."""
         return self._labels.tolist()
 
 
 def _easyfsl(dataset: InMemory, ways: int, shots: int, queries: int) -> Callable[[], object]:
     library = importlib.import_module("easyfsl.samplers")
-    with patch.object(Sampler, "__init__", lambda self, data_source=None: None):  # torch no longer takes what it passes
+    with patch.object(Sampler, "__init__", lambda self, data_source=None: None):  # easyfsl passes an old argument
         sampler = library.TaskSampler(dataset, ways, shots, queries, MANY)
     loader = DataLoader(dataset, batch_sampler=sampler, collate_fn=sampler.episodic_collate_fn)
     tasks: Iterator[object] = iter(loader)
@@ -52,7 +52,7 @@ def _easyfsl(dataset: InMemory, ways: int, shots: int, queries: int) -> Callable
 
 
 def _learn2learn_in_memory(dataset: InMemory, ways: int, shots: int, queries: int) -> Callable[[], object]:
-    """Its fastest transforms, without rotations."""
+    """Uses learn2learn's fastest transforms, without rotations."""
     data = importlib.import_module("learn2learn.data")
     transforms = importlib.import_module("learn2learn.data.transforms")
     meta = data.MetaDataset(data.OnDeviceDataset(dataset))
@@ -67,17 +67,17 @@ def _learn2learn_in_memory(dataset: InMemory, ways: int, shots: int, queries: in
 
 
 def _learn2learn_loader(_: InMemory, ways: int, shots: int, queries: int) -> Callable[[], object]:
-    """What it recommends for Omniglot: images are decoded and rotated whenever a task has them."""
+    """Uses the loader that learn2learn recommends for Omniglot; it decodes and rotates images again for every task."""
     benchmarks = importlib.import_module("learn2learn.vision.benchmarks")
     root = Path(tempfile.mkdtemp(prefix="adaptbench-"))
     atexit.register(shutil.rmtree, root, ignore_errors=True)
     for archive in OFFICIAL:
         for name, content in read_archive(archive).items():
-            path = root / "omniglot-py" / name  # where torchvision looks
+            path = root / "omniglot-py" / name  # torchvision reads them here
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
     samples = {"train_samples": shots + queries, "test_samples": shots + queries}
-    with patch("torchvision.datasets.Omniglot._check_integrity", lambda self: True):  # it asks for the archives too
+    with patch("torchvision.datasets.Omniglot._check_integrity", lambda self: True):  # the check wants the archives too
         tasksets = benchmarks.get_tasksets("omniglot", train_ways=ways, test_ways=ways, root=str(root), **samples)
     sample: Callable[[], object] = tasksets.train.sample
     return sample
@@ -88,15 +88,14 @@ SAMPLERS: Mapping[str, Callable[[InMemory, int, int, int], Callable[[], object]]
     IN_MEMORY: _learn2learn_in_memory,
     EASYFSL: _easyfsl,
 }
-"""For each library, what makes the function that draws a task, from images, ways, shots and queries."""
-
+"""For each library, a function of images, ways, shots and queries that returns the function that draws a task."""
 
 MODULES = {"learn2learn": "learn2learn.vision.benchmarks", "easyfsl": "easyfsl.samplers"}
-"""Of each library, what is used and imports the rest."""
+"""For each library, the module that is used; it imports the rest."""
 
 
 def missing() -> dict[str, str]:
-    """Says why libraries cannot be imported, by library."""
+    """Returns the libraries that cannot be imported, each with the reason."""
     reasons = {}
     for library, module in MODULES.items():
         try:

@@ -1,4 +1,4 @@
-"""Races: seconds of training until a test accuracy, against the same learner without pools and learn2learn's own."""
+"""Races: how many seconds of training ours and other learners need to reach a test accuracy."""
 
 import functools
 import importlib
@@ -34,7 +34,7 @@ from adaptbench.lit_modules.prototypes import Prototypes
 from adaptbench.lit_modules.training import encode_all
 
 EPISODES, LOOK_IMAGES, MAML_LOOK_IMAGES = 1000, 12_800, 51_200
-"""Test episodes, and images of training between two tests; MAML, whose tests take long, has fewer."""
+"""The number of test episodes, and of training images between two tests. A test of MAML is slow, so it has fewer."""
 OWN_IMAGES = "attention, strided, each episode's own images"
 PROTOTYPES = "learn2learn, prototypical network, pooled Conv-4"
 MAML = "learn2learn, MAML, strided Conv-4"
@@ -44,16 +44,17 @@ RACES = (
     ("prototypes", PROTOTYPES, None),
     ("attention", MAML, 20.0),
 )
-"""Who races against whom, and how many times as fast we had set out to be."""
+"""Our learner, its peer, and the floor: how many times as fast ours is meant to be."""
 LEARNERS = {
     "attention": Component(name="attention", init_args={"layers": 1}),
     "prototypes": Component(name="prototypes"),
 }
 SNELL_WAYS, SNELL_SHOTS, SNELL_QUERIES = 60, 1, 5
-"""The training episodes of Snell et al. 2017 (arXiv 1703.05175), who halve Adam's rate every 2000 episodes."""
+"""Training episodes as in Snell et al. 2017 (arXiv 1703.05175)."""
 SNELL_HALVES = 2000
+"""They halve Adam's learning rate every so many episodes."""
 FINN_TASKS, FINN_RATE, FINN_STEPS, FINN_TEST_STEPS = 32, 0.4, 1, 3
-"""How Finn et al. 2017 (arXiv 1703.03400) train and test MAML on 5-way Omniglot."""
+"""Training and test of MAML on 5-way Omniglot as in Finn et al. 2017 (arXiv 1703.03400)."""
 
 
 class Reached(Exception):
@@ -61,16 +62,16 @@ class Reached(Exception):
 
 
 Contender = Callable[[EpisodicSpec, EpisodicDataModule, Any, "Stopwatch"], None]
-"""Trains, from a spec, its task and its network, until the stopwatch says that the race is over."""
+"""Trains, given a spec, its task, its module and a stopwatch, until the stopwatch ends the race."""
 
 
 class Stopwatch:
     """Seconds of training since `start`; testing does not count.
 
     Args:
-        task: whose test episodes are predicted.
-        accuracy: the race ends with it.
-        limit: seconds after which the race is lost.
+        task: provides the test episodes.
+        accuracy: the test accuracy that ends the race.
+        limit: seconds of training after which the race is lost.
     """
 
     def __init__(self, task: EpisodicDataModule, accuracy: float, limit: float) -> None:
@@ -79,14 +80,14 @@ class Stopwatch:
         self.seconds, self._since = 0.0, math.nan
 
     def start(self) -> None:
-        """Starts the clock, when everything is there and the first step comes next."""
+        """Starts the clock; call it right before the first step."""
         self._since = time.perf_counter()
 
     def look(self, predict: Callable[[EpisodeBatch], Tensor]) -> None:
         """Stops the clock and tests.
 
         Raises:
-            Reached: if the race is over; `seconds` is infinite if it is lost.
+            Reached: if the race is over. `seconds` is then infinite if the race is lost.
         """
         self.seconds += time.perf_counter() - self._since
         if self.seconds > self.limit:
@@ -99,16 +100,16 @@ class Stopwatch:
 
 
 def every(images: int, look: int = LOOK_IMAGES) -> int:
-    """Steps of so many images between two tests."""
+    """The number of steps between two tests, if a step trains on `images` images."""
     return max(1, look // images)
 
 
 class Watched(Curve):
-    """Lets a stopwatch look at a training under Lightning.
+    """Tests a training under Lightning with a stopwatch.
 
     Args:
         watch: the stopwatch.
-        steps: between two looks.
+        steps: steps between two tests.
     """
 
     def __init__(self, watch: Stopwatch, steps: int) -> None:
@@ -120,7 +121,7 @@ class Watched(Curve):
         self.watch.start()
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: object) -> None:
-        """Looks now and then."""
+        """Tests every `steps` steps, and after the last."""
         if trainer.global_step % self.steps == 0 or trainer.global_step == trainer.max_steps:
             self.watch.look(pl_module.predict)  # type: ignore[arg-type]  # an EpisodicModule
 
@@ -134,21 +135,22 @@ def race(
     only: str | None = None,
     repeats: int = 1,
 ) -> Iterator[Measurement]:
-    """Trains learners, on 5-way 1-shot episodes of the split `vinyals` with rotations, until a test accuracy.
+    """Trains learners on 5-way 1-shot episodes of the split `vinyals` with rotations until they reach a test accuracy.
 
-    Whoever is first above it in any of many tests has won: a stopwatch, and no estimate of anybody's accuracy.
+    A learner is tested many times, and one test that reaches the accuracy ends its race. So the seconds measure speed;
+    the accuracy itself is overestimated.
 
     Args:
         accuracy: the test accuracy.
-        threads: of torch.
+        threads: threads of torch.
         limit: seconds of training after which a race is lost.
-        examples: the budget that our learning rate's schedule is made for.
+        examples: the training budget that sets the length of our learning-rate schedule.
         augment: whether our training images are augmented.
-        only: a part of the peers' names.
-        repeats: races of each, from other weights and on other training episodes, of whose times the medians are taken.
+        only: a part of a peer's name; None for all peers.
+        repeats: races of each learner, each with its own weights and training episodes; the median time counts.
 
     Raises:
-        ValueError: if no peer has it, or none that has it can be imported.
+        ValueError: if no peer has `only` in its name, or no such peer can be imported.
     """
     if only is not None and not any(only in peer for peer in PEERS):
         raise ValueError(f"Expected a part of {' or '.join(f'`{peer}`' for peer in PEERS)} but got `{only}`.")
@@ -156,7 +158,7 @@ def race(
     missing = peers.missing()
     there = [each for each in chosen if library_of(each[1]) not in missing]
     if not there:
-        raise ValueError(f"{library_of(chosen[0][1])} cannot be imported, and there is nobody else to race against.")
+        raise ValueError(f"{library_of(chosen[0][1])} cannot be imported, and there is no other peer to race against.")
     torch.set_num_threads(threads)
 
     @functools.cache
@@ -170,7 +172,7 @@ def race(
 
 
 def library_of(peer: str) -> str:
-    """What a peer's name begins with."""
+    """The library of a peer: the first part of its name."""
     return peer.partition(",")[0]
 
 
@@ -204,7 +206,7 @@ def _ours(spec: EpisodicSpec, task: EpisodicDataModule, module: Any, watch: Stop
 
 
 def _own_images(spec: EpisodicSpec, task: EpisodicDataModule, module: Any, watch: Stopwatch) -> None:  # noqa: ANN401
-    """The same learner and schedule in a plain loop, on as many episodes a step that share no image."""
+    """Trains the same learner in a plain loop with the same schedule; the episodes of a step share no image."""
     settings = spec.optimization.configure(module.parameters(), spec.steps)
     episodes, pool = spec.train.episodes or 1, WAYS * (1 + spec.train.queries)
     source, _ = task_and_module(omniglot(task=spec.task, train=replace(spec.train, pool=pool, episodes=1)))
@@ -218,7 +220,7 @@ def _own_images(spec: EpisodicSpec, task: EpisodicDataModule, module: Any, watch
 
 
 def side_by_side(batches: list[EpisodeBatch]) -> EpisodeBatch:
-    """One batch of the episodes of several, each with its own examples."""
+    """Joins batches into one, in which every episode keeps its own examples."""
     offsets = np.cumsum([0, *(len(batch.inputs) for batch in batches[:-1])]).tolist()
     moved = [
         batch._replace(support=batch.support + offset, query=batch.query + offset)
@@ -228,10 +230,10 @@ def side_by_side(batches: list[EpisodeBatch]) -> EpisodeBatch:
 
 
 def _tasks(task: EpisodicDataModule, ways: int, shots: int, queries: int) -> Callable[[], tuple[Tensor, ...]]:
-    """Draws tasks of the same training classes by learn2learn's fastest transforms.
+    """Makes a function that draws tasks from the same training classes with learn2learn's fastest transforms.
 
     Returns:
-        Support images, their labels, query images and their labels, at each call.
+        The function. Each call returns support images, their labels, query images and their labels.
     """
     if not isinstance(task, ClassDataModule):
         raise TypeError("Expected a task of classes.")
@@ -251,7 +253,7 @@ def _tasks(task: EpisodicDataModule, ways: int, shots: int, queries: int) -> Cal
 
 
 def _prototypes(_: EpisodicSpec, task: EpisodicDataModule, module: Any, watch: Stopwatch) -> None:  # noqa: ANN401
-    """learn2learn's prototypical network in the plain loop of its examples."""
+    """Trains learn2learn's prototypical network in the plain loop of learn2learn's examples."""
     backbone = importlib.import_module("learn2learn.vision.models.cnn4").ConvBase
     classifier = importlib.import_module("learn2learn.nn").PrototypicalClassifier
     draw = _tasks(task, SNELL_WAYS, SNELL_SHOTS, SNELL_QUERIES)
@@ -279,7 +281,10 @@ def _prototypes(_: EpisodicSpec, task: EpisodicDataModule, module: Any, watch: S
 
 
 def _maml(_: EpisodicSpec, task: EpisodicDataModule, module: Any, watch: Stopwatch) -> None:  # noqa: ANN401
-    """learn2learn's MAML in the plain loop of its examples; batch norm sees an episode's queries together, as there."""
+    """Trains learn2learn's MAML in the plain loop of its examples.
+
+    As in those examples, batch norm sees the queries of an episode together.
+    """
     network = importlib.import_module("learn2learn.vision.models").OmniglotCNN(WAYS)
     maml = importlib.import_module("learn2learn.algorithms").MAML(network, lr=FINN_RATE)
     draw, optimizer = _tasks(task, WAYS, 1, 1), torch.optim.Adam(maml.parameters(), lr=0.001)

@@ -1,4 +1,4 @@
-"""How cost grows: seconds and memory against what a user may turn up, measured."""
+"""How cost grows: measured seconds and memory against sizes that a user may choose."""
 
 import statistics
 import tempfile
@@ -30,11 +30,11 @@ class Growth:
     """One cost against one size.
 
     Attributes:
-        against: the size.
-        unit: of the cost.
-        sizes: where it is measured.
-        prepare: makes what measures it once, for a size; it may keep files in a folder.
-        others: what stays as it is, for the figure.
+        against: name of the size.
+        unit: unit of the cost.
+        sizes: the sizes at which the cost is measured.
+        prepare: makes the function that measures the cost once, from a size and a folder for files.
+        others: the settings that stay the same, for the figure.
     """
 
     against: str
@@ -48,10 +48,10 @@ def measure_growth(repeats: int) -> Iterator[pd.DataFrame]:
     """Measures each cost at each size; torch uses one thread.
 
     Args:
-        repeats: of which the medians are taken.
+        repeats: measurements at each size; the median counts.
 
     Yields:
-        A table for each cost: `against`, `unit`, `others`, `size`, `cost`.
+        A table for each cost with the columns `against`, `unit`, `others`, `size` and `cost`.
     """
     torch.set_num_threads(1)
     for growth in GROWTHS:
@@ -64,7 +64,7 @@ def measure_growth(repeats: int) -> Iterator[pd.DataFrame]:
 
 
 def _step(ways: int = 5, shots: int = 1, pool: int = 512) -> Sample:
-    """Seconds of a training step of attention, without its batch, which is of noise."""
+    """Measures the seconds of a training step of attention on images of noise; drawing the batch does not count."""
     train = TrainEpisodes(ways=ways, shots=(1,), queries=1, pool=pool, episodes=EPISODES)
     test = EvalEpisodes(ways=ways, shots=(1,), queries=1, episodes=1)
     encoder = Component(name="strided", init_args={"filters": 16})
@@ -78,18 +78,18 @@ def _step(ways: int = 5, shots: int = 1, pool: int = 512) -> Sample:
         for _ in range(steps):
             descend(module, batch, optimizer)
 
-    take(1)  # which warms up
+    take(1)  # warms up
     return lambda: seconds_of(take) / STEPS
 
 
 def _test(episodes: int, _: Path) -> Sample:
-    """Seconds to draw and predict test episodes, their images included."""
+    """Measures the seconds to draw test episodes, images included, and to predict them."""
     task, module = task_and_module(omniglot())
     return lambda: seconds_of(lambda: module.predict(task.eval_batch("test", task.test.sizes[0], episodes)))
 
 
 def _report(runs: int, folder: Path) -> Sample:
-    """Seconds of the report on so many real runs, which are as short as can be."""
+    """Measures the seconds of a report on many real runs, each as short as possible."""
     tiny = {
         "task": {"name": "sinusoid"},
         "train": {"shots": [5], "queries": 5, "pool": 40},
@@ -107,13 +107,13 @@ def _report(runs: int, folder: Path) -> Sample:
 
 
 def _memory(classes: int, _: Path) -> Sample:
-    """GiB of a process that draws a training batch of so many classes of glyphs."""
+    """Measures the peak memory of a process that draws a training batch from `classes` classes of glyphs."""
     script = "import sys; from adaptbench.benchmarks.speed.scaling import draw_glyphs; draw_glyphs(int(sys.argv[1]))"
     return lambda: most_memory(script, str(classes))
 
 
 def draw_glyphs(classes: int) -> None:
-    """Draws a training batch of so many classes."""
+    """Draws a training batch from `classes` classes of glyphs."""
     build_task(omniglot(task=Component(name="glyphs", init_args={"train_classes": classes}))).train_batch(0)
 
 
@@ -128,4 +128,4 @@ GROWTHS = (
     Growth("runs", "s a report", (10, 30, 100, 300), _report, "sinusoids, one learner, many seeds"),
     Growth("classes of glyphs", "GiB", (100, 1000, 10_000, 100_000), _memory, "one training batch, pool 256"),
 )  # fmt: skip
-"""What is measured."""
+"""The costs that `adaptbench speed --growth` measures."""

@@ -1,4 +1,4 @@
-"""What `adaptbench speed` measures: this project against plain PyTorch and other libraries, on the same work."""
+"""Speed: this project against plain PyTorch and other libraries on the same work."""
 
 import json
 import math
@@ -24,12 +24,12 @@ class Measurement:
     """One row of the table.
 
     Attributes:
-        what: the work.
-        unit: of the numbers; one "a second" is a rate, of which more is better, and any other a cost.
+        what: name of the work.
+        unit: unit of the numbers. A unit that ends in "/s" is a rate, and higher is better; any other is a cost.
         ours: median of this project.
-        peer: what it is compared with; None where there is nothing to compare with.
+        peer: name of the peer; None if there is none.
         theirs: median of the peer; infinite for a race that it lost.
-        floor: what the ratio has to reach, or, where there is no peer, the most that the number may be.
+        floor: the least ratio that is good enough; without a peer, the largest number that is.
     """
 
     what: str
@@ -41,14 +41,14 @@ class Measurement:
 
     @property
     def ratio(self) -> float | None:
-        """How many times as fast as the peer this project is; None where one of them has no number."""
+        """How many times as fast as the peer this project is; None if one of them has no finite number."""
         if self.theirs is None or not math.isfinite(self.ours) or not math.isfinite(self.theirs):
             return None
         return self.ours / self.theirs if self.unit.endswith("/s") else self.theirs / self.ours
 
     @property
     def reached(self) -> bool:
-        """Whether the floor is reached, if there is one; a race that the peer alone lost says nothing against it."""
+        """Whether the floor is reached. True without a floor, and for a race that only the peer lost."""
         if self.floor is None:
             return True
         if self.theirs is None:
@@ -57,16 +57,16 @@ class Measurement:
 
 
 def measure(repeats: int, only: str | None = None) -> Iterator[Measurement]:
-    """Measures everything, or the rows with a word in their name; peers that are not installed are left out.
+    """Measures each row; peers that are not installed are left out.
 
-    Ours and the peers' take turns, and all are medians over the turns. Torch uses one thread.
+    Ours and the peers take turns, and each number is the median over the turns. Torch uses one thread.
 
     Args:
-        repeats: turns.
-        only: a part of the rows' names.
+        repeats: number of turns.
+        only: a part of a row's name; None for all rows.
 
     Raises:
-        ValueError: if no row has it.
+        ValueError: if no row has `only` in its name.
     """
     if only is not None and not any(only in what for what, *_ in ROWS):
         names = ", ".join(f"`{what}`" for what, *_ in ROWS)
@@ -84,7 +84,7 @@ def measure(repeats: int, only: str | None = None) -> Iterator[Measurement]:
 
 
 def as_table(measurements: Iterable[Measurement]) -> Table:
-    """Lays the rows out for a terminal."""
+    """Makes the table of the measurements for a terminal."""
     table = Table("what", "peer", box=box.MARKDOWN)
     for column in ("adaptbench", "peer's", "ratio", "floor"):
         table.add_column(column, justify="right")
@@ -108,13 +108,13 @@ def _number(value: float, digits: int) -> str:
 
 
 def as_records(measurements: Iterable[Measurement]) -> list[dict[str, object]]:
-    """The rows as flat records; JSON has no infinity, so that there a lost race has no number."""
+    """Makes flat records of the measurements. JSON has no infinity, so a lost race has the number None."""
     records = ({**asdict(each), "ratio": each.ratio} for each in measurements)
     return [{key: None if value == math.inf else value for key, value in each.items()} for each in records]
 
 
 def record(rows: Sequence[Mapping[Any, object]], out: Path) -> None:
-    """Writes rows with the machine, the commit and the date."""
+    """Writes rows as JSON, with the machine, the commit and the date."""
     environment = describe_environment("cpu")
     versions = environment["versions"] | {library: version_of(library) for library in (*MODULES, "torchvision")}
     made = {**environment, "versions": versions, "cores": os.cpu_count(), "date": datetime.now(UTC).date().isoformat()}

@@ -1,4 +1,4 @@
-"""The work that `adaptbench speed` measures, ours and its peers'."""
+"""The work that `adaptbench speed` measures, done by this project and by its peers."""
 
 import copy
 import subprocess
@@ -32,18 +32,18 @@ from adaptbench.lit_modules.training import encode_all
 from adaptbench.lit_modules.transfer import TransferModule
 
 WAYS, QUERIES_IN_TASK = 5, 1
-"""Of the dense tasks: one support and one query image of each of five classes."""
+"""A dense task has one support image and one query image of each of five classes."""
 TEST_EPISODES = 10_000
 SOME_EPISODES = 200
-"""Of the test episodes, how many are predicted one by one; the others would take as long each."""
+"""Test episodes that are predicted one by one; each of the others would take as long."""
 SEEDS, SEED_STEPS = 8, 40
 OURS, ALONE, BARE, STACKED = "ours", "one episode at a time", "a bare PyTorch loop", "stacked by torch.func"
 
 Sample = Callable[[], float]
 
 
-def omniglot(**changes: Any) -> EpisodicSpec:  # noqa: ANN401 - of a spec
-    """A cell on Omniglot's split `vinyals` with rotations in training: attention, 5-way 1-shot."""
+def omniglot(**changes: Any) -> EpisodicSpec:  # noqa: ANN401 - fields of a spec
+    """Makes a cell on Omniglot's split `vinyals` with rotations in training: attention, 5-way 1-shot."""
     settings: dict[str, Any] = {
         "task": Component(name="omniglot", init_args={"split": "vinyals", "rotations": "train"}),
         "train": TrainEpisodes(ways=WAYS, shots=(1,), queries=QUERIES_IN_TASK, pool=256, episodes=64),
@@ -62,7 +62,7 @@ def _rate(count: int, work: Callable[[], object]) -> float:
 
 
 def _tasks() -> dict[str, Sample]:
-    """Dense tasks: images of support and query side by side, as floating point numbers."""
+    """Draws dense tasks: the images of support and query side by side, as floating-point numbers."""
     task = build_task(omniglot())
     size = EpisodeSize(WAYS, 1, QUERIES_IN_TASK)
 
@@ -86,7 +86,7 @@ def _some(sampler: Callable[[], object], tasks: int = 50) -> Sample:
 
 
 def _test() -> dict[str, Sample]:
-    """Test episodes with the attention learner; alone, each encodes its own images."""
+    """Predicts test episodes with the attention learner. Predicted alone, an episode encodes its own images."""
     task, module = task_and_module(omniglot())
     batch = task.eval_batch("test", task.test.sizes[0], TEST_EPISODES)
 
@@ -98,7 +98,15 @@ def _test() -> dict[str, Sample]:
 
 
 def _fine_tuning(moves: str, steps: int, episodes: int, measured: int, alone: int) -> Callable[[], dict[str, Sample]]:
-    """Seconds to fine-tune on so many 5-way 5-shot episodes, from as many as are measured, side by side or alone."""
+    """Seconds to fine-tune on 5-way 5-shot episodes.
+
+    Args:
+        moves: which layers are tuned.
+        steps: steps of tuning in an episode.
+        episodes: the number of episodes that the seconds are given for, in proportion.
+        measured: episodes that are tuned together.
+        alone: episodes that are tuned one by one.
+    """
 
     def prepare() -> dict[str, Sample]:
         training = omniglot(test=EvalEpisodes(ways=WAYS, shots=(5,), queries=15, episodes=measured))
@@ -109,7 +117,7 @@ def _fine_tuning(moves: str, steps: int, episodes: int, measured: int, alone: in
         if not isinstance(network, TransferModule):
             raise TypeError("Expected a pretraining to build a network for transfer.")
         batch = task.eval_batch("test", task.test.sizes[0], measured)
-        if moves == "head":  # once features are encoded, as they are for all episodes together
+        if moves == "head":  # its input is encoded once, for all episodes together
             batch = batch._replace(inputs=encode_all(network.eval().encoder, batch.inputs))
             network = _on_features(network)
         adapter = FineTuning(network, WAYS, moves=moves, steps=steps, episodes_at_once=100 if moves == "head" else 10)
@@ -123,7 +131,7 @@ def _fine_tuning(moves: str, steps: int, episodes: int, measured: int, alone: in
 
 
 def _on_features(network: TransferModule) -> TransferModule:
-    """The same network for examples that are features already."""
+    """Copies a network for examples that are features already."""
     features = copy.copy(network)
     features._modules = {**network._modules, "encoder": nn.Identity()}
     features.encoder.features = network.features  # type: ignore[assignment]  # nn.Module types every attribute as a tensor
@@ -131,36 +139,36 @@ def _on_features(network: TransferModule) -> TransferModule:
 
 
 def _episode(batch: EpisodeBatch, row: int) -> EpisodeBatch:
-    """One episode with its own images alone."""
+    """Takes one episode, with only its own images."""
     return first_episodes(EpisodeBatch(batch.inputs, *(field[row : row + 1] for field in batch[1:])), 1)
 
 
 def seconds_of(work: Callable[[], object]) -> float:
-    """Seconds that work takes, by the clock."""
+    """Measures the wall-clock seconds that work takes."""
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
 
 
 class Ticks(Curve):
-    """Notes when the first and the last step of a training ended."""
+    """Records when the first and the last step of a training ended."""
 
     def __init__(self) -> None:
         super().__init__()
         self.ends: list[float] = []
 
     def on_train_batch_end(self, *_: object) -> None:
-        """Looks at the clock."""
+        """Reads the clock."""
         self.ends = [*self.ends[:1], time.perf_counter()]
 
     @property
     def seconds(self) -> float:
-        """From the end of the first step to the end of the last."""
+        """Seconds from the end of the first step to the end of the last."""
         return self.ends[-1] - self.ends[0]
 
 
 def _training(spec: EpisodicSpec, examples: int) -> dict[str, Sample]:
-    """Training steps under Lightning, against a loop that has the same network, batches and optimiser, and no more."""
+    """Takes training steps under Lightning, and in a bare loop with the same network, batches and optimiser."""
     counted = examples * (spec.steps - 1) / spec.steps
 
     def ours() -> float:
@@ -204,7 +212,7 @@ def _steps() -> dict[str, Sample]:
 
 
 def _seeds() -> dict[str, Sample]:
-    """Networks of several seeds one after the other, and all in one (without the batches, which each seed has)."""
+    """Trains networks of several seeds one after the other, and stacked into one; drawing batches does not count."""
     task, first = task_and_module(_sinusoid(SEED_STEPS))
     networks = [Answering(first), *(Answering(task_and_module(_sinusoid(SEED_STEPS))[1]) for _ in range(SEEDS - 1))]
     batches = [task.train_batch(index) for index in range(SEED_STEPS)]
@@ -231,7 +239,7 @@ def _seeds() -> dict[str, Sample]:
 
     def together() -> None:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of operators that it does one by one
+            warnings.simplefilter("ignore")  # about operators that vmap applies one by one
             train(list(weights.values()), lambda batch: each(weights, buffers, tuple(batch[:4])))
 
     total = SEEDS * SEED_STEPS
@@ -239,10 +247,10 @@ def _seeds() -> dict[str, Sample]:
 
 
 class Answering(nn.Module):
-    """A trained module as a function of a batch.
+    """The network of a module as a function of a batch.
 
     Args:
-        module: whose network it is.
+        module: has the encoder and the learner.
     """
 
     def __init__(self, module: EpisodicModule) -> None:
@@ -256,7 +264,7 @@ class Answering(nn.Module):
 
 
 def task_and_module(spec: EpisodicSpec) -> tuple[EpisodicDataModule, EpisodicModule]:
-    """Builds both of a cell with a black-box learner."""
+    """Builds the task and the module of a cell with a black-box learner."""
     task = build_task(spec)
     module = build_module(spec, TaskShape.of(task))
     if not isinstance(module, EpisodicModule):
@@ -267,7 +275,7 @@ def task_and_module(spec: EpisodicSpec) -> tuple[EpisodicDataModule, EpisodicMod
 def descend(
     module: EpisodicModule, batch: EpisodeBatch, optimizer: torch.optim.Optimizer, clip: float | None = None
 ) -> None:
-    """Takes a training step without Lightning; `clip` is the largest norm of the gradient."""
+    """Takes a training step without Lightning; `clip` is the largest norm of the gradient, None for no limit."""
     prediction = module.answer(module.embed(module.encoder(batch.inputs)), batch.support, batch.support_y, batch.query)
     optimizer.zero_grad()
     module.likelihood.nll(prediction, batch.query_y).mean().backward()
@@ -277,13 +285,13 @@ def descend(
 
 
 def _start(*arguments: str) -> Callable[[], dict[str, Sample]]:
-    """Seconds that a command takes from its start to its end."""
-    command = [sys.executable, "-c", "from adaptbench.benchmarks.cli import app; app()", *arguments]
+    """Measures the seconds that a command takes from its start to its end."""
+    command = [sys.executable, "-m", "adaptbench", *arguments]
     return lambda: {OURS: lambda: seconds_of(lambda: subprocess.run(command, check=True, capture_output=True))}
 
 
 def _second_start() -> dict[str, Sample]:
-    """Omniglot's images in a process of its own, once they are in the cache; torch's import does not count."""
+    """Loads Omniglot's images from the cache in a new process; the import of torch does not count."""
     load_images()
     script = (
         "import time, torch; from adaptbench.datamodules.omniglot_images import load_images; "
@@ -294,9 +302,9 @@ def _second_start() -> dict[str, Sample]:
 
 
 def most_memory(script: str, *arguments: str) -> float:
-    """The most memory, in GiB, of a process of its own that runs a script.
+    """Measures the peak memory, in GiB, of a new process that runs a script; on Linux only.
 
-    Linux alone counts it: what `getrusage` says of a process includes the one that started it.
+    `getrusage` would not do: its peak includes the process that started this one.
     """
     script += "; print(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))"
     printed = subprocess.check_output([sys.executable, "-c", script, *arguments], text=True, stderr=subprocess.DEVNULL)
@@ -304,7 +312,7 @@ def most_memory(script: str, *arguments: str) -> float:
 
 
 def _memory() -> dict[str, Sample]:
-    """The most memory that a process has that trains and tests on Omniglot."""
+    """Measures the peak memory of a process that trains and tests on Omniglot."""
 
     def ours() -> float:
         with tempfile.TemporaryDirectory() as folder:
@@ -333,4 +341,7 @@ ROWS: tuple[tuple[str, str, Mapping[str | None, float], Callable[[], dict[str, S
     ("second start of Omniglot's images", "s", {None: 0.2}, _second_start),
     ("most memory of an Omniglot run", "GiB", {None: 1.2}, _memory),
 )
-"""What is measured, its unit, what each peer's ratio (or where there is no peer, the number) has to reach, and how."""
+"""For each row: its name, its unit, the floors, and the function that prepares the measurement.
+
+A floor is the least ratio to a peer; without a peer (None), it is the largest allowed number.
+"""

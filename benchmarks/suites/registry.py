@@ -4,6 +4,7 @@ import difflib
 import importlib
 from dataclasses import dataclass, replace
 from importlib import resources
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -103,12 +104,17 @@ def find(kind: str, name: str) -> Entry:
     entries = KINDS[kind]
     if name in entries:
         return replace(entries[name], path=f"adaptbench.{entries[name].path}")
-    first = name.partition(".")[0]
-    if first in OLD_NAMES:
+    if _is_old(name):
         raise ValueError(f"Expected a {kind} but got `{name}`, which is called `adaptbench.{name}` now.")
     if "." in name:
         return Entry(name, "", name.rpartition(".")[2], "own")
     raise ValueError(f"Expected a {kind} but got `{name}`. {suggest(name, entries)}")
+
+
+def _is_old(name: str) -> bool:
+    """Whether a dotted path means a module of ours by its old name; a user may have a package of that name."""
+    first, *rest = name.split(".")
+    return first in OLD_NAMES and len(rest) > 1 and find_spec(f"adaptbench.{first}.{rest[0]}") is not None
 
 
 def load(kind: str, name: str) -> Any:  # noqa: ANN401 - a class of any kind

@@ -16,7 +16,7 @@ from adaptbench.benchmarks.store.store import Store
 from adaptbench.benchmarks.suites.spec import EpisodicSpec, PretrainSpec, TransferSpec
 
 ROOT = Path(__file__).parents[2]
-COMMAND = [sys.executable, "-c", "from adaptbench.benchmarks.cli import app; app()"]
+COMMAND = [sys.executable, "-m", "adaptbench"]
 
 TASK = {
     "task": {"name": "sinusoid"},

@@ -195,13 +195,7 @@ def test_a_suite_runs_in_worker_processes(tmp_path):
     entry = {**cell, "learners": {"anil": {"learner": {"name": "anil"}}}}
     suite = {"suite": "tiny", "version": 1, "description": "ANIL.", "seeds": [0], "tasks": [entry]}
     (tmp_path / "tiny.yaml").write_text(json.dumps(suite))
-    command = [
-        sys.executable,
-        "-c",
-        "from adaptbench.benchmarks.cli import app; app()",
-        "run",
-        str(tmp_path / "tiny.yaml"),
-    ]
+    command = [sys.executable, "-m", "adaptbench", "run", str(tmp_path / "tiny.yaml")]
     options = ["--wandb", "off", "--no-report", "--out", str(tmp_path / "runs")]
     done = subprocess.run([*command, *options], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -1,5 +1,7 @@
 """What the command line refuses, lists and plans, without training anything."""
 
+from importlib import metadata
+
 import pytest
 from typer.testing import CliRunner
 
@@ -12,6 +14,19 @@ def call(tmp_path, monkeypatch):
     """Calls the command line in this process, in an empty folder."""
     monkeypatch.chdir(tmp_path)
     return lambda *arguments: CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_the_version_is_that_of_the_installed_package(call, monkeypatch):
+    monkeypatch.setattr(metadata, "version", {"adaptbench": "1.2.3"}.__getitem__)
+    assert call("--version").output == "1.2.3\n"
+
+
+def test_a_checkout_that_is_not_installed_has_no_version(call, monkeypatch):
+    def nothing(name):
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "version", nothing)
+    assert (call("--version").exit_code, call("--version").output) == (0, "a checkout that is not installed\n")
 
 
 @pytest.mark.parametrize(

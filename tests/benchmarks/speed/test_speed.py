@@ -63,7 +63,7 @@ def test_nothing_to_measure_is_an_error(tmp_path, options):
     ("options", "reason"),
     [
         (["--growth", "--until", "0.9"], "without `--until`"),
-        (["--until", "0.9", "--only", "learn2learn"], "nobody else to race against"),
+        (["--until", "0.9", "--only", "learn2learn"], "no other peer to race against"),
     ],
 )
 def test_what_cannot_be_measured_is_refused_before_anything_is(tmp_path, monkeypatch, options, reason):
@@ -130,7 +130,7 @@ def test_a_library_that_is_not_installed_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(speed, "ROWS", (("a cost", "s", {}, lambda: {"ours": counting(1, 1)}),))
     result = CliRunner().invoke(app, ["speed", "--out", str(tmp_path / "speed.json")])
     assert result.exit_code == 0
-    assert "easyfsl cannot be imported, and is not measured: No module named 'nowhere'" in result.stderr
+    assert "easyfsl cannot be imported and is not measured: No module named 'nowhere'" in result.stderr
     assert "learn2learn" not in result.stderr
 
 

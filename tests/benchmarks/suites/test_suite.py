@@ -7,7 +7,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adaptbench.benchmarks.suites.registry import suite_files
+from adaptbench.benchmarks.suites.registry import find, suite_files
 from adaptbench.benchmarks.suites.spec import RUN_SPEC, EpisodicSpec, PretrainSpec, TransferSpec
 from adaptbench.benchmarks.suites.suite import SuiteError, load_suite
 
@@ -157,6 +157,17 @@ def test_unknown_names_get_the_nearest_known_ones(changes, complaint, write_suit
     with pytest.raises(SuiteError, match="Expected a") as error:
         load_suite(str(path))
     assert complaint in str(error.value) and str(path) in str(error.value)
+
+
+def test_old_dotted_paths_are_refused_with_their_new_names(write_suite):
+    path = write_suite(**{"learners.deep_sets.learner": {"name": "lit_modules.deep_sets.DeepSets"}})
+    with pytest.raises(SuiteError, match=r"is called `adaptbench.lit_modules.deep_sets.DeepSets` now"):
+        load_suite(str(path))
+
+
+@pytest.mark.parametrize("name", ["lit_modules.Own", "datamodules.mine.Own"])
+def test_a_user_may_have_packages_of_those_names(name):
+    assert find("learner", name).path == name
 
 
 def test_numbers_with_an_exponent_are_numbers(write_suite):

@@ -1,0 +1,5 @@
+"""The command line, as `python -m adaptbench`."""
+
+from adaptbench.benchmarks.cli import app
+
+app(prog_name="adaptbench")
