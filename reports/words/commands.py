@@ -20,11 +20,13 @@ def run_commands(suite: Suite, run: Run) -> str:
 
 def entry_commands(suite: Suite, comparison: Comparison, entry: Entry) -> str:
     """The commands that reproduce the runs of an entry, and no others."""
+    setting = entry.setting
     only = {
         "task": comparison.task,
         "protocol": comparison.protocol,
         "learner": entry.learner,
-        "train_classes": "none" if entry.setting.train_classes is None else str(entry.setting.train_classes),
+        "train_classes": "none" if setting.train_classes is None else str(setting.train_classes),
+        "ways": "none" if setting.ways is None else str(setting.ways),
     }
     options = " ".join(f"--only {shlex.quote(f'{name}={value}')}" for name, value in only.items())
     return "\n".join([*_checkout(entry.runs), f"{_run_suite(suite)} {options} --out again"])

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from itertools import pairwise
 
 import pytest
 
@@ -37,7 +38,8 @@ def test_commands_are_those_that_were_typed(quick, command, expected):
     text = entry_commands(suite, sinusoid, sinusoid.entries[0][0])
     assert text.splitlines()[0] == "git checkout 0123456789abcdef0123456789abcdef01234567"
     assert text.endswith(
-        "--only task=sinusoid --only protocol=noise-free --only learner=lstm --only train_classes=none --out again"
+        "--only task=sinusoid --only protocol=noise-free --only learner=lstm --only train_classes=none "
+        "--only ways=none --out again"
     )
 
 
@@ -65,7 +67,7 @@ def test_the_command_of_an_entry_selects_exactly_its_cells(name, tmp_path):
     for comparison in comparisons:
         for entry in (entry for entry in comparison.all_entries() if entry.planned_seeds):
             words = shlex.split(entry_commands(suite, comparison, entry).splitlines()[-1])
-            only = parse_only(value for option, value in zip(words, words[1:], strict=False) if option == "--only")
+            only = parse_only(value for option, value in pairwise(words) if option == "--only")
             place = (comparison.task, comparison.protocol, entry.learner)
             expected = {
                 cell.run_id
