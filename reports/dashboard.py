@@ -64,7 +64,7 @@ def _save(report: Any) -> str | None:  # noqa: ANN401 - the library has no annot
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401
-    """What a report is made of as JSON values: what is set, with the kind of each part; the same for the same runs."""
+    """The parts of a report that are set, with their types, as JSON values; equal for equal runs."""
     if is_dataclass(value):
         set_ = {field.name: getattr(value, field.name) for field in fields(value) if not field.name.startswith("_")}
         kept = {name: _plain(each) for name, each in set_.items() if each not in (None, "", [], {}, (None, None))}

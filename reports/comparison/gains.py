@@ -1,7 +1,7 @@
 """Gains per doubling: how much a learner gains from twice the training classes or shots, and where gains end."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 import numpy as np
@@ -23,9 +23,9 @@ class Gain:
         axis: The quantity that is doubled.
         fixed: The first setting; everything but the doubled quantity stays as there.
         values: The values of the doubled quantity that have a result, ascending.
-        per_doubling: The slope of the score over the logarithm to base 2, in the stored unit (accuracy as a fraction).
-            For a metric that is compared as ratios, the slope of the logarithm of the score.
-        relative: Whether `per_doubling` is a slope of logarithms.
+        relative: Whether logarithms of the score are compared.
+        per_doubling: The slope of the score, or of its logarithm, over the logarithm to base 2 of the value; in the
+            stored unit (accuracy as a fraction). None if there is no slope.
         ends_at: The first value from which the gain to the last value is not significant; None if all are significant.
         refusal: Why there is no slope although there are results, or empty.
     """
@@ -35,9 +35,9 @@ class Gain:
     axis: Axis
     fixed: Setting
     values: tuple[int, ...]
-    per_doubling: Contrast | None
     relative: bool
-    ends_at: int | None
+    per_doubling: Contrast | None = None
+    ends_at: int | None = None
     refusal: str = ""
 
 
@@ -60,23 +60,20 @@ def _gain(entries: Sequence[Entry], axis: Axis, *, relative: bool) -> Gain:
     """The slope over entries that differ along one axis, from the seeds that all of them have."""
     values = tuple(value for entry in entries if (value := _value(entry.setting, axis)) is not None)
     common = sorted(set.intersection(*(set(entry.samples) for entry in entries)))
-    refusal = _refusal(entries, axis, common)
     first = entries[0]
-    if refusal:
-        return Gain(first.learner, first.label, axis, first.setting, values, None, relative, None, refusal)
+    gain = Gain(first.learner, first.label, axis, first.setting, values, relative)
+    if refusal := _refusal(entries, axis, common):
+        return replace(gain, refusal=refusal)
     scores = [np.stack([entry.samples[seed] for seed in common]) for entry in entries]
     if relative:
         if any(float(run.mean(axis=-1).min()) <= 0 for run in scores):
-            refusal = "an error of zero has no logarithm"
-            return Gain(first.learner, first.label, axis, first.setting, values, None, relative, None, refusal)
+            return replace(gain, refusal="an error of zero has no logarithm")
         scores = [_logarithms(each) for each in scores]
     digests = [entry.conditions.episodes_digest if entry.conditions else "" for entry in entries]
     x = np.log2(values)
     slope = (x - x.mean()) / np.square(x - x.mean()).sum()
-    return Gain(
-        first.learner, first.label, axis, first.setting, values, _contrast(scores, slope, digests), relative,
-        _end(scores, values, digests, sign=-1.0 if relative else 1.0),
-    )  # fmt: skip
+    ends_at = _end(scores, values, digests, sign=-1.0 if relative else 1.0)
+    return replace(gain, per_doubling=_contrast(scores, slope, digests), ends_at=ends_at)
 
 
 def _refusal(entries: Sequence[Entry], axis: Axis, common: Sequence[int]) -> str:

@@ -76,8 +76,8 @@ def add_legend(figure: Figure, handles: list[Line2D], labels: list[str]) -> None
         text.set_text(label)
 
 
-def learner_legend(figure: Figure, comparison: Comparison, named: Styles) -> None:
-    """A legend of the learners of a comparison."""
+def learner_legend(figure: Figure, comparison: Comparison, named: Styles, others: Styles | None = None) -> None:
+    """A legend of the learners of a comparison, and of other lines by their labels."""
     drawn = [row[0] for row in comparison.entries if any(entry.interval is not None for entry in row)]
-    handles = [Line2D([], [], **named[entry.learner]) for entry in drawn]
-    add_legend(figure, handles, [shorten(entry.label, 28) for entry in drawn])
+    lines = [(shorten(entry.label, 28), named[entry.learner]) for entry in drawn] + [*(others or {}).items()]
+    add_legend(figure, [Line2D([], [], **style) for _, style in lines], [label for label, _ in lines])

@@ -1,19 +1,17 @@
 """The figures of scores against training classes or shots, with one curve for each learner."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 from numpy.typing import NDArray
 
 from adaptbench.reports.comparison.comparison import Axis, Comparison, Entry, main_axis
-from adaptbench.reports.figures.canvas import add_legend, log_ticks, new_figure
-from adaptbench.reports.figures.styles import CHANCE_STYLE, LineStyle
+from adaptbench.reports.figures.canvas import learner_legend, log_ticks, new_figure
+from adaptbench.reports.figures.styles import CHANCE_STYLE, Styles
 from adaptbench.reports.results.settings import Setting
-from adaptbench.reports.words.captions import shorten
 
 WIDE_AT_SEEDS = 2
 """Up to this number of seeds intervals are so wide that bands would hide each other."""
@@ -30,7 +28,7 @@ def panel_columns(comparison: Comparison, axis: Axis | None = None) -> dict[tupl
     return panels
 
 
-def draw(comparison: Comparison, named: Mapping[str, LineStyle], axis: Axis | None = None) -> Figure:
+def draw(comparison: Comparison, named: Styles, axis: Axis | None = None) -> Figure:
     """Scores against training classes, a panel for each (ways, shots), or against shots, for each (ways, size).
 
     Args:
@@ -53,13 +51,12 @@ def draw(comparison: Comparison, named: Mapping[str, LineStyle], axis: Axis | No
     for unused in axes[len(panels) :]:
         unused.remove()
     _label_y(axes[: len(panels)], comparison, n_columns)
-    _add_legend(figure, comparison, named)
+    has_chance = any(entry.chance is not None for entry in comparison.all_entries())
+    learner_legend(figure, comparison, named, {"chance": CHANCE_STYLE} if has_chance else {})
     return figure
 
 
-def _draw_panel(
-    panel: Axes, comparison: Comparison, columns: Sequence[int], named: Mapping[str, LineStyle], axis: Axis
-) -> None:
+def _draw_panel(panel: Axes, comparison: Comparison, columns: Sequence[int], named: Styles, axis: Axis) -> None:
     positions = _positions([comparison.settings[column] for column in columns], axis)
     for index, row in enumerate(comparison.entries):
         # Learners are shifted sideways so that no interval hides another; most where there is one position only.
@@ -74,9 +71,7 @@ def _draw_panel(
         panel.text(0.5, 0.5, "no finished run", ha="center", va="center", transform=panel.transAxes, color="0.4")
 
 
-def _draw_curve(
-    panel: Axes, x: NDArray[np.float64], entries: Sequence[Entry], named: Mapping[str, LineStyle], unit: float
-) -> None:
+def _draw_curve(panel: Axes, x: NDArray[np.float64], entries: Sequence[Entry], named: Styles, unit: float) -> None:
     """A line with an interval band, interrupted at missing entries; error bars for single points and few seeds."""
     style = named[entries[0].learner]
     mean, half_width = (
@@ -88,16 +83,8 @@ def _draw_curve(
     barred |= [entry.interval is not None and entry.interval.n_seeds <= WIDE_AT_SEEDS for entry in entries]
     banded = np.where(barred, np.nan, half_width)
     panel.fill_between(x, mean - banded, mean + banded, color=style["color"], alpha=0.13, linewidth=0)
-    panel.errorbar(
-        x[barred],
-        mean[barred],
-        half_width[barred],
-        color=style["color"],
-        fmt="none",
-        capsize=2,
-        linewidth=0.9,
-        alpha=0.6,
-    )
+    bars = {"color": style["color"], "fmt": "none", "capsize": 2, "linewidth": 0.9, "alpha": 0.6}
+    panel.errorbar(x[barred], mean[barred], half_width[barred], **bars)
 
 
 def _positions(settings: Sequence[Setting], axis: Axis) -> NDArray[np.float64]:
@@ -145,16 +132,6 @@ def _label_y(panels: Sequence[Axes], comparison: Comparison, n_columns: int) -> 
             log_ticks(panel.yaxis)
     for panel in panels[::n_columns]:
         panel.set_ylabel(f"{metric.heading} ({metric.direction} is better)", fontsize=8)
-
-
-def _add_legend(figure: Figure, comparison: Comparison, named: Mapping[str, LineStyle]) -> None:
-    drawn = [row[0] for row in comparison.entries if any(entry.interval is not None for entry in row)]
-    handles = [Line2D([], [], **named[entry.learner]) for entry in drawn]
-    labels = [shorten(entry.label, 28) for entry in drawn]
-    if any(entry.chance is not None for entry in comparison.all_entries()):
-        handles.append(Line2D([], [], **CHANCE_STYLE))
-        labels.append("chance")
-    add_legend(figure, handles, labels)
 
 
 def _title(setting: Setting, axis: Axis) -> str:

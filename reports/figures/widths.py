@@ -9,13 +9,13 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from adaptbench.reports.comparison.comparison import Comparison, Entry
 from adaptbench.reports.figures.canvas import add_legend, new_figure
-from adaptbench.reports.figures.styles import LineStyle
+from adaptbench.reports.figures.styles import LineStyle, Styles
 from adaptbench.reports.results.metrics import Metric
 
 FEWEST_WIDTHS = 2
 
 
-def draw_widths(comparison: Comparison, named: Mapping[str, LineStyle]) -> Figure | None:
+def draw_widths(comparison: Comparison, named: Styles) -> Figure | None:
     """A panel for each setting with the most training classes; None if no learner has several widths."""
     families = _families(comparison)
     if not families:

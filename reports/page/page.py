@@ -79,7 +79,7 @@ def render_page(
         plotly=_pack(_plotly()),
         data=_pack(json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)),
         n_finished=len(runs),
-        leads=[lead for section in sections if (lead := _lead(section.comparison))],
+        leads=[lead for each in sections if (lead := best_sentence(each.comparison, each.comparison.largest[0]))],
         headlines=[headline for section in sections for headline in headlines(section.comparison)],
         sections=sections,
         images=_images(sections),
@@ -91,11 +91,6 @@ def render_page(
         n_commits=len({str(run.environment.get("git_commit") or "") for run in runs} - {""}),
         commands=suite_commands(suite, runs),
     )
-
-
-def _lead(comparison: Comparison) -> str:
-    """The first sentence: the best learner at the most training classes and the fewest shots."""
-    return best_sentence(comparison, comparison.largest[0])
 
 
 def _rows(suite: Suite, sections: Sequence[Section]) -> list[dict[str, object]]:

@@ -10,7 +10,7 @@ from adaptbench.reports.figures.styles import LineStyle, line_styles
 from adaptbench.reports.results.curves import LearningCurve
 from adaptbench.reports.results.manifest import Suite
 from adaptbench.reports.results.metrics import Metric
-from adaptbench.reports.results.runs import Run
+from adaptbench.reports.results.runs import Run, Score
 from adaptbench.reports.words.commands import run_commands
 
 MOST_CURVE_POINTS = 30
@@ -80,20 +80,16 @@ def _run(
         "examples": run.examples_encoded,
         "parameters": run.parameters,
         "pretrained": run.pretrained,
-        "scores": [
-            [
-                score.setting.ways,
-                score.setting.shots,
-                Metric.named(score.metric, higher_is_better=score.higher_is_better).label,
-                _digits(score.value),
-            ]
-            for score in run.scores
-        ],
+        "scores": [[each.setting.ways, each.setting.shots, _label(each), _digits(each.value)] for each in run.scores],
         "metric": metric.heading,
         "log": metric.logarithmic,
         "curve": None if curve is None else _curve(curve, metric.scale),
         "command": run_commands(suite, run),
     }
+
+
+def _label(score: Score) -> str:
+    return Metric.named(score.metric, higher_is_better=score.higher_is_better).label
 
 
 def _without_seed(value: object) -> object:

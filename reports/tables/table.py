@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import pandas as pd
 
@@ -75,20 +75,20 @@ class Column(Generic[T]):
         key: The name in the frame.
         value: Takes the value from the source of a row.
         heading: The header for readers; empty if they do not see the column.
-        cell: The format of the value, or a function that makes the cell from the source of a row.
+        text: The text of a value for readers: a format, or a function.
     """
 
     key: str
     value: Callable[[T], object]
     heading: str = ""
-    cell: str | Callable[[T], TableCell] = ""
+    text: str | Callable[[Any], str] = ""
 
-    def cell_of(self, source: T) -> TableCell:
+    def cell(self, source: T) -> TableCell:
         """The cell for readers."""
-        if callable(self.cell):
-            return self.cell(source)
         value = self.value(source)
-        return ABSENT if value is None else TableCell(format(value, self.cell))
+        if callable(self.text):
+            return TableCell(self.text(value))
+        return ABSENT if value is None else TableCell(format(value, self.text))
 
 
 def frame_of(columns: Sequence[Column[T]], sources: Iterable[T]) -> pd.DataFrame:
@@ -105,7 +105,7 @@ def headings_of(columns: Sequence[Column[T]]) -> tuple[str, ...]:
 
 def cells_of(columns: Sequence[Column[T]], source: T) -> tuple[TableCell, ...]:
     """The cells of a row that readers see."""
-    return tuple(column.cell_of(source) for column in columns if column.heading)
+    return tuple(column.cell(source) for column in columns if column.heading)
 
 
 def setting_columns(setting: Callable[[T], Setting]) -> tuple[Column[T], ...]:

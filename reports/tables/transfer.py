@@ -26,13 +26,7 @@ NO_SETTINGS = ("support", "score", "share", "run_id")
 
 
 class _Place(NamedTuple):
-    """A rule at a setting.
-
-    Attributes:
-        entry: The entry.
-        rule: What the rule changes, in words.
-        pair: The test against the first row; None in the first row, and where there is no test.
-    """
+    """An entry, what its rule changes, in words, and the test against the first row if there is one."""
 
     entry: Entry
     rule: str
@@ -189,10 +183,9 @@ class _Choice(NamedTuple):
         """The settings that it tried, in words."""
         return _in_words({key: value for key, value in self.record.items() if key not in NO_SETTINGS})
 
-    @property
-    def support(self) -> str:
-        """The number of support examples, for readers."""
-        return "any" if self.record.get("support") is None else str(self.record["support"])
+
+def _any(support: Any) -> str:  # noqa: ANN401 - JSON of any kind
+    return "any" if support is None else str(support)
 
 
 _CHOICE_COLUMNS: tuple[Column[_Choice], ...] = (
@@ -200,15 +193,8 @@ _CHOICE_COLUMNS: tuple[Column[_Choice], ...] = (
     Column("label", lambda each: each.run.cell.label),
     Column("seed", lambda each: each.run.cell.seed, "seed", "d"),
     Column("train_classes", lambda each: each.run.cell.train_classes),
-    Column(
-        "support", lambda each: each.record.get("support"), "support examples", lambda each: TableCell(each.support)
-    ),
+    Column("support", lambda each: each.record.get("support"), "support examples", _any),
     Column("settings", lambda each: each.settings, "settings", "s"),
     Column("score", lambda each: each.record.get("score")),
-    Column(
-        "share",
-        lambda each: each.record.get("share"),
-        "share",
-        lambda each: TableCell(f"{100 * each.record['share']:.0f} %"),
-    ),
+    Column("share", lambda each: each.record.get("share"), "share", lambda share: f"{100 * share:.0f} %"),
 )
