@@ -26,7 +26,7 @@ def draw_trade_off(comparison: Comparison, named: Styles) -> Figure | None:
                 _draw_point(panel, entry, time, named, comparison.metric.scale)
         setting = comparison.settings[column]
         panel.set_title(setting.episode_phrase, fontsize=9)
-        panel.set_xlabel("adaptation, ms an episode")
+        panel.set_xlabel("adaptation, ms per episode")
         panel.set_xscale("log")
         log_ticks(panel.xaxis)
     if comparison.metric.logarithmic:
