@@ -1,4 +1,4 @@
-"""The report of a suite in W&B: the same curves, scores over classes, and tables, from the runs that are there."""
+"""The report of a suite in W&B: its curves, scores and tables."""
 
 import importlib
 import json
@@ -12,23 +12,23 @@ from adaptbench.reports.errors import ReportError
 from adaptbench.reports.report import file_names
 from adaptbench.reports.results.manifest import Suite, read_suite
 from adaptbench.reports.results.runs import read_outcomes
-from adaptbench.reports.tables.layout import lay_out
 from adaptbench.reports.tables.markup import escape_markdown, to_markdown
+from adaptbench.reports.tables.scores import score_table
 from adaptbench.reports.words.sentences import best_sentence, gain_sentence
 
 
 def build_dashboard(runs: Path, entity: str, project: str, suite: str | None = None, out: Path | None = None) -> str:
-    """Creates the report in W&B, or writes it as JSON where nobody is logged in.
+    """Creates the report in W&B, or writes it as JSON if W&B does not accept it.
 
     Args:
         runs: The folder that `adaptbench run` wrote.
-        entity: W&B's user or team; empty for the default one.
-        project: W&B's project.
+        entity: The user or team in W&B; empty for the default one.
+        project: The project in W&B.
         suite: The suite; None for the only one there.
         out: The JSON file; `dashboard-SUITE.json` in the folder by default.
 
     Returns:
-        What was done, in a sentence.
+        The outcome in a sentence.
 
     Raises:
         ReportError: The suite cannot be read, or the extra `dashboard` is not installed.
@@ -64,7 +64,7 @@ def _save(report: Any) -> str | None:  # noqa: ANN401 - the library has no annot
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401
-    """What a report is made of as JSON values: what is set, with the kind of each part; the same for the same runs."""
+    """The parts of a report that are set, with their types, as JSON values; equal for equal runs."""
     if is_dataclass(value):
         set_ = {field.name: getattr(value, field.name) for field in fields(value) if not field.name.startswith("_")}
         kept = {name: _plain(each) for name, each in set_.items() if each not in (None, "", [], {}, (None, None))}
@@ -86,7 +86,7 @@ def _blocks(v2: Any, suite: Suite, comparisons: tuple[Comparison, ...], entity: 
             v2.H2(f"{comparison.task} ({comparison.protocol})"),
             v2.MarkdownBlock("\n".join(f"- {escape_markdown(sentence)}" for sentence in said if sentence)),
             v2.PanelGrid(runsets=[runset], panels=_panels(v2, comparison)),
-            v2.MarkdownBlock(to_markdown(lay_out(comparison))),
+            v2.MarkdownBlock(to_markdown(score_table(comparison))),
             v2.PanelGrid(
                 runsets=[_runset(v2, entity, project, f"{suite.name}: report", {"suite": suite.name})],
                 panels=[v2.WeavePanelSummaryTable(table_name=f"tables/table-{name}")],
@@ -102,9 +102,8 @@ def _runset(v2: Any, entity: str, project: str, name: str, wanted: dict[str, str
 
 
 def _panels(v2: Any, comparison: Comparison) -> list[Any]:  # noqa: ANN401
-    """Learning curves, and the test score over training classes (or as bars) at each ways and shots."""
-    metric = comparison.metric
-    log = metric != "accuracy"
+    """Learning curves, and the test score at each ways and shots: against training classes, or as bars."""
+    metric, log = comparison.metric.name, comparison.metric.logarithmic
     panels: list[Any] = [
         v2.LinePlot(title=f"{split} {metric}", x="Step", y=[f"{split}/{metric}"], log_y=log)
         for split in ("train", "val")

@@ -1,5 +1,5 @@
-"""The one error that reports raise about what they were asked for or what they were given to read."""
+"""The error of reports for wrong arguments and unreadable files."""
 
 
 class ReportError(ValueError):
-    """A report cannot be made from these arguments or files; the sentence says what to do about it."""
+    """A report cannot be made from these arguments or files; the message says how to solve it."""

@@ -1,4 +1,4 @@
-"""Writes the report of a suite: tables, figures, records and one page."""
+"""The report of a suite: tables, figures, records and one page."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from adaptbench.reports.comparison.comparison import Comparison, axes_of, compare
 from adaptbench.reports.comparison.gains import gains
-from adaptbench.reports.comparison.published import ledger
+from adaptbench.reports.comparison.published import published_rows
 from adaptbench.reports.comparison.shot_matrix import shot_matrices
 from adaptbench.reports.figures.canvas import save
 from adaptbench.reports.figures.fits import draw_fits
@@ -25,28 +25,28 @@ from adaptbench.reports.page.page import Section, render_page
 from adaptbench.reports.results.curves import LearningCurve, read_curves, read_fits
 from adaptbench.reports.results.manifest import Suite, read_suite
 from adaptbench.reports.results.runs import Outcome, Problem, Run, read_outcomes
-from adaptbench.reports.tables.layout import Sheet, TableLayout
 from adaptbench.reports.tables.markup import to_latex, to_markdown
-from adaptbench.reports.tables.published import ledger_sheet
+from adaptbench.reports.tables.of_comparison import tables_of
+from adaptbench.reports.tables.published import published_table
 from adaptbench.reports.tables.records import long_records, to_csv
-from adaptbench.reports.tables.sheets import sheets
-from adaptbench.reports.words.numbers import slug
+from adaptbench.reports.tables.table import Table
+from adaptbench.reports.words.captions import slug
 from adaptbench.reports.words.sentences import gain_sentence
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a report holds and where its files are.
+    """The contents of a report and the paths of its files.
 
     Args:
-        suite: The suite that was asked for.
+        suite: The suite.
         runs: Its finished runs.
-        problems: Its other cells, each with the reason.
+        problems: Its other cells, each with the reason why it has no run.
         comparisons: One for each task and protocol.
-        sheets: Every table, the main one of each comparison first.
-        tables: The paths of the tables (Markdown, CSV, LaTeX).
+        tables: Every table, the main one of each comparison first.
+        table_files: The paths of the tables (Markdown, CSV, LaTeX).
         figures: The paths of the figures (PNG, PDF).
-        records: The path of the long records, results.csv; results.parquet beside it holds the same.
+        records: The path of results.csv, which holds every score of every run; results.parquet holds the same.
         page: The path of the page.
     """
 
@@ -54,25 +54,25 @@ class Report:
     runs: tuple[Run, ...]
     problems: tuple[Problem, ...]
     comparisons: tuple[Comparison, ...]
-    sheets: tuple[Sheet, ...]
-    tables: tuple[Path, ...]
+    tables: tuple[Table, ...]
+    table_files: tuple[Path, ...]
     figures: tuple[Path, ...]
     records: Path
     page: Path
 
     @property
-    def layouts(self) -> tuple[TableLayout, ...]:
+    def main_tables(self) -> tuple[Table, ...]:
         """The main table of each comparison."""
-        return tuple(sheet.layout for sheet in self.sheets if sheet.name.startswith("table-"))
+        return tuple(table for table in self.tables if table.name.startswith("table-"))
 
     @property
     def n_finished(self) -> int:
-        """How many cells have a result."""
+        """The number of cells that have a run."""
         return len(self.runs)
 
     @property
     def n_cells(self) -> int:
-        """How many cells the suite wants."""
+        """The number of cells in the suite."""
         return len(self.suite.cells)
 
     @property
@@ -82,11 +82,11 @@ class Report:
 
 
 def write_report(runs: Path, out: Path, suite: str | None = None) -> Report:
-    """Writes everything about a suite, whether its runs are finished or not; the same runs give the same bytes.
+    """Writes the report of a suite from the runs that have finished; the same runs give the same bytes.
 
     Args:
         runs: The folder that `adaptbench run` wrote.
-        out: The folder for the report; made if it is not there.
+        out: The folder for the report; created if it does not exist.
         suite: The suite; None for the only one there.
 
     Raises:
@@ -106,8 +106,8 @@ def write_report(runs: Path, out: Path, suite: str | None = None) -> Report:
         for name, comparison in zip(file_names(comparisons), comparisons, strict=True)
     ]
     families = {cell.learner: cell.family for cell in wanted.cells}
-    published = ledger_sheet(ledger(comparisons, families))
-    every = [*(sheet for section in sections for sheet in section.sheets), published]
+    published = published_table(published_rows(comparisons, families))
+    tables = (*(table for section in sections for table in section.tables), published)
     records = long_records(wanted, finished)
     records.to_parquet(out / "results.parquet", index=False)
     return Report(
@@ -115,8 +115,8 @@ def write_report(runs: Path, out: Path, suite: str | None = None) -> Report:
         runs=finished,
         problems=problems,
         comparisons=comparisons,
-        sheets=tuple(every),
-        tables=tuple(path for sheet in every for path in _write_sheet(sheet, out)),
+        tables=tables,
+        table_files=tuple(path for table in tables for path in _write_table(table, out)),
         figures=tuple(path for section in sections for path in section.figures),
         records=_write(out / "results.csv", to_csv(records)),
         page=_write(out / "index.html", render_page(wanted, finished, problems, sections, published, curves)),
@@ -132,7 +132,7 @@ def _write_section(
     outcomes: Sequence[Outcome],
     curves: Mapping[str, LearningCurve],
 ) -> Section:
-    """Draws the figures of a comparison and lays out its tables."""
+    """Draws the figures of a comparison and makes its tables."""
     own = [o for o in outcomes if (o.cell.task, o.cell.protocol) == (comparison.task, comparison.protocol)]
     figures = [
         path
@@ -141,13 +141,13 @@ def _write_section(
     ]
     doublings = gains(comparison)
     sentences = tuple(gain_sentence(gain, comparison) for gain in doublings)
-    return Section(comparison, sheets(comparison, name, own, doublings), tuple(figures), name, sentences)
+    return Section(comparison, tables_of(comparison, name, own, doublings), tuple(figures), name, sentences)
 
 
 def _drawings(
     comparison: Comparison, runs: Path, styles: Mapping[str, LineStyle], curves: Mapping[str, LearningCurve]
 ) -> dict[str, Callable[[], Figure | None]]:
-    """What can be drawn of a comparison, by the first part of the files' names."""
+    """The figures of a comparison by the first part of their files' names."""
     main, *others = axes_of(comparison)
     found: dict[str, Callable[[], Figure | None]] = {"figure": partial(draw, comparison, styles, main)}
     for axis in others:
@@ -163,7 +163,7 @@ def _drawings(
 
 
 def _fits(comparison: Comparison, runs: Path) -> dict[str, pd.DataFrame]:
-    """For each learner the fits of its first run at the largest number of training classes that kept them."""
+    """The fits of each learner: of its first run that kept them, at the most training classes."""
     found: dict[str, pd.DataFrame] = {}
     for row in comparison.entries:
         tables = (read_fits(runs, run) for entry in reversed(row) for run in entry.runs)
@@ -173,7 +173,7 @@ def _fits(comparison: Comparison, runs: Path) -> dict[str, pd.DataFrame]:
 
 
 def file_names(comparisons: tuple[Comparison, ...]) -> tuple[str, ...]:
-    """A distinct name for each comparison: its task, with its protocol where a task has several."""
+    """A distinct name for each comparison: its task, and its protocol if the task has several."""
     tasks = [comparison.task for comparison in comparisons]
     names: list[str] = []
     for comparison in comparisons:
@@ -184,12 +184,11 @@ def file_names(comparisons: tuple[Comparison, ...]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _write_sheet(sheet: Sheet, out: Path) -> tuple[Path, Path, Path]:
-    label = f"tab:{sheet.name.removeprefix('table-')}"
+def _write_table(table: Table, out: Path) -> tuple[Path, Path, Path]:
     return (
-        _write(out / f"{sheet.name}.md", to_markdown(sheet.layout)),
-        _write(out / f"{sheet.name}.csv", to_csv(sheet.frame)),
-        _write(out / f"{sheet.name}.tex", to_latex(sheet.layout, label)),
+        _write(out / f"{table.name}.md", to_markdown(table)),
+        _write(out / f"{table.name}.csv", to_csv(table.frame)),
+        _write(out / f"{table.name}.tex", to_latex(table)),
     )
 
 

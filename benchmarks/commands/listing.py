@@ -56,14 +56,14 @@ def _list_sizes(console: Console) -> None:
 def _list_protocols(console: Console) -> None:
     from adaptbench.benchmarks.commands.list_tasks import PROTOCOLS, describe_protocol
     from adaptbench.datamodules.errors import DataUnavailable
-    from adaptbench.reports.results.settings import episode_phrase
+    from adaptbench.reports.results.settings import Setting
 
     console.print("\nTest episodes: their digest, and the 1-shot accuracy of the nearest neighbour on pixels.")
     missing: dict[str, str] = {}
     for name, init_args in PROTOCOLS:
         try:
             for found in describe_protocol(name, init_args):
-                size = episode_phrase(found.size.ways, found.size.shots, found.shots_word)
+                size = Setting(None, found.size.ways, found.size.shots, shots_word=found.shots_word).episode_phrase
                 pixels = "" if found.pixels is None else f"  pixels {100 * found.pixels:.1f} %"
                 line = f"{found.digest}  {name}: {found.protocol}, {size}{pixels}"
                 console.print(escape(line), highlight=False, soft_wrap=True)

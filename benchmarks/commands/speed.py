@@ -14,7 +14,7 @@ from adaptbench.benchmarks.speed.peers import missing
 from adaptbench.benchmarks.speed.races import race
 from adaptbench.benchmarks.speed.speed import Measurement, as_records, as_table, measure, record
 from adaptbench.reports.figures.canvas import save
-from adaptbench.reports.figures.growth import draw_growth, slopes
+from adaptbench.reports.figures.scaling import draw_scaling, slopes
 
 
 def measure_speed(
@@ -61,7 +61,7 @@ def measure_growth(repeats: int, out: Path, console: Console, progress: Console)
         progress.print(f"measured: {frame['against'].iloc[0]}", highlight=False)
     found = pd.concat(frames, ignore_index=True)
     record(found.to_dict(orient="records"), out)
-    figures = save(lambda: draw_growth(found), out.with_suffix(""))
+    figures = save(lambda: draw_scaling(found), out.with_suffix(""))
     for against, slope in slopes(found).items():
         console.print(f"{against}: final slope {slope:.2f} (1 is growth in proportion)", highlight=False)
     console.print(*(f"Figure: {figure}" for figure in figures), sep="\n", highlight=False)

@@ -54,4 +54,4 @@ def _names(cells: Iterable["Cell"], store: Store) -> dict[str, str]:
 def close_with_report(report: "Report", target: Target, runs: Path) -> str | None:
     """Logs the report of a suite."""
     pictures = [figure for figure in report.figures if figure.suffix == ".png"]
-    return close_suite(target, runs, {sheet.name: sheet.frame for sheet in report.sheets}, [*pictures, report.page])
+    return close_suite(target, runs, {table.name: table.frame for table in report.tables}, [*pictures, report.page])

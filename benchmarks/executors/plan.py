@@ -14,7 +14,7 @@ from adaptbench.datamodules.errors import DataUnavailable
 ONLY_ATTRIBUTES = ("task", "protocol", "learner", "family", "seed", "train_classes", "run_id")
 ONLY_ARGUMENTS = ("split", "scope", "rotations", "images_per_class", "train_images", "train_functions", "noise")
 """Arguments of tasks that select cells too."""
-ONLY_KEYS = ONLY_ATTRIBUTES + ONLY_ARGUMENTS
+ONLY_KEYS = (*ONLY_ATTRIBUTES, "ways", *ONLY_ARGUMENTS)
 
 
 @dataclass(frozen=True)
@@ -139,6 +139,8 @@ def _select(suite: Suite, only: Mapping[str, str], names: Collection[str]) -> li
 def _has(cell: SuiteCell, key: str, value: str, names: Collection[str]) -> bool:
     arguments = cell.spec.training.task.init_args
     found = [source[key] for source in (cell.attributes, arguments) if key in source][:1]
+    if key == "ways":
+        found += [size.ways for size in cell.spec.test.sizes]
     if key == "task" and cell.otherwise in names:
         found.append(cell.otherwise)
     return value.lower() in [str(each).lower() for each in found]

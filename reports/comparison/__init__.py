@@ -1,1 +1,1 @@
-"""What may be compared, and how it came out."""
+"""Comparisons between learners: which scores are comparable, and the results."""

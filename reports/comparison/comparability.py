@@ -1,17 +1,17 @@
-"""Says which scores may be averaged or ranked together, and why others may not."""
+"""The conditions that scores must share before they are averaged or ranked together."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from adaptbench.reports.results.runs import Run, Score
 
-# A budget is met by whole batches, so that learners with other batch sizes may overshoot it by a little.
 BUDGET_TOLERANCE = 0.01
+"""Relative tolerance: training ends with a whole batch, so budgets differ slightly between batch sizes."""
 
 
 @dataclass(frozen=True)
 class Conditions:
-    """What must be equal before two scores are averaged over seeds or ranked against each other."""
+    """The conditions of a score; equal for all scores that are averaged over seeds or ranked against each other."""
 
     episodes_digest: str
     queries: int | None
@@ -22,20 +22,20 @@ class Conditions:
 
 
 def conditions(run: Run, score: Score) -> Conditions:
-    """The conditions under which a score came about."""
+    """The conditions of a run's score."""
     return Conditions(
         score.episodes_digest, score.queries, score.n_episodes, run.examples_encoded, run.selection, run.transductive
     )
 
 
 def differences(found: Mapping[str, Conditions]) -> tuple[str, ...]:
-    """Says in what conditions differ.
+    """Lists how conditions differ.
 
     Args:
-        found: For each name (of a learner, or of a seed) the conditions of its score.
+        found: The conditions of each score, by the name of its learner or seed.
 
     Returns:
-        One phrase for each kind of difference, with the names and values; empty if all can be compared.
+        One phrase for each condition that differs, with the names and values; empty if all are comparable.
     """
     budgets = [each.examples_encoded for each in found.values() if each.examples_encoded]  # a control may train nothing
     same_budget = not budgets or max(budgets) - min(budgets) <= BUDGET_TOLERANCE * max(budgets)
@@ -51,7 +51,7 @@ def differences(found: Mapping[str, Conditions]) -> tuple[str, ...]:
 
 
 def induction(found: Conditions | Run) -> str:
-    """One word for whether queries were predicted each by itself."""
+    """Whether queries were predicted together ("transductive") or one by one ("inductive")."""
     return "transductive" if found.transductive else "inductive"
 
 

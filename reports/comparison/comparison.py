@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adaptbench.reports.comparison.comparability import Conditions, conditions, differences
-from adaptbench.reports.results.manifest import Cell
+from adaptbench.reports.results.metrics import Metric
 from adaptbench.reports.results.runs import Outcome, Problem, Run
-from adaptbench.reports.results.settings import Setting, describe
+from adaptbench.reports.results.settings import Setting
 from adaptbench.reports.statistics.intervals import Interval, interval
 from adaptbench.reports.statistics.ranking import Pair, compare_pairs, shared_ranks
 
@@ -24,15 +24,15 @@ class Entry:
         label: The learner's name for readers.
         setting: The column.
         planned_seeds: The seeds that the suite wants; empty where it does not want this entry.
-        problems: Why seeds are missing, one sentence each kind.
-        interval: Mean and interval; None if nothing finished, or if what finished has no common mean.
-        refusal: Why finished seeds have no mean ("diverged" or "not comparable", with details), or empty.
-        conditions: What must equal other learners' before they are ranked.
-        chance: The score of a guess, where there is one.
-        at_chance: Whether some seed is no better than a guess.
-        rank: Its place in a column whose entries can be compared, shared with whom it cannot be told apart from.
-        best: Whether it is the best of such a column, or cannot be told apart from the best.
-        runs: Its finished runs, by seed.
+        problems: Why seeds are missing: one sentence for each kind of problem.
+        interval: Mean and interval; None if no seed finished, or if the finished seeds may not be averaged.
+        refusal: Why finished seeds may not be averaged ("diverged" or "not comparable", with details), or empty.
+        conditions: The conditions that must equal those of other learners before all are ranked.
+        chance: The score of a guess; None where there is none.
+        at_chance: Whether the score of some seed is at chance level.
+        rank: The rank in its column; learners that are not significantly different share one.
+        best: Whether it is the best of its column, or not significantly different from the best.
+        runs: The finished runs, sorted by seed.
     """
 
     learner: str
@@ -51,7 +51,7 @@ class Entry:
 
     @property
     def status(self) -> str:
-        """One word: finished, partial, missing, diverged, not comparable, or not planned."""
+        """The state: finished, partial, missing, diverged, not comparable, or not planned."""
         if not self.planned_seeds:
             return "not planned"
         if self.refusal:
@@ -62,7 +62,7 @@ class Entry:
 
     @property
     def samples(self) -> dict[int, NDArray[np.float64]]:
-        """For each seed its scores [E]; empty where they have no common mean."""
+        """The scores [E] of each seed; empty where seeds may not be averaged."""
         return {} if self.interval is None else {run.cell.seed: run.episode_scores[self.setting] for run in self.runs}
 
 
@@ -73,28 +73,44 @@ class Comparison:
     Args:
         task: The task's name.
         protocol: The protocol's name.
-        metric: What is compared, "accuracy" or "mse".
-        higher_is_better: The direction of the metric.
-        class_word: What training classes are called: "characters", "functions".
+        metric: The metric that is compared.
         settings: The columns, sorted by training classes, ways and shots.
         entries: A row for each learner, with an entry for each setting.
-        warnings: Why entries of a column cannot be ranked.
+        warnings: Why entries of a column are not ranked.
         pairs: For each setting, the tests between its learners, by their place in `entries`.
-        shots_word: What shots are called.
-        remarks: What a reader must know of the protocol besides its name.
+        remarks: Facts about the protocol that its name does not say.
     """
 
     task: str
     protocol: str
-    metric: str
-    higher_is_better: bool
-    class_word: str
+    metric: Metric
     settings: tuple[Setting, ...]
     entries: tuple[tuple[Entry, ...], ...]
     warnings: tuple[str, ...]
     pairs: tuple[tuple[Pair, ...], ...] = ()
-    shots_word: str = "shot"
     remarks: tuple[str, ...] = ()
+
+    @property
+    def class_word(self) -> str:
+        """The name of training classes, such as "characters"."""
+        return self.settings[0].class_word
+
+    @property
+    def shots_plural(self) -> str:
+        """The name of shots, such as "shots"."""
+        return self.settings[0].shots_plural
+
+    @property
+    def largest(self) -> tuple[int, ...]:
+        """The columns with the most training classes."""
+        most = self.settings[-1].train_classes
+        return tuple(index for index, setting in enumerate(self.settings) if setting.train_classes == most)
+
+    def best_first(self, column: int) -> tuple[Entry, ...]:
+        """The entries of a column that have a mean, best first."""
+        entries = [row[column] for row in self.entries]
+        scored = [(-self.metric.sign * each.interval.mean, each) for each in entries if each.interval is not None]
+        return tuple(entry for _, entry in sorted(scored, key=lambda pair: pair[0]))
 
     def all_entries(self) -> tuple[Entry, ...]:
         """Every entry, row by row."""
@@ -111,6 +127,7 @@ def compare(outcomes: Sequence[Outcome]) -> tuple[Comparison, ...]:
 
 def _compare_group(outcomes: Sequence[Outcome]) -> Comparison:
     cell = outcomes[0].cell
+    metric = Metric.named(cell.metric, higher_is_better=cell.higher_is_better)
     settings = sorted({setting for outcome in outcomes for setting in outcome.cell.settings}, key=lambda s: s.order)
     learners = dict.fromkeys(outcome.cell.learner for outcome in outcomes)
     rows = [[_entry(learner, setting, outcomes) for setting in settings] for learner in learners]
@@ -118,7 +135,7 @@ def _compare_group(outcomes: Sequence[Outcome]) -> Comparison:
     pairs: list[tuple[Pair, ...]] = []
     refusals: dict[str, list[Setting]] = {}
     for setting, column in zip(settings, zip(*rows, strict=True), strict=True):
-        ranked, tests, refusal = _rank(column, higher_is_better=cell.higher_is_better)
+        ranked, tests, refusal = _rank(column, metric)
         columns.append(ranked)
         pairs.append(tests)
         if refusal:
@@ -126,20 +143,17 @@ def _compare_group(outcomes: Sequence[Outcome]) -> Comparison:
     return Comparison(
         task=cell.task,
         protocol=cell.protocol,
-        metric=cell.metric,
-        higher_is_better=cell.higher_is_better,
-        class_word=cell.class_word,
+        metric=metric,
         settings=tuple(settings),
         entries=tuple(zip(*columns, strict=True)),
-        warnings=tuple(_warning(reason, places, cell) for reason, places in refusals.items()),
+        warnings=tuple(_warning(reason, places) for reason, places in refusals.items()),
         pairs=tuple(pairs),
-        shots_word=cell.shots_word,
         remarks=cell.remarks,
     )
 
 
 def _entry(learner: str, setting: Setting, outcomes: Iterable[Outcome]) -> Entry:
-    """Puts a learner's seeds at one setting together."""
+    """Collects the seeds of a learner at one setting."""
     group = [o for o in outcomes if o.cell.learner == learner]
     wanted = sorted((o for o in group if setting in o.cell.settings), key=lambda o: o.cell.seed)
     entry = Entry(
@@ -154,7 +168,7 @@ def _entry(learner: str, setting: Setting, outcomes: Iterable[Outcome]) -> Entry
 
 
 def _sentences(problems: Sequence[Problem], n_planned: int) -> tuple[str, ...]:
-    """Each kind of problem once, with the seeds that it befell if others escaped it."""
+    """Lists each kind of problem once, with its seeds if other seeds do not have it."""
     seeds: dict[str, list[str]] = {}
     for problem in problems:
         seeds.setdefault(str(problem), []).append(str(problem.cell.seed))
@@ -164,7 +178,7 @@ def _sentences(problems: Sequence[Problem], n_planned: int) -> tuple[str, ...]:
 
 
 def _with_scores(entry: Entry, runs: Sequence[Run]) -> Entry:
-    """Adds the mean of the finished seeds, unless they may not be averaged."""
+    """Adds the mean of the finished seeds if they may be averaged."""
     scores = [score for run in runs if (score := run.score(entry.setting)) is not None]
     found = {f"seed {run.cell.seed}": conditions(run, score) for run, score in zip(runs, scores, strict=True)}
     first = scores[0]
@@ -184,8 +198,8 @@ def _with_scores(entry: Entry, runs: Sequence[Run]) -> Entry:
     return replace(entry, interval=interval(rows))
 
 
-def _rank(column: Sequence[Entry], *, higher_is_better: bool) -> tuple[list[Entry], tuple[Pair, ...], str]:
-    """Ranks a column and tests every two of its entries, or says why its entries cannot be ranked."""
+def _rank(column: Sequence[Entry], metric: Metric) -> tuple[list[Entry], tuple[Pair, ...], str]:
+    """Ranks a column and tests every pair of its entries, or says why its entries cannot be ranked."""
     ranked = {index: entry for index, entry in enumerate(column) if entry.interval is not None}
     found = {entry.label: entry.conditions for entry in ranked.values() if entry.conditions is not None}
     if different := differences(found):
@@ -193,8 +207,7 @@ def _rank(column: Sequence[Entry], *, higher_is_better: bool) -> tuple[list[Entr
     if len(ranked) < 2:
         return list(column), (), ""
     pairs = compare_pairs({index: entry.samples for index, entry in ranked.items()})
-    sign = 1.0 if higher_is_better else -1.0
-    means = {index: sign * entry.interval.mean for index, entry in ranked.items() if entry.interval is not None}
+    means = {index: metric.sign * entry.interval.mean for index, entry in ranked.items() if entry.interval is not None}
     ranks = shared_ranks(means, pairs)
     top = min(ranks.values())
     entries = [
@@ -204,10 +217,9 @@ def _rank(column: Sequence[Entry], *, higher_is_better: bool) -> tuple[list[Entr
     return entries, pairs, ""
 
 
-def _warning(reason: str, settings: Sequence[Setting], cell: Cell) -> str:
-    """Says where no learner is marked as best, and why."""
-    places = ", ".join(describe(setting, cell.class_word, cell.shots_word) for setting in settings)
-    return f"No learner is marked as best at {places}, because {reason}."
+def _warning(reason: str, settings: Sequence[Setting]) -> str:
+    """Says at which settings no learner is marked as best, and why."""
+    return f"No learner is marked as best at {', '.join(map(str, settings))}, because {reason}."
 
 
 def milliseconds(entry: Entry) -> float | None:
@@ -221,7 +233,7 @@ Axis = Literal["classes", "shots"]
 
 
 def axes_of(comparison: Comparison) -> tuple[Axis, ...]:
-    """What a comparison can be drawn over: what takes several values, training classes first."""
+    """The axes along which the settings vary, training classes first; shots if none does."""
     varies: dict[Axis, bool] = {
         "classes": len({setting.train_classes for setting in comparison.settings}) > 1,
         "shots": len({setting.shots for setting in comparison.settings}) > 1,
@@ -230,5 +242,5 @@ def axes_of(comparison: Comparison) -> tuple[Axis, ...]:
 
 
 def main_axis(comparison: Comparison) -> Axis:
-    """What the first figure is drawn over."""
+    """The axis of the first figure."""
     return axes_of(comparison)[0]

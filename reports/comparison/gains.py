@@ -1,7 +1,7 @@
-"""Do more training classes help, and more shots: what each doubling gains a learner, and where that ends."""
+"""Gains per doubling: how much a learner gains from twice the training classes or shots, and where gains end."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 import numpy as np
@@ -15,19 +15,18 @@ from adaptbench.reports.statistics.contrasts import Contrast, contrast
 
 @dataclass(frozen=True)
 class Gain:
-    """What doubling the training classes, or the shots, gains one learner.
+    """The gain of one learner from each doubling of the training classes or of the shots.
 
     Args:
         learner: The learner's name.
         label: The learner's name for readers.
-        axis: What is doubled.
-        fixed: The first setting, which gives what stays the same.
-        values: The values of what is doubled that have a result, ascending.
-        per_doubling: The slope of the score over the logarithm to base 2, in the score's own unit (accuracy as a
-            fraction), or of the logarithm of the error where the metric is an error.
-        relative: Whether `per_doubling` is of a logarithm.
-        ends_at: The value from which on no further gain to the last can be told from zero; None where even the last
-            step is told from zero. Tested from the first value on, up to the first that is not.
+        axis: The quantity that is doubled.
+        fixed: The first setting; everything but the doubled quantity stays as there.
+        values: The values of the doubled quantity that have a result, ascending.
+        relative: Whether logarithms of the score are compared.
+        per_doubling: The slope of the score, or of its logarithm, over the logarithm to base 2 of the value; in the
+            stored unit (accuracy as a fraction). None if there is no slope.
+        ends_at: The first value from which the gain to the last value is not significant; None if all are significant.
         refusal: Why there is no slope although there are results, or empty.
     """
 
@@ -36,14 +35,14 @@ class Gain:
     axis: Axis
     fixed: Setting
     values: tuple[int, ...]
-    per_doubling: Contrast | None
     relative: bool
-    ends_at: int | None
+    per_doubling: Contrast | None = None
+    ends_at: int | None = None
     refusal: str = ""
 
 
 def gains(comparison: Comparison) -> tuple[Gain, ...]:
-    """For each learner the gain per doubling of training classes at each (ways, shots), then of shots at each size."""
+    """The gains of each learner: over training classes at each (ways, shots), then over shots at each size."""
     return (*_along(comparison, "classes"), *_along(comparison, "shots"))
 
 
@@ -54,30 +53,27 @@ def _along(comparison: Comparison, axis: Axis) -> Iterator[Gain]:
         for _, group in groupby(ordered, key=lambda entry: fixed(entry.setting)):
             scored = [each for each in group if each.interval is not None and _value(each.setting, axis) is not None]
             if len(scored) > 1:
-                yield _gain(scored, axis, relative=not comparison.higher_is_better)
+                yield _gain(scored, axis, relative=comparison.metric.logarithmic)
 
 
 def _gain(entries: Sequence[Entry], axis: Axis, *, relative: bool) -> Gain:
-    """The slope over entries that differ in one thing only, over the seeds that all of them have."""
+    """The slope over entries that differ along one axis, from the seeds that all of them have."""
     values = tuple(value for entry in entries if (value := _value(entry.setting, axis)) is not None)
     common = sorted(set.intersection(*(set(entry.samples) for entry in entries)))
-    refusal = _refusal(entries, axis, common)
     first = entries[0]
-    if refusal:
-        return Gain(first.learner, first.label, axis, first.setting, values, None, relative, None, refusal)
+    gain = Gain(first.learner, first.label, axis, first.setting, values, relative)
+    if refusal := _refusal(entries, axis, common):
+        return replace(gain, refusal=refusal)
     scores = [np.stack([entry.samples[seed] for seed in common]) for entry in entries]
     if relative:
         if any(float(run.mean(axis=-1).min()) <= 0 for run in scores):
-            refusal = "an error of zero has no logarithm"
-            return Gain(first.learner, first.label, axis, first.setting, values, None, relative, None, refusal)
+            return replace(gain, refusal="an error of zero has no logarithm")
         scores = [_logarithms(each) for each in scores]
     digests = [entry.conditions.episodes_digest if entry.conditions else "" for entry in entries]
     x = np.log2(values)
     slope = (x - x.mean()) / np.square(x - x.mean()).sum()
-    return Gain(
-        first.learner, first.label, axis, first.setting, values, _contrast(scores, slope, digests), relative,
-        _end(scores, values, digests, sign=-1.0 if relative else 1.0),
-    )  # fmt: skip
+    ends_at = _end(scores, values, digests, sign=-1.0 if relative else 1.0)
+    return replace(gain, per_doubling=_contrast(scores, slope, digests), ends_at=ends_at)
 
 
 def _refusal(entries: Sequence[Entry], axis: Axis, common: Sequence[int]) -> str:
@@ -90,14 +86,14 @@ def _refusal(entries: Sequence[Entry], axis: Axis, common: Sequence[int]) -> str
 
 
 def _logarithms(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Scores [S, E] whose mean over episodes is the logarithm of the run's mean error, to first order in each."""
+    """Scores [S, E] whose mean over episodes is the logarithm of the run's mean error; linear in each score."""
     mean = scores.mean(axis=-1, keepdims=True)
     found: NDArray[np.float64] = np.log(mean) + (scores - mean) / mean
     return found
 
 
 def _contrast(scores: Sequence[NDArray[np.float64]], weights: NDArray[np.float64], digests: Sequence[str]) -> Contrast:
-    """A weighted sum of means; scores on the same episodes are joined episode by episode first."""
+    """A weighted sum of means; scores on the same episodes are first added episode by episode."""
     joined: dict[str, NDArray[np.float64]] = {}
     for each, weight, digest in zip(scores, weights, digests, strict=True):
         joined[digest] = joined.get(digest, 0.0) + weight * each
@@ -107,7 +103,7 @@ def _contrast(scores: Sequence[NDArray[np.float64]], weights: NDArray[np.float64
 def _end(
     scores: Sequence[NDArray[np.float64]], values: Sequence[int], digests: Sequence[str], sign: float
 ) -> int | None:
-    """The first value from which the gain to the last value cannot be told from zero, or is a loss."""
+    """The first value from which the gain to the last value is not significant, or is a loss."""
     for index, value in enumerate(values[:-1]):
         pair = [scores[index], scores[-1]]
         found = _contrast(pair, np.array([-1.0, 1.0]), [digests[index], digests[-1]])

@@ -1,25 +1,25 @@
-"""Published numbers beside ours: same task, split, ways, shots, metric and family, and what the difference is.
+"""Published numbers beside ours: same task, split, ways, shots, metric and family, with the difference.
 
-The published numbers are in `data/published.csv`; `data/published_splits.csv` says which of our protocols stands for
-which published splits, and how many training classes ours then has (100 fewer than published work where that has no
-validation classes). A number on another split is never set beside ours.
+`data/published.csv` holds the published numbers. `data/published_splits.csv` maps our protocols to published splits and
+gives the number of training classes that ours must have. That number is 100 below the published one if the published
+split has no validation classes. Numbers on different splits are never compared.
 """
 
 import csv
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from typing import Literal, NamedTuple
 
 from adaptbench.reports.comparison.comparison import Comparison, Entry
 
-# What published.csv calls our families; our others have no published counterpart.
 FAMILIES: Mapping[str, str] = {
     "recurrent": "rnn", "sets": "deepsets", "attention": "attention", "transfer": "transfer", "metric": "metric",
     "optimization": "optimization",
 }  # fmt: skip
+"""Our families by their names in published.csv; no numbers are published for the others."""
 
 Induction = Literal["transductive", "inductive", "not stated"]
 
@@ -29,13 +29,13 @@ class Published:
     """A published number.
 
     Args:
-        method: What it is called where it is published.
-        value: In our unit: accuracy as a fraction.
-        error: The half width that is printed beside it, as printed; may be empty.
+        method: The name of the method in the publication.
+        value: The value in our stored unit: accuracy as a fraction.
+        error: The half width as printed; may be empty.
         kind: "original", or "reproduction" by others.
-        induction: Whether queries were predicted together, as far as it is stated.
-        note: What else has to be known about it.
-        citation: Where it is published.
+        induction: Whether queries were predicted together, if the source states it.
+        note: Remarks on the protocol.
+        citation: The publication.
     """
 
     method: str
@@ -48,15 +48,15 @@ class Published:
 
 
 @dataclass(frozen=True)
-class LedgerRow:
-    """One of our entries and one published number, or why there is none.
+class PublishedRow:
+    """One of our entries beside one published number, or the reason why there is none.
 
     Args:
-        comparison: Where our entry stands.
+        comparison: The comparison that holds our entry.
         entry: Our entry.
         family: The family of its learner.
-        split: The published split that our protocol stands for; empty where there is none.
-        published: A number on the same split with a learner of the same family; None if there is none.
+        split: The published split that our protocol matches; empty if there is none.
+        published: A number on the same split by a learner of the same family; None if there is none.
         reason: Why there is none, or empty.
     """
 
@@ -69,17 +69,17 @@ class LedgerRow:
 
     @property
     def difference(self) -> float | None:
-        """Ours less the published one, in the stored unit."""
+        """Our mean minus the published value, in the stored unit."""
         if self.published is None or self.entry.interval is None:
             return None
         return self.entry.interval.mean - self.published.value
 
 
-def ledger(comparisons: Sequence[Comparison], families: Mapping[str, str]) -> tuple[LedgerRow, ...]:
-    """Every entry with a result, beside each published number that may be set beside it.
+def published_rows(comparisons: Sequence[Comparison], families: Mapping[str, str]) -> tuple[PublishedRow, ...]:
+    """Every entry with a result, once for each published number that is comparable.
 
     Args:
-        comparisons: Ours.
+        comparisons: Our comparisons.
         families: The family of each of our learners.
     """
     return tuple(
@@ -91,28 +91,28 @@ def ledger(comparisons: Sequence[Comparison], families: Mapping[str, str]) -> tu
     )
 
 
-def _rows(comparison: Comparison, entry: Entry, family: str) -> list[LedgerRow]:
+def _rows(comparison: Comparison, entry: Entry, family: str) -> list[PublishedRow]:
     counterparts = _splits().get((comparison.task, comparison.protocol), [])
     if not counterparts:
         reason = "no published number is known for this split"
-        return [LedgerRow(comparison, entry, family, "", None, reason)]
+        return [PublishedRow(comparison, entry, family, "", None, reason)]
     first = counterparts[0]
-    if entry.setting.train_classes != first.train_classes:
-        size = "unlimited" if first.train_classes is None else first.train_classes
-        reason = f"the published split has {size} training classes"
-        return [LedgerRow(comparison, entry, family, first.split, None, reason)]
-    place = (FAMILIES.get(family, ""), entry.setting.ways, entry.setting.shots, comparison.metric)
+    wanted = replace(entry.setting, train_classes=first.train_classes)
+    if entry.setting != wanted:
+        reason = f"the published split has {wanted.size} training classes"
+        return [PublishedRow(comparison, entry, family, first.split, None, reason)]
+    place = (FAMILIES.get(family, ""), entry.setting.ways, entry.setting.shots, comparison.metric.name)
     found = [
-        LedgerRow(comparison, entry, family, each.split, published)
+        PublishedRow(comparison, entry, family, each.split, published)
         for each in counterparts
         for published in _published().get((each.task, each.split, *place), [])
     ]
     reason = "no published number of this family at these ways and shots on this split"
-    return found or [LedgerRow(comparison, entry, family, first.split, None, reason)]
+    return found or [PublishedRow(comparison, entry, family, first.split, None, reason)]
 
 
 class _Counterpart(NamedTuple):
-    """A published task and split, and how many training classes ours has to have to stand beside it."""
+    """A published task and split, and the number of training classes that our entry must have."""
 
     task: str
     split: str
@@ -121,7 +121,7 @@ class _Counterpart(NamedTuple):
 
 @cache
 def _splits() -> dict[tuple[str, str], list[_Counterpart]]:
-    """What stands beside each of our tasks and protocols, in the order of the file."""
+    """The counterparts of each of our tasks and protocols, in the order of the file."""
     found: dict[tuple[str, str], list[_Counterpart]] = {}
     for row in _read("published_splits.csv"):
         classes = int(row["train_classes"]) if row["train_classes"] else None
@@ -155,7 +155,7 @@ def _in_our_unit(metric: str, value: float) -> tuple[str, float]:
 
 
 def _induction(text: str) -> Induction:
-    """Reads from a method's name and notes whether it is transductive."""
+    """Reads from a method's name and notes whether it predicts queries together."""
     if re.search(r"non-transductive|inductive BN", text.partition(")")[0]):
         return "inductive"
     return "transductive" if "transductive" in text else "not stated"

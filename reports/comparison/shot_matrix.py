@@ -1,4 +1,4 @@
-"""Scores by the number of shots in training and in testing, for learners that were trained with several."""
+"""Scores by shots in training and shots in testing, for components that were trained with several."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,13 +8,13 @@ from adaptbench.reports.comparison.comparison import Comparison, Entry
 
 @dataclass(frozen=True)
 class ShotMatrix:
-    """One component, trained with several numbers of shots, at one number of training classes and ways.
+    """The scores of one component at one number of training classes and ways.
 
     Args:
-        label: What adapts, and where.
-        train: The shots in training, as text: "5", or "1, 5" where both were drawn.
+        label: The component, and the ways.
+        train: The shots in training, as text: "5", or "1, 5" if both were drawn.
         test: The shots in testing.
-        means: [train, test] mean scores in their stored unit; None where missing.
+        means: Mean scores [train, test] in the stored unit; None where missing.
     """
 
     label: str
@@ -24,7 +24,7 @@ class ShotMatrix:
 
 
 def shot_matrices(comparison: Comparison) -> tuple[ShotMatrix, ...]:
-    """A matrix for each component that several learners of a comparison train with different shots."""
+    """A matrix for each component that a comparison holds with several numbers of training shots."""
     rows: dict[str, dict[tuple[int, ...], Sequence[Entry]]] = {}
     for row in comparison.entries:
         runs = [run for entry in row for run in entry.runs]

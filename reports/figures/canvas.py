@@ -1,4 +1,4 @@
-"""Where figures are drawn and written: one look, and the same bytes for the same runs."""
+"""The canvas of figures: one look, and the same bytes for the same runs."""
 
 import warnings
 from collections.abc import Callable
@@ -13,25 +13,25 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from adaptbench.reports.comparison.comparison import Comparison
 from adaptbench.reports.figures.styles import PARAMETERS, Styles
-from adaptbench.reports.words.numbers import shorten
+from adaptbench.reports.words.captions import shorten
 
 USUAL_ROWS, ROW_INCHES = 2, 0.19
-"""Of a legend: the rows that figures have room for, and the height of another one."""
+"""The rows of a legend that every figure has room for, and the height that each further row adds."""
 
 
 def save(draw: Callable[[], Figure | None], base: Path) -> tuple[Path, ...]:
     """Draws a figure and writes it as PNG and PDF.
 
     Args:
-        draw: Makes the figure, or returns None where there is nothing to draw.
-        base: The files' path without ending.
+        draw: Makes the figure, or returns None if there is nothing to draw.
+        base: The path of the files without its ending.
 
     Returns:
-        The paths of the PNG and the PDF; none where nothing was drawn, and older files of that name are removed.
+        The paths of the PNG and the PDF; none if nothing was drawn, in which case older files of that name are removed.
     """
     png, pdf = base.with_name(f"{base.name}.png"), base.with_name(f"{base.name}.pdf")
     with matplotlib.rc_context(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing")  # A box stands for it; tables have the name.
+        warnings.filterwarnings("ignore", message="Glyph .* missing")  # A box replaces it; tables have the name.
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(PARAMETERS)
         figure = draw()
@@ -40,7 +40,7 @@ def save(draw: Callable[[], Figure | None], base: Path) -> tuple[Path, ...]:
             pdf.unlink(missing_ok=True)
             return ()
         figure.savefig(png, dpi=200, metadata={"Software": None})
-        figure.set_layout_engine("none")  # laid out once is enough, and takes most of the time
+        figure.set_layout_engine("none")  # The layout takes most of the time, so it is computed once.
         figure.savefig(pdf, metadata={"Creator": None, "Producer": None, "CreationDate": None})
     return png, pdf
 
@@ -66,8 +66,8 @@ def add_legend(figure: Figure, handles: list[Line2D], labels: list[str]) -> None
     width = figure.get_figwidth()
     columns = max(1, min(len(handles), int(width / (0.5 + 0.07 * max(map(len, labels))))))
     more_rows = max(0, -(-len(handles) // columns) - USUAL_ROWS)
-    figure.set_figheight(figure.get_figheight() + ROW_INCHES * more_rows)  # panels keep their height
-    # Placeholders first: a legend silently drops labels that start with an underscore.
+    figure.set_figheight(figure.get_figheight() + ROW_INCHES * more_rows)  # keeps the height of the panels
+    # Placeholders come first, because a legend drops labels that start with an underscore.
     legend = figure.legend(
         handles, ["x" * len(label) for label in labels], loc="outside lower center", frameon=False, fontsize=8.5,
         ncols=columns, handlelength=2.5, columnspacing=1.2,
@@ -76,8 +76,8 @@ def add_legend(figure: Figure, handles: list[Line2D], labels: list[str]) -> None
         text.set_text(label)
 
 
-def learner_legend(figure: Figure, comparison: Comparison, named: Styles) -> None:
-    """A legend of the learners of a comparison."""
+def learner_legend(figure: Figure, comparison: Comparison, named: Styles, others: Styles | None = None) -> None:
+    """A legend of the learners of a comparison, and of other lines by their labels."""
     drawn = [row[0] for row in comparison.entries if any(entry.interval is not None for entry in row)]
-    handles = [Line2D([], [], **named[entry.learner]) for entry in drawn]
-    add_legend(figure, handles, [shorten(entry.label, 28) for entry in drawn])
+    lines = [(shorten(entry.label, 28), named[entry.learner]) for entry in drawn] + [*(others or {}).items()]
+    add_legend(figure, [Line2D([], [], **style) for _, style in lines], [label for label, _ in lines])

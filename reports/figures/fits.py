@@ -1,6 +1,7 @@
 """The figure of predicted functions beside the true ones."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -10,16 +11,15 @@ from matplotlib.lines import Line2D
 from adaptbench.reports.comparison.comparison import Comparison
 from adaptbench.reports.figures.canvas import add_legend, new_figure
 from adaptbench.reports.figures.styles import Styles
-from adaptbench.reports.results.settings import shots_phrase
-from adaptbench.reports.words.numbers import shorten
+from adaptbench.reports.words.captions import shorten
 
 
 def draw_fits(fits: Mapping[str, pd.DataFrame], comparison: Comparison, named: Styles) -> Figure | None:
-    """The first test function at each number of shots: support set, truth, and what each learner predicts.
+    """The first test function at each number of shots: support set, true function, and each learner's prediction.
 
     Args:
-        fits: By learner, the fits of one of its runs.
-        comparison: Where labels come from.
+        fits: The fits of one run of each learner.
+        comparison: The comparison of these learners.
         named: A style for each learner.
     """
     if not fits:
@@ -35,7 +35,7 @@ def draw_fits(fits: Mapping[str, pd.DataFrame], comparison: Comparison, named: S
                 panel.plot(query["x"], query["y"], color="0.6", linewidth=3, zorder=1)
                 panel.plot(support["x"], support["y"], "x", color="black", markersize=7, zorder=4)
             panel.plot(query["x"], query["prediction"], zorder=3, **{**named[learner], "marker": ""})
-        panel.set_title(shots_phrase(shot, comparison.shots_word), fontsize=9)
+        panel.set_title(replace(comparison.settings[0], shots=shot).shots_phrase, fontsize=9)
         panel.set_xlabel("x")
     panels[0].set_ylabel("y")
     handles = [Line2D([], [], color="0.6", linewidth=3), Line2D([], [], color="black", marker="x", linestyle="none")]

@@ -1,4 +1,4 @@
-"""Figures beside the curves: computation, learning curves, ranks, training shots by test shots, fits."""
+"""The figure of learning curves."""
 
 from collections.abc import Mapping, Sequence
 
@@ -11,12 +11,11 @@ from adaptbench.reports.comparison.comparison import Comparison
 from adaptbench.reports.figures.canvas import learner_legend, log_ticks, new_figure
 from adaptbench.reports.figures.styles import LineStyle, Styles
 from adaptbench.reports.results.curves import LearningCurve
-from adaptbench.reports.words.numbers import metric_name, scale
 
 
 def draw_learning_curves(comparison: Comparison, curves: Mapping[str, LearningCurve], named: Styles) -> Figure | None:
-    """Validation score over examples encoded, a thin line a seed and a thick one for their mean."""
-    sizes = list(dict.fromkeys(setting.train_classes for setting in comparison.settings))
+    """Validation score against examples encoded: a thin line for each seed and a thick one for their mean."""
+    sizes = {setting.train_classes: setting for setting in comparison.settings}
     rows = {
         (row[0].learner, size): [
             curve
@@ -28,20 +27,22 @@ def draw_learning_curves(comparison: Comparison, curves: Mapping[str, LearningCu
     }
     if not any(rows.values()):
         return None
-    shown = sizes if len(sizes) <= 4 else [sizes[0], sizes[len(sizes) // 2], sizes[-1]]
+    settings = list(sizes.values())
+    shown = settings if len(settings) <= 4 else [settings[0], settings[len(settings) // 2], settings[-1]]
     figure = new_figure(max(4.6, 2.6 * len(shown)), 3.1)
     panels: list[Axes] = list(figure.subplots(1, len(shown), sharey=True, squeeze=False).flat)
-    for panel, size in zip(panels, shown, strict=True):
+    for panel, setting in zip(panels, shown, strict=True):
         for row in comparison.entries:
-            _draw_curves(panel, rows[row[0].learner, size], named[row[0].learner], scale(comparison.metric))
-        panel.set_title(f"{'unlimited' if size is None else size} training {comparison.class_word}", fontsize=9)
+            curves_here = rows[row[0].learner, setting.train_classes]
+            _draw_curves(panel, curves_here, named[row[0].learner], comparison.metric.scale)
+        panel.set_title(f"{setting.size} training {setting.class_word}", fontsize=9)
         panel.set_xlabel("examples encoded")
         panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / 1000:g}k" if value else "0"))
         panel.locator_params(axis="x", nbins=4)
-    if comparison.metric != "accuracy":
+    if comparison.metric.logarithmic:
         panels[0].set_yscale("log")
         log_ticks(panels[0].yaxis)
-    panels[0].set_ylabel(f"{metric_name(comparison)} on validation", fontsize=8)
+    panels[0].set_ylabel(f"{comparison.metric.heading} on validation", fontsize=8)
     learner_legend(figure, comparison, named)
     return figure
 
@@ -52,7 +53,7 @@ def _draw_curves(panel: Axes, curves: Sequence[LearningCurve], style: LineStyle,
         panel.plot(curve.examples, np.array(curve.values["val"]) * unit, color=style["color"], alpha=0.3, linewidth=0.7)
         for examples, value in zip(curve.examples, curve.values["val"], strict=True):
             by_examples.setdefault(examples, []).append(value * unit)
-    # Where a seed is missing at a point, the mean of the others would step; so it is left out.
+    # Points that some seed lacks are left out, because the mean of the other seeds would jump.
     mean = [(x, float(np.mean(values))) for x, values in sorted(by_examples.items()) if len(values) == len(curves)]
     if mean:
         panel.plot(*zip(*mean, strict=True), zorder=3, **{**style, "markersize": 4})

@@ -1,4 +1,4 @@
-"""The critical-difference diagram."""
+"""The figure of ranks: a critical-difference diagram."""
 
 from collections.abc import Sequence
 
@@ -10,29 +10,30 @@ from scipy.stats import rankdata  # type: ignore[import-untyped]  # scipy ships 
 
 from adaptbench.reports.comparison.comparison import Comparison, Entry
 from adaptbench.reports.figures.canvas import new_figure
-from adaptbench.reports.words.numbers import shorten
+from adaptbench.reports.results.metrics import Metric
+from adaptbench.reports.words.captions import shorten
 
 
 def draw_ranks(comparison: Comparison) -> Figure | None:
-    """A critical-difference diagram: mean rank over settings; bars join learners that no setting tells apart.
+    """A critical-difference diagram: mean ranks over settings, with bars that join learners.
 
-    The bars come from our paired tests at every setting; the settings of a suite are no independent data sets, so that
-    Nemenyi's test, with which such diagrams are usually drawn, would not do.
+    Joined learners are not significantly different at any setting. The bars come from our paired tests at each setting.
+    Such diagrams usually show Nemenyi's test, which needs independent data sets; the settings of a suite are not.
     """
     ranked = [index for index, pairs in enumerate(comparison.pairs) if pairs]
     full = [row for row in comparison.entries if ranked and all(row[column].rank is not None for column in ranked)]
     if len(full) < 2:
         return None
     places = {comparison.entries.index(row): index for index, row in enumerate(full)}
-    means = _mean_ranks(full, ranked, higher_is_better=comparison.higher_is_better)
-    apart = {
+    means = _mean_ranks(full, ranked, comparison.metric)
+    different = {
         frozenset((places[pair.first], places[pair.second]))
         for column in ranked
         for pair in comparison.pairs[column]
-        if pair.told_apart and {pair.first, pair.second} <= set(places)
+        if pair.significant and {pair.first, pair.second} <= set(places)
     }
     order = [int(index) for index in np.argsort(means, kind="stable")]
-    cliques = _cliques(order, apart)
+    cliques = _cliques(order, different)
     figure = new_figure(5.6, 1.0 + 0.26 * (-(-len(full) // 2)) + 0.14 * len(cliques))
     panel = figure.subplots()
     _draw_rank_axis(panel, len(full))
@@ -49,15 +50,12 @@ def draw_ranks(comparison: Comparison) -> Figure | None:
     return figure
 
 
-def _mean_ranks(
-    rows: Sequence[Sequence[Entry]], columns: Sequence[int], *, higher_is_better: bool
-) -> NDArray[np.float64]:
-    """The mean over columns of each row's place by its mean score, ties sharing theirs."""
-    sign = -1.0 if higher_is_better else 1.0
+def _mean_ranks(rows: Sequence[Sequence[Entry]], columns: Sequence[int], metric: Metric) -> NDArray[np.float64]:
+    """The mean over columns of each row's rank by its mean score; ties share a rank."""
     scores = np.array(
         [[entry.interval.mean if entry.interval else np.nan for entry in (row[c] for c in columns)] for row in rows]
     )
-    ranks: NDArray[np.float64] = rankdata(sign * scores, axis=0).mean(axis=1)
+    ranks: NDArray[np.float64] = rankdata(-metric.sign * scores, axis=0).mean(axis=1)
     return ranks
 
 
@@ -77,13 +75,13 @@ def _draw_cliques(panel: Axes, ends: Sequence[tuple[float, float]]) -> None:
         panel.plot([first - 0.04, last + 0.04], [height, height], color="black", linewidth=3, solid_capstyle="butt")
 
 
-def _cliques(order: Sequence[int], apart: set[frozenset[int]]) -> list[list[int]]:
-    """Longest runs of neighbours, of two or more, in which no two are told apart."""
+def _cliques(order: Sequence[int], different: set[frozenset[int]]) -> list[list[int]]:
+    """The longest runs of two or more neighbours of which no two are significantly different."""
     found: list[list[int]] = []
     for start in range(len(order)):
         clique = [order[start]]
         for index in order[start + 1 :]:
-            if any(frozenset((index, other)) in apart for other in clique):
+            if any(frozenset((index, other)) in different for other in clique):
                 break
             clique.append(index)
         if len(clique) > 1 and not (found and set(clique) <= set(found[-1])):

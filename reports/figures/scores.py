@@ -1,27 +1,25 @@
-"""Figures of a comparison: score versus training classes, or versus shots, with one curve a learner."""
+"""The figures of scores against training classes or shots, with one curve for each learner."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 from numpy.typing import NDArray
 
 from adaptbench.reports.comparison.comparison import Axis, Comparison, Entry, main_axis
-from adaptbench.reports.figures.canvas import add_legend, log_ticks, new_figure
-from adaptbench.reports.figures.styles import CHANCE_STYLE, LineStyle
-from adaptbench.reports.results.settings import Setting, episode_phrase, plural
-from adaptbench.reports.words.numbers import metric_name, scale, shorten
+from adaptbench.reports.figures.canvas import learner_legend, log_ticks, new_figure
+from adaptbench.reports.figures.styles import CHANCE_STYLE, Styles
+from adaptbench.reports.results.settings import Setting
 
 WIDE_AT_SEEDS = 2
-"""With so few seeds intervals are so wide that bands would hide each other."""
+"""Up to this number of seeds intervals are so wide that bands would hide each other."""
 MOST_TICKS = 8
 
 
 def panel_columns(comparison: Comparison, axis: Axis | None = None) -> dict[tuple[int | None, ...], list[int]]:
-    """The columns that each panel shows: by (ways, shots) over training classes, or by (ways, size) over shots."""
+    """The columns of each panel: by (ways, shots) for training classes, by (ways, size) for shots."""
     over_classes = (axis or main_axis(comparison)) == "classes"
     panels: dict[tuple[int | None, ...], list[int]] = {}
     for index, setting in enumerate(comparison.settings):
@@ -30,13 +28,13 @@ def panel_columns(comparison: Comparison, axis: Axis | None = None) -> dict[tupl
     return panels
 
 
-def draw(comparison: Comparison, named: Mapping[str, LineStyle], axis: Axis | None = None) -> Figure:
-    """One panel for each (ways, shots) over training classes, or for each ways and training size over shots.
+def draw(comparison: Comparison, named: Styles, axis: Axis | None = None) -> Figure:
+    """Scores against training classes, a panel for each (ways, shots), or against shots, for each (ways, size).
 
     Args:
-        comparison: What to draw.
+        comparison: The comparison to draw.
         named: A style for each learner.
-        axis: What to draw over; by default the first that takes several values.
+        axis: The x axis; by default the first along which settings vary.
     """
     axis = axis or main_axis(comparison)
     panels = panel_columns(comparison, axis)
@@ -45,39 +43,36 @@ def draw(comparison: Comparison, named: Mapping[str, LineStyle], axis: Axis | No
     figure = new_figure(max(4.6, 3.3 * n_columns), 2.6 * n_rows + 0.5)
     grid = figure.subplots(n_rows, n_columns, sharey=True, squeeze=False)
     axes: list[Axes] = list(grid.flat)
-    for panel, (key, columns) in zip(axes, panels.items(), strict=False):
+    for panel, columns in zip(axes, panels.values(), strict=False):
         settings = [comparison.settings[column] for column in columns]
         _draw_panel(panel, comparison, columns, named, axis)
         _label_x(panel, settings, comparison, axis)
-        panel.set_title(_title(key, comparison, axis), fontsize=9)
+        panel.set_title(_title(settings[0], axis), fontsize=9)
     for unused in axes[len(panels) :]:
         unused.remove()
     _label_y(axes[: len(panels)], comparison, n_columns)
-    _add_legend(figure, comparison, named)
+    has_chance = any(entry.chance is not None for entry in comparison.all_entries())
+    learner_legend(figure, comparison, named, {"chance": CHANCE_STYLE} if has_chance else {})
     return figure
 
 
-def _draw_panel(
-    panel: Axes, comparison: Comparison, columns: Sequence[int], named: Mapping[str, LineStyle], axis: Axis
-) -> None:
+def _draw_panel(panel: Axes, comparison: Comparison, columns: Sequence[int], named: Styles, axis: Axis) -> None:
     positions = _positions([comparison.settings[column] for column in columns], axis)
     for index, row in enumerate(comparison.entries):
-        # Learners are set side by side so that no interval hides another: it shows most where all stand at one place.
+        # Learners are shifted sideways so that no interval hides another; most where there is one position only.
         step = 1.07 if len(positions) == 1 else 1.0 + 0.02 * np.log2(positions[-1] / positions[0])
         shift = step ** (index - (len(comparison.entries) - 1) / 2)
-        _draw_curve(panel, positions * shift, [row[column] for column in columns], named, scale(comparison.metric))
+        _draw_curve(panel, positions * shift, [row[column] for column in columns], named, comparison.metric.scale)
     chances = [_chance(comparison, column) for column in columns]
     if not np.isnan(chances).all():
         edges = np.r_[positions[0] / 2, positions, positions[-1] * 2]
-        panel.plot(edges, np.r_[chances[0], chances, chances[-1]] * scale(comparison.metric), zorder=1, **CHANCE_STYLE)
+        panel.plot(edges, np.r_[chances[0], chances, chances[-1]] * comparison.metric.scale, zorder=1, **CHANCE_STYLE)
     if np.isnan(_means(comparison)[:, columns]).all():
         panel.text(0.5, 0.5, "no finished run", ha="center", va="center", transform=panel.transAxes, color="0.4")
 
 
-def _draw_curve(
-    panel: Axes, x: NDArray[np.float64], entries: Sequence[Entry], named: Mapping[str, LineStyle], unit: float
-) -> None:
-    """A line with an interval band; a missing entry interrupts it; error bars for lone points and few seeds."""
+def _draw_curve(panel: Axes, x: NDArray[np.float64], entries: Sequence[Entry], named: Styles, unit: float) -> None:
+    """A line with an interval band, interrupted at missing entries; error bars for single points and few seeds."""
     style = named[entries[0].learner]
     mean, half_width = (
         np.array([getattr(entry.interval, name, np.nan) for entry in entries]) * unit for name in ("mean", "half_width")
@@ -88,20 +83,12 @@ def _draw_curve(
     barred |= [entry.interval is not None and entry.interval.n_seeds <= WIDE_AT_SEEDS for entry in entries]
     banded = np.where(barred, np.nan, half_width)
     panel.fill_between(x, mean - banded, mean + banded, color=style["color"], alpha=0.13, linewidth=0)
-    panel.errorbar(
-        x[barred],
-        mean[barred],
-        half_width[barred],
-        color=style["color"],
-        fmt="none",
-        capsize=2,
-        linewidth=0.9,
-        alpha=0.6,
-    )
+    bars = {"color": style["color"], "fmt": "none", "capsize": 2, "linewidth": 0.9, "alpha": 0.6}
+    panel.errorbar(x[barred], mean[barred], half_width[barred], **bars)
 
 
 def _positions(settings: Sequence[Setting], axis: Axis) -> NDArray[np.float64]:
-    """Where settings stand on the x axis; unlimited classes to the right."""
+    """The positions of settings on the x axis; unlimited classes are rightmost."""
     if axis == "shots":
         return np.array([setting.shots for setting in settings], dtype=np.float64)
     sizes = [setting.train_classes for setting in settings]
@@ -110,11 +97,11 @@ def _positions(settings: Sequence[Setting], axis: Axis) -> NDArray[np.float64]:
 
 
 def _label_x(panel: Axes, settings: Sequence[Setting], comparison: Comparison, axis: Axis) -> None:
-    """Ticks at the values, on a log axis; where they are many, at some of them."""
+    """Ticks at the values on a logarithmic axis; at some of them if they are many."""
     positions = _positions(settings, axis)
     if axis == "shots":
         labels = [str(setting.shots) for setting in settings]
-        word = plural(comparison.shots_word, 2)
+        word = comparison.shots_plural
         panel.set_xlabel(f"{word} in the support set" if word == "shots" else word)
     else:
         labels = ["∞" if setting.train_classes is None else str(setting.train_classes) for setting in settings]
@@ -129,44 +116,30 @@ def _label_x(panel: Axes, settings: Sequence[Setting], comparison: Comparison, a
 
 
 def _label_y(panels: Sequence[Axes], comparison: Comparison, n_columns: int) -> None:
-    """Limits that show every mean and the chance line; bands may run out of the panel."""
-    unit = scale(comparison.metric)
+    """Limits that show every mean and the chance level; bands may extend beyond the panel."""
+    metric = comparison.metric
     chances = [_chance(comparison, column) for column in range(len(comparison.settings))]
-    shown = np.r_[_means(comparison).ravel(), chances] * unit
+    shown = np.r_[_means(comparison).ravel(), chances] * metric.scale
     shown = shown[~np.isnan(shown)]
-    if comparison.metric == "accuracy":
+    if metric.unit == "%":
         panels[0].set_ylim(max(0.0, min(shown, default=5.0) - 5), 101.0)
     elif not len(shown):
         panels[0].set_yticks([])
-    elif shown.min() > 0:
+    elif metric.logarithmic and shown.min() > 0:
         panels[0].set_yscale("log")
         panels[0].set_ylim(shown.min() / 2.5, shown.max() * 2.5)
         for panel in panels:
             log_ticks(panel.yaxis)
-    direction = "higher" if comparison.higher_is_better else "lower"
     for panel in panels[::n_columns]:
-        panel.set_ylabel(f"{metric_name(comparison)} ({direction} is better)", fontsize=8)
+        panel.set_ylabel(f"{metric.heading} ({metric.direction} is better)", fontsize=8)
 
 
-def _add_legend(figure: Figure, comparison: Comparison, named: Mapping[str, LineStyle]) -> None:
-    drawn = [row[0] for row in comparison.entries if any(entry.interval is not None for entry in row)]
-    handles = [Line2D([], [], **named[entry.learner]) for entry in drawn]
-    labels = [shorten(entry.label, 28) for entry in drawn]
-    if any(entry.chance is not None for entry in comparison.all_entries()):
-        handles.append(Line2D([], [], **CHANCE_STYLE))
-        labels.append("chance" if comparison.metric == "accuracy" else "a guess")
-    add_legend(figure, handles, labels)
-
-
-def _title(key: tuple[int | None, ...], comparison: Comparison, axis: Axis) -> str:
-    if axis == "classes":
-        return episode_phrase(key[0], key[1] or 0, comparison.shots_word)
-    parts = [] if key[0] is None else [f"{key[0]}-way"]
-    return ", ".join([*parts, f"{'unlimited' if key[1] is None else key[1]} training {comparison.class_word}"])
+def _title(setting: Setting, axis: Axis) -> str:
+    return setting.episode_phrase if axis == "classes" else setting.ways_and_size
 
 
 def _chance(comparison: Comparison, column: int) -> float:
-    """The score of a guess in a column; NaN where there is none."""
+    """The chance level of a column; NaN where there is none."""
     chances = [row[column].chance for row in comparison.entries]
     return next((chance for chance in chances if chance is not None), float("nan"))
 

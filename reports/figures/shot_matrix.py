@@ -1,4 +1,4 @@
-"""The figure of training shots against test shots."""
+"""The figure of scores by shots in training and shots in testing."""
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -6,15 +6,13 @@ from matplotlib.figure import Figure
 from adaptbench.reports.comparison.comparison import Comparison
 from adaptbench.reports.comparison.shot_matrix import ShotMatrix
 from adaptbench.reports.figures.canvas import new_figure
-from adaptbench.reports.words.numbers import metric_name, scale
 
 
 def draw_shot_matrix(matrix: ShotMatrix, comparison: Comparison) -> Figure:
-    """Scores by shots in training (rows) and in testing (columns)."""
-    unit = scale(comparison.metric)
+    """Scores by shots in training (rows) and shots in testing (columns)."""
     figure = new_figure(1.8 + 0.75 * len(matrix.test), 1.3 + 0.5 * len(matrix.train))
     panel = figure.subplots()
-    values = np.array(matrix.means, dtype=np.float64) * unit
+    values = np.array(matrix.means, dtype=np.float64) * comparison.metric.scale
     image = panel.imshow(values, cmap="cividis", aspect="auto")
     panel.set_xticks(range(len(matrix.test)), [str(shots) for shots in matrix.test])
     panel.set_yticks(range(len(matrix.train)), list(matrix.train))
@@ -26,6 +24,6 @@ def draw_shot_matrix(matrix: ShotMatrix, comparison: Comparison) -> Figure:
         if np.isfinite(value):
             colour = "white" if value < middle else "black"
             panel.text(column, row, f"{value:.3g}", ha="center", va="center", color=colour, fontsize=8.5)
-    panel.set_title(f"{matrix.label}: {metric_name(comparison)}", fontsize=9)
+    panel.set_title(f"{matrix.label}: {comparison.metric.heading}", fontsize=9)
     figure.colorbar(image, ax=panel, shrink=0.8)
     return figure

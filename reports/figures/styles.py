@@ -1,14 +1,14 @@
-"""How learners are drawn: the same in every figure of a suite, told apart without colour too."""
+"""The style of each learner: the same in every figure of a suite, and distinct without colour."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from adaptbench.reports.results.manifest import Suite
 
-# What matplotlib's Line2D takes.
 LineStyle = Mapping[str, Any]
+"""Arguments of matplotlib's Line2D."""
 
-# The palette of Okabe and Ito, ordered so that neighbours differ in lightness; yellow last, being faint on white.
+# The palette of Okabe and Ito, ordered so that neighbours differ in lightness; yellow is last, because it is faint.
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000", "#F0E442")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 _DASHES = ("-", (0, (5, 2)), (0, (5, 1.5, 1, 1.5)), (0, (3, 1, 1, 1, 1, 1)), (0, (8, 3)))

@@ -6,8 +6,6 @@ from matplotlib.figure import Figure
 from adaptbench.reports.comparison.comparison import Comparison, Entry, milliseconds
 from adaptbench.reports.figures.canvas import learner_legend, log_ticks, new_figure
 from adaptbench.reports.figures.styles import Styles
-from adaptbench.reports.results.settings import episode_phrase
-from adaptbench.reports.words.numbers import metric_name, scale
 
 
 def draw_trade_off(comparison: Comparison, named: Styles) -> Figure | None:
@@ -25,16 +23,16 @@ def draw_trade_off(comparison: Comparison, named: Styles) -> Figure | None:
     for panel, column, found in zip(panels, columns, points, strict=True):
         for entry, time in found:
             if time is not None and entry.interval is not None:
-                _draw_point(panel, entry, time, named, scale(comparison.metric))
+                _draw_point(panel, entry, time, named, comparison.metric.scale)
         setting = comparison.settings[column]
-        panel.set_title(episode_phrase(setting.ways, setting.shots, comparison.shots_word), fontsize=9)
-        panel.set_xlabel("adaptation, ms an episode")
+        panel.set_title(setting.episode_phrase, fontsize=9)
+        panel.set_xlabel("adaptation, ms per episode")
         panel.set_xscale("log")
         log_ticks(panel.xaxis)
-    if comparison.metric != "accuracy":
+    if comparison.metric.logarithmic:
         panels[0].set_yscale("log")
         log_ticks(panels[0].yaxis)
-    panels[0].set_ylabel(metric_name(comparison))
+    panels[0].set_ylabel(comparison.metric.heading)
     learner_legend(figure, comparison, named)
     return figure
 

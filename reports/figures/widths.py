@@ -1,4 +1,4 @@
-"""Score against the width of the context vector that a learner hands over, where a suite varies it."""
+"""The figure of scores against the width of the context vector, if a suite varies it."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,40 +9,36 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from adaptbench.reports.comparison.comparison import Comparison, Entry
 from adaptbench.reports.figures.canvas import add_legend, new_figure
-from adaptbench.reports.figures.styles import LineStyle
-from adaptbench.reports.results.settings import episode_phrase
-from adaptbench.reports.words.numbers import metric_name, scale
+from adaptbench.reports.figures.styles import LineStyle, Styles
+from adaptbench.reports.results.metrics import Metric
 
 FEWEST_WIDTHS = 2
 
 
-def draw_widths(comparison: Comparison, named: Mapping[str, LineStyle]) -> Figure | None:
-    """A panel for each setting with most training classes; None where no learner comes in several widths."""
+def draw_widths(comparison: Comparison, named: Styles) -> Figure | None:
+    """A panel for each setting with the most training classes; None if no learner has several widths."""
     families = _families(comparison)
     if not families:
         return None
-    size = comparison.settings[-1].train_classes
-    columns = [index for index, setting in enumerate(comparison.settings) if setting.train_classes == size]
-    figure = new_figure(max(4.6, 3.3 * len(columns)), 3.1)
-    panels: list[Axes] = list(figure.subplots(1, len(columns), sharey=True, squeeze=False).flat)
+    figure = new_figure(max(4.6, 3.3 * len(comparison.largest)), 3.1)
+    panels: list[Axes] = list(figure.subplots(1, len(comparison.largest), sharey=True, squeeze=False).flat)
     styles = {name: named[next(iter(rows.values()))[0].learner] for name, rows in families.items()}
-    for panel, column in zip(panels, columns, strict=True):
+    for panel, column in zip(panels, comparison.largest, strict=True):
         for name, rows in families.items():
             _draw_line(panel, {width: row[column] for width, row in rows.items()}, styles[name], comparison.metric)
-        setting = comparison.settings[column]
-        panel.set_title(episode_phrase(setting.ways, setting.shots, comparison.shots_word), fontsize=9)
+        panel.set_title(comparison.settings[column].episode_phrase, fontsize=9)
         panel.set_xlabel("width of the context vector")
         panel.set_xscale("log")
         panel.xaxis.set_major_locator(FixedLocator(sorted({width for rows in families.values() for width in rows})))
         panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         panel.xaxis.set_minor_locator(NullLocator())
-    panels[0].set_ylabel(metric_name(comparison))
+    panels[0].set_ylabel(comparison.metric.heading)
     add_legend(figure, [Line2D([], [], **style) for style in styles.values()], list(styles))
     return figure
 
 
 def _families(comparison: Comparison) -> dict[str, dict[int, Sequence[Entry]]]:
-    """Rows of learners that differ in nothing but their width, by the component's name and then by width."""
+    """The rows of learners that differ in their width only, by the component's name and then by width."""
     found: dict[str, dict[int, Sequence[Entry]]] = {}
     for row in comparison.entries:
         component = next((run.spec.get("learner") for entry in row for run in entry.runs), None)
@@ -55,8 +51,8 @@ def _families(comparison: Comparison) -> dict[str, dict[int, Sequence[Entry]]]:
     return {name: dict(sorted(rows.items())) for name, rows in found.items() if len(rows) >= FEWEST_WIDTHS}
 
 
-def _draw_line(panel: Axes, entries: Mapping[int, Entry], style: LineStyle, metric: str) -> None:
+def _draw_line(panel: Axes, entries: Mapping[int, Entry], style: LineStyle, metric: Metric) -> None:
     known = {width: entry.interval for width, entry in entries.items() if entry.interval is not None}
-    means = [interval.mean * scale(metric) for interval in known.values()]
-    spreads = [interval.episodes_half_width * scale(metric) for interval in known.values()]
+    means = [interval.mean * metric.scale for interval in known.values()]
+    spreads = [interval.episodes_half_width * metric.scale for interval in known.values()]
     panel.errorbar(list(known), means, spreads, capsize=2, elinewidth=0.9, ecolor=style["color"], **style)

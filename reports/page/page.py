@@ -1,4 +1,4 @@
-"""The page: one HTML file that holds tables, interactive curves and every run, and needs no network."""
+"""The page: one HTML file with tables, interactive curves and every run, which needs no network."""
 
 import base64
 import gzip
@@ -17,17 +17,17 @@ from adaptbench.reports.page.page_data import page_data
 from adaptbench.reports.results.curves import LearningCurve
 from adaptbench.reports.results.manifest import Suite
 from adaptbench.reports.results.runs import Problem, Run
-from adaptbench.reports.tables.layout import Sheet, TableLayout
 from adaptbench.reports.tables.records import versions
-from adaptbench.reports.words.commands import entry_command, suite_command
+from adaptbench.reports.tables.table import Table
+from adaptbench.reports.words.captions import note
+from adaptbench.reports.words.commands import entry_commands, suite_commands
 from adaptbench.reports.words.headlines import headlines
-from adaptbench.reports.words.numbers import METRIC_NAMES, note, number
 from adaptbench.reports.words.sentences import best_sentence
 
 MOST_IMAGE_BYTES = 1_500_000
-"""Static figures of up to this size in all are put into the page, so that it stays below 8 MB."""
+"""The total size of the static figures in the page, so that the page stays below 8 MB."""
 MOST_ROWS = 2000
-"""Entries of the results table; with more, a browser would be slow, and the CSV files have them all."""
+"""The most entries of the results table, so that browsers stay fast; the CSV files have all entries."""
 
 
 @dataclass(frozen=True)
@@ -36,22 +36,17 @@ class Section:
 
     Args:
         comparison: The comparison.
-        sheets: Its tables, the main one first.
+        tables: Its tables, the main one first.
         figures: The paths of its figures.
         name: Its name in file names.
-        gain_sentences: What doubling classes and shots does, in plain sentences.
+        gain_sentences: The gains per doubling of classes and shots, in sentences.
     """
 
     comparison: Comparison
-    sheets: tuple[Sheet, ...]
+    tables: tuple[Table, ...]
     figures: tuple[Path, ...]
     name: str
     gain_sentences: tuple[str, ...]
-
-    @property
-    def layout(self) -> TableLayout:
-        """The main table."""
-        return self.sheets[0].layout
 
 
 def render_page(
@@ -59,17 +54,17 @@ def render_page(
     runs: Sequence[Run],
     problems: Sequence[Problem],
     sections: Sequence[Section],
-    published: Sheet,
+    published: Table,
     curves: Mapping[str, LearningCurve],
 ) -> str:
-    """Renders the page; every string that came from a file is escaped.
+    """Renders the page; every string from a file is escaped.
 
     Args:
         suite: The suite.
         runs: Its finished runs.
         problems: Its other cells.
         sections: One for each comparison.
-        published: The ledger.
+        published: The table of published numbers.
         curves: Learning curves by run id.
     """
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
@@ -84,7 +79,7 @@ def render_page(
         plotly=_pack(_plotly()),
         data=_pack(json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)),
         n_finished=len(runs),
-        leads=[lead for section in sections if (lead := _lead(section.comparison))],
+        leads=[lead for each in sections if (lead := best_sentence(each.comparison, each.comparison.largest[0]))],
         headlines=[headline for section in sections for headline in headlines(section.comparison)],
         sections=sections,
         images=_images(sections),
@@ -93,16 +88,9 @@ def render_page(
         n_rows=len(rows),
         problems=_group_problems(problems),
         machines=_group_environments(runs),
-        commits=sorted({str(run.environment.get("git_commit") or "") for run in runs} - {""}),
-        run_command=suite_command(suite),
+        n_commits=len({str(run.environment.get("git_commit") or "") for run in runs} - {""}),
+        commands=suite_commands(suite, runs),
     )
-
-
-def _lead(comparison: Comparison) -> str:
-    """The sentence to read first: who is best where training data are largest and shots are fewest."""
-    largest = comparison.settings[-1].train_classes
-    columns = [index for index, setting in enumerate(comparison.settings) if setting.train_classes == largest]
-    return best_sentence(comparison, columns[0])
 
 
 def _rows(suite: Suite, sections: Sequence[Section]) -> list[dict[str, object]]:
@@ -121,12 +109,12 @@ def _row(suite: Suite, comparison: Comparison, entry: Entry) -> dict[str, object
         "task": comparison.task,
         "protocol": comparison.protocol,
         "label": entry.label,
-        "size": "unlimited" if setting.train_classes is None else str(setting.train_classes),
+        "size": setting.size,
         "size_order": 1e18 if setting.train_classes is None else setting.train_classes,
         "ways": "" if setting.ways is None else setting.ways,
         "shots": setting.shots,
-        "metric": METRIC_NAMES.get(comparison.metric, comparison.metric),
-        "score": "" if found is None else number(found, comparison.metric),
+        "metric": comparison.metric.label,
+        "score": "" if found is None else comparison.metric.interval(found),
         "mean": "" if found is None else repr(found.mean),
         "rank": "" if entry.rank is None else f"{entry.rank:g}",
         "best": entry.best,
@@ -134,12 +122,12 @@ def _row(suite: Suite, comparison: Comparison, entry: Entry) -> dict[str, object
         "note": note(entry),
         "at_chance": entry.at_chance,
         "runs": [(run.cell.seed, run.cell.run_id) for run in entry.runs],
-        "command": entry_command(suite, comparison, entry),
+        "command": entry_commands(suite, comparison, entry),
     }
 
 
 def _images(sections: Sequence[Section]) -> dict[str, list[tuple[str, str]]]:
-    """For each section, the names and data URIs of its static figures, as long as they fit."""
+    """The names and data URIs of each section's static figures, as long as they fit."""
     left = MOST_IMAGE_BYTES
     found: dict[str, list[tuple[str, str]]] = {}
     for section in sections:
@@ -162,17 +150,17 @@ def _plotly() -> str:
 
 
 def _pack(text: str) -> str:
-    """Compressed text in letters that need no escaping; the same for the same text."""
+    """The text, compressed to letters that need no escaping; equal for equal texts."""
     return base64.b64encode(gzip.compress(text.encode("utf-8"), compresslevel=6, mtime=0)).decode("ascii")
 
 
 def _digest(code: str) -> str:
-    """What the page's policy knows an inline script by: no other script can run."""
+    """The hash that lets an inline script run under the page's policy, which blocks all others."""
     return base64.b64encode(hashlib.sha256(code.encode("utf-8")).digest()).decode("ascii")
 
 
 def _group_problems(problems: Sequence[Problem]) -> list[dict[str, object]]:
-    """Cells that failed for the same reason, together."""
+    """Cells without a run, grouped by their reason."""
     groups: dict[tuple[str, str, str], list[Problem]] = {}
     for problem in problems:
         groups.setdefault((problem.kind, problem.reason, problem.log), []).append(problem)
@@ -184,12 +172,11 @@ def _group_problems(problems: Sequence[Problem]) -> list[dict[str, object]]:
 
 def _place(problem: Problem) -> str:
     cell = problem.cell
-    size = "unlimited" if cell.train_classes is None else cell.train_classes
-    return f"{cell.task}: {cell.label}, {size} {cell.class_word}, seed {cell.seed} (run {cell.run_id})"
+    return f"{cell.task}: {cell.label}, {cell.settings[0].size_label}, seed {cell.seed} (run {cell.run_id})"
 
 
 def _group_environments(runs: Sequence[Run]) -> list[dict[str, str]]:
-    """Each environment that runs were made in, with how many."""
+    """Each environment in which runs were made, with the number of its runs."""
     counts: dict[tuple[str, ...], int] = {}
     for run in runs:
         key = _environment(run.environment)

@@ -1,4 +1,4 @@
-"""What the page's script needs: charts and runs, packed so that ten thousand runs fit into one file."""
+"""The data of the page's script: charts and runs, packed so that ten thousand runs fit into one file."""
 
 import json
 import math
@@ -9,10 +9,9 @@ from adaptbench.reports.comparison.comparison import Comparison, Entry, millisec
 from adaptbench.reports.figures.styles import LineStyle, line_styles
 from adaptbench.reports.results.curves import LearningCurve
 from adaptbench.reports.results.manifest import Suite
-from adaptbench.reports.results.runs import Run
-from adaptbench.reports.results.settings import shots_phrase
-from adaptbench.reports.words.commands import run_command
-from adaptbench.reports.words.numbers import METRIC_NAMES, scale
+from adaptbench.reports.results.metrics import Metric
+from adaptbench.reports.results.runs import Run, Score
+from adaptbench.reports.words.commands import run_commands
 
 MOST_CURVE_POINTS = 30
 _SYMBOLS: Mapping[str, str] = {
@@ -46,14 +45,14 @@ def page_data(
 
 
 class _Pool:
-    """Values that many runs share, each kept once."""
+    """Values that many runs share, each stored once."""
 
     def __init__(self) -> None:
         self.values: list[Any] = []
         self._places: dict[str, int] = {}
 
     def place(self, value: object) -> int:
-        """The index of a value, which is added if it is new."""
+        """The index of a value; a new value is added."""
         key = json.dumps(value, sort_keys=True)
         if key not in self._places:
             self._places[key] = len(self.values)
@@ -66,12 +65,13 @@ def _run(
 ) -> dict[str, Any]:
     cell = run.cell
     curve = curves.get(cell.run_id)
+    metric = Metric.named(cell.metric, higher_is_better=cell.higher_is_better)
     fixed = {name: value for name, value in run.environment.items() if name not in _TIMES}
     return {
         "label": cell.label,
         "task": cell.task,
         "protocol": cell.protocol,
-        "size": _size(cell.train_classes),
+        "size": cell.settings[0].size,
         "seed": cell.seed,
         "spec": specs.place(_without_seed(run.spec)),
         "environment": environments.place(fixed),
@@ -80,24 +80,20 @@ def _run(
         "examples": run.examples_encoded,
         "parameters": run.parameters,
         "pretrained": run.pretrained,
-        "scores": [
-            [
-                score.setting.ways,
-                score.setting.shots,
-                METRIC_NAMES.get(score.metric, score.metric),
-                _digits(score.value),
-            ]
-            for score in run.scores
-        ],
-        "metric": _metric(cell.metric),
-        "log": cell.metric != "accuracy",
-        "curve": None if curve is None else _curve(curve, scale(cell.metric)),
-        "command": run_command(suite, run),
+        "scores": [[each.setting.ways, each.setting.shots, _label(each), _digits(each.value)] for each in run.scores],
+        "metric": metric.heading,
+        "log": metric.logarithmic,
+        "curve": None if curve is None else _curve(curve, metric.scale),
+        "command": run_commands(suite, run),
     }
 
 
+def _label(score: Score) -> str:
+    return Metric.named(score.metric, higher_is_better=score.higher_is_better).label
+
+
 def _without_seed(value: object) -> object:
-    """A configuration that runs of several seeds share."""
+    """The part of a configuration that runs of several seeds share."""
     if isinstance(value, Mapping):
         return {name: _without_seed(each) for name, each in value.items() if name != "seed"}
     return value
@@ -115,54 +111,48 @@ def _curve(curve: LearningCurve, unit: float) -> dict[str, Any]:
 def _chart(
     name: str, comparison: Comparison, styles: Mapping[str, LineStyle], families: Mapping[str, int]
 ) -> dict[str, Any]:
-    unit = scale(comparison.metric)
+    metric = comparison.metric
     chance = next((entry.chance for entry in comparison.all_entries() if entry.chance is not None), None)
     return {
         "name": name,
-        "metric": _metric(comparison.metric),
-        "log": comparison.metric != "accuracy",
-        "classWord": comparison.class_word,
-        "shotsWord": comparison.shots_word,
-        "chance": None if chance is None else _digits(chance * unit),
+        "metric": metric.heading,
+        "log": metric.logarithmic,
+        "percent": metric.unit == "%",
+        "words": {"classes": f"training {comparison.class_word}", "shots": comparison.shots_plural},
+        "chance": None if chance is None else _digits(chance * metric.scale),
         "traces": [
             {
                 "label": row[0].label,
                 "colour": styles[row[0].learner]["color"],
                 "symbol": _SYMBOLS.get(str(styles[row[0].learner]["marker"]), "circle"),
                 "dash": _DASHES[families[row[0].learner] % len(_DASHES)],
-                "points": [_point(entry, comparison.shots_word, unit) for entry in row if entry.interval is not None],
+                "points": [_point(entry, metric.scale) for entry in row if entry.interval is not None],
             }
             for row in comparison.entries
         ],
     }
 
 
-def _point(entry: Entry, shots_word: str, unit: float) -> dict[str, Any]:
-    found = entry.interval
+def _point(entry: Entry, unit: float) -> dict[str, Any]:
+    found, setting = entry.interval, entry.setting
     time = milliseconds(entry)
     return {
-        "size": entry.setting.train_classes,
-        "ways": entry.setting.ways,
-        "shots": entry.setting.shots,
-        "phrase": shots_phrase(entry.setting.shots, shots_word),
+        "size": setting.train_classes,
+        "shots": setting.shots,
+        "fixed": {
+            "classes": setting.episode_phrase,
+            "shots": setting.ways_and_size,
+            "time": f"{setting.episode_phrase}, {setting.size_label}",
+        },
         "mean": None if found is None else _digits(found.mean * unit),
         "half": None if found is None else _digits(found.half_width * unit),
         "episodes": None if found is None else _digits(found.episodes_half_width * unit),
         "ms": None if time is None else _digits(time),
         "runs": [run.cell.run_id for run in entry.runs],
-        "values": [_digits(float(run.episode_scores[entry.setting].mean()) * unit) for run in entry.runs],
+        "values": [_digits(float(run.episode_scores[setting].mean()) * unit) for run in entry.runs],
     }
 
 
-def _metric(metric: str) -> str:
-    """The name of a metric with its unit."""
-    return METRIC_NAMES.get(metric, metric) + (" in %" if scale(metric) == 100 else "")
-
-
-def _size(train_classes: int | None) -> str:
-    return "unlimited" if train_classes is None else str(train_classes)
-
-
 def _digits(value: float) -> float | None:
-    """Six digits, enough to draw and to read; JSON has no word for what is not finite."""
+    """Rounds to six digits; None for numbers that JSON lacks because they are not finite."""
     return float(f"{value:.6g}") if math.isfinite(value) else None

@@ -113,9 +113,10 @@ def _parse_suite(path: Path) -> Suite:
 
 def _parse_cell(data: object, file: str) -> Cell:
     train_classes = optional_field(data, "train_classes", int, file)
+    words = field(data, "class_word", str, file), optional_field(data, "shots_word", str, file) or "shot"
     tests = field(data, "tests", list, file)
     settings = (
-        Setting(train_classes, optional_field(test, "ways", int, file), field(test, "shots", int, file))
+        Setting(train_classes, optional_field(test, "ways", int, file), field(test, "shots", int, file), *words)
         for test in tests
     )
     return Cell(

@@ -1,51 +1,32 @@
-"""Shots in words: they are counted, but a presentation of a stream is the n-th."""
+"""A setting: training classes, ways and shots, with the words for them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 ORDINAL_WORDS = ("presentation",)
-"""What is named by its place in a row instead of by how many there are."""
-
-
-def shots_phrase(shots: int, word: str) -> str:
-    """Shots inside a sentence or a title, such as "5-shot" or "2nd presentation"."""
-    return ordinal(shots, word) if word in ORDINAL_WORDS else f"{shots}-{word}"
-
-
-def episode_phrase(ways: int | None, shots: int, word: str) -> str:
-    """Ways and shots inside a sentence or a title, such as "5-way 1-shot"; regression has no ways."""
-    phrase = shots_phrase(shots, word)
-    return f"{ways}-way {phrase}" if ways else phrase
-
-
-def shots_heading(shots: int, word: str) -> str:
-    """Shots by themselves, such as "5 shots" or "2nd presentation"."""
-    return ordinal(shots, word) if word in ORDINAL_WORDS else f"{shots} {plural(word, shots)}"
-
-
-def ordinal(number: int, word: str) -> str:
-    """A place in a row, such as "2nd presentation"."""
-    ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
-    return f"{number}{ending} {word}"
-
-
-def plural(word: str, number: int) -> str:
-    """A word in the singular or plural."""
-    return word if number == 1 else f"{word}s"
+"""Shots with these names are numbered ("2nd presentation") instead of counted ("2 shots")."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What a column of a table stands for.
+    """The setting of a test: one column of a table.
 
     Args:
         train_classes: Training classes (or functions); None for unlimited.
-        ways: Classes an episode; None in regression.
-        shots: Support examples a class.
+        ways: Classes per episode; None in regression.
+        shots: Support examples per class.
+        class_word: The name of training classes, in the plural.
+        shots_word: The name of a shot, in the singular.
     """
 
     train_classes: int | None
     ways: int | None
     shots: int
+    class_word: str = field(default="classes", compare=False)
+    shots_word: str = field(default="shot", compare=False)
+
+    def __str__(self) -> str:
+        """The whole setting, such as "5-way 1-shot with 50 characters"."""
+        return f"{self.episode_phrase} with {self.size_label}"
 
     @property
     def order(self) -> tuple[float, int, int]:
@@ -53,20 +34,51 @@ class Setting:
         size = float("inf") if self.train_classes is None else self.train_classes
         return size, self.ways or 0, self.shots
 
+    @property
+    def size(self) -> str:
+        """The number of training classes, such as "50" or "unlimited"."""
+        return "unlimited" if self.train_classes is None else str(self.train_classes)
 
-def describe(setting: Setting, class_word: str, shots_word: str = "shot") -> str:
-    """A setting in words, such as "5-way 1-shot with 50 characters"."""
-    size = "unlimited" if setting.train_classes is None else str(setting.train_classes)
-    return f"{episode_phrase(setting.ways, setting.shots, shots_word)} with {size} {class_word}"
+    @property
+    def size_label(self) -> str:
+        """The training classes, such as "50 characters"."""
+        return f"{self.size} {self.class_word}"
 
+    @property
+    def shots_phrase(self) -> str:
+        """The shots inside a sentence or a title, such as "5-shot" or "2nd presentation"."""
+        return self._ordinal if self.shots_word in ORDINAL_WORDS else f"{self.shots}-{self.shots_word}"
 
-def size_label(setting: Setting, class_word: str) -> str:
-    """The upper header of a column, such as "50 characters"."""
-    return f"{'unlimited' if setting.train_classes is None else setting.train_classes} {class_word}"
+    @property
+    def shots_label(self) -> str:
+        """The shots by themselves, such as "5 shots" or "2nd presentation"."""
+        if self.shots_word in ORDINAL_WORDS:
+            return self._ordinal
+        return f"{self.shots} {self.shots_word if self.shots == 1 else self.shots_plural}"
 
+    @property
+    def shots_plural(self) -> str:
+        """The name of several shots."""
+        return f"{self.shots_word}s"
 
-def shots_label(setting: Setting, *, with_ways: bool, word: str = "shot") -> str:
-    """The lower header of a column, such as "5 shots", or "20-way 5-shot" where ways differ between columns."""
-    if with_ways and setting.ways is not None:
-        return episode_phrase(setting.ways, setting.shots, word)
-    return shots_heading(setting.shots, word)
+    @property
+    def episode_phrase(self) -> str:
+        """Ways and shots, such as "5-way 1-shot"; without ways in regression."""
+        return self.shots_phrase if self.ways is None else f"{self.ways}-way {self.shots_phrase}"
+
+    @property
+    def episode_label(self) -> str:
+        """Ways and shots by themselves, such as "5-way 1-shot"; "5 shots" in regression."""
+        return self.shots_label if self.ways is None else self.episode_phrase
+
+    @property
+    def ways_and_size(self) -> str:
+        """Ways and training classes, such as "5-way, 50 characters"; without ways in regression."""
+        return self.size_label if self.ways is None else f"{self.ways}-way, {self.size_label}"
+
+    @property
+    def _ordinal(self) -> str:
+        """The place in a sequence, such as "2nd presentation"."""
+        teens = self.shots % 100 in (11, 12, 13)
+        ending = "th" if teens else {1: "st", 2: "nd", 3: "rd"}.get(self.shots % 10, "th")
+        return f"{self.shots}{ending} {self.shots_word}"

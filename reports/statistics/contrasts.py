@@ -1,4 +1,4 @@
-"""Weighted sums of means with interval and p-value: differences between learners, and gains along an axis."""
+"""Contrasts: weighted sums of means, such as differences and slopes, with intervals and p-values."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,23 +9,23 @@ from scipy.optimize import elementwise  # type: ignore[import-untyped]  # scipy 
 
 from adaptbench.reports.statistics.intervals import Scores, Spread, critical_value, crossed_spread
 
-# With the exponent 1 the test errs in up to 6.1 % with 2 seeds and 5.2 % with 3; with 1/2 in at most 5 %, found by
-# simulation over shares of the variances from 0 to 1. The price is power where seeds are few and differ little.
+# In simulations over all shares of the variances, the exponent 1 gives up to 6.1 % false positives with 2 seeds and
+# 5.2 % with 3. The exponent 1/2 gives at most 5 %, at the cost of power when seeds are few and differ little.
 TEST_EXPONENT = 0.5
 LEVEL = 0.05
 LEAST_P = 1e-12
-"""A p-value below this is given as this: further out, tails say more about the model than about the data."""
+"""The smallest p-value that is reported; smaller ones would depend on the model rather than the data."""
 
 
 @dataclass(frozen=True)
 class Contrast:
-    """An estimate with its 95 % interval and the p-value of its being zero.
+    """An estimate with its 95 % interval and the p-value of the test against zero.
 
     Args:
         estimate: The weighted sum of means.
-        half_width: Half the width of the 95 % interval; it leaves zero out just where `p_value` is below 0.05.
+        half_width: Half the width of the 95 % interval, which excludes zero if and only if `p_value` is below 0.05.
         p_value: Two-sided.
-        n_seeds: How many seeds; with one the test is over episodes only.
+        n_seeds: The number of seeds; with one seed the test is over episodes only.
     """
 
     estimate: float
@@ -35,7 +35,7 @@ class Contrast:
 
     @property
     def significant(self) -> bool:
-        """Whether the estimate can be told from zero."""
+        """Whether the estimate is significantly different from zero."""
         return self.p_value < LEVEL
 
 
@@ -43,14 +43,14 @@ def contrast(blocks: Sequence[ArrayLike], weights: Sequence[float]) -> Contrast:
     """A weighted sum of means over sets of episodes that the same seeds were tested on.
 
     Args:
-        blocks: For each set of episodes its scores [S, E_k], seeds in the same order.
-        weights: What each set's mean counts.
+        blocks: The scores [S, E_k] of each set of episodes, seeds in the same order.
+        weights: The weight of each set's mean.
     """
     return contrasts([blocks], [weights])[0]
 
 
 def contrasts(blocks: Sequence[Sequence[ArrayLike]], weights: Sequence[Sequence[float]]) -> list[Contrast]:
-    """Many contrasts, their p-values found together, which is much faster."""
+    """Many contrasts at once; one search for all p-values is much faster."""
     arrays = [[np.asarray(block, dtype=np.float64) for block in each] for each in blocks]
     spreads = [crossed_spread(each, own) for each, own in zip(arrays, weights, strict=True)]
     estimates = np.array(
@@ -66,7 +66,7 @@ def contrasts(blocks: Sequence[Sequence[ArrayLike]], weights: Sequence[Sequence[
 
 
 def p_values(estimates: ArrayLike, spreads: Sequence[Spread]) -> Scores:
-    """Two-sided p-values [N], each the level at which the interval's end meets zero."""
+    """Two-sided p-values [N]: each is the level at which the end of the interval is zero."""
     estimate = np.abs(np.asarray(estimates, dtype=np.float64))
     if not len(spreads):
         return np.ones(0)
@@ -96,7 +96,7 @@ def holm(p: ArrayLike) -> Scores:
 def _solve(
     ratio: Scores, weight: Scores, df_seeds: NDArray[np.int64], df_episodes: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """The levels whose critical values are these ratios; sought on the scale of logarithms."""
+    """The levels whose critical values are these ratios, found by a search over their logarithms."""
 
     def excess(log: Scores, ratio: Scores, weight: Scores, seeds: Scores, episodes: Scores) -> Scores:
         return critical_value(np.exp(log), weight, seeds, episodes) - ratio

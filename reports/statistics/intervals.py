@@ -1,10 +1,10 @@
 """Means and 95 % intervals over seeds and episodes, as pure functions of arrays of scores.
 
-Every seed of a cell meets the same test episodes, so seeds and episodes are *crossed*. The model is
+All seeds of a cell are tested on the same episodes, so seeds and episodes are *crossed*. The model is
 
     score[s, e] = mean + seed[s] + episode[e] + residual[s, e]
 
-with independent random effects, and the interval is for ``mean``: what other seeds on other episodes would give.
+with independent random effects. The interval is for ``mean``, the expected score of other seeds on other episodes.
 """
 
 from collections.abc import Sequence
@@ -28,10 +28,10 @@ class Interval:
 
     Args:
         mean: The mean over seeds and episodes.
-        half_width: Half the width of the 95 % interval; over episodes alone where there is one seed.
+        half_width: Half the width of the 95 % interval; with one seed, over episodes alone.
         episodes_half_width: Half the width of the interval over episodes alone, given these seeds.
-        n_seeds: How many seeds.
-        n_episodes: How many episodes each seed was tested on.
+        n_seeds: The number of seeds.
+        n_episodes: The number of test episodes of each seed.
     """
 
     mean: float
@@ -52,18 +52,18 @@ class Interval:
 
     @property
     def kind(self) -> str:
-        """What the interval generalises over."""
+        """The random effects that the interval covers."""
         return "seeds and episodes" if self.n_seeds > 1 else "episodes"
 
 
 def interval(seeds: Sequence[ArrayLike]) -> Interval:
     """The mean of a cell and its interval over seeds and episodes together.
 
-    With a single seed the interval covers episodes only and says nothing about seeds. With two seeds it is wide,
-    because two seeds hardly tell how much seeds differ (a t quantile of 12.7).
+    With a single seed the interval covers episodes only. With two seeds it is wide, because two seeds are a poor
+    estimate of the variance between seeds (the t quantile is 12.7).
 
     Args:
-        seeds: For each seed its scores [E] on the same E test episodes in the same order.
+        seeds: The scores [E] of each seed on the same E test episodes in the same order.
 
     Raises:
         ValueError: There are no seeds, seeds differ in their number of episodes, or there are fewer than two.
@@ -110,17 +110,17 @@ def crossed_half_width(scores: Scores) -> Scores:
 
 @dataclass(frozen=True)
 class Spread:
-    """The variance of an estimate over seeds and episodes, in the two parts that its critical value weighs.
+    """The variance of an estimate, split into the parts of seeds and of episodes that weigh its critical value.
 
-    By chance the variance can be below that of episodes alone; taking the wider of the two would overcover, up to 99 %
-    where seeds do not differ. Satterthwaite's degrees of freedom are not used: with 3 seeds they cover as little
-    as 92 %, where most of the variance is that of seeds.
+    By chance the variance can be below that of episodes alone. The wider of the two intervals would then cover too
+    much, up to 99 % if seeds do not differ. Satterthwaite's degrees of freedom are not used, because with 3 seeds they
+    cover as little as 92 % if seeds have most of the variance.
 
     Args:
-        of_seeds: [...] the part with `df_seeds` degrees of freedom; 0 where there is one seed.
-        of_episodes: [...] the part with `df_episodes` degrees of freedom.
-        df_seeds: One less than the number of seeds.
-        df_episodes: One less than the number of episodes (of the smallest set).
+        of_seeds: The part [...] with `df_seeds` degrees of freedom; 0 with one seed.
+        of_episodes: The part [...] with `df_episodes` degrees of freedom.
+        df_seeds: The number of seeds minus one.
+        df_episodes: The number of episodes (of the smallest set) minus one.
     """
 
     of_seeds: Scores
@@ -136,7 +136,7 @@ class Spread:
 
     @property
     def share(self) -> Scores:
-        """The share of the variance that is of seeds [...]."""
+        """The share of the variance that comes from seeds [...]."""
         variance = np.asarray(self.of_seeds + self.of_episodes)
         one = np.full_like(variance, float(self.df_seeds > 0))
         return np.divide(self.of_seeds, variance, out=one, where=variance > 0)
@@ -153,11 +153,11 @@ def critical_value(level: ArrayLike, weight: ArrayLike, df_seeds: ArrayLike, df_
 
     Args:
         level: The probability of both tails together.
-        weight: 0 takes the quantile of episodes, 1 that of seeds.
-        df_seeds: Degrees of freedom of seeds; 0 takes the quantile of episodes.
+        weight: 0 gives the quantile of episodes, 1 the quantile of seeds.
+        df_seeds: Degrees of freedom of seeds; 0 gives the quantile of episodes.
         df_episodes: Degrees of freedom of episodes.
     """
-    # With more seeds than episodes the quantiles swap sides, and the weights stay right.
+    # With more seeds than episodes `low` exceeds `high`, and the weights are still correct.
     low = stats.t.isf(np.asarray(level) / 2, df_episodes)
     high = stats.t.isf(np.asarray(level) / 2, np.where(np.asarray(df_seeds) > 0, df_seeds, df_episodes))
     found: Scores = low + (high - low) * np.asarray(weight)
@@ -167,12 +167,12 @@ def critical_value(level: ArrayLike, weight: ArrayLike, df_seeds: ArrayLike, df_
 def crossed_spread(blocks: Sequence[Scores], weights: Sequence[float]) -> Spread:
     """The spread of a weighted sum of means over sets of episodes that the same seeds were tested on.
 
-    For one set it comes from the two-way analysis of variance without replication: the variance of the mean is
-    (MS_seeds + MS_episodes - MS_residual) / (S E), split into ``MS_seeds / (S E)`` and the rest, not below zero.
+    For one set it follows from the two-way analysis of variance without replication. The variance of the mean is
+    (MS_seeds + MS_episodes - MS_residual) / (S E), split into ``MS_seeds / (S E)`` and the rest, at least zero.
 
     Args:
-        blocks: For each set of episodes its scores [..., S, E_k]; the sets are independent of each other.
-        weights: What each set's mean counts.
+        blocks: The scores [..., S, E_k] of each set of episodes; the sets are independent of each other.
+        weights: The weight of each set's mean.
 
     Raises:
         ValueError: There are fewer than two episodes, or no seeds.
@@ -195,7 +195,7 @@ def crossed_spread(blocks: Sequence[Scores], weights: Sequence[float]) -> Spread
 
 
 def episodes_half_width(scores: Scores) -> Scores:
-    """Half width of the 95 % interval over episodes alone, given these seeds: what most papers print.
+    """Half width of the 95 % interval over episodes alone, given these seeds, as most papers print it.
 
     Args:
         scores: [..., S, E], E >= 2.

@@ -1,4 +1,4 @@
-"""Which learners of a column can be told apart: paired tests, shared ranks, and what is printed bold."""
+"""Paired tests between the learners of a column, and the ranks that follow from them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,22 +9,22 @@ from numpy.typing import NDArray
 
 from adaptbench.reports.statistics.contrasts import LEVEL, contrasts, holm
 
-# For each seed its scores [E].
 Samples = Mapping[int, NDArray[np.float64]]
+"""The scores [E] of each seed."""
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two learners on the same test episodes.
+    """The test between two learners on the same test episodes.
 
     Args:
-        first: Index of a learner in its column.
-        second: Index of the other.
-        difference: Mean of the first less mean of the second, over the seeds that both have.
+        first: Index of the first learner in its column.
+        second: Index of the second learner.
+        difference: Mean of the first minus mean of the second, over the seeds that both have.
         half_width: Half the width of the difference's 95 % interval, uncorrected.
         p_value: Two-sided, uncorrected.
-        corrected: After Holm, over all pairs of the column.
-        n_seeds: How many seeds both have.
+        corrected: Two-sided, after Holm's correction over all pairs of the column.
+        n_seeds: The number of seeds that both have.
     """
 
     first: int
@@ -36,16 +36,16 @@ class Pair:
     n_seeds: int
 
     @property
-    def told_apart(self) -> bool:
-        """Whether the two differ by more than chance would make them."""
+    def significant(self) -> bool:
+        """Whether the two are significantly different."""
         return self.corrected < LEVEL
 
 
 def compare_pairs(column: Mapping[int, Samples]) -> tuple[Pair, ...]:
-    """Tests every two learners of a column that have seeds in common, seed by seed and episode by episode.
+    """Tests every pair of learners in a column that have seeds in common, seed by seed and episode by episode.
 
     Args:
-        column: By a learner's index, its scores on the same episodes in the same order.
+        column: The scores of each learner by its index, on the same episodes in the same order.
     """
     places: list[tuple[int, int]] = []
     differences: list[NDArray[np.float64]] = []
@@ -63,16 +63,16 @@ def compare_pairs(column: Mapping[int, Samples]) -> tuple[Pair, ...]:
 
 
 def shared_ranks(values: Mapping[int, float], pairs: Sequence[Pair]) -> dict[int, float]:
-    """Ranks that learners share with whoever cannot be told apart from them, as in Meta-Dataset.
+    """Ranks in which learners that are not significantly different share a rank, as in Meta-Dataset.
 
-    The best of those not ranked yet is taken with all that cannot be told apart from it; they share the mean of their
-    places; and so on (Triantafillou et al., ICLR 2020).
+    The best unranked learner forms a group with all that are not significantly different from it. The group shares the
+    mean of its places. This repeats until all are ranked (Triantafillou et al., ICLR 2020).
 
     Args:
-        values: By a learner's index, its mean; larger is better.
-        pairs: The tests between them.
+        values: The mean of each learner by its index; larger is better.
+        pairs: The tests between the learners.
     """
-    apart = {frozenset((pair.first, pair.second)) for pair in pairs if pair.told_apart}
+    apart = {frozenset((pair.first, pair.second)) for pair in pairs if pair.significant}
     left = sorted(values, key=lambda index: (-values[index], index))
     ranks: dict[int, float] = {}
     while left:

@@ -1,74 +1,67 @@
-"""The table of what each learner costs."""
+"""The table of computation: what each learner costs."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
-import pandas as pd
+from collections.abc import Callable, Sequence
 
 from adaptbench.reports.comparison.comparability import induction
 from adaptbench.reports.comparison.comparison import Comparison, Entry
 from adaptbench.reports.results.runs import Run
-from adaptbench.reports.tables.layout import Sheet, TableCell, TableLayout
+from adaptbench.reports.tables.table import Column, Table, cells_of, frame_of, headings_of
+
+Row = Sequence[Entry]
 
 
-def compute_sheet(comparison: Comparison, name: str) -> Sheet:
-    """The table of what each learner costs."""
-    records = [_compute_record(row) for row in comparison.entries if any(entry.runs for entry in row)]
-    runs = [run for row in comparison.entries for run in runs_of(row)]
+def computation_table(comparison: Comparison, name: str) -> Table | None:
+    """The table of computation; None if no run has finished."""
+    rows = [row for row in comparison.entries if any(entry.runs for entry in row)]
+    if not rows:
+        return None
+    runs = [run for row in rows for run in runs_of(row)]
     processors = sorted({str(run.environment.get("processor", "not recorded")) for run in runs})
-    rates = max((sum("pretraining_lr" in each for each in run.chosen) for run in runs), default=0)
-    tuning = f" Where rates of pretraining were tried, up to {rates}, the chosen one is counted." if rates > 1 else ""
-    layout = TableLayout(
+    rates = max(sum("pretraining_lr" in each for each in run.chosen) for run in runs)
+    tuning = f" If pretraining tried several learning rates (at most {rates}), only the chosen one is counted."
+    return Table(
+        name=f"compute-{name}",
         title=f"Computation: {comparison.task} ({comparison.protocol})",
         caption=(
-            f"What each learner costs on {comparison.task}; protocol: {comparison.protocol}: means over its runs. "
-            "Training of a fine-tuned network is its pretraining; adaptation is predicting the queries of one test "
-            f"episode, encoding included.{tuning} Processor: {', '.join(processors)}."
+            f"Cost of each learner on {comparison.task}; protocol: {comparison.protocol}: means over its runs. "
+            "The training of a fine-tuned network is its pretraining. Adaptation is the prediction of the queries of "
+            f"one test episode, encoding included.{tuning if rates > 1 else ''} Processor: {', '.join(processors)}."
         ),
-        groups=(),
-        columns=(
-            *("parameters", "examples encoded", "training in s", "of the processor", "adaptation in ms"),
-            *("prediction", "runs"),
-        ),
-        rows=tuple((str(record["label"]), _compute_cells(record)) for record in records),
-        notes=(),
+        frame=frame_of(_COLUMNS, rows),
+        columns=headings_of(_COLUMNS),
+        rows=tuple((row[0].label, cells_of(_COLUMNS, row)) for row in rows),
         corner="Learner",
     )
-    return Sheet(f"compute-{name}", layout, pd.DataFrame(records))
 
 
-def runs_of(row: Sequence[Entry]) -> tuple[Run, ...]:
-    """The runs of a learner, each once: a run is tested at several settings."""
+def runs_of(row: Row) -> tuple[Run, ...]:
+    """The runs of a learner, each once although a run is tested at several settings."""
     return tuple({run.cell.run_id: run for entry in row for run in entry.runs}.values())
 
 
-def _compute_record(row: Sequence[Entry]) -> dict[str, Any]:
-    runs = runs_of(row)
-    return {
-        "learner": row[0].learner,
-        "label": row[0].label,
-        "parameters": _mean([run.parameters for run in runs]),
-        "examples_encoded": _mean([run.examples_encoded for run in runs]),
-        "train_seconds": _mean([run.environment.get("train_seconds") for run in runs]),
-        "train_cpu_seconds": _mean([run.environment.get("train_cpu_seconds") for run in runs]),
-        "predict_ms_per_episode": _mean([run.environment.get("predict_ms_per_episode") for run in runs]),
-        "prediction": " and ".join(sorted({induction(run) for run in runs})),
-        "runs": len(runs),
-    }
+def _mean(take: Callable[[Run], object]) -> Callable[[Row], float | None]:
+    """The mean of a number over the runs that recorded it."""
+
+    def mean(row: Row) -> float | None:
+        known = [float(value) for run in runs_of(row) if isinstance(value := take(run), int | float)]
+        return sum(known) / len(known) if known else None
+
+    return mean
 
 
-def _mean(values: Sequence[object]) -> float | None:
-    known = [float(value) for value in values if isinstance(value, int | float)]
-    return sum(known) / len(known) if known else None
-
-
-def _compute_cells(record: Mapping[str, Any]) -> tuple[TableCell, ...]:
-    def text(name: str, form: str) -> TableCell:
-        missing = record[name] is None
-        return TableCell("—" if missing else format(record[name], form), False, (), missing)
-
-    return (
-        text("parameters", ",.0f"), text("examples_encoded", ",.0f"), text("train_seconds", ",.1f"),
-        text("train_cpu_seconds", ",.1f"), text("predict_ms_per_episode", ".3g"), text("prediction", "s"),
-        text("runs", "d"),
-    )  # fmt: skip
+_COLUMNS: tuple[Column[Row], ...] = (
+    Column("learner", lambda row: row[0].learner),
+    Column("label", lambda row: row[0].label),
+    Column("parameters", _mean(lambda run: run.parameters), "parameters", ",.0f"),
+    Column("examples_encoded", _mean(lambda run: run.examples_encoded), "examples encoded", ",.0f"),
+    Column("train_seconds", _mean(lambda run: run.environment.get("train_seconds")), "training in s", ",.1f"),
+    Column("train_cpu_seconds", _mean(lambda run: run.environment.get("train_cpu_seconds")), "CPU time in s", ",.1f"),
+    Column(
+        "predict_ms_per_episode",
+        _mean(lambda run: run.environment.get("predict_ms_per_episode")),
+        "adaptation in ms",
+        ".3g",
+    ),
+    Column("prediction", lambda row: " and ".join(sorted({induction(run) for run in runs_of(row)})), "prediction", "s"),
+    Column("runs", lambda row: len(runs_of(row)), "runs", "d"),
+)

@@ -2,80 +2,76 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
-
-import pandas as pd
 
 from adaptbench.reports.comparison.comparison import Comparison
 from adaptbench.reports.comparison.gains import Gain
-from adaptbench.reports.results.settings import plural, shots_label, size_label
-from adaptbench.reports.tables.layout import Sheet, TableCell, TableLayout
-from adaptbench.reports.words.numbers import metric_name, number_text
+from adaptbench.reports.tables.table import ABSENT, Column, Table, TableCell, frame_of
 from adaptbench.reports.words.sentences import gain_sentence
 
 
-def gain_sheet(comparison: Comparison, found: Sequence[Gain], name: str) -> Sheet:
-    """The table of gains per doubling."""
-    columns = list(dict.fromkeys((gain.axis, _held(gain, comparison)) for gain in found))
-    by_place = {(gain.learner, gain.axis, _held(gain, comparison)): gain for gain in found}
+def gain_table(comparison: Comparison, found: Sequence[Gain], name: str) -> Table | None:
+    """The table of gains per doubling; None if there are none."""
+    if not found:
+        return None
+    columns = list(dict.fromkeys((gain.axis, _fixed(gain)) for gain in found))
+    by_place = {(gain.learner, gain.axis, _fixed(gain)): gain for gain in found}
     labels = {gain.learner: gain.label for gain in found}
-    words = {"classes": f"training {comparison.class_word}", "shots": plural(comparison.shots_word, 2)}
+    words = {"classes": f"training {comparison.class_word}", "shots": comparison.shots_plural}
     counts = {axis: sum(column[0] == axis for column in columns) for axis, _ in columns}
     unit = "factor of the error" if found[0].relative else "points"
-    layout = TableLayout(
+    return Table(
+        name=f"gains-{name}",
         title=f"Gain per doubling: {comparison.task} ({comparison.protocol})",
         caption=(
-            f"What each doubling does to {metric_name(comparison)} on {comparison.task}; "
+            f"Change of {comparison.metric.heading} with each doubling on {comparison.task}; "
             f"protocol: {comparison.protocol}: {unit} with the half width (or ends) of the 95 % interval. "
-            "Bold: can be told from no change (5 %, uncorrected)."
+            "Bold: significantly different from no change (5 %, uncorrected)."
         ),
+        frame=frame_of(_columns(comparison), found),
         groups=tuple((f"doubling the {words[axis]}", count) for axis, count in counts.items()),
-        columns=tuple(held for _, held in columns),
+        columns=tuple(fixed for _, fixed in columns),
         rows=tuple(
-            (label, tuple(_gain_cell(by_place.get((learner, *column))) for column in columns))
+            (label, tuple(_cell(by_place.get((learner, *column)), comparison) for column in columns))
             for learner, label in labels.items()
         ),
-        notes=(),
     )
-    return Sheet(f"gains-{name}", layout, pd.DataFrame([_gain_record(gain, comparison) for gain in found]))
 
 
-def _held(gain: Gain, comparison: Comparison) -> str:
-    if gain.axis == "classes":
-        return shots_label(gain.fixed, with_ways=True, word=comparison.shots_word)
-    ways = "" if gain.fixed.ways is None else f"{gain.fixed.ways}-way, "
-    return f"{ways}{size_label(gain.fixed, comparison.class_word)}"
+def _fixed(gain: Gain) -> str:
+    """The part of the setting that stays the same."""
+    return gain.fixed.ways_and_size if gain.axis == "shots" else gain.fixed.episode_label
 
 
-def _gain_cell(gain: Gain | None) -> TableCell:
-    if gain is None or gain.per_doubling is None:
-        return TableCell("—" if gain is None else "not comparable", False, (), missing=True)
+def _cell(gain: Gain | None, comparison: Comparison) -> TableCell:
+    if gain is None:
+        return ABSENT
     found = gain.per_doubling
+    if found is None:
+        return TableCell("not comparable", missing=True)
     if gain.relative:
         low, high = (_factor(found.estimate + sign * found.half_width) for sign in (-1, 1))
-        return TableCell(f"{_factor(found.estimate)} ({low} to {high})", found.significant, ())
+        return TableCell(f"{_factor(found.estimate)} ({low} to {high})", found.significant)
     sign = "+" if found.estimate >= 0 else ""
-    return TableCell(sign + number_text(found.estimate, found.half_width, "accuracy"), found.significant, ())
+    return TableCell(sign + comparison.metric.number(found.estimate, found.half_width), found.significant)
 
 
 def _factor(logarithm: float) -> str:
     return f"{math.exp(min(logarithm, 100.0)):.2g}"
 
 
-def _gain_record(gain: Gain, comparison: Comparison) -> dict[str, Any]:
-    found = gain.per_doubling
-    return {
-        "learner": gain.learner,
-        "axis": gain.axis,
-        "train_classes": None if gain.axis == "classes" else gain.fixed.train_classes,
-        "ways": gain.fixed.ways,
-        "shots": None if gain.axis == "shots" else gain.fixed.shots,
-        "values": " ".join(map(str, gain.values)),
-        "scale": "log error" if gain.relative else comparison.metric,
-        "per_doubling": found and found.estimate,
-        "half_width": found and found.half_width,
-        "p_value": found and found.p_value,
-        "seeds": found and found.n_seeds,
-        "no_gain_shown_from": gain.ends_at,
-        "sentence": gain_sentence(gain, comparison),
-    }
+def _columns(comparison: Comparison) -> tuple[Column[Gain], ...]:
+    return (
+        Column("learner", lambda gain: gain.learner),
+        Column("axis", lambda gain: gain.axis),
+        Column("train_classes", lambda gain: None if gain.axis == "classes" else gain.fixed.train_classes),
+        Column("ways", lambda gain: gain.fixed.ways),
+        Column("shots", lambda gain: None if gain.axis == "shots" else gain.fixed.shots),
+        Column("values", lambda gain: " ".join(map(str, gain.values))),
+        Column("scale", lambda gain: "log error" if gain.relative else comparison.metric.name),
+        Column("per_doubling", lambda gain: gain.per_doubling and gain.per_doubling.estimate),
+        Column("half_width", lambda gain: gain.per_doubling and gain.per_doubling.half_width),
+        Column("p_value", lambda gain: gain.per_doubling and gain.per_doubling.p_value),
+        Column("seeds", lambda gain: gain.per_doubling and gain.per_doubling.n_seeds),
+        Column("no_gain_shown_from", lambda gain: gain.ends_at),
+        Column("sentence", lambda gain: gain_sentence(gain, comparison)),
+    )

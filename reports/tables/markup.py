@@ -1,10 +1,10 @@
-"""Comparison tables as Markdown and LaTeX, with everything that came from outside escaped."""
+"""Tables as Markdown and LaTeX; text from outside is escaped."""
 
 import re
 from dataclasses import replace
 from itertools import accumulate
 
-from adaptbench.reports.tables.layout import TableCell, TableLayout
+from adaptbench.reports.tables.table import Table, TableCell
 
 _LATEX_ESCAPES = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
@@ -14,7 +14,7 @@ _LATEX_ESCAPES = {
 }  # fmt: skip
 
 LONGEST_TEXT = 24
-"""Longer texts in a cell go below the table in LaTeX."""
+"""The longest text of a cell in LaTeX; longer ones stand below the table."""
 
 
 def escape_markdown(text: str) -> str:
@@ -24,54 +24,49 @@ def escape_markdown(text: str) -> str:
 
 
 def escape_latex(text: str) -> str:
-    """Escapes text for LaTeX; what pdfLaTeX has no letter for is written as its code point, such as [U+4E2D]."""
+    """Escapes text for LaTeX; characters that pdfLaTeX lacks become code points, such as [U+4E2D]."""
     return "".join(_LATEX_ESCAPES.get(character) or _latex_letter(character) for character in " ".join(text.split()))
 
 
-def to_markdown(layout: TableLayout) -> str:
+def to_markdown(table: Table) -> str:
     """The table in Markdown, with caption, notes and warnings around it."""
-    upper = [label if first else "" for label, span in layout.groups for first in [True] + [False] * (span - 1)]
-    sides = ["---" if index in layout.text_columns else "---:" for index in range(len(layout.columns))]
-    lower = [f"*{escape_markdown(label)}*" for label in layout.columns]
+    upper = [label if first else "" for label, span in table.groups for first in [True] + [False] * (span - 1)]
+    sides = ["---" if index in table.text_columns else "---:" for index in range(len(table.columns))]
+    lower = [f"*{escape_markdown(label)}*" for label in table.columns]
     header = (
-        [["", *map(escape_markdown, upper)], ["---", *sides], [escape_markdown(layout.corner), *lower]]
+        [["", *map(escape_markdown, upper)], ["---", *sides], [escape_markdown(table.corner), *lower]]
         if upper
-        else [[escape_markdown(layout.corner), *map(escape_markdown, layout.columns)], ["---", *sides]]
+        else [[escape_markdown(table.corner), *map(escape_markdown, table.columns)], ["---", *sides]]
     )
-    rows = [*header, *([escape_markdown(label), *map(_markdown_cell, cells)] for label, cells in layout.rows)]
-    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
-    notes = [f"- <sup>{mark}</sup> {escape_markdown(text)}" for mark, text in layout.notes]
-    warnings = [f"- **Warning:** {escape_markdown(text)}" for text in layout.warnings]
+    rows = [*header, *([escape_markdown(label), *map(_markdown_cell, cells)] for label, cells in table.rows)]
+    grid = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    notes = [f"- <sup>{mark}</sup> {escape_markdown(text)}" for mark, text in table.notes]
+    warnings = [f"- **Warning:** {escape_markdown(text)}" for text in table.warnings]
     below = "\n".join([*notes, *warnings])
-    return "\n\n".join(part for part in (escape_markdown(layout.caption), table, below) if part) + "\n"
+    return "\n\n".join(part for part in (escape_markdown(table.caption), grid, below) if part) + "\n"
 
 
-def to_latex(layout: TableLayout, label: str) -> str:
-    r"""The table for `\input` into a paper that loads booktabs.
-
-    Args:
-        layout: The table.
-        label: What `\ref` finds it by.
-    """
-    layout = _number_long_texts(layout)
-    rows = [" & ".join([escape_latex(name), *map(_latex_cell, cells)]) for name, cells in layout.rows]
-    sides = "".join("l" if index in layout.text_columns else "c" for index in range(len(layout.columns)))
+def to_latex(table: Table) -> str:
+    r"""The table for `\input` into a paper that loads booktabs; its `\label` is `tab:` and the table's name."""
+    table = _number_long_texts(table)
+    rows = [" & ".join([escape_latex(name), *map(_latex_cell, cells)]) for name, cells in table.rows]
+    sides = "".join("l" if index in table.text_columns else "c" for index in range(len(table.columns)))
     lines = [
         r"\begin{table}[tb]",
         r"\centering",
-        rf"\caption{{{escape_latex(layout.caption)}}}",
-        rf"\label{{{label}}}",
+        rf"\caption{{{escape_latex(table.caption)}}}",
+        rf"\label{{tab:{table.name.removeprefix('table-')}}}",
         r"\par\smallskip",
-        *_latex_size(layout),
+        *_latex_size(table),
         rf"\begin{{tabular}}{{l{sides}}}",
         r"\toprule",
-        *_latex_groups(layout),
-        rf"{escape_latex(layout.corner)} & {' & '.join(map(_latex_header, layout.columns))} \\",
+        *_latex_groups(table),
+        rf"{escape_latex(table.corner)} & {' & '.join(map(_latex_header, table.columns))} \\",
         r"\midrule",
         *(rf"{row} \\" for row in rows),
         r"\bottomrule",
         r"\end{tabular}",
-        *_latex_notes(layout),
+        *_latex_notes(table),
         r"\end{table}",
     ]
     return "\n".join(lines) + "\n"
@@ -89,14 +84,14 @@ def _latex_cell(cell: TableCell) -> str:
     return text + _latex_marks(cell.marks)
 
 
-def _number_long_texts(layout: TableLayout) -> TableLayout:
-    """Replaces long texts by numbers, and says below the table what they stand for."""
+def _number_long_texts(table: Table) -> Table:
+    """Replaces long texts by numbers that the notes explain."""
     long = [
         column
-        for column in layout.text_columns
-        if any(len(cells[column].text) > LONGEST_TEXT for _, cells in layout.rows)
+        for column in table.text_columns
+        if any(len(cells[column].text) > LONGEST_TEXT for _, cells in table.rows)
     ]
-    texts = list(dict.fromkeys(cells[column].text for column in long for _, cells in layout.rows))
+    texts = list(dict.fromkeys(cells[column].text for column in long for _, cells in table.rows))
     numbers = {text: f"[{index}]" for index, text in enumerate(texts, start=1)}
     rows = tuple(
         (
@@ -105,25 +100,25 @@ def _number_long_texts(layout: TableLayout) -> TableLayout:
                 replace(cell, text=numbers[cell.text]) if index in long else cell for index, cell in enumerate(cells)
             ),
         )
-        for label, cells in layout.rows
+        for label, cells in table.rows
     )
-    return replace(layout, rows=rows, notes=(*layout.notes, *((mark, text) for text, mark in numbers.items())))
+    return replace(table, rows=rows, notes=(*table.notes, *((mark, text) for text, mark in numbers.items())))
 
 
-def _latex_groups(layout: TableLayout) -> list[str]:
+def _latex_groups(table: Table) -> list[str]:
     """The upper header with a rule under each label."""
-    spans = [span for _, span in layout.groups]
+    spans = [span for _, span in table.groups]
     ends = [1 + end for end in accumulate(spans)]
-    groups = [rf"\multicolumn{{{span}}}{{c}}{{{escape_latex(text)}}}" for text, span in layout.groups]
+    groups = [rf"\multicolumn{{{span}}}{{c}}{{{escape_latex(text)}}}" for text, span in table.groups]
     rules = [rf"\cmidrule(lr){{{end - span + 1}-{end}}}" for end, span in zip(ends, spans, strict=True)]
     return [rf" & {' & '.join(groups)} \\", "".join(rules)] if groups else []
 
 
-def _latex_size(layout: TableLayout) -> list[str]:
-    """Smaller letters and gaps for a table that would stick out of the text of an article, 345 pt."""
-    widths = [max([len(layout.corner), *(len(label) for label, _ in layout.rows)])] + [
-        max([len(part) for part in _lines(label)] + [len(cells[index].text) for _, cells in layout.rows])
-        for index, label in enumerate(layout.columns)
+def _latex_size(table: Table) -> list[str]:
+    """Smaller letters and gaps for a table that would be wider than the text of an article, 345 pt."""
+    widths = [max([len(table.corner), *(len(label) for label, _ in table.rows)])] + [
+        max([len(part) for part in _lines(label)] + [len(cells[index].text) for _, cells in table.rows])
+        for index, label in enumerate(table.columns)
     ]
     sizes = ((r"\small", 4.7, 6), (r"\footnotesize", 4.2, 4), (r"\scriptsize", 3.7, 2))
     fitting = (each for each in sizes if sum(widths) * each[1] + 2 * each[2] * len(widths) <= 345)
@@ -132,13 +127,13 @@ def _latex_size(layout: TableLayout) -> list[str]:
 
 
 def _latex_header(text: str) -> str:
-    """A header, on two lines where it is long."""
+    """A header, on two lines if it is long."""
     lines = [escape_latex(line) for line in _lines(text)]
     return lines[0] if len(lines) == 1 else rf"\shortstack{{{lines[0]}\\{lines[1]}}}"
 
 
 def _lines(text: str) -> list[str]:
-    """Text that is long, broken at the space nearest to its middle."""
+    """The text, broken at the space nearest to its middle if it is long."""
     spaces = [index for index, letter in enumerate(text) if letter == " "]
     if len(text) <= 11 or not spaces:
         return [text]
@@ -150,14 +145,14 @@ def _latex_marks(marks: tuple[str, ...]) -> str:
     return rf"\textsuperscript{{{escape_latex(','.join(marks))}}}" if marks else ""
 
 
-def _latex_notes(layout: TableLayout) -> list[str]:
-    notes = [f"{_latex_marks((mark,))}{escape_latex(text.rstrip('.'))}." for mark, text in layout.notes]
-    paragraphs = [" ".join(notes), *map(escape_latex, layout.warnings)]
+def _latex_notes(table: Table) -> list[str]:
+    notes = [f"{_latex_marks((mark,))}{escape_latex(text.rstrip('.'))}." for mark, text in table.notes]
+    paragraphs = [" ".join(notes), *map(escape_latex, table.warnings)]
     text = r"\par ".join(paragraph for paragraph in paragraphs if paragraph)
     return [r"\par\smallskip", rf"\parbox{{\linewidth}}{{\footnotesize\raggedright {text}}}"] if text else []
 
 
 def _latex_letter(character: str) -> str:
-    """Letters of Western Europe pass, because pdfLaTeX has them in every font; the rest is spelt out."""
+    """Keeps Western European letters, which every pdfLaTeX font has, and writes others as code points."""
     known = " " <= character <= "~" or ("\u00c0" <= character <= "\u00ff" and character not in "\u00d7÷ÐðÞþ")
     return character if known else f"[U+{ord(character):04X}]"

@@ -1,21 +1,18 @@
-"""What the order of a support set does to each learner's predictions, as a table."""
+"""The table of order sensitivity: how much predictions change when the support set is shuffled."""
 
 from dataclasses import replace
-from typing import Any
-
-import pandas as pd
 
 from adaptbench.reports.comparison.comparison import Comparison, Entry
-from adaptbench.reports.tables.layout import TableCell, TableLayout, lay_out
-from adaptbench.reports.words.numbers import scale
+from adaptbench.reports.tables.scores import score_table
+from adaptbench.reports.tables.table import ABSENT, Column, Table, TableCell, frame_of, setting_columns
 
 METRIC = "order_sensitivity"
 SHOWN_FROM = 1e-3
-"""Below it the table would hold rounding only, and is left out."""
+"""A table whose values are all smaller is left out, because it would show rounding errors only."""
 
 
 def sensitivity(entry: Entry) -> float | None:
-    """Mean over the seeds of an entry; None where no run says it."""
+    """The mean over the seeds of an entry; None if no run recorded it."""
     found = [
         score.value
         for run in entry.runs
@@ -25,45 +22,42 @@ def sensitivity(entry: Entry) -> float | None:
     return sum(found) / len(found) if found else None
 
 
-def order_layout(comparison: Comparison) -> TableLayout | None:
-    """The table; None where no learner is sensitive to order, or nothing is known of it."""
-    known = [value for entry in comparison.all_entries() if (value := sensitivity(entry)) is not None]
-    if max(known, default=0.0) < SHOWN_FROM:
+def order_sensitivity_table(comparison: Comparison, name: str) -> Table | None:
+    """The table; None if no learner is sensitive to order, or if no run recorded it."""
+    entries = comparison.all_entries()
+    if max((value for entry in entries if (value := sensitivity(entry)) is not None), default=0.0) < SHOWN_FROM:
         return None
-    share = "the share of queries, in %, whose predicted class changes"
-    what = share if comparison.metric == "accuracy" else "the mean squared change of predictions"
+    regression = comparison.settings[0].ways is None
+    what = (
+        "the mean squared change of predictions"
+        if regression
+        else "the share of queries, in %, whose predicted class changes"
+    )
     return replace(
-        lay_out(comparison),
+        score_table(comparison),
+        name=f"order-{name}",
         title=f"Order of the support set: {comparison.task} ({comparison.protocol})",
         caption=(
-            f"What another order of the support set does on {comparison.task}; protocol: {comparison.protocol}: {what} "
-            "when the same support examples come shuffled; mean over seeds. Zero for learners of sets."
+            f"Effect of the order of the support set on {comparison.task}; protocol: {comparison.protocol}: {what} "
+            "when the same support examples are shuffled; mean over seeds. Zero for learners of sets."
         ),
+        frame=frame_of(_COLUMNS, entries),
         rows=tuple(
-            (row[0].label, tuple(_cell(sensitivity(entry), comparison.metric) for entry in row))
-            for row in comparison.entries
+            (row[0].label, tuple(_cell(sensitivity(entry), regression) for entry in row)) for row in comparison.entries
         ),
         notes=(),
         warnings=(),
     )
 
 
-def order_frame(comparison: Comparison) -> pd.DataFrame:
-    """One row for each entry, values in their stored unit."""
-    return pd.DataFrame([_record(entry) for entry in comparison.all_entries()])
-
-
-def _cell(value: float | None, metric: str) -> TableCell:
+def _cell(value: float | None, regression: bool) -> TableCell:
     if value is None:
-        return TableCell("—", False, (), missing=True)
-    return TableCell(f"{value * scale(metric):.1f}" if metric == "accuracy" else f"{value:.3g}", False, ())
+        return ABSENT
+    return TableCell(f"{value:.3g}" if regression else f"{100 * value:.1f}")
 
 
-def _record(entry: Entry) -> dict[str, Any]:
-    return {
-        "learner": entry.learner,
-        "train_classes": entry.setting.train_classes,
-        "ways": entry.setting.ways,
-        "shots": entry.setting.shots,
-        METRIC: sensitivity(entry),
-    }
+_COLUMNS: tuple[Column[Entry], ...] = (
+    Column("learner", lambda entry: entry.learner),
+    *setting_columns(lambda entry: entry.setting),
+    Column(METRIC, sensitivity),
+)

@@ -1,110 +1,108 @@
-"""The tables of transfer: what each rule of fine-tuning is worth, and which settings were chosen."""
+"""The tables of transfer: the effect of each rule of fine-tuning, and the settings that were chosen."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
-
-import pandas as pd
+from typing import Any, NamedTuple
 
 from adaptbench.reports.comparison.comparison import Comparison, Entry, compare
 from adaptbench.reports.results.runs import Outcome, Run
-from adaptbench.reports.results.settings import shots_label, size_label
 from adaptbench.reports.statistics.ranking import Pair
-from adaptbench.reports.tables.layout import TableCell, TableLayout
-from adaptbench.reports.words.numbers import metric_name, number, number_text
+from adaptbench.reports.tables.table import (
+    ABSENT,
+    Column,
+    Table,
+    TableCell,
+    cells_of,
+    frame_of,
+    headings_of,
+    setting_columns,
+)
 
 FAMILIES = ("transfer", "control")
 NO_RULES = ("episodes_at_once",)
 """Arguments of strategies that change no result."""
 NO_SETTINGS = ("support", "score", "share", "run_id")
-"""What the record of a candidate holds besides the settings that it tried."""
+"""Fields of a candidate's record that are no settings."""
 
 
-def ablation(outcomes: Iterable[Outcome]) -> tuple[TableLayout, pd.DataFrame] | None:
-    """A row for each rule of transfer, with what it changes and its difference from the first row.
+class _Place(NamedTuple):
+    """An entry, what its rule changes, in words, and the test against the first row if there is one."""
+
+    entry: Entry
+    rule: str
+    pair: Pair | None
+
+    @property
+    def run(self) -> Run | None:
+        """A run of the entry."""
+        return next(iter(self.entry.runs), None)
+
+
+def transfer_table(outcomes: Iterable[Outcome], name: str) -> Table | None:
+    """A row for each rule of transfer, with what it changes and the difference from the first row.
 
     Args:
         outcomes: The outcomes of one task under one protocol.
+        name: The comparison's name in file names.
 
     Returns:
-        The table, and the same as numbers in their stored unit; None where there are not two rows.
+        The table; None if there are fewer than two rules.
     """
     transfer = [outcome for outcome in outcomes if outcome.cell.family in FAMILIES]
     if len({outcome.cell.learner for outcome in transfer}) < 2:
         return None
     (found,) = compare(transfer)
-    rules = [rule_of(row, found.entries[0]) for row in found.entries]
-    layout = TableLayout(
+    rows = [_places(found, index) for index in range(len(found.entries))]
+    headings = (f"{setting.episode_label}, {setting.size_label}" for setting in found.settings)
+    return Table(
+        name=f"transfer-{name}",
         title=f"Rules of transfer: {found.task} ({found.protocol})",
         caption=(
-            f"What each rule of transfer is worth on {found.task}; protocol: {found.protocol}: {metric_name(found)}, "
+            f"Effect of each rule of transfer on {found.task}; protocol: {found.protocol}: {found.metric.heading}, "
             f"and the difference from the first row, {found.entries[0][0].label}, with half widths of 95 % intervals. "
-            "Bold: a difference that can be told from none (paired tests, Holm-corrected over a column's pairs, 5 %). "
-            "Control rows are no fine-tuning: they say what pretraining and gradient steps have to beat."
+            "Bold: significantly different from the first row (paired tests, Holm-corrected over a column's pairs, "
+            "5 %). Control rows do not fine-tune: pretraining and gradient steps have to beat them."
         ),
-        groups=(("", 1), *((_setting(found, column), 2) for column in range(len(found.settings)))),
+        frame=frame_of(_RULE_COLUMNS, (place for row in rows for place in row)),
+        groups=(("", 1), *((heading, 2) for heading in headings)),
         columns=("what the rule changes", *(["mean", "difference"] * len(found.settings))),
         rows=tuple(
-            (row[0].label, (TableCell(rules[index], False, ()), *_cells(found, index)))
-            for index, row in enumerate(found.entries)
+            (row[0].entry.label, (TableCell(row[0].rule), *(cell for place in row for cell in _cells(place, found))))
+            for row in rows
         ),
-        notes=(),
         warnings=found.warnings,
         corner="Rule",
         text_columns=(0,),
     )
-    frame = pd.DataFrame(
-        [
-            _record(found, index, column, rules[index])
-            for index in range(len(found.entries))
-            for column in range(len(found.settings))
-        ]
-    )
-    return layout, frame
 
 
-def choices(outcomes: Iterable[Outcome]) -> tuple[TableLayout, pd.DataFrame] | None:
-    """A row for each setting that some run chose by cross-validation; None where none did."""
-    runs = [outcome for outcome in outcomes if isinstance(outcome, Run) and outcome.chosen]
-    records = [
-        {
-            "learner": run.cell.learner,
-            "label": run.cell.label,
-            "seed": run.cell.seed,
-            "train_classes": run.cell.train_classes,
-            "support": record.get("support"),
-            "settings": _in_words({k: v for k, v in record.items() if k not in NO_SETTINGS}),
-            "score": record.get("score"),
-            "share": record.get("share"),
-        }
-        for run in runs
-        for record in run.chosen
-    ]
-    if not records:
+def choice_table(outcomes: Iterable[Outcome], name: str) -> Table | None:
+    """A row for each setting that some run chose by cross-validation; None if none did."""
+    runs = [outcome for outcome in outcomes if isinstance(outcome, Run)]
+    choices = [_Choice(run, record) for run in runs for record in run.chosen]
+    if not choices:
         return None
-    cell = runs[0].cell
-    taken = [record for record in records if record["share"]]
-    layout = TableLayout(
-        title=f"Settings that were chosen: {cell.task} ({cell.protocol})",
+    cell = choices[0].run.cell
+    return Table(
+        name=f"chosen-{name}",
+        title=f"Chosen settings: {cell.task} ({cell.protocol})",
         caption=(
-            "Settings chosen by cross-validation, for each number of support examples: on episodes of the validation "
-            "part, or by each test episode within its support set; never by queries of the test. A learning rate of "
-            "the pretraining is chosen by the pretraining's validation score. Share: of the test episodes."
+            "Settings chosen by cross-validation, for each number of support examples: on validation episodes, or by "
+            "each test episode within its support set; never on test queries. A learning rate of the pretraining is "
+            "chosen by the pretraining's validation score. Share: of the test episodes."
         ),
-        groups=(),
-        columns=("seed", "support examples", "settings", "share"),
+        frame=frame_of(_CHOICE_COLUMNS, choices),
+        columns=headings_of(_CHOICE_COLUMNS),
         rows=tuple(
-            (str(record["label"]), tuple(TableCell(text, False, ()) for text in _choice(record))) for record in taken
+            (each.run.cell.label, cells_of(_CHOICE_COLUMNS, each)) for each in choices if each.record.get("share")
         ),
-        notes=(),
         corner="Learner",
         text_columns=(2,),
     )
-    return layout, pd.DataFrame(records)
 
 
 def rule_of(row: Sequence[Entry], first: Sequence[Entry]) -> str:
-    """What a row's strategy sets otherwise than the first row's, in words; empty where nothing is known of it."""
+    """The settings of a row's strategy that differ from those of the first row, in words; empty if unknown."""
     name, arguments = _strategy(row)
     base_name, base = _strategy(first)
     if row is first or name != base_name:
@@ -128,7 +126,7 @@ def _in_words(arguments: Mapping[str, Any]) -> str:
 
 
 def _value_in_words(value: Any) -> str:  # noqa: ANN401 - JSON of any kind
-    """As short as can be: alternatives with `or`, arguments of arguments in brackets."""
+    """A short form of a value: alternatives with `or`, nested arguments in brackets."""
     if isinstance(value, Mapping):
         return f"({_in_words(value)})"
     if isinstance(value, list):
@@ -136,60 +134,67 @@ def _value_in_words(value: Any) -> str:  # noqa: ANN401 - JSON of any kind
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _choice(record: Mapping[str, Any]) -> tuple[str, ...]:
-    support = record["support"]
-    return (
-        str(record["seed"]),
-        "any" if support is None else str(support),
-        str(record["settings"]),
-        f"{100 * float(record['share']):.0f} %",
+def _places(found: Comparison, index: int) -> list[_Place]:
+    """A row of the table."""
+    rule = rule_of(found.entries[index], found.entries[0])
+    from_first = (
+        next((pair for pair in pairs if (pair.first, pair.second) == (0, index)), None) for pairs in found.pairs
     )
+    return [_Place(entry, rule, pair) for entry, pair in zip(found.entries[index], from_first, strict=True)]
 
 
-def _setting(found: Comparison, column: int) -> str:
-    setting = found.settings[column]
-    shots = shots_label(setting, with_ways=True, word=found.shots_word)
-    return f"{shots}, {size_label(setting, found.class_word)}"
+def _cells(place: _Place, found: Comparison) -> tuple[TableCell, TableCell]:
+    """Mean and difference."""
+    if place.entry.interval is None:
+        return TableCell(place.entry.status, missing=True), ABSENT
+    mean, pair = TableCell(found.metric.interval(place.entry.interval)), place.pair
+    if pair is None:
+        return mean, ABSENT
+    text = found.metric.number(-pair.difference, pair.half_width)
+    return mean, TableCell(f"+{text}" if pair.difference <= 0 else text, pair.significant)
 
 
-def _cells(found: Comparison, index: int) -> list[TableCell]:
-    cells = []
-    for column, entry in enumerate(found.entries[index]):
-        if entry.interval is None:
-            cells += [TableCell(entry.status, False, (), missing=True), TableCell("—", False, (), missing=True)]
-            continue
-        cells.append(TableCell(number(entry.interval, found.metric), False, ()))
-        pair = _from_first(found, index, column)
-        if pair is None:
-            cells.append(TableCell("—", False, (), missing=True))
-        else:
-            text = number_text(-pair.difference, pair.half_width, found.metric)
-            cells.append(TableCell(f"+{text}" if pair.difference <= 0 else text, pair.told_apart, ()))
-    return cells
+_RULE_COLUMNS: tuple[Column[_Place], ...] = (
+    Column("learner", lambda place: place.entry.learner),
+    Column("label", lambda place: place.entry.label),
+    Column("family", lambda place: place.run.cell.family if place.run else ""),
+    Column("rule", lambda place: place.rule),
+    *setting_columns(lambda place: place.entry.setting),
+    Column("mean", lambda place: place.entry.interval and place.entry.interval.mean),
+    Column("half_width", lambda place: place.entry.interval and place.entry.interval.half_width),
+    Column("difference", lambda place: place.pair and -place.pair.difference),
+    Column("difference_half_width", lambda place: place.pair and place.pair.half_width),
+    Column("p_holm", lambda place: place.pair and place.pair.corrected),
+    Column("significant", lambda place: place.pair and place.pair.significant),
+    Column("diverged_episodes", lambda place: sum(run.diverged(place.entry.setting) for run in place.entry.runs)),
+    Column("transductive", lambda place: place.run and place.run.transductive),
+    Column("seeds", lambda place: place.entry.interval.n_seeds if place.entry.interval else 0),
+)
 
 
-def _from_first(found: Comparison, index: int, column: int) -> Pair | None:
-    return next((pair for pair in found.pairs[column] if (pair.first, pair.second) == (0, index)), None)
+class _Choice(NamedTuple):
+    """A candidate that a run tried, as recorded."""
+
+    run: Run
+    record: Mapping[str, Any]
+
+    @property
+    def settings(self) -> str:
+        """The settings that it tried, in words."""
+        return _in_words({key: value for key, value in self.record.items() if key not in NO_SETTINGS})
 
 
-def _record(found: Comparison, index: int, column: int, rule: str) -> dict[str, Any]:
-    entry, pair, setting = found.entries[index][column], _from_first(found, index, column), found.settings[column]
-    run = entry.runs[0] if entry.runs else None
-    return {
-        "learner": entry.learner,
-        "label": entry.label,
-        "family": run.cell.family if run else "",
-        "rule": rule,
-        "train_classes": setting.train_classes,
-        "ways": setting.ways,
-        "shots": setting.shots,
-        "mean": entry.interval and entry.interval.mean,
-        "half_width": entry.interval and entry.interval.half_width,
-        "difference": pair and -pair.difference,
-        "difference_half_width": pair and pair.half_width,
-        "p_holm": pair and pair.corrected,
-        "told_apart": pair and pair.told_apart,
-        "diverged_episodes": sum(run.diverged(setting) for run in entry.runs),
-        "transductive": run.transductive if run else None,
-        "seeds": entry.interval.n_seeds if entry.interval else 0,
-    }
+def _any(support: Any) -> str:  # noqa: ANN401 - JSON of any kind
+    return "any" if support is None else str(support)
+
+
+_CHOICE_COLUMNS: tuple[Column[_Choice], ...] = (
+    Column("learner", lambda each: each.run.cell.learner),
+    Column("label", lambda each: each.run.cell.label),
+    Column("seed", lambda each: each.run.cell.seed, "seed", "d"),
+    Column("train_classes", lambda each: each.run.cell.train_classes),
+    Column("support", lambda each: each.record.get("support"), "support examples", _any),
+    Column("settings", lambda each: each.settings, "settings", "s"),
+    Column("score", lambda each: each.record.get("score")),
+    Column("share", lambda each: each.record.get("share"), "share", lambda share: f"{100 * share:.0f} %"),
+)

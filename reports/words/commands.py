@@ -1,4 +1,4 @@
-"""The exact commands that make a number again."""
+"""The commands that reproduce a number."""
 
 import shlex
 from collections.abc import Sequence
@@ -8,25 +8,37 @@ from adaptbench.reports.results.manifest import Suite
 from adaptbench.reports.results.runs import Run
 
 
-def suite_command(suite: Suite) -> str:
-    """The command that made the suite's runs, without options that change no number."""
+def suite_commands(suite: Suite, runs: Sequence[Run]) -> str:
+    """The commands that reproduce the runs of a suite and their report."""
+    return "\n".join([*_checkout(runs), f"{_run_suite(suite)} --out runs", "adaptbench report runs --out report"])
+
+
+def run_commands(suite: Suite, run: Run) -> str:
+    """The commands that reproduce one run."""
+    return "\n".join([*_checkout([run]), f"{_run_suite(suite)} --only run_id={run.cell.run_id} --out again"])
+
+
+def entry_commands(suite: Suite, comparison: Comparison, entry: Entry) -> str:
+    """The commands that reproduce the runs of an entry, and no others."""
+    setting = entry.setting
+    only = {
+        "task": comparison.task,
+        "protocol": comparison.protocol,
+        "learner": entry.learner,
+        "train_classes": "none" if setting.train_classes is None else str(setting.train_classes),
+        "ways": "none" if setting.ways is None else str(setting.ways),
+    }
+    options = " ".join(f"--only {shlex.quote(f'{name}={value}')}" for name, value in only.items())
+    return "\n".join([*_checkout(entry.runs), f"{_run_suite(suite)} {options} --out again"])
+
+
+def _run_suite(suite: Suite) -> str:
+    """The command that made the runs of a suite, without options that change no number."""
     return shlex.join(["adaptbench", "run", *(suite.command or (suite.name,))])
 
 
-def run_command(suite: Suite, run: Run) -> str:
-    """The commands that make one run again."""
-    return "\n".join([*_checkout([run]), f"{suite_command(suite)} --only run_id={run.cell.run_id} --out again"])
-
-
-def entry_command(suite: Suite, comparison: Comparison, entry: Entry) -> str:
-    """The commands that make the runs of an entry again, and the table that it stands in."""
-    size = "none" if entry.setting.train_classes is None else str(entry.setting.train_classes)
-    only = {"task": comparison.task, "learner": entry.learner, "train_classes": size}
-    options = " ".join(f"--only {shlex.quote(f'{name}={value}')}" for name, value in only.items())
-    return "\n".join([*_checkout(entry.runs), f"{suite_command(suite)} {options} --out again"])
-
-
 def _checkout(runs: Sequence[Run]) -> list[str]:
-    """Gets the code that made the runs; where they were made by several commits, by the last of them."""
-    commits = sorted({str(run.environment.get("git_commit") or "") for run in runs} - {""})
-    return [f"git checkout {shlex.quote(commits[-1])}"] if commits else []
+    """Checks out the commit of the runs; the commit of the last run to finish if there are several."""
+    made = [(str(run.environment.get("finished") or ""), str(run.environment.get("git_commit") or "")) for run in runs]
+    _, commit = max((each for each in made if each[1]), default=("", ""))
+    return [f"git checkout {shlex.quote(commit)}"] if commit else []

@@ -17,14 +17,14 @@ from adaptbench.reports.comparison.comparison import compare
 from adaptbench.reports.figures.scores import panel_columns
 from adaptbench.reports.report import file_names, write_report
 from adaptbench.reports.results.manifest import read_suite
+from adaptbench.reports.results.metrics import Metric
 from adaptbench.reports.results.runs import read_outcomes
 from adaptbench.reports.statistics.intervals import Interval
-from adaptbench.reports.tables.layout import lay_out
 from adaptbench.reports.tables.markup import to_markdown
-from adaptbench.reports.tables.records import ENTRY_COLUMNS, RECORD_COLUMNS, entry_records
+from adaptbench.reports.tables.records import RECORD_COLUMNS
+from adaptbench.reports.tables.scores import entry_columns, entry_frame, score_table
 from adaptbench.reports.terminal import print_report
 from adaptbench.reports.words.headlines import headlines
-from adaptbench.reports.words.numbers import number
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -41,11 +41,11 @@ def comparisons(folder):
 
 def entries(folder, task):
     """The entries of a task, by learner and setting."""
-    return entry_records(comparisons(folder)[task]).set_index(["learner", "train_classes", "ways", "shots"])
+    return entry_frame(comparisons(folder)[task]).set_index(["learner", "train_classes", "ways", "shots"])
 
 
 def markdown(folder, task):
-    return to_markdown(lay_out(comparisons(folder)[task]))
+    return to_markdown(score_table(comparisons(folder)[task]))
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def test_records_hold_every_metric_and_read_back(quick, tmp_path):
     assert pd.read_parquet(report.records.with_suffix(".parquet")).to_csv(index=False) == report.records.read_text(
         "utf-8"
     )
-    assert tuple(records.columns) == RECORD_COLUMNS
+    assert records.columns.tolist() == [column.key for column in RECORD_COLUMNS]
     assert len(records) == len(quick.cells) * 2 * 2
     assert set(records["metric"]) == {"accuracy", "mse", "nll"}
     run = report.runs[0]
@@ -100,7 +100,9 @@ def test_records_hold_every_metric_and_read_back(quick, tmp_path):
 
 def test_entries_agree_with_the_episodes(quick):
     found = entries(quick, "omniglot")
-    assert set(found.index.names) | set(found.columns) == set(ENTRY_COLUMNS)
+    assert set(found.index.names) | set(found.columns) == {
+        column.key for column in entry_columns(comparisons(quick)["omniglot"])
+    }
     tables = [
         pd.read_parquet(quick.path / cell["run_id"] / "episodes.parquet")
         for cell in quick.find(learner="lstm", train_classes=200)
@@ -135,7 +137,7 @@ def test_same_runs_give_the_same_bytes_in_another_process(quick, tmp_path):
     first, second = read_files(tmp_path / "first"), read_files(tmp_path / "second")
     assert [name for name in first if first[name] != second.get(name)] == []
     assert set(first) == set(second)
-    assert {"index.html", "results.parquet", "ledger.tex", "ranks-omniglot.pdf", "gains-sinusoid.csv"} <= set(first)
+    assert {"index.html", "results.parquet", "published.tex", "ranks-omniglot.pdf", "gains-sinusoid.csv"} <= set(first)
 
 
 def test_order_of_folders_and_rows_changes_nothing(quick):
@@ -191,7 +193,7 @@ def test_nothing_finished_still_gives_every_file(folder, tmp_path):
 
 def test_empty_suite_is_an_empty_report(folder, tmp_path):
     report = write_report(folder.write_suite().path, tmp_path / "out")
-    assert (report.n_cells, report.layouts, report.figures) == (0, (), ())
+    assert (report.n_cells, report.main_tables, report.figures) == (0, (), ())
     assert report.page.exists()
 
 
@@ -209,9 +211,9 @@ def test_several_ways_and_unlimited_classes_have_columns_and_panels(folder, tmp_
         folder.plan("omniglot", "lstm", "LSTM", "rnn", seed, size, tests=tests)
     folder.write_suite().finish()
     report = write_report(folder.path, tmp_path / "out")
-    (layout,) = report.layouts
-    assert layout.groups == (("50 characters", 4), ("unlimited characters", 4))
-    assert layout.columns[:4] == ("5-way 1-shot", "5-way 5-shot", "20-way 1-shot", "20-way 5-shot")
+    (table,) = report.main_tables
+    assert table.groups == (("50 characters", 4), ("unlimited characters", 4))
+    assert table.columns[:4] == ("5-way 1-shot", "5-way 5-shot", "20-way 1-shot", "20-way 5-shot")
     panels = panel_columns(report.comparisons[0])
     assert panels == {(5, 1): [0, 4], (5, 5): [1, 5], (20, 1): [2, 6], (20, 5): [3, 7]}
 
@@ -238,7 +240,8 @@ def test_learners_at_chance_are_marked_and_never_best(quick):
     ],
 )
 def test_numbers_keep_the_digits_that_matter(mean, half_width, metric, expected):
-    assert number(Interval(mean, half_width, half_width, 2, 600), metric) == expected
+    found = Metric.named(metric, higher_is_better=metric == "accuracy")
+    assert found.interval(Interval(mean, half_width, half_width, 2, 600)) == expected
 
 
 def test_headlines_rank_the_largest_training_set(quick):
@@ -309,10 +312,10 @@ def test_terminal_shows_the_quick_suite_in_100_columns(quick, tmp_path):
     console = Console(width=100, file=io.StringIO(), color_system=None)
     print_report(report, console)
     text = console.file.getvalue()
-    layout = report.layouts[1]
+    main = report.main_tables[1]
     table = text[text.index("omniglot (") : text.index("Accuracy in %")]
     assert max(map(len, table.splitlines())) <= 100
-    for _, cells in layout.rows:
+    for _, cells in main.rows:
         for cell in cells:
             assert cell.text in table
     assert "28 of 32 runs finished." in text

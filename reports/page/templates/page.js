@@ -1,5 +1,5 @@
 "use strict";
-// Sorting, filtering, curves and the pages of single runs. What came from outside is only ever set as text.
+// Sorting, filtering, curves and the pages of single runs. Strings from outside are only ever set as text.
 (() => {
   const $ = (selector, root = document) => root.querySelector(selector);
   const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
@@ -27,7 +27,7 @@
   async function copy(text) {
     try {
       await navigator.clipboard.writeText(text);
-    } catch {  // a page opened from disk may not be allowed to
+    } catch {  // browsers may forbid it to pages that were opened from disk
       const area = make("textarea", { value: text, readOnly: true });
       document.body.append(area);
       area.select();
@@ -77,7 +77,7 @@
     const sign = direction === "ascending" ? 1 : -1;
     const compare = (a, b) => {
       const [x, y] = [key(a), key(b)];
-      if ((x === "") !== (y === "")) return x === "" ? 1 : -1;  // what is missing stays at the end
+      if ((x === "") !== (y === "")) return x === "" ? 1 : -1;  // missing values stay at the end
       const numbers = x !== "" && !Number.isNaN(Number(x)) && !Number.isNaN(Number(y));
       return sign * (numbers ? Number(x) - Number(y) : x.localeCompare(y));
     };
@@ -94,7 +94,6 @@
   // ---- curves ----
   const MOST_MARKS = 3000;
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-  const sizeText = (size) => (size === null ? "unlimited" : String(size));
 
   function layout(x, y, logX, logY) {
     const axis = { gridcolor: colour("--grid"), linecolor: colour("--line"), zeroline: false, automargin: true };
@@ -109,18 +108,11 @@
     };
   }
   const options = { displayModeBar: false, responsive: true };
-  // Plotly reads some tags in texts; a name is to be shown as it is.
+  // Plotly interprets some tags in texts; names are shown as they are.
   const plain = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
 
-  const axes = {
-    classes: { value: (p) => p.size, fixed: (p, c) => `${p.ways ? `${p.ways}-way ` : ""}${p.phrase}` },
-    shots: { value: (p) => p.shots, fixed: (p, c) => `${p.ways ? `${p.ways}-way, ` : ""}${sizeText(p.size)} ${c.classWord}` },
-    time: { value: (p) => p.ms, fixed: (p, c) => `${p.ways ? `${p.ways}-way ` : ""}${p.phrase}, ${sizeText(p.size)} ${c.classWord}` },
-  };
-
   function position(axis, point, beyond) {
-    const value = axes[axis].value(point);
-    return axis === "classes" && value === null ? beyond : value;
+    return { classes: point.size ?? beyond, shots: point.shots, time: point.ms }[axis];
   }
 
   function traces(chart, axis, fixed) {
@@ -129,9 +121,9 @@
     const beyond = 4 * Math.max(1, ...all.map((point) => point.size ?? 1));
     const marks = all.reduce((sum, point) => sum + point.runs.length, 0) <= MOST_MARKS;
     for (const each of chart.traces) {
-      // Black is for paper; here it is the colour of the text.
+      // Black is invisible in dark mode, so the colour of the text replaces it.
       const trace = each.colour === "#000000" ? { ...each, colour: colour("--ink") } : each;
-      const points = trace.points.filter((p) => axes[axis].fixed(p, chart) === fixed && position(axis, p, beyond) !== null);
+      const points = trace.points.filter((p) => p.fixed[axis] === fixed && position(axis, p, beyond) !== null);
       points.sort((a, b) => position(axis, a, beyond) - position(axis, b, beyond));
       if (!points.length) continue;
       const x = points.map((point) => position(axis, point, beyond));
@@ -141,7 +133,7 @@
         line: { color: trace.colour, dash: trace.dash }, marker: { color: trace.colour, symbol: trace.symbol, size: 9 },
         error_y: { type: "data", array: points.map((point) => point.half), color: trace.colour, thickness: 1, width: 4 },
         customdata: points.map((point) => point.runs[0]),
-        text: points.map((point) => describe(trace, point, chart)), hovertemplate: "%{text}<extra></extra>",
+        text: points.map((point) => describe(trace, point)), hovertemplate: "%{text}<extra></extra>",
       });
       if (!marks) continue;
       const single = points.flatMap((p, i) => p.runs.map((run, j) => ({ x: x[i], y: p.values[j], run })));
@@ -154,25 +146,25 @@
     }
     if (chart.chance !== null && found.length) {
       const x = found.flatMap((trace) => trace.x);
-      found.push({ x: [Math.min(...x), Math.max(...x)], y: [chart.chance, chart.chance], mode: "lines", name: "a guess",
+      found.push({ x: [Math.min(...x), Math.max(...x)], y: [chart.chance, chart.chance], mode: "lines", name: "chance",
         line: { color: colour("--soft"), dash: "dot", width: 1 }, hoverinfo: "name" });
     }
     return { found, beyond };
   }
 
-  // All means and single runs are seen; intervals may run out of the picture, as in the figures for print.
+  // All means and single runs are visible; intervals may extend beyond the axes, as in the figures for print.
   function range(found, chart) {
     const values = found.flatMap((trace) => trace.y).filter((value) => value !== null);
     const [low, high] = [Math.min(...values), Math.max(...values)];
-    if (!chart.log) return [Math.max(0, low - 5), 101];
-    return low > 0 ? [Math.log10(low / 2.5), Math.log10(high * 2.5)] : undefined;
+    if (chart.percent) return [Math.max(0, low - 5), 101];
+    return chart.log && low > 0 ? [Math.log10(low / 2.5), Math.log10(high * 2.5)] : undefined;
   }
 
-  function describe(trace, point, chart) {
+  function describe(trace, point) {
     const ids = point.runs.slice(0, 6).join("<br>");
     const more = point.runs.length > 6 ? `<br>and ${point.runs.length - 6} more` : "";
     return `<b>${plain(trace.label)}</b> ${point.mean} ± ${point.half}<br>over episodes alone ± ${point.episodes}` +
-      `<br>${sizeText(point.size)} ${plain(chart.classWord)}, ${plain(point.phrase)}<br>runs<br>${ids}${more}`;
+      `<br>${plain(point.fixed.time)}<br>runs<br>${ids}${more}`;
   }
 
   function drawChart(chart) {
@@ -181,20 +173,20 @@
     const points = chart.traces.flatMap((trace) => trace.points);
     if (!points.length) return;
     const count = (value) => new Set(points.map(value)).size;
-    const words = { classes: `training ${chart.classWord}`, shots: `${chart.shotsWord}s`, time: "adaptation time" };
+    const words = { ...chart.words, time: "adaptation time" };
     const offered = [...(count((p) => p.size) > 1 ? ["classes"] : []), ...(count((p) => p.shots) > 1 ? ["shots"] : []),
       ...(points.some((p) => p.ms !== null) ? ["time"] : [])];
     if (!offered.length) return;
     const over = make("select", {}, ...offered.map((axis) => make("option", { value: axis, textContent: words[axis] })));
     const at = make("select");
     const fill = () => {
-      const values = [...new Set(points.map((point) => axes[over.value].fixed(point, chart)))];
+      const values = [...new Set(points.map((point) => point.fixed[over.value]))];
       at.replaceChildren(...values.map((value) => make("option", { value, textContent: value })));
     };
     const render = () => {
       const axis = over.value;
       const { found, beyond } = traces(chart, axis, at.value);
-      const shape = layout(axis === "time" ? "adaptation, ms an episode" : words[axis], chart.metric, true, chart.log);
+      const shape = layout(axis === "time" ? "adaptation, ms per episode" : words[axis], chart.metric, true, chart.log);
       if (axis !== "time") {
         const values = [...new Set(found.flatMap((trace) => trace.x))].sort((a, b) => a - b);
         const every = Math.ceil(values.length / 8);
@@ -245,7 +237,7 @@
       make("div", { className: "two" },
         make("div", {}, make("h3", { textContent: "Results" }), table),
         make("div", {}, make("h3", { textContent: "Learning curve" }), run.curve ? chart : "No curve was recorded.")),
-      make("h3", { textContent: "Make it again" }),
+      make("h3", { textContent: "Reproduce this run" }),
       make("div", { className: "copy" }, make("pre", { tabIndex: 0, textContent: run.command }), copyButton),
       make("div", { className: "two" },
         make("div", {}, make("h3", { textContent: `Configuration, without the seed (${run.seed})` }), json(data.specs[run.spec])),

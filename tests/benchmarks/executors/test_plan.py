@@ -47,6 +47,9 @@ def test_only_selects_cells_and_the_pretraining_they_need(suite):
     assert all("seed 1" in run.name for run in runs)
     unlimited = make_plan(tiny, {"train_classes": "none", "learner": "deep_sets"})
     assert len(unlimited.cells) == 2
+    assert len(make_plan(tiny, {"ways": "none", "learner": "deep_sets"}).cells) == 2
+    with pytest.raises(ValueError, match="has ways=5"):
+        make_plan(tiny, {"ways": "5"})
 
 
 def test_manifest_names_the_whole_suite_where_only_a_part_was_selected(suite):

@@ -17,7 +17,7 @@ from adaptbench.benchmarks.cli import app
 from adaptbench.benchmarks.speed import peers, races, scaling, speed
 from adaptbench.benchmarks.speed.races import Reached, Stopwatch, side_by_side
 from adaptbench.datamodules.episodes import EpisodeBatch
-from adaptbench.reports.figures.growth import draw_growth, slopes
+from adaptbench.reports.figures.scaling import draw_scaling, slopes
 
 
 def counting(start, step):
@@ -196,7 +196,7 @@ def test_a_cost_in_proportion_has_slope_one_and_a_panel(tmp_path):
         for name, costs in (("flat", [5, 5, 5]), ("line", [3, 20, 200]), ("square", [1, 10**2, 10**4]))
     )
     assert slopes(frame) == pytest.approx({"flat": 0, "line": 1, "square": 2})
-    figure = draw_growth(frame)
+    figure = draw_scaling(frame)
     assert [panel.get_xlabel() for panel in figure.axes] == ["flat", "line", "square"]
     assert "slope 2.00" in figure.axes[2].get_title()
 

@@ -8,7 +8,7 @@ from adaptbench.reports.comparison.gains import gains
 from adaptbench.reports.results.manifest import read_suite
 from adaptbench.reports.results.runs import read_outcomes
 from adaptbench.reports.statistics.contrasts import contrast
-from adaptbench.reports.tables.layout import lay_out
+from adaptbench.reports.tables.scores import score_table
 from adaptbench.reports.words.sentences import best_sentence, gain_sentence
 
 SIZES = (64, 128, 256, 512)
@@ -43,20 +43,20 @@ def test_slope_is_the_gain_of_a_doubling(measure):
     assert gain_sentence(gain, comparison).startswith(
         "LSTM at 5-way 1-shot: each doubling of the training characters from 64 to 512 adds "
     )
-    assert gain_sentence(gain, comparison).endswith("the last step still gains.")
+    assert gain_sentence(gain, comparison).endswith("the last step is still a significant gain.")
 
 
 def test_where_it_flattens_is_said(measure):
     found, comparison = measure([0.50, 0.60, 0.70, 0.70])
     assert found[0].ends_at == 256
-    assert gain_sentence(found[0], comparison).endswith("from 256 characters on no further gain can be shown.")
+    assert gain_sentence(found[0], comparison).endswith("from 256 characters on no further gain is significant.")
 
 
 def test_no_gain_is_said_with_its_interval(measure):
     found, comparison = measure([0.6, 0.6, 0.6])
     assert found[0].ends_at == 64
     assert "± " in gain_sentence(found[0], comparison)
-    assert gain_sentence(found[0], comparison).endswith("which cannot be told from no change.")
+    assert gain_sentence(found[0], comparison).endswith("which is not significantly different from no change.")
 
 
 def test_shots_are_an_axis_of_their_own(measure):
@@ -97,14 +97,14 @@ def test_a_seed_that_is_missing_somewhere_is_left_out_of_the_slope(measure, fold
     assert gains(comparison)[0].per_doubling.n_seeds == 2
 
 
-def test_the_best_is_named_with_whom_it_cannot_be_told_apart_from(quick):
+def test_the_best_is_named_with_those_not_significantly_different(quick):
     (sinusoid, omniglot) = compare(read_outcomes(quick.path, read_suite(quick.path)))
     text = best_sentence(omniglot, 0)
     means = {row[0].label: row[0].interval.mean for row in omniglot.entries}
     best = max(means, key=means.get)
     assert text.startswith(f"On omniglot, 5-way 1-shot with 50 characters, {best} has the best accuracy: ")
     alike = [row[0].label for row in omniglot.entries if row[0].best and row[0].label != best]
-    assert all(label in text for label in alike) or "any other learner" in text
+    assert all(label in text for label in alike) or "from any other learner" in text
     assert best_sentence(sinusoid, 0).startswith("On sinusoid, 5-shot with unlimited functions, ")
 
 
@@ -133,4 +133,4 @@ def test_what_stands_in_place_of_shots_is_called_by_its_name(folder):
     ]
     assert gain.per_doubling == contrast([differences], [1.0])
     assert "each doubling of the presentations from 1 to 2" in gain_sentence(gain, comparison)
-    assert lay_out(comparison).columns == ("1st presentation", "2nd presentation")
+    assert score_table(comparison).columns == ("1st presentation", "2nd presentation")

@@ -7,7 +7,7 @@ import pytest
 
 from adaptbench.reports.comparison import published
 from adaptbench.reports.comparison.comparison import compare
-from adaptbench.reports.comparison.published import ledger
+from adaptbench.reports.comparison.published import published_rows
 from adaptbench.reports.results.manifest import read_suite
 from adaptbench.reports.results.runs import read_outcomes
 
@@ -16,7 +16,7 @@ FAMILIES = {"lstm": "recurrent", "deep_sets": "sets", "attention": "attention", 
 
 
 def rows(folder, families=FAMILIES):
-    return ledger(compare(read_outcomes(folder.path, read_suite(folder.path))), families)
+    return published_rows(compare(read_outcomes(folder.path, read_suite(folder.path))), families)
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_presentations_of_a_stream_stand_beside_presentations(folder):
     protocol = "random (seed 0), rotations in training and test, augmented, online"
     folder.plan("omniglot-online", "mann", "MANN", "recurrent", 0, 1100, protocol=protocol)
     folder.write_suite().finish()
-    found = ledger(compare(read_outcomes(folder.path, read_suite(folder.path))), {"mann": "recurrent"})
+    found = published_rows(compare(read_outcomes(folder.path, read_suite(folder.path))), {"mann": "recurrent"})
     values = {(row.entry.setting.shots, row.published.method): row.published.value for row in found}
     assert (values[1, "MANN (LRUA)"], values[5, "MANN (LRUA)"]) == pytest.approx((0.364, 0.949))
 

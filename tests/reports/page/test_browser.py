@@ -143,7 +143,7 @@ def test_axis_of_the_curves_is_chosen(page):
     controls.last.select_option(label="5-way, 200 characters")
     assert chart.locator(".xtitle").text_content() == "shots"
     controls.first.select_option("time")
-    assert "ms an episode" in chart.locator(".xtitle").text_content()
+    assert "ms per episode" in chart.locator(".xtitle").text_content()
 
 
 def test_a_run_has_its_configuration_environment_curve_and_command(page, report):

@@ -10,8 +10,8 @@ from adaptbench.reports.comparison.comparison import compare
 from adaptbench.reports.errors import ReportError
 from adaptbench.reports.results.manifest import read_suite
 from adaptbench.reports.results.runs import Problem, read_outcomes
-from adaptbench.reports.tables.layout import lay_out
 from adaptbench.reports.tables.markup import to_markdown
+from adaptbench.reports.tables.scores import score_table
 
 
 def read(folder, suite=None):
@@ -151,7 +151,7 @@ def test_seeds_under_other_conditions_are_not_averaged(quick):
     _, comparisons = read(quick)
     found = entry(comparisons, "lstm", train_classes=200)
     assert (found.status, found.interval) == ("not comparable", None)
-    table = to_markdown(lay_out(omniglot(comparisons)))
+    table = to_markdown(score_table(omniglot(comparisons)))
     assert "not comparable: over seeds, test episodes differ" in table
 
 

@@ -1,21 +1,37 @@
-"""Shots and presentations in words."""
+"""Settings in words: shots and presentations, sizes and ways."""
 
 import pytest
 
-from adaptbench.reports.results.settings import ordinal, shots_heading, shots_phrase
+from adaptbench.reports.results.settings import Setting
 
 
 @pytest.mark.parametrize(
     ("number", "expected"), [(1, "1st"), (2, "2nd"), (3, "3rd"), (5, "5th"), (11, "11th"), (22, "22nd"), (113, "113th")]
 )
 def test_a_presentation_is_named_by_its_place(number, expected):
-    assert ordinal(number, "presentation") == f"{expected} presentation"
-    assert shots_heading(number, "presentation") == shots_phrase(number, "presentation") == f"{expected} presentation"
+    setting = Setting(None, None, number, shots_word="presentation")
+    assert setting.shots_label == setting.shots_phrase == f"{expected} presentation"
 
 
 def test_shots_are_counted():
-    assert (shots_heading(1, "shot"), shots_heading(5, "shot"), shots_phrase(5, "shot")) == (
-        "1 shot",
-        "5 shots",
-        "5-shot",
+    one, five = (Setting(None, None, shots) for shots in (1, 5))
+    assert (one.shots_label, five.shots_label, five.shots_phrase) == ("1 shot", "5 shots", "5-shot")
+
+
+def test_a_setting_says_its_ways_and_size():
+    few = Setting(50, 5, 1, "characters")
+    assert (str(few), few.episode_label, few.ways_and_size) == (
+        "5-way 1-shot with 50 characters",
+        "5-way 1-shot",
+        "5-way, 50 characters",
     )
+    regression = Setting(None, None, 10, "functions")
+    assert (str(regression), regression.episode_label, regression.ways_and_size) == (
+        "10-shot with unlimited functions",
+        "10 shots",
+        "unlimited functions",
+    )
+
+
+def test_words_do_not_distinguish_settings():
+    assert Setting(50, 5, 1, "characters") == Setting(50, 5, 1)

@@ -31,7 +31,7 @@ def simulate(rng, n, n_seeds, sds, n_episodes=100):
 
 @pytest.mark.parametrize("n_seeds", [2, 3, 10])
 @pytest.mark.parametrize("sds", VARIANCES.values(), ids=VARIANCES.keys())
-def test_learners_that_are_alike_are_told_apart_in_at_most_5_percent(n_seeds, sds):
+def test_learners_that_are_alike_are_significantly_different_in_at_most_5_percent(n_seeds, sds):
     """12,000 benchmarks; the margin is 2.5 standard errors of the rate found."""
     rng = np.random.default_rng(0)
     rates = []
@@ -43,12 +43,12 @@ def test_learners_that_are_alike_are_told_apart_in_at_most_5_percent(n_seeds, sd
 
 
 def test_the_whole_column_errs_in_at_most_5_percent():
-    """Five learners that are alike: any pair told apart is an error of the column."""
+    """Five learners that are alike: any significant pair is an error of the column."""
     rng = np.random.default_rng(1)
     errors = 0
     for _ in range(400):
         column = {index: dict(enumerate(simulate(rng, 1, 3, (0.01, 0.0, 0.05), 50)[0])) for index in range(5)}
-        errors += any(pair.told_apart for pair in compare_pairs(column))
+        errors += any(pair.significant for pair in compare_pairs(column))
     assert errors / 400 <= 0.05
 
 
@@ -135,5 +135,5 @@ def test_pairs_are_taken_seed_by_seed():
     rows = {seed: rng.random(20) for seed in range(3)}
     other = {seed: row - 0.25 for seed, row in reversed(rows.items())}
     (pair,) = compare_pairs({0: rows, 1: other | {9: rng.random(20)}})
-    assert (pair.difference, pair.n_seeds, pair.told_apart) == (pytest.approx(0.25), 3, True)
+    assert (pair.difference, pair.n_seeds, pair.significant) == (pytest.approx(0.25), 3, True)
     assert compare_pairs({0: {0: rows[0]}, 1: {1: rows[1]}}) == ()

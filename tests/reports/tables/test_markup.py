@@ -58,15 +58,15 @@ def test_tables_compile_in_a_minimal_article(folder, tmp_path):
     folder.write_suite().finish(folder.cells[1:], at_chance=True)
     folder.fail(folder.cells[0], "a reason with % and _ and \\end{document}")
     report = write_report(folder.path, tmp_path / "out")
-    output = compile_article(tmp_path / "out", [path.stem for path in report.tables if path.suffix == ".tex"])
+    output = compile_article(tmp_path / "out", [path.stem for path in report.table_files if path.suffix == ".tex"])
     assert b"undefined" not in output
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
 def test_tables_fit_the_text_of_an_article(quick, tmp_path):
     report = write_report(quick.path, tmp_path / "out")
-    names = [path.stem for path in report.tables if path.suffix == ".tex"]
-    assert {name.partition("-")[0] for name in names} == {"table", "gains", "pairs", "compute", "ledger"}
+    names = [path.stem for path in report.table_files if path.suffix == ".tex"]
+    assert {name.partition("-")[0] for name in names} == {"table", "gains", "pairs", "compute", "published"}
     output = compile_article(tmp_path / "out", names).replace(b"\n", b"")
     wide = [float(points) for points in re.findall(rb"Overfull .hbox \(([\d.]+)pt too wide", output)]
     assert max(wide, default=0.0) < 5

@@ -22,17 +22,17 @@ def tell(folder, values):
 def test_learners_of_sequences_have_a_table_of_their_own(quick, tmp_path):
     tell(quick, {"lstm": 0.25, "deep_sets": 0.0})
     report = write_report(quick.path, tmp_path, "quick")
-    sheets = {sheet.name: sheet for sheet in report.sheets if sheet.name.startswith("order-")}
-    assert set(sheets) == {"order-omniglot", "order-sinusoid"}
-    rows = dict(sheets["order-omniglot"].layout.rows)
+    tables = {table.name: table for table in report.tables if table.name.startswith("order-")}
+    assert set(tables) == {"order-omniglot", "order-sinusoid"}
+    rows = dict(tables["order-omniglot"].rows)
     assert {cell.text for cell in rows["LSTM"]} == {"25.0"}
     assert {cell.text for cell in rows["Deep sets"]} == {"0.0"}
     assert all(cell.missing for cell in rows["Attention"])
-    frame = sheets["order-omniglot"].frame.set_index("learner")
+    frame = tables["order-omniglot"].frame.set_index("learner")
     assert frame.loc["lstm", "order_sensitivity"].tolist() == pytest.approx([0.25] * len(rows["LSTM"]))
 
 
 def test_nothing_is_said_where_order_does_not_matter(quick, tmp_path):
     tell(quick, {"deep_sets": 1e-6, "attention": 0.0})
     report = write_report(quick.path, tmp_path, "quick")
-    assert not any(sheet.name.startswith("order-") for sheet in report.sheets)
+    assert not any(table.name.startswith("order-") for table in report.tables)

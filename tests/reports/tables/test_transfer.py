@@ -62,7 +62,9 @@ def test_computation_says_among_how_many_rates_pretraining_was_chosen(rules, tmp
         change(rules, rules.find(task="omniglot", learner="rate", seed=0)[0], pretrainings=pretrainings)
         write_report(rules.path, tmp_path / "out")
         text = (tmp_path / "out" / "compute-omniglot.md").read_text()
-        assert ("Where rates of pretraining were tried, up to 3, the chosen one is counted." in text) is expected
+        assert (
+            "If pretraining tried several learning rates (at most 3), only the chosen one is counted." in text
+        ) is expected
 
 
 def test_diverged_episodes_are_noted(rules, tmp_path):

@@ -1,4 +1,4 @@
-"""The figure of how cost grows, from the table that `adaptbench speed --growth` measures."""
+"""The figure of scaling: cost against size, as measured by `adaptbench speed --growth`."""
 
 import numpy as np
 import pandas as pd
@@ -11,10 +11,10 @@ COLUMNS = 3
 
 
 def slopes(frame: pd.DataFrame) -> dict[str, float]:
-    """How each cost grows between its two largest sizes: 1 is in proportion, 2 with the square.
+    """The slope of each cost between its two largest sizes, in logarithms: 1 is linear, 2 is quadratic.
 
     Args:
-        frame: `against`, `size`, `cost`.
+        frame: The columns `against` (the name of the size), `size` and `cost`.
     """
     found = {}
     for against, rows in frame.groupby("against", sort=False):
@@ -24,11 +24,11 @@ def slopes(frame: pd.DataFrame) -> dict[str, float]:
     return found
 
 
-def draw_growth(frame: pd.DataFrame) -> Figure:
-    """One panel for each size, both axes logarithmic, with a line in proportion for comparison.
+def draw_scaling(frame: pd.DataFrame) -> Figure:
+    """One panel for each kind of size, on logarithmic axes, with a dotted line of linear growth.
 
     Args:
-        frame: `against`, `unit`, `others`, `size`, `cost`.
+        frame: The columns of `slopes`, and `unit` (of the cost) and `others` (the sizes that stay the same).
     """
     steepness = slopes(frame)
     groups = list(frame.groupby("against", sort=False))

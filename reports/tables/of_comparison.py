@@ -1,0 +1,38 @@
+"""All tables of a comparison: scores, gains per doubling, pairs, computation, order sensitivity, transfer."""
+
+from collections.abc import Iterable, Sequence
+
+from adaptbench.reports.comparison.comparison import Comparison
+from adaptbench.reports.comparison.gains import Gain
+from adaptbench.reports.results.runs import Outcome
+from adaptbench.reports.tables.computation import computation_table
+from adaptbench.reports.tables.gains import gain_table
+from adaptbench.reports.tables.order_sensitivity import order_sensitivity_table
+from adaptbench.reports.tables.pairs import pair_table
+from adaptbench.reports.tables.scores import score_table
+from adaptbench.reports.tables.table import Table
+from adaptbench.reports.tables.transfer import choice_table, transfer_table
+
+
+def tables_of(
+    comparison: Comparison, name: str, outcomes: Iterable[Outcome], doublings: Sequence[Gain]
+) -> tuple[Table, ...]:
+    """Every table of a comparison that is not empty, the main one first.
+
+    Args:
+        comparison: The comparison.
+        name: Its name in file names.
+        outcomes: The outcomes that it compares.
+        doublings: Its gains per doubling.
+    """
+    own = tuple(outcomes)
+    found = (
+        score_table(comparison, name),
+        gain_table(comparison, doublings, name),
+        pair_table(comparison, name),
+        computation_table(comparison, name),
+        order_sensitivity_table(comparison, name),
+        transfer_table(own, name),
+        choice_table(own, name),
+    )
+    return tuple(table for table in found if table is not None)
