@@ -249,7 +249,7 @@ def _check_devices(left: list[PlannedRun], devices: tuple[str, ...], options: Ru
     Raises:
         ValueError: with the number of GPUs.
     """
-    wanted = max((run.devices for run in left), default=1)
+    wanted = max((run.spec.devices for run in left), default=1)
     if options.executor.name != "local" or devices[0] == "cpu" or wanted == 1:
         return
     if options.runs_per_gpu > 1:

@@ -17,7 +17,7 @@ from adaptbench.benchmarks.executors.plan import PlannedRun
 from adaptbench.benchmarks.executors.schedule import drive
 from adaptbench.benchmarks.executors.worker import Order
 from adaptbench.benchmarks.store.store import Store
-from adaptbench.benchmarks.suites.spec import RESULTS_VERSION, RUN_SPEC, EpisodicSpec, PretrainSpec, TransferSpec
+from adaptbench.benchmarks.suites.spec import RESULTS_VERSION, RUN_SPEC, RunSpec
 
 TABLES = ("episodes.parquet", "curve.parquet")
 CHECKSUMS = ("files", "sha256")
@@ -102,18 +102,15 @@ def _plan(published: Store, run_id: str) -> PlannedRun:
     return PlannedRun(spec, _name(spec), group="")
 
 
-def _name(spec: EpisodicSpec | PretrainSpec | TransferSpec) -> str:
-    adapter = "pretraining" if isinstance(spec, PretrainSpec) else spec.adapter
-    training = spec.pretrained if isinstance(spec, TransferSpec) else spec
-    return f"{adapter} {training.task.name} seed {training.seed}"
+def _name(spec: RunSpec) -> str:
+    return f"{spec.adapter} {spec.training.task.name} seed {spec.training.seed}"
 
 
 def _order(published: Store, run: PlannedRun, folder: Path) -> Order:
     """Orders a run into a folder of its own kind, so that a lent network is never taken for one computed again."""
     root = folder / run.spec.kind
-    if isinstance(run.spec, TransferSpec):
-        for needed in run.spec.candidates:
-            shutil.copytree(published.published(needed.run_id), root / needed.run_id, dirs_exist_ok=True)
+    for needed in run.spec.candidates:
+        shutil.copytree(published.published(needed.run_id), root / needed.run_id, dirs_exist_ok=True)
     cpu = published.read_json(run.spec.run_id, "environment.json")["device"] == "cpu"
     return Order(run.spec.run_id, run.spec.model_dump_json(), root, "verify", run.name, "off", "cpu" if cpu else "cuda")
 

@@ -47,8 +47,8 @@ class LocalBackend:
     def submit(self, runs: list[PlannedRun]) -> None:
         """Gives each run to a worker."""
         for run in runs:
-            order, devices = self._order(run), self._devices[: run.devices]
-            del self._devices[: run.devices]
+            order, devices = self._order(run), self._devices[: run.spec.devices]
+            del self._devices[: run.spec.devices]
             order = replace(order, device=joined(devices) or order.device)
             future = self._pool.schedule(work, (order,), timeout=self._time_limit)
             self._futures[future] = order, devices

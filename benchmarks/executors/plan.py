@@ -7,7 +7,7 @@ from typing import Any
 from adaptbench.benchmarks.runs.build import TaskShape, build_module, build_task, instantiate
 from adaptbench.benchmarks.suites.description import describe_task
 from adaptbench.benchmarks.suites.registry import suggest
-from adaptbench.benchmarks.suites.spec import Cell, Component, EpisodicSpec, PretrainSpec, TransferSpec
+from adaptbench.benchmarks.suites.spec import Cell, Component, RunSpec
 from adaptbench.benchmarks.suites.suite import Suite, SuiteCell
 from adaptbench.datamodules.errors import DataUnavailable
 
@@ -28,15 +28,10 @@ class PlannedRun:
         needs: ids of the runs that must be published before.
     """
 
-    spec: EpisodicSpec | PretrainSpec | TransferSpec
+    spec: RunSpec
     name: str
     group: str
     needs: tuple[str, ...] = ()
-
-    @property
-    def devices(self) -> int:
-        """On how many devices it trains; what only adapts takes one."""
-        return 1 if isinstance(self.spec, TransferSpec) else self.spec.trainer.devices
 
 
 @dataclass(frozen=True)
@@ -60,7 +55,7 @@ class Plan:
             if cell.attributes["task"] not in self.unavailable:
                 for run in _runs_of(cell):
                     runs.setdefault(run.spec.run_id, run)
-        return sorted(runs.values(), key=lambda run: not isinstance(run.spec, PretrainSpec))
+        return sorted(runs.values(), key=lambda run: run.spec.kind != "pretrain")
 
     def manifest(self) -> dict[str, Any]:
         """What reports read to know what was wanted: the whole suite, also where only a part was selected."""
@@ -198,12 +193,12 @@ class _Builder:
             raise ValueError(f"Expected {what} to be built, but {type(error).__name__}: {error}.") from error
 
     def _build(self, spec: Cell) -> None:
-        training = spec.pretrained if isinstance(spec, TransferSpec) else spec
+        training = spec.training
         source = training.kind + training.model_dump_json(include={"task", "train", "test", "budget"})
         if source not in self._shapes:
             self._shapes[source] = TaskShape.of(build_task(training))
         shape = self._shapes[source]
-        strategy = spec.strategy if isinstance(spec, TransferSpec) else None
+        strategy = spec.strategy if spec.kind == "transfer" else None
         anywhere = training.model_copy(update={"seed": 0, "task": Component(name="")})
         network = anywhere.canonical_json(), str(strategy), shape
         if network in self._networks:
@@ -219,13 +214,11 @@ def _runs_of(cell: SuiteCell) -> list[PlannedRun]:
     size = f" {attributes['train_classes']}" if attributes["train_classes"] else ""
     where = f"{attributes['task']}{size} seed {attributes['seed']}"
     run = PlannedRun(cell.spec, f"{attributes['learner']} {where}", f"{attributes['task']} {attributes['learner']}")
-    if isinstance(cell.spec, EpisodicSpec):
-        return [run]
     candidates = cell.spec.candidates
     needed = [
         PlannedRun(
             each,
-            f"pretraining {where}" + (f" lr {each.optimization.lr:g}" if cell.spec.rivals else ""),
+            f"pretraining {where}" + (f" lr {each.optimization.lr:g}" if len(candidates) > 1 else ""),
             f"{attributes['task']} pretraining",
         )
         for each in candidates

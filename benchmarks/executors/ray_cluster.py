@@ -78,7 +78,7 @@ class RayBackend:
                     continue
                 needed |= {run_id: pack(self._store.published(run_id)) for run_id in run.needs}
             task = self._task.options(
-                num_cpus=self._options.cpus * run.devices, num_gpus=self._options.gpus * run.devices
+                num_cpus=self._options.cpus * run.spec.devices, num_gpus=self._options.gpus * run.spec.devices
             )
             reference = task.remote(order, self._stopping, None if self._shared else needed)
             self._running[reference] = order, claim

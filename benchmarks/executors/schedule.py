@@ -121,21 +121,21 @@ def _ready(status: Status, store: Store, slots: int) -> list[PlannedRun]:
 
     A run takes a slot for each of its devices, or all there are; the next run of the list waits until it has room.
     """
-    free = slots - sum(min(run.devices, slots) for run, _ in status.running.values())
+    free = slots - sum(min(run.spec.devices, slots) for run, _ in status.running.values())
     if free <= 0:
         return []
     ready: list[PlannedRun] = []
     coming = {run.spec.run_id for run in status.waiting} | status.running.keys() | status.elsewhere.keys()
     left: list[PlannedRun] = []
     for position, run in enumerate(status.waiting):
-        if min(run.devices, slots) > free:
+        if min(run.spec.devices, slots) > free:
             left += status.waiting[position:]
             break
         missing = [needed for needed in run.needs if not store.is_published(needed)]
         lost = next((needed for needed in missing if needed not in coming), None)
         if not missing:
             ready.append(run)
-            free -= min(run.devices, slots)
+            free -= min(run.spec.devices, slots)
         elif lost is None:
             left.append(run)
         else:

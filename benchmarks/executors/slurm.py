@@ -55,8 +55,8 @@ class SlurmBackend:
 
     def submit(self, runs: list[PlannedRun]) -> None:
         """Submits a job array of all the runs that take as many devices."""
-        for devices in sorted({run.devices for run in runs}):
-            orders = [self._order(run) for run in runs if run.devices == devices]
+        for devices in sorted({run.spec.devices for run in runs}):
+            orders = [self._order(run) for run in runs if run.spec.devices == devices]
             self._executor.update_parameters(**_for_devices(self._options, devices))
             jobs = self._executor.map_array(Job(self._folder / STOP), orders)
             self._jobs |= {order.run_id: job for order, job in zip(orders, jobs, strict=True)}

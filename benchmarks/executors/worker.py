@@ -13,7 +13,7 @@ from adaptbench.benchmarks.runs.checkpoints import Checkpoints, Interrupted
 from adaptbench.benchmarks.runs.process import _Asked
 from adaptbench.benchmarks.store.redaction import without_secrets
 from adaptbench.benchmarks.store.store import LOG, RunElsewhere, Store
-from adaptbench.benchmarks.suites.spec import CHECKPOINT_SECONDS, RUN_SPEC, EpisodicSpec, PretrainSpec, TransferSpec
+from adaptbench.benchmarks.suites.spec import CHECKPOINT_SECONDS, RUN_SPEC, RunSpec
 from adaptbench.benchmarks.tracking.wandb_logger import Mode
 from adaptbench.benchmarks.tracking.wandb_runs import Target, close_mirror, open_mirror
 
@@ -134,7 +134,7 @@ def _run(order: Order, store: Store, should_stop: Callable[[], bool]) -> Ended:
 
 
 def _execute(
-    spec: EpisodicSpec | PretrainSpec | TransferSpec,
+    spec: RunSpec,
     order: Order,
     store: Store,
     mirror: Any,  # noqa: ANN401

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from adaptbench.benchmarks.suites.registry import load
-from adaptbench.benchmarks.suites.spec import Component, EpisodicSpec, PretrainSpec, TrainingSpec
+from adaptbench.benchmarks.suites.spec import Component, PretrainSpec, Training, TrainingSpec
 from adaptbench.datamodules.base import EpisodicDataModule
 from adaptbench.lit_modules.episodic import EpisodicModule, StreamModule
 from adaptbench.lit_modules.likelihoods import LIKELIHOODS
@@ -80,7 +80,7 @@ def build_task(spec: TrainingSpec) -> EpisodicDataModule:
         train=spec.train,
         test=spec.test,
         seed=spec.seed,
-        mode="examples" if isinstance(spec, PretrainSpec) else "episodes",
+        mode=spec.mode,
         steps_per_epoch=spec.steps_per_epoch,
         val_episodes=spec.budget.val_episodes,
     )
@@ -116,7 +116,7 @@ def learner_size(name: str, features: int, ways: int) -> int:
     return sum(parameter.numel() for parameter in learner.parameters())
 
 
-def build_module(spec: EpisodicSpec | PretrainSpec, task: TaskShape) -> TrainedModule:
+def build_module(spec: Training, task: TaskShape) -> TrainedModule:
     """Makes the network of a training, with weights that the spec's seed decides.
 
     Raises:
@@ -125,7 +125,7 @@ def build_module(spec: EpisodicSpec | PretrainSpec, task: TaskShape) -> TrainedM
     torch.manual_seed(spec.seed)
     likelihood = LIKELIHOODS[task.likelihood]
     encoder = instantiate("encoder", spec.encoder, task.example_shape)
-    if isinstance(spec, PretrainSpec):
+    if spec.kind == "pretrain":
         return build_transfer(spec, task, encoder)
     own = load("learner", spec.learner.name)
     if isinstance(own, type) and issubclass(own, TrainedModule):  # it adapts the encoder, too

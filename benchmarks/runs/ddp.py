@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment, find_free_network_port
 
-from adaptbench.benchmarks.suites.spec import EpisodicSpec, PretrainSpec
+from adaptbench.benchmarks.suites.spec import Training
 
 
 class Ranks(LightningEnvironment):
@@ -33,7 +33,7 @@ class Ranks(LightningEnvironment):
 
 
 @contextmanager
-def together(spec: EpisodicSpec | PretrainSpec, folder: Path, device: str) -> Iterator[LightningEnvironment]:
+def together(spec: Training, folder: Path, device: str) -> Iterator[LightningEnvironment]:
     """Starts the processes that train with this one, if the spec wants several; in the end they are gone."""
     if spec.trainer.devices == 1:
         yield LightningEnvironment()

@@ -13,15 +13,13 @@ from adaptbench.benchmarks.runs.checkpoints import Checkpoints, Interrupted
 from adaptbench.benchmarks.runs.ddp import Ranks
 from adaptbench.benchmarks.runs.fitting import fit
 from adaptbench.benchmarks.runs.process import initialise
-from adaptbench.benchmarks.suites.spec import RUN_SPEC, EpisodicSpec, PretrainSpec
+from adaptbench.benchmarks.suites.spec import RUN_SPEC
 
 
 def train_along(rank: int, port: int, folder: Path, device: str) -> None:
     """Trains as one of the other processes, which publish nothing."""
     initialise()
-    spec = RUN_SPEC.validate_json(sys.stdin.buffer.readline())
-    if not isinstance(spec, EpisodicSpec | PretrainSpec):
-        raise TypeError(f"Expected a training but got {spec.kind}.")
+    spec = RUN_SPEC.validate_json(sys.stdin.buffer.readline()).training
     threading.Thread(target=_end_with_first, name="end-with-first", daemon=True).start()
     torch.use_deterministic_algorithms(device != "cpu")
     task = build_task(spec)

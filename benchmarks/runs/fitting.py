@@ -11,7 +11,7 @@ from pytorch_lightning.loggers import Logger
 from adaptbench.benchmarks.runs.callbacks import BestWeights, Curve, ProgressFile
 from adaptbench.benchmarks.runs.checkpoints import AtomicCheckpoint, Checkpoints, Generators, checkpoint_to_resume
 from adaptbench.benchmarks.runs.devices import gpus
-from adaptbench.benchmarks.suites.spec import EpisodicSpec, PretrainSpec
+from adaptbench.benchmarks.suites.spec import Training
 from adaptbench.datamodules.base import EpisodicDataModule
 from adaptbench.lit_modules.likelihoods import LIKELIHOODS
 from adaptbench.lit_modules.training import TrainedModule
@@ -19,7 +19,7 @@ from adaptbench.lit_modules.training import TrainedModule
 
 def fit(
     module: TrainedModule,
-    spec: EpisodicSpec | PretrainSpec,
+    spec: Training,
     task: EpisodicDataModule,
     folder: Path,
     device: str,
@@ -66,7 +66,7 @@ def fit(
 
 
 def _callbacks(
-    spec: EpisodicSpec | PretrainSpec,
+    spec: Training,
     task: EpisodicDataModule,
     folder: Path,
     curve: Curve,

@@ -26,7 +26,7 @@ from adaptbench.benchmarks.runs.trained import load_adapter
 from adaptbench.benchmarks.store.integrity import RESULT, seal
 from adaptbench.benchmarks.store.store import SCRATCH, Store, write_json
 from adaptbench.benchmarks.suites.description import describe
-from adaptbench.benchmarks.suites.spec import EpisodicSpec, PretrainSpec, TransferSpec
+from adaptbench.benchmarks.suites.spec import Cell, PretrainSpec, RunSpec, Training, TransferSpec
 from adaptbench.datamodules.base import EpisodicDataModule
 from adaptbench.datamodules.episodes import EpisodeBatch
 from adaptbench.datamodules.guards import Finding
@@ -64,7 +64,7 @@ class Outcome:
 
 
 def execute(
-    spec: EpisodicSpec | PretrainSpec | TransferSpec,
+    spec: RunSpec,
     store: Store,
     logger: Logger | None = None,
     device: str = "cpu",
@@ -93,10 +93,10 @@ def execute(
     folder = store.begin(spec.run_id)
     started = datetime.now(UTC)
     torch.use_deterministic_algorithms(device != "cpu")
-    task = build_task(spec.pretrained if isinstance(spec, TransferSpec) else spec)
+    task = build_task(spec.training)
     findings = task.guards()
     require_passed(findings)
-    if isinstance(spec, TransferSpec):
+    if spec.kind == "transfer":
         outcome = _adapt(spec, task, store, first_device(device))
     else:
         outcome = _train(spec, task, folder, logger, device, checkpoints or Checkpoints())
@@ -120,7 +120,7 @@ def execute(
 
 
 def _train(
-    spec: EpisodicSpec | PretrainSpec,
+    spec: Training,
     task: EpisodicDataModule,
     folder: Path,
     logger: Logger | None,
@@ -143,7 +143,7 @@ def _train(
         checkpoint=checkpoint,
         curve=pd.DataFrame(curve.rows, columns=["step", "examples_encoded", "split", "metric", "value"]),
     )
-    if isinstance(spec, EpisodicSpec):
+    if spec.kind == "episodic":
         parameters = sum(parameter.numel() for parameter in module.parameters())
         on = first_device(device)
         _test(outcome, spec, module.to(on), task, parameters, on)  # type: ignore[arg-type]  # episodic here
@@ -199,7 +199,7 @@ def _validation_score(spec: PretrainSpec, task: EpisodicDataModule, store: Store
 
 def _test(
     outcome: Outcome,
-    spec: EpisodicSpec | TransferSpec,
+    spec: Cell,
     adapter: Adapter,
     task: EpisodicDataModule,
     parameters: int,

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from adaptbench.benchmarks.evaluation.adapters import Adapter, Chooses
 from adaptbench.benchmarks.runs.build import TaskShape, build_module, instantiate
 from adaptbench.benchmarks.store.store import Store
-from adaptbench.benchmarks.suites.spec import RESULTS_VERSION, RUN_SPEC, EpisodicSpec, PretrainSpec, TransferSpec
+from adaptbench.benchmarks.suites.spec import RESULTS_VERSION, RUN_SPEC, Cell
 from adaptbench.datamodules.episodes import EpisodeBatch
 from adaptbench.lit_modules.likelihoods import LIKELIHOODS
 
@@ -116,14 +116,14 @@ def load_run(folder: str | Path) -> TrainedAdapter:
         content = json.loads((path / "spec.json").read_text(encoding="utf-8"))
         made_by = content["results_version"]
         spec = RUN_SPEC.validate_python(content) if made_by == RESULTS_VERSION else None
-        if isinstance(spec, TransferSpec) and spec.rivals:
+        if spec is not None and spec.kind == "transfer" and spec.rivals:
             result = json.loads((path / "result.json").read_text(encoding="utf-8"))
             spec = spec.with_pretraining(result["pretrained"])
     except (OSError, ValueError, KeyError, ValidationError) as error:
         raise ValueError(f"Expected {path} to be the folder of a finished run but it is not: {error}.") from error
     if spec is None:
         raise ValueError(f"{path} was made by results version {made_by} of the code; this is {RESULTS_VERSION}.")
-    if isinstance(spec, PretrainSpec):
+    if spec.kind == "pretrain":
         raise ValueError(f"{path} is a pretraining, which predicts only through a run that adapts it; load that one.")
     store = Store(path.parent)
     adapter, shape = load_adapter(spec, store)
@@ -132,9 +132,7 @@ def load_run(folder: str | Path) -> TrainedAdapter:
     return TrainedAdapter(adapter, shape)
 
 
-def load_adapter(
-    spec: EpisodicSpec | TransferSpec, store: Store, device: str | torch.device = "cpu"
-) -> tuple[Any, TaskShape]:
+def load_adapter(spec: Cell, store: Store, device: str | torch.device = "cpu") -> tuple[Any, TaskShape]:
     """Makes the adapter of a run from published weights.
 
     Returns:
@@ -147,12 +145,12 @@ def load_adapter(
     try:
         checkpoint = store.load_checkpoint(training.run_id)
         shape = replace(TaskShape(**checkpoint["task_shape"]), stream=False)  # support and queries, whatever it read
-        module = build_module(training, shape)  # type: ignore[arg-type]  # both kinds of training are what it takes
+        module = build_module(training, shape)
         module.load_state_dict(checkpoint["state_dict"])
     except (OSError, RuntimeError, KeyError) as error:
         raise ValueError(f"The weights of run {training.run_id} cannot be read from {store.root}: {error}.") from error
     module = module.to(device).eval()
-    if isinstance(spec, EpisodicSpec):
+    if spec.kind == "episodic":
         return module, shape
     return instantiate("strategy", spec.strategy, module, shape.targets), shape
 

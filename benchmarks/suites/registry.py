@@ -87,7 +87,14 @@ STRATEGIES = {
     "oracle": Entry("lit_modules.controls.Oracle", "control: told amplitude and phase", "Oracle", "control",
                     "Finn et al. 2017, arXiv 1703.03400"),
 }  # fmt: skip
-KINDS = {"task": TASKS, "encoder": ENCODERS, "learner": LEARNERS | GRADIENT_LEARNERS, "strategy": STRATEGIES}
+PRETRAINING = {"pretraining": Entry("lit_modules.transfer.TransferModule", "what strategies adapt", family="transfer")}
+KINDS = {
+    "task": TASKS,
+    "encoder": ENCODERS,
+    "learner": LEARNERS | GRADIENT_LEARNERS,
+    "strategy": STRATEGIES,
+    "pretraining": PRETRAINING,
+}
 
 
 OLD_NAMES = ("benchmarks", "datamodules", "lit_modules", "reports")

@@ -18,7 +18,7 @@ class Scripted:
 
     def submit(self, runs):
         self.at_work += runs
-        assert sum(run.devices for run in self.at_work) <= self.slots
+        assert sum(run.spec.devices for run in self.at_work) <= self.slots
         self.together.append([run.name for run in self.at_work])
         self.tries += [run.spec.seed for run in runs if hasattr(run.spec, "seed")]
 

@@ -49,7 +49,7 @@ def mse(result):
     return [score["value"] for score in result["scores"] if score["metric"] == "mse"]
 
 
-def test_the_usual_pretraining_has_the_id_it_always_had(pretraining):
+def test_a_pretraining_has_another_id_than_the_usual_one(pretraining):
     usual, other = pretraining(), pretraining(pretraining={"objective": "told"})
     assert "pretraining" not in usual.canonical_json() and usual.run_id != other.run_id
     assert type(usual).model_validate_json(usual.model_dump_json()) == usual
