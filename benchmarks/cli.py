@@ -74,19 +74,9 @@ def run(
             minutes=time, memory=memory, max_parallel=max_parallel, slurm=parse_slurm(slurm or []), cluster=cluster,
         )  # fmt: skip
         options = RunOptions(
-            only or [],
-            learner or [],
-            jobs,
-            out,
-            wandb,
-            device,
-            dry_run,
-            report,
-            wandb_models,
-            retry,
-            runs_per_gpu,
-            where,
-        )
+            only=only or [], learners=learner or [], jobs=jobs, out=out, wandb=wandb, device=device, dry_run=dry_run,
+            report=report, wandb_models=wandb_models, retry=retry, runs_per_gpu=runs_per_gpu, executor=where,
+        )  # fmt: skip
         code = run_suite(suite, options, console)
     except KeyboardInterrupt:
         raise typer.Exit(130) from None

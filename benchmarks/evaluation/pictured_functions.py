@@ -32,7 +32,7 @@ def fits(adapter: Adapter, task: Pictured, device: torch.device) -> pd.DataFrame
 
 
 def _fit(adapter: Adapter, task: Pictured, shots: int, device: torch.device) -> pd.DataFrame:
-    batch = EpisodeBatch(*(part.to(device) for part in task.picture_batch(shots, FUNCTIONS)))
+    batch = task.picture_batch(shots, FUNCTIONS).to(device)
     predicted = LIKELIHOODS["gaussian"].point(adapter.predict(batch))[..., 0]
     missing = torch.full_like(batch.support_y[..., 0], float("nan"))
     frames = [

@@ -1,7 +1,8 @@
 """From a suite to the runs that it needs, each once, and what each must wait for."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from adaptbench.benchmarks.runs.build import TaskShape, build_module, build_task, instantiate
@@ -24,14 +25,25 @@ class PlannedRun:
     Attributes:
         spec: what to run.
         name: how people call it.
-        group: runs of one group take about equally long.
         needs: ids of the runs that must be published before.
     """
 
     spec: RunSpec
     name: str
-    group: str
     needs: tuple[str, ...] = ()
+
+    @cached_property
+    def likenesses(self) -> list[tuple[str, ...]]:
+        """What it has in common with other runs, from all to nothing; runs that are alike take about equally long."""
+        spec, training = self.spec, self.spec.training
+        own = spec.model_dump_json(include={"learner", "strategy", "pretraining"})
+        all_ = (
+            "adapts" if spec.candidates else "trains",
+            training.task.name,
+            spec.adapter,
+            own + str(training.encoder),
+        )
+        return [all_[:shared] for shared in range(len(all_), -1, -1)]
 
 
 @dataclass(frozen=True)
@@ -213,14 +225,8 @@ def _runs_of(cell: SuiteCell) -> list[PlannedRun]:
     attributes = cell.attributes
     size = f" {attributes['train_classes']}" if attributes["train_classes"] else ""
     where = f"{attributes['task']}{size} seed {attributes['seed']}"
-    run = PlannedRun(cell.spec, f"{attributes['learner']} {where}", f"{attributes['task']} {attributes['learner']}")
     candidates = cell.spec.candidates
-    needed = [
-        PlannedRun(
-            each,
-            f"pretraining {where}" + (f" lr {each.optimization.lr:g}" if len(candidates) > 1 else ""),
-            f"{attributes['task']} pretraining",
-        )
-        for each in candidates
-    ]
-    return [*needed, replace(run, needs=tuple(each.run_id for each in candidates))]
+    rate = " lr {:g}" if len(candidates) > 1 else ""
+    needed = [PlannedRun(each, f"pretraining {where}{rate.format(each.optimization.lr)}") for each in candidates]
+    needs = tuple(each.run_id for each in candidates)
+    return [*needed, PlannedRun(cell.spec, f"{attributes['learner']} {where}", needs)]

@@ -19,7 +19,7 @@ from adaptbench.benchmarks.runs.build import TaskShape, build_module, build_task
 from adaptbench.benchmarks.runs.callbacks import Curve
 from adaptbench.benchmarks.runs.checkpoints import Checkpoints
 from adaptbench.benchmarks.runs.ddp import together
-from adaptbench.benchmarks.runs.devices import first_device
+from adaptbench.benchmarks.runs.devices import CPU, Devices
 from adaptbench.benchmarks.runs.environment import describe_environment
 from adaptbench.benchmarks.runs.fitting import fit
 from adaptbench.benchmarks.runs.trained import load_adapter
@@ -28,7 +28,6 @@ from adaptbench.benchmarks.store.store import SCRATCH, Store, write_json
 from adaptbench.benchmarks.suites.description import describe
 from adaptbench.benchmarks.suites.spec import Cell, PretrainSpec, RunSpec, Training, TransferSpec
 from adaptbench.datamodules.base import EpisodicDataModule
-from adaptbench.datamodules.episodes import EpisodeBatch
 from adaptbench.datamodules.guards import Finding
 from adaptbench.lit_modules.likelihoods import LIKELIHOODS
 
@@ -67,7 +66,7 @@ def execute(
     spec: RunSpec,
     store: Store,
     logger: Logger | None = None,
-    device: str = "cpu",
+    devices: Devices = CPU,
     checkpoints: Checkpoints | None = None,
 ) -> Path:
     """Trains and tests, or goes on from the last checkpoint, and publishes.
@@ -76,7 +75,7 @@ def execute(
         spec: what to run; the pretrained network of a `TransferSpec` must have been published.
         store: where to publish.
         logger: a Lightning logger that follows the training.
-        device: "cpu", "cuda", or with the indices of GPUs, as "cuda:0,1".
+        devices: where it trains; tests use the first.
         checkpoints: when to write checkpoints.
 
     Returns:
@@ -92,19 +91,21 @@ def execute(
         return store.published(spec.run_id)
     folder = store.begin(spec.run_id)
     started = datetime.now(UTC)
-    torch.use_deterministic_algorithms(device != "cpu")
+    torch.use_deterministic_algorithms(devices.kind != "cpu")
     task = build_task(spec.training)
     findings = task.guards()
     require_passed(findings)
     if spec.kind == "transfer":
-        outcome = _adapt(spec, task, store, first_device(device))
+        outcome = _adapt(spec, task, store, devices.first)
     else:
-        outcome = _train(spec, task, folder, logger, device, checkpoints or Checkpoints())
+        outcome = _train(
+            spec, task, folder=folder, logger=logger, devices=devices, checkpoints=checkpoints or Checkpoints()
+        )
     _write(folder, outcome)
     findings += outcome.findings
     write_json(folder / "guards.json", {"findings": [finding._asdict() for finding in findings]})
     write_json(folder / "spec.json", spec.model_dump(mode="json"))
-    environment = describe_environment(device)
+    environment = describe_environment(devices)
     write_json(
         folder / "environment.json",
         {
@@ -122,16 +123,20 @@ def execute(
 def _train(
     spec: Training,
     task: EpisodicDataModule,
+    *,
     folder: Path,
     logger: Logger | None,
-    device: str,
+    devices: Devices,
     checkpoints: Checkpoints,
 ) -> Outcome:
     shape = TaskShape.of(task)
     module = build_module(spec, shape)
     curve = Curve()
-    with together(spec, folder, device) as environment:
-        timings = fit(module, spec, task, folder, device, environment, curve, checkpoints, logger)
+    with together(spec, folder, devices) as environment:
+        timings = fit(
+            module, spec, task, folder=folder, curve=curve, devices=devices, environment=environment,
+            checkpoints=checkpoints, logger=logger,
+        )  # fmt: skip
     if not all(bool(torch.isfinite(tensor).all()) for tensor in module.state_dict().values()):
         raise NotFinite("training diverged: its weights are no longer finite numbers")
     encoded = int(module.examples_encoded)
@@ -145,8 +150,8 @@ def _train(
     )
     if spec.kind == "episodic":
         parameters = sum(parameter.numel() for parameter in module.parameters())
-        on = first_device(device)
-        _test(outcome, spec, module.to(on), task, parameters, on)  # type: ignore[arg-type]  # episodic here
+        adapter: Any = module.to(devices.first)
+        _test(outcome, spec, adapter, task=task, parameters=parameters, device=devices.first)
     return outcome
 
 
@@ -167,8 +172,8 @@ def _adapt(spec: TransferSpec, task: EpisodicDataModule, store: Store, device: t
     )
     if isinstance(adapter, Chooses):
         batches = (task.eval_batch("val", size, task.val_episodes) for size in task.test.sizes)
-        adapter.choose(EpisodeBatch(*(part.to(device) for part in batch)) for batch in batches)
-    _test(outcome, spec, adapter, task, adapter.parameters, device)
+        adapter.choose(batch.to(device) for batch in batches)
+    _test(outcome, spec, adapter, task=task, parameters=adapter.parameters, device=device)
     return outcome
 
 
@@ -201,13 +206,14 @@ def _test(
     outcome: Outcome,
     spec: Cell,
     adapter: Adapter,
+    *,
     task: EpisodicDataModule,
     parameters: int,
     device: torch.device,
 ) -> None:
     batch = task.eval_batch("test", task.test.sizes[0], task.test.episodes)
     tell(adapter, task, task.test.sizes[0])
-    outcome.findings = adapter_guards(adapter, EpisodeBatch(*(part.to(device) for part in batch)), task.stream)
+    outcome.findings = adapter_guards(adapter, batch.to(device), task.stream)
     require_passed(outcome.findings)
     evaluation = evaluate(adapter, task, device)
     if isinstance(adapter, Chooses):

@@ -15,12 +15,10 @@ from typing import Any, cast
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from torch import Tensor
 from torch.nn import functional as F
 
 from adaptbench.benchmarks.runs.callbacks import Curve
-from adaptbench.benchmarks.runs.checkpoints import Checkpoints
 from adaptbench.benchmarks.runs.fitting import fit
 from adaptbench.benchmarks.speed import peers
 from adaptbench.benchmarks.speed.speed import Measurement
@@ -200,7 +198,7 @@ def _seconds(contender: Contender, spec: EpisodicSpec, accuracy: float, limit: f
 def _ours(spec: EpisodicSpec, task: EpisodicDataModule, module: Any, watch: Stopwatch) -> None:  # noqa: ANN401
     with tempfile.TemporaryDirectory() as folder:
         watched = Watched(watch, every(spec.train.pool))
-        fit(module, spec, task, Path(folder), "cpu", LightningEnvironment(), watched, Checkpoints())
+        fit(module, spec, task, folder=Path(folder), curve=watched)
 
 
 def _own_images(spec: EpisodicSpec, task: EpisodicDataModule, module: Any, watch: Stopwatch) -> None:  # noqa: ANN401

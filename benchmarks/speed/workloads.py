@@ -12,13 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
 from adaptbench.benchmarks.runs.build import TaskShape, build_module, build_task
 from adaptbench.benchmarks.runs.callbacks import Curve
-from adaptbench.benchmarks.runs.checkpoints import Checkpoints
 from adaptbench.benchmarks.runs.fitting import fit
 from adaptbench.benchmarks.speed import peers
 from adaptbench.benchmarks.suites.spec import Budget, Component, EpisodicSpec, PretrainSpec
@@ -167,7 +165,7 @@ def _training(spec: EpisodicSpec, examples: int) -> dict[str, Sample]:
         task, module = task_and_module(spec)
         ticks = Ticks()
         with tempfile.TemporaryDirectory() as folder:
-            fit(module, spec, task, Path(folder), "cpu", LightningEnvironment(), ticks, Checkpoints())
+            fit(module, spec, task, folder=Path(folder), curve=ticks)
         return counted / ticks.seconds
 
     def bare() -> float:
