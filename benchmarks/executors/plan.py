@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from adaptbench.benchmarks.runs.build import TaskShape, build_module, build_task, instantiate
+from adaptbench.benchmarks.runs.build import TaskShape, build_adapter, build_module, build_task
 from adaptbench.benchmarks.suites.description import describe_task
 from adaptbench.benchmarks.suites.registry import suggest
 from adaptbench.benchmarks.suites.spec import Cell, Component, RunSpec
@@ -210,15 +210,11 @@ class _Builder:
         if source not in self._shapes:
             self._shapes[source] = TaskShape.of(build_task(training))
         shape = self._shapes[source]
-        strategy = spec.strategy if spec.kind == "transfer" else None
         anywhere = training.model_copy(update={"seed": 0, "task": Component(name="")})
-        network = anywhere.canonical_json(), str(strategy), shape
-        if network in self._networks:
-            return
-        module = build_module(training, shape)
-        if strategy is not None:
-            instantiate("strategy", strategy, module, shape.targets)
-        self._networks.add(network)
+        network = anywhere.canonical_json(), str(spec.strategy) if spec.kind == "transfer" else "", shape
+        if network not in self._networks:
+            build_adapter(spec, build_module(training, shape), shape)
+            self._networks.add(network)
 
 
 def _runs_of(cell: SuiteCell) -> list[PlannedRun]:

@@ -1,5 +1,6 @@
 """From specs to objects: tasks, networks and adapters."""
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -7,8 +8,9 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from adaptbench.benchmarks.evaluation.adapters import Strategy
 from adaptbench.benchmarks.suites.registry import load
-from adaptbench.benchmarks.suites.spec import Component, PretrainSpec, Training, TrainingSpec
+from adaptbench.benchmarks.suites.spec import Cell, Component, PretrainSpec, Training, TrainingSpec
 from adaptbench.datamodules.base import EpisodicDataModule
 from adaptbench.lit_modules.episodic import EpisodicModule, StreamModule
 from adaptbench.lit_modules.likelihoods import LIKELIHOODS
@@ -22,7 +24,10 @@ LEARNER_SIGNATURE = (
     "forward(self, support_x [B, S, features], support_y [B, S, targets], query_x [B, Q, features]) "
     "-> prediction [B, Q, outputs]"
 )
-
+STRATEGY_SIGNATURE = (
+    "a class with __init__(self, network: TransferModule, targets: int, *, **init_args) and "
+    "predict(self, batch: EpisodeBatch) -> prediction [B, Q, outputs]"
+)
 STREAM_SIGNATURE = "stream(self, x [B, T, features], y [B, T, targets]) -> prediction [B, T, outputs]"
 
 
@@ -108,6 +113,33 @@ def build_learner(component: Component, features: int, targets: int, outputs: in
     if not isinstance(learner, nn.Module) or getattr(prediction, "shape", None) != (2, 4, outputs):
         raise ValueError(f"The learner `{component.name}` has another interface. It must be {LEARNER_SIGNATURE}.")
     return learner
+
+
+def build_strategy(component: Component, network: TrainedModule, targets: int) -> Strategy:
+    """Makes a strategy of transfer, and sees to it that it has the interface of one.
+
+    Raises:
+        ValueError: if it has not; the message says what is missing and gives the signature.
+    """
+    try:
+        strategy: Strategy = instantiate("strategy", component, network, targets)
+    except ValueError as error:
+        if isinstance(error.__cause__, TypeError):
+            raise ValueError(f"{error} It must be {STRATEGY_SIGNATURE}.") from error
+        raise
+    complaint = f"The strategy `{component.name}` {{}}. It must be {STRATEGY_SIGNATURE}."
+    if not callable(getattr(strategy, "predict", None)):
+        raise ValueError(complaint.format("has no method `predict`"))
+    try:
+        inspect.signature(strategy.predict).bind(None)
+    except TypeError as error:
+        raise ValueError(complaint.format(f"has a method `predict` that does not take a batch: {error}")) from error
+    return strategy
+
+
+def build_adapter(spec: Cell, network: TrainedModule, task: TaskShape) -> Any:  # noqa: ANN401 - with what its class has
+    """Makes what predicts test episodes: the trained network itself, or the strategy that adapts it."""
+    return network if spec.kind == "episodic" else build_strategy(spec.strategy, network, task.targets)
 
 
 def learner_size(name: str, features: int, ways: int) -> int:

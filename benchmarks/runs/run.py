@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from pytorch_lightning.loggers import Logger
 
-from adaptbench.benchmarks.evaluation.adapters import Adapter, Chooses, Told
+from adaptbench.benchmarks.evaluation.adapters import Adapter, Chooses, Told, size_of
 from adaptbench.benchmarks.evaluation.evaluate import evaluate, tell
 from adaptbench.benchmarks.evaluation.guards import adapter_guards, chance_guard, require_passed
 from adaptbench.benchmarks.evaluation.pictured_functions import Pictured, fits
@@ -149,23 +149,22 @@ def _train(
         curve=pd.DataFrame(curve.rows, columns=["step", "examples_encoded", "split", "metric", "value"]),
     )
     if spec.kind == "episodic":
-        parameters = sum(parameter.numel() for parameter in module.parameters())
         adapter: Any = module.to(devices.first)
-        _test(outcome, spec, adapter, task=task, parameters=parameters, device=devices.first)
+        _test(outcome, spec, adapter, task=task, parameters=size_of(adapter, module), device=devices.first)
     return outcome
 
 
 def _adapt(spec: TransferSpec, task: EpisodicDataModule, store: Store, device: torch.device) -> Outcome:
     candidates = _judged(spec, task, store) if spec.rivals else []
     best = next((str(each["run_id"]) for each in candidates if each["share"]), spec.pretrained.run_id)
-    adapter, _ = load_adapter(spec.with_pretraining(best), store, device)
+    adapter, network, _ = load_adapter(spec.with_pretraining(best), store, device)
     pretraining = store.read_json(best, "environment.json")
     outcome = Outcome(
         result={
             "kind": spec.kind,
             "pretrained": best,
             **({"pretrainings": candidates} if candidates else {}),
-            "examples_encoded": int(getattr(adapter, "examples_encoded", adapter.network.examples_encoded)),
+            "examples_encoded": int(getattr(adapter, "examples_encoded", network.examples_encoded)),
             "selection": spec.pretrained.budget.selection,
         },
         timings={name: pretraining[name] for name in ("train_seconds", "train_cpu_seconds") if name in pretraining},
@@ -173,7 +172,7 @@ def _adapt(spec: TransferSpec, task: EpisodicDataModule, store: Store, device: t
     if isinstance(adapter, Chooses):
         batches = (task.eval_batch("val", size, task.val_episodes) for size in task.test.sizes)
         adapter.choose(batch.to(device) for batch in batches)
-    _test(outcome, spec, adapter, task=task, parameters=adapter.parameters, device=device)
+    _test(outcome, spec, adapter, task=task, parameters=size_of(adapter, network), device=device)
     return outcome
 
 

@@ -3,7 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,11 +13,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from adaptbench.benchmarks.evaluation.adapters import Adapter, Chooses
-from adaptbench.benchmarks.runs.build import TaskShape, build_module, instantiate
+from adaptbench.benchmarks.runs.build import TaskShape, build_adapter, build_module
 from adaptbench.benchmarks.store.store import Store
 from adaptbench.benchmarks.suites.spec import RESULTS_VERSION, RUN_SPEC, Cell
 from adaptbench.datamodules.episodes import EpisodeBatch
 from adaptbench.lit_modules.likelihoods import LIKELIHOODS
+from adaptbench.lit_modules.training import TrainedModule
 
 Examples = Tensor | npt.ArrayLike
 
@@ -126,17 +127,28 @@ def load_run(folder: str | Path) -> TrainedAdapter:
     if spec.kind == "pretrain":
         raise ValueError(f"{path} is a pretraining, which predicts only through a run that adapts it; load that one.")
     store = Store(path.parent)
-    adapter, shape = load_adapter(spec, store)
+    adapter, _, shape = load_adapter(spec, store)
     if isinstance(adapter, Chooses):
         adapter.restore(store.read_json(path.name, "result.json")["chosen"])
     return TrainedAdapter(adapter, shape)
 
 
-def load_adapter(spec: Cell, store: Store, device: str | torch.device = "cpu") -> tuple[Any, TaskShape]:
-    """Makes the adapter of a run from published weights.
+class Loaded(NamedTuple):
+    """What is made of published weights.
 
-    Returns:
-        The adapter, with whatever attributes its class has, and the shapes it was built for.
+    Attributes:
+        adapter: what predicts test episodes, with whatever its class has.
+        network: the trained network.
+        shape: the shapes that it was built for.
+    """
+
+    adapter: Any
+    network: TrainedModule
+    shape: TaskShape
+
+
+def load_adapter(spec: Cell, store: Store, device: str | torch.device = "cpu") -> Loaded:
+    """Makes the adapter of a run from published weights.
 
     Raises:
         ValueError: if the weights cannot be read, or do not fit.
@@ -150,9 +162,7 @@ def load_adapter(spec: Cell, store: Store, device: str | torch.device = "cpu") -
     except (OSError, RuntimeError, KeyError) as error:
         raise ValueError(f"The weights of run {training.run_id} cannot be read from {store.root}: {error}.") from error
     module = module.to(device).eval()
-    if spec.kind == "episodic":
-        return module, shape
-    return instantiate("strategy", spec.strategy, module, shape.targets), shape
+    return Loaded(build_adapter(spec, module, shape), module, shape)
 
 
 def _tensor(name: str, values: Examples) -> Tensor:
