@@ -99,6 +99,12 @@ KINDS = {
 
 OLD_NAMES = ("benchmarks", "datamodules", "lit_modules", "reports")
 """What the packages were called by themselves, before all of them lay under `adaptbench`."""
+RENAMED = {
+    "lit_modules.rules": "lit_modules.rates",
+    "lit_modules.chosen": "lit_modules.cross_validated",
+    "lit_modules.learn2learn_import": "lit_modules.inner_loop",
+}
+"""Modules that have another name now."""
 
 
 def find(kind: str, name: str) -> Entry:
@@ -110,12 +116,18 @@ def find(kind: str, name: str) -> Entry:
     entries = KINDS[kind]
     if name in entries:
         return replace(entries[name], path=f"adaptbench.{entries[name].path}")
-    first = name.partition(".")[0]
-    if first in OLD_NAMES:
-        raise ValueError(f"Expected a {kind} but got `{name}`, which is called `adaptbench.{name}` now.")
+    if (current := _current(name)) != name:
+        raise ValueError(f"Expected a {kind} but got `{name}`, which is called `{current}` now.")
     if "." in name:
         return Entry(name, "", name.rpartition(".")[2], "own")
     raise ValueError(f"Expected a {kind} but got `{name}`. {suggest(name, entries)}")
+
+
+def _current(name: str) -> str:
+    """Returns the dotted path that a class of ours has now; any other name stays as it is."""
+    module, dot, attribute = name.removeprefix("adaptbench.").rpartition(".")
+    path = f"{RENAMED.get(module, module)}{dot}{attribute}"
+    return f"adaptbench.{path}" if path.partition(".")[0] in OLD_NAMES else name
 
 
 def load(kind: str, name: str) -> Any:  # noqa: ANN401 - a class of any kind
