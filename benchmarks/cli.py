@@ -96,7 +96,7 @@ def report(
     from adaptbench.reports.terminal import show_report
 
     try:
-        show_report(runs, out, suite, console)
+        show_report(runs, out=out, suite=suite, console=console)
     except (ReportError, OSError) as error:
         _complain(error)
 
@@ -121,9 +121,8 @@ def wandb_sync(
         _complain(ValueError(f"Expected `--wandb` to be `auto`, `online` or `offline` but got `{mode}`."))
     os.environ["WANDB_SILENT"] = "true"
     try:
-        left = sync_suite(
-            runs, suite, Target("", "online" if mode == "online" else "offline", project, entity, models), console
-        )
+        target = Target("", "online" if mode == "online" else "offline", project=project, entity=entity, models=models)
+        left = sync_suite(runs, suite, target=target, console=console)
     except (ReportError, OSError, ValueError) as error:
         _complain(error)
     raise typer.Exit(1 if left else 0)
@@ -142,7 +141,7 @@ def dashboard(
     from adaptbench.reports.errors import ReportError
 
     try:
-        said = build_dashboard(runs, entity, project, suite, out)
+        said = build_dashboard(runs, entity=entity, project=project, suite=suite, out=out)
     except (ReportError, OSError) as error:
         _complain(error)
     console.print(escape(said), highlight=False, soft_wrap=True)
@@ -263,12 +262,12 @@ def speed(
             raise ValueError("Expected `--growth` without `--until` and `--only`, because it measures something else.")
         out.parent.mkdir(parents=True, exist_ok=True)
         if growth:
-            measure_growth(repeats, out, console, complaints)
+            measure_growth(repeats, out, console=console, progress=complaints)
         else:
             race = None if until is None else {
                 "accuracy": until, "threads": threads, "limit": limit, "examples": examples, "augment": augment
             }  # fmt: skip
-            measure_speed(repeats, only, race, out, console, complaints)
+            measure_speed(repeats, only, racing=race, out=out, console=console, progress=complaints)
     except (DataUnavailable, OSError, ValueError, SubprocessError) as error:
         _complain(error)
 

@@ -109,9 +109,9 @@ def run_suite(name: str, options: RunOptions, console: Console) -> int:
     store = Store(options.out)
     standing = Standing.of(plan, store)
     _check_devices(standing.left, options)
-    _announce(plan, standing, options.executor, console)
+    _announce(plan, standing, executor=options.executor, console=console)
     if options.dry_run:
-        _announce_time(standing, store, options.executor, console)
+        _announce_time(standing, store, executor=options.executor, console=console)
         return SUCCESS
     _prepare(store, standing.damaged)
     added = [argument for learner in options.learners for argument in ("--learner", learner)]

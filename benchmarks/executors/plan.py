@@ -122,7 +122,7 @@ def add_learner(suite: Suite, name: str) -> tuple[Suite, dict[str, str]]:
     for without, entry in zip(suite.tasks, everywhere.tasks, strict=True):
         try:
             task = next(entry.tasks())
-            build(SuiteCell.make(entry, task, describe_task(task, entry.test), key, suite.seeds[0]))
+            build(SuiteCell.make(entry, task, about=describe_task(task, entry.test), name=key, seed=suite.seeds[0]))
         except DataUnavailable:
             tasks.append(entry)
         except ValueError as error:

@@ -101,7 +101,7 @@ def drive(
                 backend.submit(ready)
                 status.running |= {run.spec.run_id: (run, time.monotonic()) for run in ready}
             yield status
-            _advance(status, backend, store, retry)
+            _advance(status, backend, store, retry=retry)
         if stop():
             yield from _wind_down(status, backend, store)
         yield status
@@ -140,7 +140,7 @@ def _ready(status: Status, store: Store, slots: int) -> list[PlannedRun]:
             left.append(run)
         else:
             reason = status.failed.get(lost, f"{lost} was published and is gone")
-            _fail(run, Ended("failed", f"what it needs failed: {reason}"), status, store)
+            _fail(run, Ended("failed", f"what it needs failed: {reason}"), status=status, store=store)
     status.waiting = left
     return ready
 
@@ -161,7 +161,7 @@ def _advance(status: Status, backend: Backend, store: Store, retry: int) -> None
             status.again[run_id] += 1
             status.waiting.append(run)
         else:
-            _fail(run, ended, status, store)
+            _fail(run, ended, status=status, store=store)
     for run_id, (run, lease) in list(status.elsewhere.items()):
         if is_free(lease):
             del status.elsewhere[run_id]
@@ -189,7 +189,7 @@ def _wind_down(status: Status, backend: Backend, store: Store) -> Generator[Stat
         _advance(status, backend, store, retry=0)
 
 
-def _fail(run: PlannedRun, ended: Ended, status: Status, store: Store) -> None:
+def _fail(run: PlannedRun, ended: Ended, *, status: Status, store: Store) -> None:
     status.failed[run.spec.run_id] = ended.reason
     store.note_failure(run.spec.run_id, ended.reason, ended.log)
 

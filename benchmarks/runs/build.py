@@ -92,7 +92,7 @@ def build_task(spec: TrainingSpec) -> EpisodicDataModule:
     return task
 
 
-def build_learner(component: Component, features: int, targets: int, outputs: int) -> nn.Module:
+def build_learner(component: Component, *, features: int, targets: int, outputs: int) -> nn.Module:
     """Makes a black-box learner, and sees to it that it has the interface of one.
 
     Raises:
@@ -144,7 +144,7 @@ def build_adapter(spec: Cell, network: TrainedModule, task: TaskShape) -> Any:  
 
 def learner_size(name: str, features: int, ways: int) -> int:
     """Counts the weights of a registered learner for classification."""
-    learner = build_learner(Component(name=name), features, ways, ways)
+    learner = build_learner(Component(name=name), features=features, targets=ways, outputs=ways)
     return sum(parameter.numel() for parameter in learner.parameters())
 
 
@@ -165,10 +165,13 @@ def build_module(spec: Training, task: TaskShape) -> TrainedModule:
             "learner", spec.learner, encoder, task.targets, likelihood, spec.optimization
         )
         return trained
-    learner = build_learner(spec.learner, encoder.features, task.targets, likelihood.outputs(task.targets))
+    outputs = likelihood.outputs(task.targets)
+    learner = build_learner(spec.learner, features=encoder.features, targets=task.targets, outputs=outputs)
     if task.stream and not hasattr(learner, "stream"):
         raise ValueError(f"The learner `{spec.learner.name}` reads no streams: it has no {STREAM_SIGNATURE}.")
-    return (StreamModule if task.stream else EpisodicModule)(encoder, learner, likelihood, spec.optimization)
+    return (StreamModule if task.stream else EpisodicModule)(
+        encoder, learner, likelihood, optimization=spec.optimization
+    )
 
 
 def build_transfer(spec: PretrainSpec, task: TaskShape, encoder: nn.Module) -> TransferModule:
@@ -186,7 +189,7 @@ def build_transfer(spec: PretrainSpec, task: TaskShape, encoder: nn.Module) -> T
         encoder,
         task.pretraining_outputs,
         LIKELIHOODS[task.likelihood],
-        spec.optimization,
+        optimization=spec.optimization,
         label_smoothing=spec.label_smoothing,
         head=wanted.head,
         head_scale=wanted.head_scale,

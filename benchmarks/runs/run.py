@@ -96,7 +96,7 @@ def execute(
     findings = task.guards()
     require_passed(findings)
     if spec.kind == "transfer":
-        outcome = _adapt(spec, task, store, devices.first)
+        outcome = _adapt(spec, task, store, device=devices.first)
     else:
         outcome = _train(
             spec, task, folder=folder, logger=logger, devices=devices, checkpoints=checkpoints or Checkpoints()

@@ -55,7 +55,11 @@ class TrainedAdapter:
         rows = torch.arange(len(support) + len(query)).unsqueeze(0)
         unknown = torch.zeros(1, len(query), y.shape[-1])
         batch = EpisodeBatch(
-            torch.cat([support, query]), rows[:, : len(support)], y.unsqueeze(0), rows[:, len(support) :], unknown
+            inputs=torch.cat([support, query]),
+            support=rows[:, : len(support)],
+            support_y=y.unsqueeze(0),
+            query=rows[:, len(support) :],
+            query_y=unknown,
         )
         prediction = self._adapter.predict(batch)[0]
         return LIKELIHOODS[self.shape.likelihood].point(prediction[:, :ways])

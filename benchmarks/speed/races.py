@@ -159,12 +159,13 @@ def race(
 
     @functools.cache
     def seconds(contender: Contender, learner: str) -> float:
-        specs = (_spec(examples, augment, learner, seed) for seed in range(repeats))
-        return statistics.median(_seconds(contender, spec, accuracy, limit) for spec in specs)
+        specs = (_spec(examples, augment=augment, learner=learner, seed=seed) for seed in range(repeats))
+        return statistics.median(_seconds(contender, spec, accuracy=accuracy, limit=limit) for spec in specs)
 
     for learner, peer, floor in there:
         what = f"{learner}, strided, until {100 * accuracy:g} %"
-        yield Measurement(what, "s", seconds(_ours, learner), peer, seconds(PEERS[peer], "attention"), floor)
+        ours, theirs = seconds(_ours, learner), seconds(PEERS[peer], "attention")
+        yield Measurement(what, "s", ours=ours, peer=peer, theirs=theirs, floor=floor)
 
 
 def library_of(peer: str) -> str:
@@ -209,7 +210,7 @@ def _own_images(spec: EpisodicSpec, task: EpisodicDataModule, module: Any, watch
     watch.start()
     for step in range(1, spec.steps + 1):
         batch = side_by_side([source.train_batch(step * episodes + episode) for episode in range(episodes)])
-        descend(module, batch, settings["optimizer"], spec.optimization.clip)
+        descend(module, batch, settings["optimizer"], clip=spec.optimization.clip)
         settings["lr_scheduler"]["scheduler"].step()
         if step % every(episodes * pool) == 0 or step == spec.steps:
             watch.look(module.predict)
@@ -252,7 +253,7 @@ def _prototypes(_: EpisodicSpec, task: EpisodicDataModule, module: Any, watch: S
     """learn2learn's prototypical network in the plain loop of its examples."""
     backbone = importlib.import_module("learn2learn.vision.models.cnn4").ConvBase
     classifier = importlib.import_module("learn2learn.nn").PrototypicalClassifier
-    draw = _tasks(task, SNELL_WAYS, SNELL_SHOTS, SNELL_QUERIES)
+    draw = _tasks(task, ways=SNELL_WAYS, shots=SNELL_SHOTS, queries=SNELL_QUERIES)
     network = torch.nn.Sequential(backbone(hidden=64, channels=1, max_pool=True), torch.nn.Flatten())
     optimizer = torch.optim.Adam(network.parameters(), lr=0.001)
     halving = torch.optim.lr_scheduler.StepLR(optimizer, SNELL_HALVES, 0.5)
@@ -280,7 +281,7 @@ def _maml(_: EpisodicSpec, task: EpisodicDataModule, module: Any, watch: Stopwat
     """learn2learn's MAML in the plain loop of its examples; batch norm sees an episode's queries together, as there."""
     network = importlib.import_module("learn2learn.vision.models").OmniglotCNN(WAYS)
     maml = importlib.import_module("learn2learn.algorithms").MAML(network, lr=FINN_RATE)
-    draw, optimizer = _tasks(task, WAYS, 1, 1), torch.optim.Adam(maml.parameters(), lr=0.001)
+    draw, optimizer = _tasks(task, ways=WAYS, shots=1, queries=1), torch.optim.Adam(maml.parameters(), lr=0.001)
 
     def adapted(x: Tensor, y: Tensor, steps: int, *, first_order: bool) -> Any:  # noqa: ANN401
         learner = maml.clone(first_order=first_order)

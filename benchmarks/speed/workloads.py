@@ -95,7 +95,9 @@ def _test() -> dict[str, Sample]:
     }
 
 
-def _fine_tuning(moves: str, steps: int, episodes: int, measured: int, alone: int) -> Callable[[], dict[str, Sample]]:
+def _fine_tuning(
+    moves: str, *, steps: int, episodes: int, measured: int, alone: int
+) -> Callable[[], dict[str, Sample]]:
     """Seconds to fine-tune on so many 5-way 5-shot episodes, from as many as are measured, side by side or alone."""
 
     def prepare() -> dict[str, Sample]:
@@ -173,7 +175,7 @@ def _training(spec: EpisodicSpec, examples: int) -> dict[str, Sample]:
         optimizer = spec.optimization.configure(module.parameters(), spec.steps)["optimizer"]
         ticks = Ticks()
         for index in range(spec.steps):
-            descend(module, task.train_batch(index), optimizer, spec.optimization.clip)
+            descend(module, task.train_batch(index), optimizer, clip=spec.optimization.clip)
             ticks.on_train_batch_end()
         return counted / ticks.seconds
 
@@ -321,8 +323,18 @@ def _memory() -> dict[str, Sample]:
 ROWS: tuple[tuple[str, str, Mapping[str | None, float], Callable[[], dict[str, Sample]]], ...] = (
     ("dense 5-way 1-shot tasks of Omniglot", "tasks/s", peers.SAMPLER_FLOORS, _tasks),
     ("test episodes, attention, 5-way 1-shot", "episodes/s", {ALONE: 50}, _test),
-    ("head tuned on 1,000 episodes, 100 steps", "s", {}, _fine_tuning("head", 100, 1000, 1000, 20)),
-    ("all layers tuned on 200 episodes, 20 steps", "s", {}, _fine_tuning("all", 20, 200, 20, 5)),
+    (
+        "head tuned on 1,000 episodes, 100 steps",
+        "s",
+        {},
+        _fine_tuning("head", steps=100, episodes=1000, measured=1000, alone=20),
+    ),
+    (
+        "all layers tuned on 200 episodes, 20 steps",
+        "s",
+        {},
+        _fine_tuning("all", steps=20, episodes=200, measured=20, alone=5),
+    ),
     ("images encoded in training", "images/s", {BARE: 0.85}, _images),
     ("training steps on sinusoids", "steps/s", {BARE: 0.85}, _steps),
     ("steps of 8 networks on sinusoids", "steps/s", {}, _seeds),

@@ -152,7 +152,7 @@ class Suite(Frozen):
         """Expands the grid, once: every task, learner and seed."""
         if self._cells is None:
             self._cells = [
-                SuiteCell.make(entry, task, about, name, seed)
+                SuiteCell.make(entry, task, about=about, name=name, seed=seed)
                 for entry in self.tasks
                 for task in entry.tasks()
                 for about in (describe_task(task, entry.test),)
@@ -201,7 +201,7 @@ class SuiteCell:
     otherwise: str | None = None
 
     @classmethod
-    def make(cls, entry: TaskEntry, task: Component, about: dict[str, Any], name: str, seed: int) -> "SuiteCell":
+    def make(cls, entry: TaskEntry, task: Component, *, about: dict[str, Any], name: str, seed: int) -> "SuiteCell":
         """Makes the cell of one learner on one task, of which `describe_task` tells, with one seed."""
         learner = entry.learners[name]
         training: dict[str, Any] = {
