@@ -92,19 +92,9 @@ def run(
             minutes=time, memory=memory, max_parallel=max_parallel, slurm=parse_slurm(slurm or []), cluster=cluster,
         )  # fmt: skip
         options = RunOptions(
-            only or [],
-            learner or [],
-            jobs,
-            out,
-            wandb,
-            device,
-            dry_run,
-            report,
-            wandb_models,
-            retry,
-            runs_per_gpu,
-            where,
-        )
+            only=only or [], learners=learner or [], jobs=jobs, out=out, wandb=wandb, device=device, dry_run=dry_run,
+            report=report, wandb_models=wandb_models, retry=retry, runs_per_gpu=runs_per_gpu, executor=where,
+        )  # fmt: skip
         code = run_suite(suite, options, console)
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
@@ -124,7 +114,7 @@ def report(
     from adaptbench.reports.terminal import show_report
 
     try:
-        show_report(runs, out, suite, console)
+        show_report(runs, out=out, suite=suite, console=console)
     except (ReportError, OSError) as error:
         _complain(error)
 
@@ -149,9 +139,8 @@ def wandb_sync(
         _complain(ValueError(f"Expected `--wandb` to be `auto`, `online` or `offline` but got `{mode}`."))
     os.environ["WANDB_SILENT"] = "true"
     try:
-        left = sync_suite(
-            runs, suite, Target("", "online" if mode == "online" else "offline", project, entity, models), console
-        )
+        target = Target("", "online" if mode == "online" else "offline", project=project, entity=entity, models=models)
+        left = sync_suite(runs, suite, target=target, console=console)
     except (ReportError, OSError, ValueError) as error:
         _complain(error)
     raise typer.Exit(1 if left else 0)
@@ -170,7 +159,7 @@ def dashboard(
     from adaptbench.reports.errors import ReportError
 
     try:
-        said = build_dashboard(runs, entity, project, suite, out)
+        said = build_dashboard(runs, entity=entity, project=project, suite=suite, out=out)
     except (ReportError, OSError) as error:
         _complain(error)
     console.print(escape(said), highlight=False, soft_wrap=True)
@@ -295,12 +284,12 @@ def speed(
             raise ValueError("Expected `--growth` without `--until` and `--only`, because it measures something else.")
         out.parent.mkdir(parents=True, exist_ok=True)
         if growth:
-            measure_growth(repeats, out, console, complaints)
+            measure_growth(repeats, out, console=console, progress=complaints)
         else:
             race = None if until is None else {
                 "accuracy": until, "threads": threads, "limit": limit, "examples": examples, "augment": augment
             }  # fmt: skip
-            measure_speed(repeats, only, race, out, console, complaints)
+            measure_speed(repeats, only, racing=race, out=out, console=console, progress=complaints)
     except (DataUnavailable, OSError, ValueError, SubprocessError) as error:
         _complain(error)
 

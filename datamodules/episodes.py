@@ -27,6 +27,10 @@ class EpisodeBatch(NamedTuple):
     query: Tensor
     query_y: Tensor
 
+    def to(self, device: torch.device) -> "EpisodeBatch":
+        """Copies the batch to a device."""
+        return EpisodeBatch(*(field.to(device) for field in self))
+
     def parts(self, episodes: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Yields support, its targets and query, so many episodes at a time, so that memory stays bounded."""
         return zip(*(rows.split(episodes) for rows in (self.support, self.support_y, self.query)), strict=True)

@@ -76,7 +76,10 @@ def describe_protocol(name: str, init_args: dict[str, Any]) -> Iterator[Describe
         without = episodes_digest(batch._replace(inputs=batch.inputs[:0]))
         pixels = nearest_pixels(batch) if size.ways is not None and size.shots == 1 and not kind.stream else None
         protocol, digest = kind.protocol(init_args), episodes_digest(batch)
-        yield Described(name, protocol, size, kind.shots_word, digest, without, pixels)
+        yield Described(
+            task=name, protocol=protocol, size=size, shots_word=kind.shots_word, digest=digest, rows=without,
+            pixels=pixels,
+        )  # fmt: skip
 
 
 def nearest_pixels(batch: EpisodeBatch) -> float:

@@ -3,12 +3,12 @@
 import itertools
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
+from typing import Literal, cast
 
 from rich.console import Console
 from rich.markup import escape
@@ -18,21 +18,20 @@ from adaptbench.benchmarks.executors.choose import make_backend
 from adaptbench.benchmarks.executors.interruption import Interruption
 from adaptbench.benchmarks.executors.options import ExecutorOptions, check_executor
 from adaptbench.benchmarks.executors.plan import Plan, PlannedRun, add_learner, make_plan, parse_only
-from adaptbench.benchmarks.executors.progress import SuiteProgress, estimate
+from adaptbench.benchmarks.executors.progress import SuiteProgress
 from adaptbench.benchmarks.executors.schedule import Status, drive
-from adaptbench.benchmarks.executors.worker import Order
+from adaptbench.benchmarks.executors.time_left import estimate
+from adaptbench.benchmarks.executors.worker import Job
+from adaptbench.benchmarks.runs.devices import CPU, Devices
 from adaptbench.benchmarks.store.store import Store
 from adaptbench.benchmarks.suites.suite import load_suite
 from adaptbench.benchmarks.tracking.wandb_logger import Mode, default_mode
 from adaptbench.benchmarks.tracking.wandb_runs import Target
 
-if TYPE_CHECKING:
-    pass
-
 SUCCESS, FAILURE, INTERRUPTED = 0, 1, 130
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RunOptions:
     """The options of `adaptbench run`, as typed.
 
@@ -51,18 +50,45 @@ class RunOptions:
         executor: where runs are executed; its devices follow from `jobs` and `device`.
     """
 
-    only: list[str]
-    learners: list[str]
-    jobs: str
-    out: Path
-    wandb: str
-    device: str
-    dry_run: bool
-    report: bool
+    only: Sequence[str] = ()
+    learners: Sequence[str] = ()
+    jobs: str = "auto"
+    out: Path = Path("runs")
+    wandb: str = "auto"
+    device: str = "auto"
+    dry_run: bool = False
+    report: bool = True
     wandb_models: bool = False
     retry: int = 0
     runs_per_gpu: int = 1
     executor: ExecutorOptions = field(default_factory=ExecutorOptions)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far a plan has got.
+
+    Attributes:
+        finished: runs that are finished and sound.
+        damaged: what is wrong with those that are finished and damaged, by id.
+        left: runs to do, among them the damaged ones.
+    """
+
+    finished: list[PlannedRun]
+    damaged: Mapping[str, str]
+    left: list[PlannedRun]
+
+    @classmethod
+    def of(cls, plan: Plan, store: Store) -> "Standing":
+        """Looks at what is published, as far as that can be done without reading all files."""
+        runs = plan.runs()
+        published = [run.spec.run_id for run in runs if store.is_published(run.spec.run_id)]
+        found = {run_id: store.damage(run_id, thorough=False) for run_id in published}
+        return cls(
+            finished=[run for run in runs if run.spec.run_id in found and found[run.spec.run_id] is None],
+            damaged={run_id: f"it was published, and {trouble}" for run_id, trouble in found.items() if trouble},
+            left=[run for run in runs if found.get(run.spec.run_id, "not published") is not None],
+        )
 
 
 def run_suite(name: str, options: RunOptions, console: Console) -> int:
@@ -72,8 +98,8 @@ def run_suite(name: str, options: RunOptions, console: Console) -> int:
         ValueError: if the suite or an option is wrong; nothing has been run then.
     """
     check_executor(options.executor.name)
-    device, wandb = _device(options), _wandb(options)
-    devices = _devices(options.jobs, device, options.runs_per_gpu)
+    kind, wandb = _kind(options), _wandb(options)
+    options = replace(options, executor=replace(options.executor, devices=_devices(options, kind)))
     suite = load_suite(name)
     for learner in options.learners:
         suite, refusals = add_learner(suite, learner)
@@ -81,34 +107,34 @@ def run_suite(name: str, options: RunOptions, console: Console) -> int:
             console.print(f"[yellow]left out[/] {learner} on {task}: {escape(reason)}", highlight=False)
     plan = make_plan(suite, parse_only(options.only))
     store = Store(options.out)
-    runs = plan.runs()
-    finished = [run for run in runs if store.is_published(run.spec.run_id)]
-    damaged = _damaged(finished, store)
-    sound = {run.spec.run_id for run in finished} - damaged.keys()
-    left = [run for run in runs if run.spec.run_id not in sound]
-    _check_devices(left, devices, options)
-    _announce(plan, len(runs), left, devices, options, console)
+    standing = Standing.of(plan, store)
+    _check_devices(standing.left, options)
+    _announce(plan, standing, executor=options.executor, console=console)
     if options.dry_run:
-        return _announce_time(finished, left, store, len(devices), damaged, console)
-    _prepare(store, damaged)
+        _announce_time(standing, store, executor=options.executor, console=console)
+        return SUCCESS
+    _prepare(store, standing.damaged)
     added = [argument for learner in options.learners for argument in ("--learner", learner)]
     store.write_manifest(suite.suite, {**plan.manifest(), "command": [name, *added]})
-    template = Order(
-        "", "", options.out.absolute(), suite.suite, "", wandb, device, options.wandb_models, suite.checkpoint_seconds
-    )
-    options = replace(options, executor=replace(options.executor, devices=devices))
-    status = _execute(left, damaged, store, template, options, console, finished=len(sound))
+
+    def make_job(run: PlannedRun) -> Job:
+        return Job(
+            spec=run.spec,
+            root=options.out.absolute(),
+            suite=suite.suite,
+            name=run.name,
+            wandb=wandb,
+            devices=Devices(kind),
+            models=options.wandb_models,
+            checkpoint_seconds=suite.checkpoint_seconds,
+        )
+
+    status = _execute(standing, store, make_job, options=options, console=console)
     if status is None:
         console.print("Stopped. What is finished is kept; the same command goes on from here.")
         return INTERRUPTED
-    _conclude(plan, status, wandb, options, console)
+    _conclude(plan, status, wandb, options=options, console=console)
     return FAILURE if status.failed else SUCCESS
-
-
-def _damaged(finished: list[PlannedRun], store: Store) -> dict[str, str]:
-    """Says what is wrong with finished runs, as far as that can be seen without reading all their files."""
-    found = ((run.spec.run_id, store.damage(run.spec.run_id, thorough=False)) for run in finished)
-    return {run_id: f"it was published, and {trouble}" for run_id, trouble in found if trouble is not None}
 
 
 def _prepare(store: Store, damaged: Iterable[str]) -> None:
@@ -129,27 +155,26 @@ def _prepare(store: Store, damaged: Iterable[str]) -> None:
 
 
 def _execute(
-    left: list[PlannedRun],
-    damaged: Mapping[str, str],
+    standing: Standing,
     store: Store,
-    template: Order,
+    make_job: Callable[[PlannedRun], Job],
+    *,
     options: RunOptions,
     console: Console,
-    finished: int,
 ) -> Status | None:
-    """Runs everything; returns None if Ctrl-C stopped it."""
-
-    def order(run: PlannedRun) -> Order:
-        return replace(template, run_id=run.spec.run_id, spec=run.spec.model_dump_json(), name=run.name)
-
+    """Runs everything that is left; returns None if Ctrl-C stopped it."""
     last = Status([])
     try:
         with Interruption() as interruption:
-            backend = make_backend(options.executor, store, order)
-            execution = drive(left, backend, store, options.retry, interruption, damaged)
-            with SuiteProgress(console, store, finished, backend.slots) as progress, closing(execution):
+            backend = make_backend(options.executor, store, make_job)
+            execution = drive(
+                standing.left, backend, store, retry=options.retry, stop=interruption, damaged=standing.damaged
+            )
+            slots = options.executor.at_a_time or backend.slots
+            display = SuiteProgress(console, store, finished=len(standing.finished), slots=slots)
+            with display, closing(execution):
                 for status in execution:
-                    progress.show(status)
+                    display.show(status)
                     last = status
     except KeyboardInterrupt:
         return None
@@ -157,49 +182,40 @@ def _execute(
     return None if last.stopping else last
 
 
-def _announce(
-    plan: Plan, runs: int, left: list[PlannedRun], devices: tuple[str, ...], options: RunOptions, console: Console
-) -> None:
-    suite = plan.suite
+def _announce(plan: Plan, standing: Standing, executor: ExecutorOptions, console: Console) -> None:
+    suite, finished, left = plan.suite, len(standing.finished), len(standing.left)
     console.print(f"[bold]{suite.suite}[/] version {suite.version}: {escape(suite.description)}", highlight=False)
-    where = f"{len(devices)} at a time" if options.executor.name == "local" else f"on {options.executor.name}"
-    console.print(f"{len(plan.cells)} cells, {runs} runs: {runs - len(left)} finished, {len(left)} to do, {where}.")
+    where = f"{len(executor.devices)} at a time" if executor.name == "local" else f"on {executor.name}"
+    console.print(f"{len(plan.cells)} cells, {finished + left} runs: {finished} finished, {left} to do, {where}.")
     _say_unavailable(plan, console)
 
 
-def _announce_time(
-    finished: list[PlannedRun],
-    left: list[PlannedRun],
-    store: Store,
-    jobs: int,
-    damaged: Mapping[str, str],
-    console: Console,
-) -> int:
+def _announce_time(standing: Standing, store: Store, executor: ExecutorOptions, console: Console) -> None:
     """Ends a dry run: what is damaged, and how long what is left will take, judged by what is finished."""
-    for run_id, reason in damaged.items():
+    for run_id, reason in standing.damaged.items():
         console.print(f"[red]damaged[/] {run_id}: {escape(reason)}", highlight=False)
-    if left:
-        seconds = estimate([run for run in finished if run.spec.run_id not in damaged], left, store)
-        text = "unknown, since nothing is finished" if seconds is None else f"about {_clock(seconds / jobs)}"
+    if standing.left:
+        seconds = estimate(standing.finished, standing.left, store, slots=executor.at_a_time or 1)
+        condition = "" if executor.at_a_time else ", one run at a time"
+        text = "unknown, since nothing is finished" if seconds is None else f"about {_clock(seconds)}{condition}"
         console.print(f"Time left: {text}.", highlight=False)
-    return SUCCESS
 
 
 def _clock(seconds: float) -> str:
     return str(timedelta(seconds=round(seconds)))
 
 
-def _conclude(plan: Plan, status: Status, wandb: Mode, options: RunOptions, console: Console) -> None:
+def _conclude(plan: Plan, status: Status, wandb: Mode, *, options: RunOptions, console: Console) -> None:
     if options.report:
         from adaptbench.reports.terminal import show_report
 
-        report = show_report(options.out, None, plan.suite.suite, console)
+        report = show_report(options.out, out=None, suite=plan.suite.suite, console=console)
         if wandb != "off" and status.done:
             trouble = close_with_report(report, Target(plan.suite.suite, wandb), options.out)
             if trouble is not None:
                 console.print(f"[yellow]warning[/] W&B missed the report ({escape(trouble)}).", highlight=False)
     if wandb != "off" and status.done:
-        _say_where_wandb(wandb, status, options.out, console)
+        _say_where_wandb(wandb, status, out=options.out, console=console)
     for run_id, reason in status.failed.items():
         console.print(f"[red]failed[/] {run_id}: {escape(reason)}", highlight=False)
     if status.failed:
@@ -230,27 +246,34 @@ def _say_where_wandb(wandb: Mode, status: Status, out: Path, console: Console) -
         console.print(f"[yellow]warning[/] {text}", highlight=False)
 
 
-def _devices(jobs: str, device: str, runs_per_gpu: int) -> tuple[str, ...]:
-    """Lists the device of each run at a time."""
+def _devices(options: RunOptions, kind: Literal["cpu", "cuda"]) -> tuple[Devices, ...]:
+    """Lists the devices of each run at a time; none where other machines execute.
+
+    Raises:
+        ValueError: if `--jobs` is wrong.
+    """
     import torch
 
-    if jobs != "auto" and (not jobs.isdecimal() or int(jobs) < 1):
-        raise ValueError(f"Expected `--jobs` to be `auto` or a positive integer but got `{jobs}`.")
-    if device == "cuda":
-        gpus = [f"cuda:{index}" for _ in range(runs_per_gpu) for index in range(torch.cuda.device_count())]
-        return tuple(itertools.islice(itertools.cycle(gpus), len(gpus) if jobs == "auto" else int(jobs)))
+    if options.jobs != "auto" and (not options.jobs.isdecimal() or int(options.jobs) < 1):
+        raise ValueError(f"Expected `--jobs` to be `auto` or a positive integer but got `{options.jobs}`.")
+    if options.executor.name != "local":
+        return ()
+    jobs = None if options.jobs == "auto" else int(options.jobs)
+    if kind == "cuda":
+        gpus = [Devices(kind, (index,)) for index in range(torch.cuda.device_count())] * options.runs_per_gpu
+        return tuple(itertools.islice(itertools.cycle(gpus), jobs or len(gpus)))
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return ("cpu",) * (cores if jobs == "auto" else int(jobs))
+    return (CPU,) * (jobs or cores)
 
 
-def _check_devices(left: list[PlannedRun], devices: tuple[str, ...], options: RunOptions) -> None:
+def _check_devices(left: list[PlannedRun], options: RunOptions) -> None:
     """Refuses runs that need more GPUs than there are; cores they share.
 
     Raises:
         ValueError: with the number of GPUs.
     """
-    wanted = max((run.devices for run in left), default=1)
-    if options.executor.name != "local" or devices[0] == "cpu" or wanted == 1:
+    wanted, devices = max((run.spec.devices for run in left), default=1), options.executor.devices
+    if wanted == 1 or not devices or devices[0].kind == "cpu":
         return
     if options.runs_per_gpu > 1:
         raise ValueError("Expected `--runs-per-gpu` to be 1 where a cell trains on several devices.")
@@ -258,7 +281,7 @@ def _check_devices(left: list[PlannedRun], devices: tuple[str, ...], options: Ru
         raise ValueError(f"Expected {wanted} GPUs, on which a cell of the suite trains, but got {len(devices)}.")
 
 
-def _device(options: RunOptions) -> Literal["cpu", "cuda"]:
+def _kind(options: RunOptions) -> Literal["cpu", "cuda"]:
     import torch
 
     text = options.device

@@ -70,7 +70,7 @@ def draw_episode(
         batch, row = task.eval_batch(part, size, count), seed
     figure = Figure(layout="constrained")
     FigureCanvasAgg(figure)
-    (_draw_images if size.ways else _draw_points)(figure, batch, row, size)
+    (_draw_images if size.ways else _draw_points)(figure, batch, row=row, size=size)
     figure.suptitle(f"{name} ({kind.protocol(init_args)}), {part}, episode {seed}", fontsize=8, wrap=True)
     figure.savefig(out, dpi=150)
 

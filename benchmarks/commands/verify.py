@@ -15,9 +15,10 @@ import pandas as pd
 from adaptbench.benchmarks.executors.local import LocalBackend
 from adaptbench.benchmarks.executors.plan import PlannedRun
 from adaptbench.benchmarks.executors.schedule import drive
-from adaptbench.benchmarks.executors.worker import Order
+from adaptbench.benchmarks.executors.worker import Job
+from adaptbench.benchmarks.runs.devices import Devices
 from adaptbench.benchmarks.store.store import Store
-from adaptbench.benchmarks.suites.spec import RESULTS_VERSION, RUN_SPEC, EpisodicSpec, PretrainSpec, TransferSpec
+from adaptbench.benchmarks.suites.spec import RESULTS_VERSION, RUN_SPEC, RunSpec
 
 TABLES = ("episodes.parquet", "curve.parquet")
 CHECKSUMS = ("files", "sha256")
@@ -81,15 +82,15 @@ def verify(runs: Path, chosen: list[str], jobs: int = 1) -> Iterator[Verdict]:
     published = Store(runs)
     with tempfile.TemporaryDirectory(prefix="adaptbench-verify-") as folder:
         planned: list[PlannedRun] = []
-        orders: dict[str, Order] = {}
+        jobs_of: dict[str, Job] = {}
         for run_id in chosen:
             try:
                 run = _plan(published, run_id)
-                orders[run_id] = _order(published, run, Path(folder))
+                jobs_of[run_id] = _job(published, run, Path(folder))
                 planned.append(run)
             except (ValueError, OSError, KeyError) as error:
                 yield Verdict(run_id, "", f"cannot be computed again: {error}")
-        yield from _compute(planned, orders, jobs, published, Store(Path(folder)))
+        yield from _compute(planned, jobs_of, workers=jobs, published=published, notes=Store(Path(folder)))
 
 
 def _plan(published: Store, run_id: str) -> PlannedRun:
@@ -99,40 +100,38 @@ def _plan(published: Store, run_id: str) -> PlannedRun:
         raise ValueError(f"results version {spec.results_version} made it, and this is version {RESULTS_VERSION}")
     if spec.run_id != run_id:
         raise ValueError(f"its spec.json is that of run {spec.run_id}")
-    return PlannedRun(spec, _name(spec), group="")
+    return PlannedRun(spec, _name(spec))
 
 
-def _name(spec: EpisodicSpec | PretrainSpec | TransferSpec) -> str:
-    adapter = "pretraining" if isinstance(spec, PretrainSpec) else spec.adapter
-    training = spec.pretrained if isinstance(spec, TransferSpec) else spec
-    return f"{adapter} {training.task.name} seed {training.seed}"
+def _name(spec: RunSpec) -> str:
+    return f"{spec.adapter} {spec.training.task.name} seed {spec.training.seed}"
 
 
-def _order(published: Store, run: PlannedRun, folder: Path) -> Order:
-    """Orders a run into a folder of its own kind, so that a lent network is never taken for one computed again."""
+def _job(published: Store, run: PlannedRun, folder: Path) -> Job:
+    """Puts a run into a folder of its own kind, so that a lent network is never taken for one computed again."""
     root = folder / run.spec.kind
-    if isinstance(run.spec, TransferSpec):
-        for needed in run.spec.candidates:
-            shutil.copytree(published.published(needed.run_id), root / needed.run_id, dirs_exist_ok=True)
+    for needed in run.spec.candidates:
+        shutil.copytree(published.published(needed.run_id), root / needed.run_id, dirs_exist_ok=True)
     cpu = published.read_json(run.spec.run_id, "environment.json")["device"] == "cpu"
-    return Order(run.spec.run_id, run.spec.model_dump_json(), root, "verify", run.name, "off", "cpu" if cpu else "cuda")
+    devices = Devices("cpu" if cpu else "cuda")
+    return Job(spec=run.spec, root=root, suite="verify", name=run.name, wandb="off", devices=devices)
 
 
 def _compute(
-    planned: list[PlannedRun], orders: Mapping[str, Order], jobs: int, published: Store, notes: Store
+    planned: list[PlannedRun], jobs: Mapping[str, Job], *, workers: int, published: Store, notes: Store
 ) -> Iterator[Verdict]:
     told = 0
     failed: Mapping[str, str] = {}
-    backend = LocalBackend([None] * jobs, lambda run: orders[run.spec.run_id])
+    backend = LocalBackend([None] * workers, lambda run: jobs[run.spec.run_id])
     execution = drive(planned, backend, notes)
     with closing(execution):
         for status in execution:
             for run, _ in status.done[told:]:
                 told, run_id = told + 1, run.spec.run_id
-                yield _judge(run, published.published(run_id), orders[run_id].root / run_id)
+                yield _judge(run, published.published(run_id), jobs[run_id].root / run_id)
             failed = status.failed
     for run_id, reason in failed.items():
-        yield Verdict(run_id, orders[run_id].name, f"failed: {reason}")
+        yield Verdict(run_id, jobs[run_id].name, f"failed: {reason}")
 
 
 def _judge(run: PlannedRun, old: Path, new: Path) -> Verdict:

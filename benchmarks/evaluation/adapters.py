@@ -3,14 +3,33 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from adaptbench.datamodules.base import EvalSplit
 from adaptbench.datamodules.episodes import EpisodeBatch, EpisodeSize
+from adaptbench.lit_modules.transfer import TransferModule
 
 
 class Adapter(Protocol):
     """Anything that predicts queries from a support set."""
+
+    def predict(self, batch: EpisodeBatch) -> Tensor:
+        """Returns predictions [B, Q, P]."""
+
+
+class Strategy(Protocol):
+    """How a pretrained network adapts to an episode: all that a class of `STRATEGIES` must have.
+
+    It may have more: `parameters`, its number of weights, and `examples_encoded`, the examples that were encoded in its
+    training, where they are not the network's; `transductive`, whether it predicts the queries of an episode together;
+    and what `Chooses` and `Told` say.
+
+    Args:
+        network: the pretrained network, which must stay as it is.
+        targets: Y, width of an episode's targets.
+    """
+
+    def __init__(self, network: TransferModule, targets: int) -> None: ...
 
     def predict(self, batch: EpisodeBatch) -> Tensor:
         """Returns predictions [B, Q, P]."""
@@ -43,6 +62,15 @@ class Tells(Protocol):
 
     def eval_functions(self, split: EvalSplit, size: EpisodeSize, episodes: int) -> Tensor:
         """Returns what makes the function of each evaluation episode, [B, K]."""
+
+
+def size_of(adapter: Adapter, network: nn.Module) -> int:
+    """Counts the weights of an adapter: as many as it says, or its own where it is a module, or the network's."""
+    said = getattr(adapter, "parameters", None)
+    if isinstance(said, int):
+        return said
+    module = adapter if isinstance(adapter, nn.Module) else network
+    return sum(weight.numel() for weight in module.parameters())
 
 
 def with_guesses(prediction: Tensor) -> tuple[Tensor, int]:

@@ -41,7 +41,7 @@ def evaluate(adapter: Adapter, task: EpisodicDataModule, device: torch.device) -
     for size in task.test.sizes:
         batch = task.eval_batch("test", size, task.test.episodes)
         digest = episodes_digest(batch)
-        batch = EpisodeBatch(*(field.to(device) for field in batch))
+        batch = batch.to(device)
         tell(adapter, task, size)
         start = time.perf_counter()
         prediction, diverged = with_guesses(adapter.predict(batch))

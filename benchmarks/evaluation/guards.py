@@ -44,11 +44,11 @@ def adapter_guards(adapter: Adapter, batch: EpisodeBatch, stream: bool = False) 
         return _stream_guards(adapter, some)
     before = _with_some_guesses(adapter.predict(some))
     targets = _with_some_guesses(adapter.predict(some._replace(query_y=some.query_y.roll(1, dims=1) + 1)))
-    seen = _unmoved("query targets", "targets of the queries", before, targets)
+    seen = _unmoved("query targets", "targets of the queries", before=before, after=targets)
     if getattr(adapter, "transductive", False):
         return [seen, Finding("other queries", "noted", "Queries are predicted together, as the adapter was asked to.")]
     others = _with_some_guesses(adapter.predict(some._replace(query=_other_queries(some))))
-    return [seen, _unmoved("other queries", "other queries", before[:, :1], others[:, :1])]
+    return [seen, _unmoved("other queries", "other queries", before=before[:, :1], after=others[:, :1])]
 
 
 def _stream_guards(adapter: Adapter, batch: EpisodeBatch) -> list[Finding]:
@@ -59,9 +59,12 @@ def _stream_guards(adapter: Adapter, batch: EpisodeBatch) -> list[Finding]:
     later = (now.support[:, step + 1 :] + len(now.inputs) // 2) % len(now.inputs)
     steps = torch.cat([now.support[:, : step + 1], later], dim=1)
     before = adapter.predict(now)
+    relabelled, continued = (
+        adapter.predict(now._replace(**new)) for new in ({"support_y": labels}, {"support": steps})
+    )
     return [
-        _unmoved("query targets", "labels from its step on", before, adapter.predict(now._replace(support_y=labels))),
-        _unmoved("other queries", "later steps", before, adapter.predict(now._replace(support=steps))),
+        _unmoved("query targets", "labels from its step on", before=before, after=relabelled),
+        _unmoved("other queries", "later steps", before=before, after=continued),
     ]
 
 

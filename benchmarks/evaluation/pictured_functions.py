@@ -28,16 +28,16 @@ def fits(adapter: Adapter, task: Pictured, device: torch.device) -> pd.DataFrame
         A row for each point: `function`, `shots`, `role` ("support", or "query" on the curve), `x`, `y` (the truth on
         the curve) and `prediction` (the mean; absent for support points).
     """
-    return pd.concat([_fit(adapter, task, shots, device) for shots in SHOTS], ignore_index=True)
+    return pd.concat([_fit(adapter, task, shots=shots, device=device) for shots in SHOTS], ignore_index=True)
 
 
 def _fit(adapter: Adapter, task: Pictured, shots: int, device: torch.device) -> pd.DataFrame:
-    batch = EpisodeBatch(*(part.to(device) for part in task.picture_batch(shots, FUNCTIONS)))
+    batch = task.picture_batch(shots, FUNCTIONS).to(device)
     predicted = LIKELIHOODS["gaussian"].point(adapter.predict(batch))[..., 0]
     missing = torch.full_like(batch.support_y[..., 0], float("nan"))
     frames = [
-        _points(batch, "support", batch.support, batch.support_y, missing),
-        _points(batch, "query", batch.query, batch.query_y, predicted),
+        _points(batch, "support", rows=batch.support, y=batch.support_y, predicted=missing),
+        _points(batch, "query", rows=batch.query, y=batch.query_y, predicted=predicted),
     ]
     return pd.concat(frames, ignore_index=True).assign(shots=shots)
 

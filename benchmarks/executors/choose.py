@@ -5,11 +5,11 @@ from collections.abc import Callable
 from adaptbench.benchmarks.executors.options import ExecutorOptions, check_executor
 from adaptbench.benchmarks.executors.plan import PlannedRun
 from adaptbench.benchmarks.executors.schedule import Backend
-from adaptbench.benchmarks.executors.worker import Order
+from adaptbench.benchmarks.executors.worker import Job
 from adaptbench.benchmarks.store.store import Store
 
 
-def make_backend(options: ExecutorOptions, store: Store, order: Callable[[PlannedRun], Order]) -> Backend:
+def make_backend(options: ExecutorOptions, store: Store, make_job: Callable[[PlannedRun], Job]) -> Backend:
     """Starts what executes runs.
 
     Raises:
@@ -20,11 +20,11 @@ def make_backend(options: ExecutorOptions, store: Store, order: Callable[[Planne
         from adaptbench.benchmarks.executors.ray_cluster import RayBackend
 
         store.root.mkdir(parents=True, exist_ok=True)
-        return RayBackend(options, store, order)
+        return RayBackend(options, store, make_job)
     if options.name == "slurm":
         from adaptbench.benchmarks.executors.slurm import SlurmBackend
 
-        return SlurmBackend(options, store, order)
+        return SlurmBackend(options, store, make_job)
     from adaptbench.benchmarks.executors.local import LocalBackend
 
-    return LocalBackend(options.devices, order, options.time_limit)
+    return LocalBackend(options.devices, make_job, options.time_limit)

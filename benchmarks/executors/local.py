@@ -16,8 +16,8 @@ from multiprocessing.context import BaseContext
 from pebble import ProcessExpired, ProcessPool
 
 from adaptbench.benchmarks.executors.plan import PlannedRun
-from adaptbench.benchmarks.executors.worker import PRELOAD, Ended, Order, last_words, work
-from adaptbench.benchmarks.runs.devices import joined
+from adaptbench.benchmarks.executors.worker import PRELOAD, Ended, Job, last_words, work
+from adaptbench.benchmarks.runs.devices import Devices
 from adaptbench.benchmarks.runs.process import initialise
 from adaptbench.benchmarks.store.store import Store
 
@@ -27,18 +27,18 @@ class LocalBackend:
 
     Args:
         devices: what runs have at a time, one each or several, each GPU as often as runs share it; None for what the
-            order says.
-        order: makes the order of a run.
+            job says.
+        make_job: makes the job of a run.
         time_limit: seconds that a run may take; None for no limit.
     """
 
     def __init__(
-        self, devices: Sequence[str | None], order: Callable[[PlannedRun], Order], time_limit: float | None = None
+        self, devices: Sequence[Devices | None], make_job: Callable[[PlannedRun], Job], time_limit: float | None = None
     ) -> None:
         self.slots = len(devices)
-        self._order, self._time_limit = order, time_limit
+        self._make_job, self._time_limit = make_job, time_limit
         self._devices = list(devices)
-        self._futures: dict[Future[Ended], tuple[Order, list[str | None]]] = {}
+        self._futures: dict[Future[Ended], tuple[Job, list[Devices | None]]] = {}
         context = _context()
         self._stopping = context.RawValue("b", 0)  # without a lock, which a killed worker would hold for ever
         self._pool = ProcessPool(
@@ -48,20 +48,21 @@ class LocalBackend:
     def submit(self, runs: list[PlannedRun]) -> None:
         """Gives each run to a worker."""
         for run in runs:
-            order, devices = self._order(run), self._devices[: run.devices]
-            del self._devices[: run.devices]
-            order = replace(order, device=joined(devices) or order.device)
-            future = self._pool.schedule(work, (order,), timeout=self._time_limit)
-            self._futures[future] = order, devices
+            job, devices = self._make_job(run), self._devices[: run.spec.devices]
+            del self._devices[: run.spec.devices]
+            if own := [each for each in devices if each is not None]:
+                job = replace(job, devices=Devices.joined(own))
+            future = self._pool.schedule(work, (job,), timeout=self._time_limit)
+            self._futures[future] = job, devices
 
     def ended(self, seconds: float) -> Iterator[tuple[str, Ended]]:
         """Waits for workers."""
         if not self._futures:
             time.sleep(seconds)
         for future in wait(self._futures, seconds, FIRST_COMPLETED).done:
-            order, devices = self._futures.pop(future)
+            job, devices = self._futures.pop(future)
             self._devices += devices
-            yield order.run_id, self._outcome(future, order)
+            yield job.spec.run_id, self._outcome(future, job)
 
     def ask_to_stop(self) -> None:
         """Sets what every worker looks at after each step."""
@@ -72,8 +73,8 @@ class LocalBackend:
         self._pool.stop()
         self._pool.join()
 
-    def _outcome(self, future: Future[Ended], order: Order) -> Ended:
-        log = last_words(Store(order.root), order.run_id)
+    def _outcome(self, future: Future[Ended], job: Job) -> Ended:
+        log = last_words(Store(job.root), job.spec.run_id)
         try:
             return future.result()
         except TimeoutError:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from adaptbench.benchmarks.runs.devices import CPU, Devices
 from adaptbench.benchmarks.suites.registry import suggest
 
 EXECUTORS = ("local", "ray", "slurm")
@@ -29,7 +30,7 @@ class ExecutorOptions:
     """
 
     name: str = "local"
-    devices: tuple[str, ...] = ("cpu",)
+    devices: tuple[Devices, ...] = (CPU,)
     time_limit: float | None = None
     address: str | None = None
     cpus: int = 1
@@ -40,6 +41,11 @@ class ExecutorOptions:
     max_parallel: int = 256
     slurm: Mapping[str, Any] = field(default_factory=dict)
     cluster: str = "slurm"
+
+    @property
+    def at_a_time(self) -> int | None:
+        """How many runs of one device run at a time; None for Ray, where only the cluster knows."""
+        return {"local": len(self.devices), "slurm": self.max_parallel}.get(self.name)
 
 
 def parse_slurm(pairs: Iterable[str]) -> dict[str, str]:

@@ -1,13 +1,14 @@
 """From a suite to the runs that it needs, each once, and what each must wait for."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-from adaptbench.benchmarks.runs.build import TaskShape, build_module, build_task, instantiate
+from adaptbench.benchmarks.runs.build import TaskShape, build_adapter, build_module, build_task
 from adaptbench.benchmarks.suites.description import describe_task
 from adaptbench.benchmarks.suites.registry import suggest
-from adaptbench.benchmarks.suites.spec import Cell, Component, EpisodicSpec, PretrainSpec, TransferSpec
+from adaptbench.benchmarks.suites.spec import Cell, Component, RunSpec
 from adaptbench.benchmarks.suites.suite import Suite, SuiteCell
 from adaptbench.datamodules.errors import DataUnavailable
 
@@ -24,19 +25,25 @@ class PlannedRun:
     Attributes:
         spec: what to run.
         name: how people call it.
-        group: runs of one group take about equally long.
         needs: ids of the runs that must be published before.
     """
 
-    spec: EpisodicSpec | PretrainSpec | TransferSpec
+    spec: RunSpec
     name: str
-    group: str
     needs: tuple[str, ...] = ()
 
-    @property
-    def devices(self) -> int:
-        """On how many devices it trains; what only adapts takes one."""
-        return 1 if isinstance(self.spec, TransferSpec) else self.spec.trainer.devices
+    @cached_property
+    def likenesses(self) -> list[tuple[str, ...]]:
+        """What it has in common with other runs, from all to nothing; runs that are alike take about equally long."""
+        spec, training = self.spec, self.spec.training
+        own = spec.model_dump_json(include={"learner", "strategy", "pretraining"})
+        all_ = (
+            "adapts" if spec.candidates else "trains",
+            training.task.name,
+            spec.adapter,
+            own + str(training.encoder),
+        )
+        return [all_[:shared] for shared in range(len(all_), -1, -1)]
 
 
 @dataclass(frozen=True)
@@ -60,7 +67,7 @@ class Plan:
             if cell.attributes["task"] not in self.unavailable:
                 for run in _runs_of(cell):
                     runs.setdefault(run.spec.run_id, run)
-        return sorted(runs.values(), key=lambda run: not isinstance(run.spec, PretrainSpec))
+        return sorted(runs.values(), key=lambda run: run.spec.kind != "pretrain")
 
     def manifest(self) -> dict[str, Any]:
         """What reports read to know what was wanted: the whole suite, also where only a part was selected."""
@@ -115,7 +122,7 @@ def add_learner(suite: Suite, name: str) -> tuple[Suite, dict[str, str]]:
     for without, entry in zip(suite.tasks, everywhere.tasks, strict=True):
         try:
             task = next(entry.tasks())
-            build(SuiteCell.make(entry, task, describe_task(task, entry.test), key, suite.seeds[0]))
+            build(SuiteCell.make(entry, task, about=describe_task(task, entry.test), name=key, seed=suite.seeds[0]))
         except DataUnavailable:
             tasks.append(entry)
         except ValueError as error:
@@ -200,36 +207,24 @@ class _Builder:
             raise ValueError(f"Expected {what} to be built, but {type(error).__name__}: {error}.") from error
 
     def _build(self, spec: Cell) -> None:
-        training = spec.pretrained if isinstance(spec, TransferSpec) else spec
+        training = spec.training
         source = training.kind + training.model_dump_json(include={"task", "train", "test", "budget"})
         if source not in self._shapes:
             self._shapes[source] = TaskShape.of(build_task(training))
         shape = self._shapes[source]
-        strategy = spec.strategy if isinstance(spec, TransferSpec) else None
         anywhere = training.model_copy(update={"seed": 0, "task": Component(name="")})
-        network = anywhere.canonical_json(), str(strategy), shape
-        if network in self._networks:
-            return
-        module = build_module(training, shape)
-        if strategy is not None:
-            instantiate("strategy", strategy, module, shape.targets)
-        self._networks.add(network)
+        network = anywhere.canonical_json(), str(spec.strategy) if spec.kind == "transfer" else "", shape
+        if network not in self._networks:
+            build_adapter(spec, build_module(training, shape), shape)
+            self._networks.add(network)
 
 
 def _runs_of(cell: SuiteCell) -> list[PlannedRun]:
     attributes = cell.attributes
     size = f" {attributes['train_classes']}" if attributes["train_classes"] else ""
     where = f"{attributes['task']}{size} seed {attributes['seed']}"
-    run = PlannedRun(cell.spec, f"{attributes['learner']} {where}", f"{attributes['task']} {attributes['learner']}")
-    if isinstance(cell.spec, EpisodicSpec):
-        return [run]
     candidates = cell.spec.candidates
-    needed = [
-        PlannedRun(
-            each,
-            f"pretraining {where}" + (f" lr {each.optimization.lr:g}" if cell.spec.rivals else ""),
-            f"{attributes['task']} pretraining",
-        )
-        for each in candidates
-    ]
-    return [*needed, replace(run, needs=tuple(each.run_id for each in candidates))]
+    rate = " lr {:g}" if len(candidates) > 1 else ""
+    needed = [PlannedRun(each, f"pretraining {where}{rate.format(each.optimization.lr)}") for each in candidates]
+    needs = tuple(each.run_id for each in candidates)
+    return [*needed, PlannedRun(cell.spec, f"{attributes['learner']} {where}", needs)]

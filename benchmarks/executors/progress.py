@@ -1,10 +1,7 @@
 """What a terminal shows while a suite runs."""
 
 import time
-from collections import defaultdict
-from collections.abc import Iterable
 from datetime import timedelta
-from statistics import mean
 from types import TracebackType
 
 from rich.console import Console, Group
@@ -15,10 +12,8 @@ from rich.text import Text
 
 from adaptbench.benchmarks.executors.plan import PlannedRun
 from adaptbench.benchmarks.executors.schedule import Status
+from adaptbench.benchmarks.executors.time_left import seconds_left
 from adaptbench.benchmarks.store.store import Store
-
-SHARE_TO_JUDGE_BY = 0.1
-RUNS_TO_JUDGE_BY = 10
 
 
 class SuiteProgress:
@@ -28,11 +23,11 @@ class SuiteProgress:
         console: where to show it.
         store: where running runs leave how far they are.
         finished: runs that were finished before.
-        jobs: worker processes.
+        slots: how many runs of one device there may be at a time.
     """
 
-    def __init__(self, console: Console, store: Store, finished: int, jobs: int) -> None:
-        self.console, self.store, self.finished, self.jobs = console, store, finished, jobs
+    def __init__(self, console: Console, store: Store, finished: int, slots: int) -> None:
+        self.console, self.store, self.finished, self.slots = console, store, finished, slots
         self.told = 0
         self.told_failed: set[str] = set()
         self.told_again = 0
@@ -87,7 +82,7 @@ class SuiteProgress:
         shares = {run_id: self._share(run_id) for run_id in status.running}
         total = self._total(status)
         done = self.finished + len(status.done) + len(status.found) + len(status.failed)
-        left = seconds_left(status, shares, self.jobs)
+        left = seconds_left(status, shares, self.slots)
         grid = Table.grid(padding=(0, 1))
         bar = ProgressBar(total=total, completed=done + sum(shares.values()), width=40)
         clock = "" if left is None else f"about {timedelta(seconds=round(left))} left"
@@ -102,55 +97,3 @@ class SuiteProgress:
             return float((self.store.partial(run_id) / "progress").read_text(encoding="ascii"))
         except (OSError, ValueError):
             return 0.0
-
-
-def estimate(finished: Iterable[PlannedRun], left: Iterable[PlannedRun], store: Store) -> float | None:
-    """Estimates the seconds that runs take in all, from what some finished ones of the same group took.
-
-    Args:
-        finished: finished runs.
-        left: the others.
-        store: where the finished runs are.
-
-    Returns:
-        The seconds; None where nothing is finished.
-    """
-    known: defaultdict[str, list[float]] = defaultdict(list)
-    for run in finished:
-        if len(known[run.group]) < RUNS_TO_JUDGE_BY:
-            known[run.group].append(_seconds_taken(run, store))
-    times = {group: mean(seconds) for group, seconds in known.items()}
-    anywhere = mean(times.values()) if times else None
-    return None if anywhere is None else sum(times.get(run.group, anywhere) for run in left)
-
-
-def _seconds_taken(run: PlannedRun, store: Store) -> float:
-    times = store.read_json(run.spec.run_id, "environment.json")
-    trained = 0.0 if run.needs else times.get("train_seconds", 0.0)  # of what it needs, which counts by itself
-    return float(trained) + float(times.get("test_seconds", 0.0))
-
-
-def seconds_left(status: Status, shares: dict[str, float], jobs: int) -> float | None:
-    """Estimates the time left from what runs of the same group took; None while nothing is known.
-
-    Args:
-        status: where things stand.
-        shares: the share of each running run that is done.
-        jobs: worker processes.
-    """
-    known: defaultdict[str, list[float]] = defaultdict(list)
-    for run, seconds in status.done:
-        known[run.group].append(seconds)
-    for run_id, (run, start) in status.running.items():
-        if shares[run_id] > SHARE_TO_JUDGE_BY and run.group not in known:
-            known[run.group].append((time.monotonic() - start) / shares[run_id])
-    if not known:
-        return None
-    anywhere = mean(seconds for group in known.values() for seconds in group)
-
-    def expected(run: PlannedRun) -> float:
-        return mean(known[run.group]) if run.group in known else anywhere
-
-    work = sum(expected(run) for run in status.waiting)
-    work += sum(expected(run) * (1 - shares[run_id]) for run_id, (run, _) in status.running.items())
-    return work / jobs

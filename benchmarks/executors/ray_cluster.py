@@ -15,7 +15,7 @@ from typing import Any
 from adaptbench.benchmarks.executors.interruption import Stopping
 from adaptbench.benchmarks.executors.options import ExecutorOptions
 from adaptbench.benchmarks.executors.plan import PlannedRun
-from adaptbench.benchmarks.executors.worker import Ended, Order, work
+from adaptbench.benchmarks.executors.worker import Ended, Job, work
 from adaptbench.benchmarks.runs.process import initialise
 from adaptbench.benchmarks.store.archive import pack, unpack
 from adaptbench.benchmarks.store.store import RunElsewhere, Store
@@ -38,14 +38,14 @@ class RayBackend:
     Args:
         options: address of the cluster, and what a run needs.
         store: where runs are published.
-        order: makes the order of a run.
+        make_job: makes the job of a run.
         shared: whether every node sees the folder of the runs; None to find out.
     """
 
     def __init__(
-        self, options: ExecutorOptions, store: Store, order: Callable[[PlannedRun], Order], shared: bool | None = None
+        self, options: ExecutorOptions, store: Store, make_job: Callable[[PlannedRun], Job], shared: bool | None = None
     ) -> None:
-        self._options, self._store, self._order = options, store, order
+        self._options, self._store, self._make_job = options, store, make_job
         self._ours = not ray.is_initialized()
         if self._ours:
             _connect(options.address)
@@ -53,7 +53,7 @@ class RayBackend:
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         self._stopping = ray.remote(num_cpus=0)(Stopping).options(scheduling_strategy=here).remote()
         self._task = ray.remote(max_retries=TRIES_AFTER_LOSS)(_compute)
-        self._running: dict[Any, tuple[Order, ExitStack]] = {}
+        self._running: dict[Any, tuple[Job, ExitStack]] = {}
         self._elsewhere: list[str] = []
 
     @property
@@ -68,20 +68,20 @@ class RayBackend:
     def submit(self, runs: list[PlannedRun]) -> None:
         """Makes a task of each run; where nothing is shared, this process holds the lock, and sends what is needed."""
         for run in runs:
-            order, claim = self._order(run), ExitStack()
+            job, claim = self._make_job(run), ExitStack()
             needed: dict[str, bytes] = {}
             if not self._shared:
                 try:
-                    claim.enter_context(self._store.claimed(order.run_id, on_loss=lambda: None))
+                    claim.enter_context(self._store.claimed(job.spec.run_id, on_loss=lambda: None))
                 except RunElsewhere:
-                    self._elsewhere.append(order.run_id)
+                    self._elsewhere.append(job.spec.run_id)
                     continue
                 needed |= {run_id: pack(self._store.published(run_id)) for run_id in run.needs}
             task = self._task.options(
-                num_cpus=self._options.cpus * run.devices, num_gpus=self._options.gpus * run.devices
+                num_cpus=self._options.cpus * run.spec.devices, num_gpus=self._options.gpus * run.spec.devices
             )
-            reference = task.remote(order, self._stopping, None if self._shared else needed)
-            self._running[reference] = order, claim
+            reference = task.remote(job, self._stopping, None if self._shared else needed)
+            self._running[reference] = job, claim
 
     def ended(self, seconds: float) -> Iterator[tuple[str, Ended]]:
         """Waits for tasks; publishes what they send."""
@@ -92,10 +92,10 @@ class RayBackend:
             return
         ready, _ = ray.wait(list(self._running), num_returns=1, timeout=seconds)
         for reference in ready:
-            order, claim = self._running.pop(reference)
+            job, claim = self._running.pop(reference)
             with claim:
-                ended = self._outcome(reference, order)
-            yield order.run_id, ended
+                ended = self._outcome(reference, job)
+            yield job.spec.run_id, ended
 
     def ask_to_stop(self) -> None:
         """Tells the actor that every task asks now and then."""
@@ -110,12 +110,12 @@ class RayBackend:
         if self._ours:
             ray.shutdown()
 
-    def _outcome(self, reference: Any, order: Order) -> Ended:  # noqa: ANN401 - Ray's references are of any type
+    def _outcome(self, reference: Any, job: Job) -> Ended:  # noqa: ANN401 - Ray's references are of any type
         try:
             ended, content = ray.get(reference)
             if content is not None:
-                unpack(content, self._store.begin(order.run_id))
-                self._store.publish(order.run_id)
+                unpack(content, self._store.begin(job.spec.run_id))
+                self._store.publish(job.spec.run_id)
         except Exception as error:  # Ray's, or of the disk here
             return Ended("failed", " ".join(f"{type(error).__name__}: {error}".split()))
         return ended
@@ -153,18 +153,18 @@ def _is_shared(store: Store) -> bool:
         probe.unlink()
 
 
-def _compute(order: Order, stopping: Any, needed: dict[str, bytes] | None) -> tuple[Ended, bytes | None]:  # noqa: ANN401
+def _compute(job: Job, stopping: Any, needed: dict[str, bytes] | None) -> tuple[Ended, bytes | None]:  # noqa: ANN401
     """Executes a run on its node, in the shared folder, or else in one of its own whose content it returns."""
     _prepare()
     asked = _Asking(stopping)
     if needed is None:
-        return work(order, asked), None
+        return work(job, asked), None
     root = Path(tempfile.mkdtemp(prefix="adaptbench-"))
     try:
         for run_id, content in needed.items():
             unpack(content, root / run_id)
-        ended = work(replace(order, root=root), asked)
-        return ended, pack(root / order.run_id) if ended.how == "done" else None
+        ended = work(replace(job, root=root), asked)
+        return ended, pack(root / job.spec.run_id) if ended.how == "done" else None
     finally:
         shutil.rmtree(root, ignore_errors=True)
 

@@ -101,7 +101,7 @@ def drive(
                 backend.submit(ready)
                 status.running |= {run.spec.run_id: (run, time.monotonic()) for run in ready}
             yield status
-            _advance(status, backend, store, retry)
+            _advance(status, backend, store, retry=retry)
         if stop():
             yield from _wind_down(status, backend, store)
         yield status
@@ -121,26 +121,26 @@ def _ready(status: Status, store: Store, slots: int) -> list[PlannedRun]:
 
     A run takes a slot for each of its devices, or all there are; the next run of the list waits until it has room.
     """
-    free = slots - sum(min(run.devices, slots) for run, _ in status.running.values())
+    free = slots - sum(min(run.spec.devices, slots) for run, _ in status.running.values())
     if free <= 0:
         return []
     ready: list[PlannedRun] = []
     coming = {run.spec.run_id for run in status.waiting} | status.running.keys() | status.elsewhere.keys()
     left: list[PlannedRun] = []
     for position, run in enumerate(status.waiting):
-        if min(run.devices, slots) > free:
+        if min(run.spec.devices, slots) > free:
             left += status.waiting[position:]
             break
         missing = [needed for needed in run.needs if not store.is_published(needed)]
         lost = next((needed for needed in missing if needed not in coming), None)
         if not missing:
             ready.append(run)
-            free -= min(run.devices, slots)
+            free -= min(run.spec.devices, slots)
         elif lost is None:
             left.append(run)
         else:
             reason = status.failed.get(lost, f"{lost} was published and is gone")
-            _fail(run, Ended("failed", f"what it needs failed: {reason}"), status, store)
+            _fail(run, Ended("failed", f"what it needs failed: {reason}"), status=status, store=store)
     status.waiting = left
     return ready
 
@@ -161,7 +161,7 @@ def _advance(status: Status, backend: Backend, store: Store, retry: int) -> None
             status.again[run_id] += 1
             status.waiting.append(run)
         else:
-            _fail(run, ended, status, store)
+            _fail(run, ended, status=status, store=store)
     for run_id, (run, lease) in list(status.elsewhere.items()):
         if is_free(lease):
             del status.elsewhere[run_id]
@@ -189,7 +189,7 @@ def _wind_down(status: Status, backend: Backend, store: Store) -> Generator[Stat
         _advance(status, backend, store, retry=0)
 
 
-def _fail(run: PlannedRun, ended: Ended, status: Status, store: Store) -> None:
+def _fail(run: PlannedRun, ended: Ended, *, status: Status, store: Store) -> None:
     status.failed[run.spec.run_id] = ended.reason
     store.note_failure(run.spec.run_id, ended.reason, ended.log)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from adaptbench.benchmarks.executors.options import ExecutorOptions
 from adaptbench.benchmarks.executors.plan import PlannedRun
-from adaptbench.benchmarks.executors.worker import LOG_CHARACTERS, Ended, Order, last_words, work
+from adaptbench.benchmarks.executors.worker import LOG_CHARACTERS, Ended, Job, last_words, work
 from adaptbench.benchmarks.runs.process import initialise
 from adaptbench.benchmarks.store.redaction import without_secrets
 from adaptbench.benchmarks.store.store import Store
@@ -40,11 +40,11 @@ class SlurmBackend:
     Args:
         options: what a job needs, and how many run at a time.
         store: where runs are published, on a file system that the nodes share.
-        order: makes the order of a run.
+        make_job: makes the job of a run.
     """
 
-    def __init__(self, options: ExecutorOptions, store: Store, order: Callable[[PlannedRun], Order]) -> None:
-        self._order, self._store, self._cluster = order, store, options.cluster
+    def __init__(self, options: ExecutorOptions, store: Store, make_job: Callable[[PlannedRun], Job]) -> None:
+        self._make_job, self._store, self._cluster = make_job, store, options.cluster
         self._folder = store.root.absolute() / FOLDER / f"{os.getpid()}-{time.time_ns():x}"
         self._options = options
         self._executor = _executor(options, self._folder)
@@ -55,11 +55,11 @@ class SlurmBackend:
 
     def submit(self, runs: list[PlannedRun]) -> None:
         """Submits a job array of all the runs that take as many devices."""
-        for devices in sorted({run.devices for run in runs}):
-            orders = [self._order(run) for run in runs if run.devices == devices]
+        for devices in sorted({run.spec.devices for run in runs}):
+            asked = [self._make_job(run) for run in runs if run.spec.devices == devices]
             self._executor.update_parameters(**_for_devices(self._options, devices))
-            jobs = self._executor.map_array(Job(self._folder / STOP), orders)
-            self._jobs |= {order.run_id: job for order, job in zip(orders, jobs, strict=True)}
+            jobs = self._executor.map_array(SlurmWork(self._folder / STOP), asked)
+            self._jobs |= {each.spec.run_id: job for each, job in zip(asked, jobs, strict=True)}
 
     def ended(self, seconds: float) -> Iterator[tuple[str, Ended]]:
         """Waits, and looks for results of jobs, and for jobs that are gone without one."""
@@ -105,7 +105,7 @@ class SlurmBackend:
         return set(answer.stdout.split()) if answer.returncode == 0 else None
 
 
-class Job:
+class SlurmWork:
     """What a job does: its run, with submitit's signal put off until the run has written a checkpoint.
 
     Args:
@@ -115,7 +115,7 @@ class Job:
     def __init__(self, stop: Path) -> None:
         self._stop = stop
 
-    def __call__(self, order: Order) -> Ended:
+    def __call__(self, job: Job) -> Ended:
         """Executes the run; when told of the time limit, lets submitit requeue the job once the run has stopped."""
         told: list[tuple[int, FrameType | None]] = []
         requeue = signal.getsignal(signal.SIGUSR2)
@@ -128,14 +128,14 @@ class Job:
                 polled[:] = time.monotonic(), self._stop.exists()
             return bool(told or polled[1])
 
-        ended = work(order, should_stop)
+        ended = work(job, should_stop)
         if ended.how == "stopped" and told and callable(requeue) and not self._stop.exists():
             requeue(*told[0])
         return ended
 
-    def checkpoint(self, order: Order) -> Any:  # noqa: ANN401 - submitit has no types
-        """The same order again: the checkpoint lies in the run's folder."""
-        return submitit.helpers.DelayedSubmission(self, order)
+    def checkpoint(self, job: Job) -> Any:  # noqa: ANN401 - submitit has no types
+        """The same job again: the checkpoint lies in the run's folder."""
+        return submitit.helpers.DelayedSubmission(self, job)
 
 
 def _executor(options: ExecutorOptions, folder: Path) -> Any:  # noqa: ANN401 - submitit has no types

@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from adaptbench.benchmarks.runs.checkpoints import Checkpoints, Interrupted
+from adaptbench.benchmarks.runs.devices import CPU, Devices
 from adaptbench.benchmarks.runs.process import _Asked
 from adaptbench.benchmarks.store.redaction import without_secrets
 from adaptbench.benchmarks.store.store import LOG, RunElsewhere, Store
-from adaptbench.benchmarks.suites.spec import CHECKPOINT_SECONDS, RUN_SPEC, EpisodicSpec, PretrainSpec, TransferSpec
+from adaptbench.benchmarks.suites.spec import CHECKPOINT_SECONDS, RunSpec
 from adaptbench.benchmarks.tracking.wandb_logger import Mode
 from adaptbench.benchmarks.tracking.wandb_runs import Target, close_mirror, open_mirror
 
@@ -24,29 +25,27 @@ LOG_CHARACTERS = 4000
 """Of a run's log, from its end, that the note of its failure keeps."""
 
 
-@dataclass(frozen=True)
-class Order:
-    """What a worker is asked to do; nothing here changes a result.
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What a worker is asked to do: a run, and settings that change no result.
 
     Attributes:
-        run_id: id of the run.
-        spec: JSON of the run's spec.
+        spec: what to run.
         root: folder of the runs.
         suite: name of the suite, by which W&B groups runs.
         name: what to call the run in W&B.
         wandb: how W&B follows.
-        device: "cpu", "cuda", or with the indices of GPUs, as "cuda:0,1".
+        devices: where it runs.
         models: whether W&B gets the weights too.
         checkpoint_seconds: time between two checkpoints within an epoch.
     """
 
-    run_id: str
-    spec: str
+    spec: RunSpec
     root: Path
     suite: str
     name: str
     wandb: Mode
-    device: str
+    devices: Devices = CPU
     models: bool = False
     checkpoint_seconds: float = CHECKPOINT_SECONDS
 
@@ -68,35 +67,35 @@ class Ended:
     unmirrored: str | None = None
 
 
-def work(order: Order, should_stop: Callable[[], bool] = _Asked.to_stop) -> Ended:
+def work(job: Job, should_stop: Callable[[], bool] = _Asked.to_stop) -> Ended:
     """Runs one cell and publishes it, unless another process does; W&B follows as far as it can.
 
-    Nothing that the run raises leaves this function; a failure is noted beside the run too, because who ordered the run
-    may be gone by then.
+    Nothing that the run raises leaves this function; a failure is noted beside the run too, because whoever asked
+    for it may be gone by then.
     """
-    store = Store(order.root)
+    store = Store(job.root)
     try:
-        with store.claimed(order.run_id, on_loss=_give_up):
-            if store.is_published(order.run_id):  # since it was ordered
+        with store.claimed(job.spec.run_id, on_loss=_give_up):
+            if store.is_published(job.spec.run_id):  # since it was asked for
                 return Ended("elsewhere")
-            with _logged(store.partial(order.run_id)):
-                return _try(order, store, should_stop)
+            with _logged(store.partial(job.spec.run_id)):
+                return _try(job, store, should_stop)
     except RunElsewhere:
         return Ended("elsewhere")
     except OSError as error:
         return Ended("failed", f"the folder of the runs cannot be written to: {error}")
 
 
-def _try(order: Order, store: Store, should_stop: Callable[[], bool]) -> Ended:
+def _try(job: Job, store: Store, should_stop: Callable[[], bool]) -> Ended:
     try:
-        return _run(order, store, should_stop)
+        return _run(job, store, should_stop)
     except Interrupted:
         return Ended("stopped")
     except Exception as error:
         traceback.print_exc()
         reason = without_secrets(" ".join(f"{type(error).__name__}: {error}".split()))
-        ended = Ended("failed", reason, last_words(store, order.run_id))
-        store.note_failure(order.run_id, ended.reason, ended.log)
+        ended = Ended("failed", reason, last_words(store, job.spec.run_id))
+        store.note_failure(job.spec.run_id, ended.reason, ended.log)
         return ended
 
 
@@ -116,33 +115,23 @@ def _clean(log: Path) -> str:
     return clean
 
 
-def _run(order: Order, store: Store, should_stop: Callable[[], bool]) -> Ended:
-    spec = RUN_SPEC.validate_json(order.spec)
+def _run(job: Job, store: Store, should_stop: Callable[[], bool]) -> Ended:
+    from adaptbench.benchmarks.runs.run import execute
+
     if should_stop():
         raise Interrupted
-    if order.wandb == "off":
-        _execute(spec, order, store, None, should_stop)
+    checkpoints = Checkpoints(job.checkpoint_seconds, should_stop)
+    if job.wandb == "off":
+        execute(job.spec, store, devices=job.devices, checkpoints=checkpoints)
         return Ended("done")
-    target = Target(order.suite, order.wandb, models=order.models)
-    mirror = open_mirror(spec, order.name, order.root, target)
+    target = Target(job.suite, job.wandb, models=job.models)
+    mirror = open_mirror(job.spec, name=job.name, root=job.root, target=target)
     try:
-        _execute(spec, order, store, mirror, should_stop)
+        execute(job.spec, store, mirror, devices=job.devices, checkpoints=checkpoints)
     except BaseException:
         mirror.close({}, failed=True)
         raise
-    return Ended("done", unmirrored=close_mirror(mirror, store, order.run_id, target))
-
-
-def _execute(
-    spec: EpisodicSpec | PretrainSpec | TransferSpec,
-    order: Order,
-    store: Store,
-    mirror: Any,  # noqa: ANN401
-    should_stop: Callable[[], bool],
-) -> None:
-    from adaptbench.benchmarks.runs.run import execute
-
-    execute(spec, store, mirror, order.device, Checkpoints(order.checkpoint_seconds, should_stop))
+    return Ended("done", unmirrored=close_mirror(mirror, store, run_id=job.spec.run_id, target=target))
 
 
 def _give_up() -> None:

@@ -1,5 +1,6 @@
 """From specs to objects: tasks, networks and adapters."""
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -7,8 +8,9 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from adaptbench.benchmarks.evaluation.adapters import Strategy
 from adaptbench.benchmarks.suites.registry import load
-from adaptbench.benchmarks.suites.spec import Component, EpisodicSpec, PretrainSpec, TrainingSpec
+from adaptbench.benchmarks.suites.spec import Cell, Component, PretrainSpec, Training, TrainingSpec
 from adaptbench.datamodules.base import EpisodicDataModule
 from adaptbench.lit_modules.episodic import EpisodicModule, StreamModule
 from adaptbench.lit_modules.likelihoods import LIKELIHOODS
@@ -22,7 +24,10 @@ LEARNER_SIGNATURE = (
     "forward(self, support_x [B, S, features], support_y [B, S, targets], query_x [B, Q, features]) "
     "-> prediction [B, Q, outputs]"
 )
-
+STRATEGY_SIGNATURE = (
+    "a class with __init__(self, network: TransferModule, targets: int, *, **init_args) and "
+    "predict(self, batch: EpisodeBatch) -> prediction [B, Q, outputs]"
+)
 STREAM_SIGNATURE = "stream(self, x [B, T, features], y [B, T, targets]) -> prediction [B, T, outputs]"
 
 
@@ -80,14 +85,14 @@ def build_task(spec: TrainingSpec) -> EpisodicDataModule:
         train=spec.train,
         test=spec.test,
         seed=spec.seed,
-        mode="examples" if isinstance(spec, PretrainSpec) else "episodes",
+        mode=spec.mode,
         steps_per_epoch=spec.steps_per_epoch,
         val_episodes=spec.budget.val_episodes,
     )
     return task
 
 
-def build_learner(component: Component, features: int, targets: int, outputs: int) -> nn.Module:
+def build_learner(component: Component, *, features: int, targets: int, outputs: int) -> nn.Module:
     """Makes a black-box learner, and sees to it that it has the interface of one.
 
     Raises:
@@ -110,13 +115,40 @@ def build_learner(component: Component, features: int, targets: int, outputs: in
     return learner
 
 
+def build_strategy(component: Component, network: TrainedModule, targets: int) -> Strategy:
+    """Makes a strategy of transfer, and sees to it that it has the interface of one.
+
+    Raises:
+        ValueError: if it has not; the message says what is missing and gives the signature.
+    """
+    try:
+        strategy: Strategy = instantiate("strategy", component, network, targets)
+    except ValueError as error:
+        if isinstance(error.__cause__, TypeError):
+            raise ValueError(f"{error} It must be {STRATEGY_SIGNATURE}.") from error
+        raise
+    complaint = f"The strategy `{component.name}` {{}}. It must be {STRATEGY_SIGNATURE}."
+    if not callable(getattr(strategy, "predict", None)):
+        raise ValueError(complaint.format("has no method `predict`"))
+    try:
+        inspect.signature(strategy.predict).bind(None)
+    except TypeError as error:
+        raise ValueError(complaint.format(f"has a method `predict` that does not take a batch: {error}")) from error
+    return strategy
+
+
+def build_adapter(spec: Cell, network: TrainedModule, task: TaskShape) -> Any:  # noqa: ANN401 - with what its class has
+    """Makes what predicts test episodes: the trained network itself, or the strategy that adapts it."""
+    return network if spec.kind == "episodic" else build_strategy(spec.strategy, network, task.targets)
+
+
 def learner_size(name: str, features: int, ways: int) -> int:
     """Counts the weights of a registered learner for classification."""
-    learner = build_learner(Component(name=name), features, ways, ways)
+    learner = build_learner(Component(name=name), features=features, targets=ways, outputs=ways)
     return sum(parameter.numel() for parameter in learner.parameters())
 
 
-def build_module(spec: EpisodicSpec | PretrainSpec, task: TaskShape) -> TrainedModule:
+def build_module(spec: Training, task: TaskShape) -> TrainedModule:
     """Makes the network of a training, with weights that the spec's seed decides.
 
     Raises:
@@ -125,7 +157,7 @@ def build_module(spec: EpisodicSpec | PretrainSpec, task: TaskShape) -> TrainedM
     torch.manual_seed(spec.seed)
     likelihood = LIKELIHOODS[task.likelihood]
     encoder = instantiate("encoder", spec.encoder, task.example_shape)
-    if isinstance(spec, PretrainSpec):
+    if spec.kind == "pretrain":
         return build_transfer(spec, task, encoder)
     own = load("learner", spec.learner.name)
     if isinstance(own, type) and issubclass(own, TrainedModule):  # it adapts the encoder, too
@@ -133,10 +165,13 @@ def build_module(spec: EpisodicSpec | PretrainSpec, task: TaskShape) -> TrainedM
             "learner", spec.learner, encoder, task.targets, likelihood, spec.optimization
         )
         return trained
-    learner = build_learner(spec.learner, encoder.features, task.targets, likelihood.outputs(task.targets))
+    outputs = likelihood.outputs(task.targets)
+    learner = build_learner(spec.learner, features=encoder.features, targets=task.targets, outputs=outputs)
     if task.stream and not hasattr(learner, "stream"):
         raise ValueError(f"The learner `{spec.learner.name}` reads no streams: it has no {STREAM_SIGNATURE}.")
-    return (StreamModule if task.stream else EpisodicModule)(encoder, learner, likelihood, spec.optimization)
+    return (StreamModule if task.stream else EpisodicModule)(
+        encoder, learner, likelihood, optimization=spec.optimization
+    )
 
 
 def build_transfer(spec: PretrainSpec, task: TaskShape, encoder: nn.Module) -> TransferModule:
@@ -154,7 +189,7 @@ def build_transfer(spec: PretrainSpec, task: TaskShape, encoder: nn.Module) -> T
         encoder,
         task.pretraining_outputs,
         LIKELIHOODS[task.likelihood],
-        spec.optimization,
+        optimization=spec.optimization,
         label_smoothing=spec.label_smoothing,
         head=wanted.head,
         head_scale=wanted.head_scale,

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment, find_free_network_port
 
-from adaptbench.benchmarks.suites.spec import EpisodicSpec, PretrainSpec
+from adaptbench.benchmarks.runs.devices import Devices
+from adaptbench.benchmarks.suites.spec import Training
 
 
 class Ranks(LightningEnvironment):
@@ -33,18 +34,18 @@ class Ranks(LightningEnvironment):
 
 
 @contextmanager
-def together(spec: EpisodicSpec | PretrainSpec, folder: Path, device: str) -> Iterator[LightningEnvironment]:
+def together(spec: Training, folder: Path, devices: Devices) -> Iterator[LightningEnvironment]:
     """Starts the processes that train with this one, if the spec wants several; in the end they are gone."""
-    if spec.trainer.devices == 1:
+    if spec.devices == 1:
         yield LightningEnvironment()
         return
     port = find_free_network_port()
     others: list[subprocess.Popen[bytes]] = []
     try:
-        for rank in range(1, spec.trainer.devices):
+        for rank in range(1, spec.devices):
             # -P: the current folder is searched for modules only if this process searches it
             command = [sys.executable, "-P", "-m", "adaptbench.benchmarks.runs.ddp_process"]
-            command += [str(rank), str(port), str(folder), device]
+            command += map(str, (rank, port, folder, devices.kind, *devices.indices))
             paths = {"PYTHONPATH": os.pathsep.join(sys.path)}  # a learner of the user's own has to be found there too
             others.append(subprocess.Popen(command, stdin=subprocess.PIPE, env=os.environ | paths))
             _say(others[-1], spec.model_dump_json())

@@ -9,25 +9,24 @@ import torch
 
 from adaptbench.benchmarks.runs.build import TaskShape, build_module, build_task
 from adaptbench.benchmarks.runs.callbacks import Curve
-from adaptbench.benchmarks.runs.checkpoints import Checkpoints, Interrupted
+from adaptbench.benchmarks.runs.checkpoints import Interrupted
 from adaptbench.benchmarks.runs.ddp import Ranks
+from adaptbench.benchmarks.runs.devices import Devices
 from adaptbench.benchmarks.runs.fitting import fit
 from adaptbench.benchmarks.runs.process import initialise
-from adaptbench.benchmarks.suites.spec import RUN_SPEC, EpisodicSpec, PretrainSpec
+from adaptbench.benchmarks.suites.spec import RUN_SPEC
 
 
-def train_along(rank: int, port: int, folder: Path, device: str) -> None:
+def train_along(ranks: Ranks, folder: Path, devices: Devices) -> None:
     """Trains as one of the other processes, which publish nothing."""
     initialise()
-    spec = RUN_SPEC.validate_json(sys.stdin.buffer.readline())
-    if not isinstance(spec, EpisodicSpec | PretrainSpec):
-        raise TypeError(f"Expected a training but got {spec.kind}.")
+    spec = RUN_SPEC.validate_json(sys.stdin.buffer.readline()).training
     threading.Thread(target=_end_with_first, name="end-with-first", daemon=True).start()
-    torch.use_deterministic_algorithms(device != "cpu")
+    torch.use_deterministic_algorithms(devices.kind != "cpu")
     task = build_task(spec)
     module = build_module(spec, TaskShape.of(task))
     try:
-        fit(module, spec, task, folder, device, Ranks(rank, port), Curve(), Checkpoints())
+        fit(module, spec, task, folder=folder, devices=devices, environment=ranks, curve=Curve())
     except Interrupted:
         return
 
@@ -38,4 +37,9 @@ def _end_with_first() -> None:
 
 
 if __name__ == "__main__":
-    train_along(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]), sys.argv[4])
+    _, rank, port, partial, kind, *indices = sys.argv
+    train_along(
+        Ranks(int(rank), int(port)),
+        Path(partial),
+        Devices("cpu" if kind == "cpu" else "cuda", tuple(map(int, indices))),
+    )

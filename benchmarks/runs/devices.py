@@ -1,22 +1,44 @@
-"""Devices by name."""
+"""The devices that a run is given: the CPU, or GPUs by their indices."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import torch
 
 
-def gpus(device: str, count: int) -> list[int]:
-    """Lists the indices of `count` GPUs: those that "cuda:2,5" names, or for "cuda" the first."""
-    _, named, indices = device.partition(":")
-    return [int(index) for index in indices.split(",")] if named else list(range(count))
+@dataclass(frozen=True)
+class Devices:
+    """The CPU, or one or several GPUs.
+
+    Attributes:
+        kind: "cpu" or "cuda".
+        indices: indices of the GPUs; empty for the first ones.
+    """
+
+    kind: Literal["cpu", "cuda"] = "cpu"
+    indices: tuple[int, ...] = ()
+
+    @classmethod
+    def joined(cls, devices: "Sequence[Devices]") -> "Devices":
+        """Makes one of several: GPU 0 and GPU 1 are GPUs 0 and 1."""
+        return cls(devices[0].kind, tuple(index for each in devices for index in each.indices))
+
+    @property
+    def first(self) -> torch.device:
+        """The device for work that one device does alone."""
+        return torch.device(self.kind, self.indices[0]) if self.indices else torch.device(self.kind)
+
+    @property
+    def name(self) -> str:
+        """What records say: "cpu", or the model of the first GPU."""
+        return "cpu" if self.kind == "cpu" else torch.cuda.get_device_name(self.first)
+
+    def trainer_arguments(self, count: int) -> dict[str, Any]:
+        """Arguments of Lightning's Trainer for a training on `count` devices."""
+        if self.kind == "cpu":
+            return {"accelerator": "cpu", "devices": count}
+        return {"accelerator": "gpu", "devices": list(self.indices or range(count))}
 
 
-def first_device(device: str) -> torch.device:
-    """Where what one device does alone is done."""
-    return torch.device(device.partition(",")[0])
-
-
-def joined(devices: Sequence[str | None]) -> str | None:
-    """Names several GPUs as one device: "cuda:0" and "cuda:1" are "cuda:0,1"."""
-    kind, _, _ = (devices[0] or "").partition(":")
-    return f"cuda:{','.join(str(device).partition(':')[2] for device in devices)}" if kind == "cuda" else devices[0]
+CPU = Devices()

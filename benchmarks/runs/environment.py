@@ -9,18 +9,18 @@ from typing import Any
 
 import torch
 
-from adaptbench.benchmarks.runs.devices import first_device
+from adaptbench.benchmarks.runs.devices import Devices
 
 PACKAGES = ("adaptbench", "torch", "pytorch-lightning", "torchmetrics", "numpy", "pandas", "wandb")
 
 
 @functools.cache
-def describe_environment(device: str) -> dict[str, Any]:
+def describe_environment(devices: Devices) -> dict[str, Any]:
     """Collects versions, hardware and commit; no environment variable is read."""
     commit, dirty = git_state(Path(__file__))
     return {
         "versions": {"python": platform.python_version()} | {name: version_of(name) for name in PACKAGES},
-        "device": "cpu" if device == "cpu" else torch.cuda.get_device_name(first_device(device)),
+        "device": devices.name,
         "processor": _processor(),
         "system": f"{platform.system()} {platform.machine()}",
         "threads": torch.get_num_threads(),

@@ -10,8 +10,8 @@ from pytorch_lightning.loggers import Logger
 
 from adaptbench.benchmarks.runs.callbacks import BestWeights, Curve, ProgressFile
 from adaptbench.benchmarks.runs.checkpoints import AtomicCheckpoint, Checkpoints, Generators, checkpoint_to_resume
-from adaptbench.benchmarks.runs.devices import gpus
-from adaptbench.benchmarks.suites.spec import EpisodicSpec, PretrainSpec
+from adaptbench.benchmarks.runs.devices import CPU, Devices
+from adaptbench.benchmarks.suites.spec import Training
 from adaptbench.datamodules.base import EpisodicDataModule
 from adaptbench.lit_modules.likelihoods import LIKELIHOODS
 from adaptbench.lit_modules.training import TrainedModule
@@ -19,13 +19,14 @@ from adaptbench.lit_modules.training import TrainedModule
 
 def fit(
     module: TrainedModule,
-    spec: EpisodicSpec | PretrainSpec,
+    spec: Training,
     task: EpisodicDataModule,
+    *,
     folder: Path,
-    device: str,
-    environment: LightningEnvironment,
     curve: Curve,
-    checkpoints: Checkpoints,
+    devices: Devices = CPU,
+    environment: LightningEnvironment | None = None,
+    checkpoints: Checkpoints | None = None,
     logger: Logger | None = None,
 ) -> dict[str, float]:
     """Trains for the whole budget, or what is left of it after the checkpoint in the folder.
@@ -33,16 +34,19 @@ def fit(
     Returns:
         The seconds since that checkpoint, by the clock and of this process.
     """
-    devices = spec.trainer.devices
+    callbacks: list[pl.Callback] = [curve, ProgressFile(folder), Generators()]
+    if spec.budget.selection == "best":
+        likelihood = LIKELIHOODS[task.likelihood]
+        callbacks.append(BestWeights(likelihood.metric, likelihood.higher_is_better))
     trainer = pl.Trainer(
-        accelerator="cpu" if device == "cpu" else "gpu",
-        devices=devices if device == "cpu" else gpus(device, devices),
-        strategy="auto" if devices == 1 else "ddp",
+        **devices.trainer_arguments(spec.devices),
+        strategy="auto" if spec.devices == 1 else "ddp",
         use_distributed_sampler=False,  # batches already differ between devices, and validation is the same on all
         max_steps=spec.steps,
         max_epochs=-1,
-        callbacks=_callbacks(spec, task, folder, curve, checkpoints),
-        plugins=environment,  # not SLURM's, which would requeue jobs behind the executor's back
+        callbacks=[*callbacks, AtomicCheckpoint(folder, checkpoints or Checkpoints())],
+        plugins=environment
+        or LightningEnvironment(),  # not SLURM's, which would requeue jobs behind the executor's back
         logger=logger or False,
         log_every_n_steps=spec.steps_per_epoch,
         gradient_clip_val=spec.optimization.clip,
@@ -63,17 +67,3 @@ def fit(
         "train_seconds": time.perf_counter() - start,
         "train_cpu_seconds": time.process_time() - start_cpu,
     }
-
-
-def _callbacks(
-    spec: EpisodicSpec | PretrainSpec,
-    task: EpisodicDataModule,
-    folder: Path,
-    curve: Curve,
-    checkpoints: Checkpoints,
-) -> list[pl.Callback]:
-    callbacks: list[pl.Callback] = [curve, ProgressFile(folder), Generators()]
-    if spec.budget.selection == "best":
-        likelihood = LIKELIHOODS[task.likelihood]
-        callbacks.append(BestWeights(likelihood.metric, likelihood.higher_is_better))
-    return [*callbacks, AtomicCheckpoint(folder, checkpoints)]

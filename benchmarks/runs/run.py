@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from pytorch_lightning.loggers import Logger
 
-from adaptbench.benchmarks.evaluation.adapters import Adapter, Chooses, Told
+from adaptbench.benchmarks.evaluation.adapters import Adapter, Chooses, Told, size_of
 from adaptbench.benchmarks.evaluation.evaluate import evaluate, tell
 from adaptbench.benchmarks.evaluation.guards import adapter_guards, chance_guard, require_passed
 from adaptbench.benchmarks.evaluation.pictured_functions import Pictured, fits
@@ -19,16 +19,15 @@ from adaptbench.benchmarks.runs.build import TaskShape, build_module, build_task
 from adaptbench.benchmarks.runs.callbacks import Curve
 from adaptbench.benchmarks.runs.checkpoints import Checkpoints
 from adaptbench.benchmarks.runs.ddp import together
-from adaptbench.benchmarks.runs.devices import first_device
+from adaptbench.benchmarks.runs.devices import CPU, Devices
 from adaptbench.benchmarks.runs.environment import describe_environment
 from adaptbench.benchmarks.runs.fitting import fit
 from adaptbench.benchmarks.runs.trained import load_adapter
 from adaptbench.benchmarks.store.integrity import RESULT, seal
 from adaptbench.benchmarks.store.store import SCRATCH, Store, write_json
 from adaptbench.benchmarks.suites.description import describe
-from adaptbench.benchmarks.suites.spec import EpisodicSpec, PretrainSpec, TransferSpec
+from adaptbench.benchmarks.suites.spec import Cell, PretrainSpec, RunSpec, Training, TransferSpec
 from adaptbench.datamodules.base import EpisodicDataModule
-from adaptbench.datamodules.episodes import EpisodeBatch
 from adaptbench.datamodules.guards import Finding
 from adaptbench.lit_modules.likelihoods import LIKELIHOODS
 
@@ -64,10 +63,10 @@ class Outcome:
 
 
 def execute(
-    spec: EpisodicSpec | PretrainSpec | TransferSpec,
+    spec: RunSpec,
     store: Store,
     logger: Logger | None = None,
-    device: str = "cpu",
+    devices: Devices = CPU,
     checkpoints: Checkpoints | None = None,
 ) -> Path:
     """Trains and tests, or goes on from the last checkpoint, and publishes.
@@ -76,7 +75,7 @@ def execute(
         spec: what to run; the pretrained network of a `TransferSpec` must have been published.
         store: where to publish.
         logger: a Lightning logger that follows the training.
-        device: "cpu", "cuda", or with the indices of GPUs, as "cuda:0,1".
+        devices: where it trains; tests use the first.
         checkpoints: when to write checkpoints.
 
     Returns:
@@ -92,19 +91,21 @@ def execute(
         return store.published(spec.run_id)
     folder = store.begin(spec.run_id)
     started = datetime.now(UTC)
-    torch.use_deterministic_algorithms(device != "cpu")
-    task = build_task(spec.pretrained if isinstance(spec, TransferSpec) else spec)
+    torch.use_deterministic_algorithms(devices.kind != "cpu")
+    task = build_task(spec.training)
     findings = task.guards()
     require_passed(findings)
-    if isinstance(spec, TransferSpec):
-        outcome = _adapt(spec, task, store, first_device(device))
+    if spec.kind == "transfer":
+        outcome = _adapt(spec, task, store, device=devices.first)
     else:
-        outcome = _train(spec, task, folder, logger, device, checkpoints or Checkpoints())
+        outcome = _train(
+            spec, task, folder=folder, logger=logger, devices=devices, checkpoints=checkpoints or Checkpoints()
+        )
     _write(folder, outcome)
     findings += outcome.findings
     write_json(folder / "guards.json", {"findings": [finding._asdict() for finding in findings]})
     write_json(folder / "spec.json", spec.model_dump(mode="json"))
-    environment = describe_environment(device)
+    environment = describe_environment(devices)
     write_json(
         folder / "environment.json",
         {
@@ -120,18 +121,22 @@ def execute(
 
 
 def _train(
-    spec: EpisodicSpec | PretrainSpec,
+    spec: Training,
     task: EpisodicDataModule,
+    *,
     folder: Path,
     logger: Logger | None,
-    device: str,
+    devices: Devices,
     checkpoints: Checkpoints,
 ) -> Outcome:
     shape = TaskShape.of(task)
     module = build_module(spec, shape)
     curve = Curve()
-    with together(spec, folder, device) as environment:
-        timings = fit(module, spec, task, folder, device, environment, curve, checkpoints, logger)
+    with together(spec, folder, devices) as environment:
+        timings = fit(
+            module, spec, task, folder=folder, curve=curve, devices=devices, environment=environment,
+            checkpoints=checkpoints, logger=logger,
+        )  # fmt: skip
     if not all(bool(torch.isfinite(tensor).all()) for tensor in module.state_dict().values()):
         raise NotFinite("training diverged: its weights are no longer finite numbers")
     encoded = int(module.examples_encoded)
@@ -143,32 +148,31 @@ def _train(
         checkpoint=checkpoint,
         curve=pd.DataFrame(curve.rows, columns=["step", "examples_encoded", "split", "metric", "value"]),
     )
-    if isinstance(spec, EpisodicSpec):
-        parameters = sum(parameter.numel() for parameter in module.parameters())
-        on = first_device(device)
-        _test(outcome, spec, module.to(on), task, parameters, on)  # type: ignore[arg-type]  # episodic here
+    if spec.kind == "episodic":
+        adapter: Any = module.to(devices.first)
+        _test(outcome, spec, adapter, task=task, parameters=size_of(adapter, module), device=devices.first)
     return outcome
 
 
 def _adapt(spec: TransferSpec, task: EpisodicDataModule, store: Store, device: torch.device) -> Outcome:
     candidates = _judged(spec, task, store) if spec.rivals else []
     best = next((str(each["run_id"]) for each in candidates if each["share"]), spec.pretrained.run_id)
-    adapter, _ = load_adapter(spec.with_pretraining(best), store, device)
+    adapter, network, _ = load_adapter(spec.with_pretraining(best), store, device)
     pretraining = store.read_json(best, "environment.json")
     outcome = Outcome(
         result={
             "kind": spec.kind,
             "pretrained": best,
             **({"pretrainings": candidates} if candidates else {}),
-            "examples_encoded": int(getattr(adapter, "examples_encoded", adapter.network.examples_encoded)),
+            "examples_encoded": int(getattr(adapter, "examples_encoded", network.examples_encoded)),
             "selection": spec.pretrained.budget.selection,
         },
         timings={name: pretraining[name] for name in ("train_seconds", "train_cpu_seconds") if name in pretraining},
     )
     if isinstance(adapter, Chooses):
         batches = (task.eval_batch("val", size, task.val_episodes) for size in task.test.sizes)
-        adapter.choose(EpisodeBatch(*(part.to(device) for part in batch)) for batch in batches)
-    _test(outcome, spec, adapter, task, adapter.parameters, device)
+        adapter.choose(batch.to(device) for batch in batches)
+    _test(outcome, spec, adapter, task=task, parameters=size_of(adapter, network), device=device)
     return outcome
 
 
@@ -199,15 +203,16 @@ def _validation_score(spec: PretrainSpec, task: EpisodicDataModule, store: Store
 
 def _test(
     outcome: Outcome,
-    spec: EpisodicSpec | TransferSpec,
+    spec: Cell,
     adapter: Adapter,
+    *,
     task: EpisodicDataModule,
     parameters: int,
     device: torch.device,
 ) -> None:
     batch = task.eval_batch("test", task.test.sizes[0], task.test.episodes)
     tell(adapter, task, task.test.sizes[0])
-    outcome.findings = adapter_guards(adapter, EpisodeBatch(*(part.to(device) for part in batch)), task.stream)
+    outcome.findings = adapter_guards(adapter, batch.to(device), task.stream)
     require_passed(outcome.findings)
     evaluation = evaluate(adapter, task, device)
     if isinstance(adapter, Chooses):

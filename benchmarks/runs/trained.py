@@ -3,7 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,11 +13,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from adaptbench.benchmarks.evaluation.adapters import Adapter, Chooses
-from adaptbench.benchmarks.runs.build import TaskShape, build_module, instantiate
+from adaptbench.benchmarks.runs.build import TaskShape, build_adapter, build_module
 from adaptbench.benchmarks.store.store import Store
-from adaptbench.benchmarks.suites.spec import RESULTS_VERSION, RUN_SPEC, EpisodicSpec, PretrainSpec, TransferSpec
+from adaptbench.benchmarks.suites.spec import RESULTS_VERSION, RUN_SPEC, Cell
 from adaptbench.datamodules.episodes import EpisodeBatch
 from adaptbench.lit_modules.likelihoods import LIKELIHOODS
+from adaptbench.lit_modules.training import TrainedModule
 
 Examples = Tensor | npt.ArrayLike
 
@@ -54,7 +55,11 @@ class TrainedAdapter:
         rows = torch.arange(len(support) + len(query)).unsqueeze(0)
         unknown = torch.zeros(1, len(query), y.shape[-1])
         batch = EpisodeBatch(
-            torch.cat([support, query]), rows[:, : len(support)], y.unsqueeze(0), rows[:, len(support) :], unknown
+            inputs=torch.cat([support, query]),
+            support=rows[:, : len(support)],
+            support_y=y.unsqueeze(0),
+            query=rows[:, len(support) :],
+            query_y=unknown,
         )
         prediction = self._adapter.predict(batch)[0]
         return LIKELIHOODS[self.shape.likelihood].point(prediction[:, :ways])
@@ -116,29 +121,38 @@ def load_run(folder: str | Path) -> TrainedAdapter:
         content = json.loads((path / "spec.json").read_text(encoding="utf-8"))
         made_by = content["results_version"]
         spec = RUN_SPEC.validate_python(content) if made_by == RESULTS_VERSION else None
-        if isinstance(spec, TransferSpec) and spec.rivals:
+        if spec is not None and spec.kind == "transfer" and spec.rivals:
             result = json.loads((path / "result.json").read_text(encoding="utf-8"))
             spec = spec.with_pretraining(result["pretrained"])
     except (OSError, ValueError, KeyError, ValidationError) as error:
         raise ValueError(f"Expected {path} to be the folder of a finished run but it is not: {error}.") from error
     if spec is None:
         raise ValueError(f"{path} was made by results version {made_by} of the code; this is {RESULTS_VERSION}.")
-    if isinstance(spec, PretrainSpec):
+    if spec.kind == "pretrain":
         raise ValueError(f"{path} is a pretraining, which predicts only through a run that adapts it; load that one.")
     store = Store(path.parent)
-    adapter, shape = load_adapter(spec, store)
+    adapter, _, shape = load_adapter(spec, store)
     if isinstance(adapter, Chooses):
         adapter.restore(store.read_json(path.name, "result.json")["chosen"])
     return TrainedAdapter(adapter, shape)
 
 
-def load_adapter(
-    spec: EpisodicSpec | TransferSpec, store: Store, device: str | torch.device = "cpu"
-) -> tuple[Any, TaskShape]:
-    """Makes the adapter of a run from published weights.
+class Loaded(NamedTuple):
+    """What is made of published weights.
 
-    Returns:
-        The adapter, with whatever attributes its class has, and the shapes it was built for.
+    Attributes:
+        adapter: what predicts test episodes, with whatever its class has.
+        network: the trained network.
+        shape: the shapes that it was built for.
+    """
+
+    adapter: Any
+    network: TrainedModule
+    shape: TaskShape
+
+
+def load_adapter(spec: Cell, store: Store, device: str | torch.device = "cpu") -> Loaded:
+    """Makes the adapter of a run from published weights.
 
     Raises:
         ValueError: if the weights cannot be read, or do not fit.
@@ -147,14 +161,12 @@ def load_adapter(
     try:
         checkpoint = store.load_checkpoint(training.run_id)
         shape = replace(TaskShape(**checkpoint["task_shape"]), stream=False)  # support and queries, whatever it read
-        module = build_module(training, shape)  # type: ignore[arg-type]  # both kinds of training are what it takes
+        module = build_module(training, shape)
         module.load_state_dict(checkpoint["state_dict"])
     except (OSError, RuntimeError, KeyError) as error:
         raise ValueError(f"The weights of run {training.run_id} cannot be read from {store.root}: {error}.") from error
     module = module.to(device).eval()
-    if isinstance(spec, EpisodicSpec):
-        return module, shape
-    return instantiate("strategy", spec.strategy, module, shape.targets), shape
+    return Loaded(build_adapter(spec, module, shape), module, shape)
 
 
 def _tensor(name: str, values: Examples) -> Tensor:

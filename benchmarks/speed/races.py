@@ -15,12 +15,10 @@ from typing import Any, cast
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from torch import Tensor
 from torch.nn import functional as F
 
 from adaptbench.benchmarks.runs.callbacks import Curve
-from adaptbench.benchmarks.runs.checkpoints import Checkpoints
 from adaptbench.benchmarks.runs.fitting import fit
 from adaptbench.benchmarks.speed import peers
 from adaptbench.benchmarks.speed.speed import Measurement
@@ -163,12 +161,13 @@ def race(
 
     @functools.cache
     def seconds(contender: Contender, learner: str) -> float:
-        specs = (_spec(examples, augment, learner, seed) for seed in range(repeats))
-        return statistics.median(_seconds(contender, spec, accuracy, limit) for spec in specs)
+        specs = (_spec(examples, augment=augment, learner=learner, seed=seed) for seed in range(repeats))
+        return statistics.median(_seconds(contender, spec, accuracy=accuracy, limit=limit) for spec in specs)
 
     for learner, peer, floor in there:
         what = f"{learner}, strided, until {100 * accuracy:g} %"
-        yield Measurement(what, "s", seconds(_ours, learner), peer, seconds(PEERS[peer], "attention"), floor)
+        ours, theirs = seconds(_ours, learner), seconds(PEERS[peer], "attention")
+        yield Measurement(what, "s", ours=ours, peer=peer, theirs=theirs, floor=floor)
 
 
 def library_of(peer: str) -> str:
@@ -202,7 +201,7 @@ def _seconds(contender: Contender, spec: EpisodicSpec, accuracy: float, limit: f
 def _ours(spec: EpisodicSpec, task: EpisodicDataModule, module: Any, watch: Stopwatch) -> None:  # noqa: ANN401
     with tempfile.TemporaryDirectory() as folder:
         watched = Watched(watch, every(spec.train.pool))
-        fit(module, spec, task, Path(folder), "cpu", LightningEnvironment(), watched, Checkpoints())
+        fit(module, spec, task, folder=Path(folder), curve=watched)
 
 
 def _own_images(spec: EpisodicSpec, task: EpisodicDataModule, module: Any, watch: Stopwatch) -> None:  # noqa: ANN401
@@ -213,7 +212,7 @@ def _own_images(spec: EpisodicSpec, task: EpisodicDataModule, module: Any, watch
     watch.start()
     for step in range(1, spec.steps + 1):
         batch = side_by_side([source.train_batch(step * episodes + episode) for episode in range(episodes)])
-        descend(module, batch, settings["optimizer"], spec.optimization.clip)
+        descend(module, batch, settings["optimizer"], clip=spec.optimization.clip)
         settings["lr_scheduler"]["scheduler"].step()
         if step % every(episodes * pool) == 0 or step == spec.steps:
             watch.look(module.predict)
@@ -256,7 +255,7 @@ def _prototypes(_: EpisodicSpec, task: EpisodicDataModule, module: Any, watch: S
     """Trains learn2learn's prototypical network in the plain loop of learn2learn's examples."""
     backbone = importlib.import_module("learn2learn.vision.models.cnn4").ConvBase
     classifier = importlib.import_module("learn2learn.nn").PrototypicalClassifier
-    draw = _tasks(task, SNELL_WAYS, SNELL_SHOTS, SNELL_QUERIES)
+    draw = _tasks(task, ways=SNELL_WAYS, shots=SNELL_SHOTS, queries=SNELL_QUERIES)
     network = torch.nn.Sequential(backbone(hidden=64, channels=1, max_pool=True), torch.nn.Flatten())
     optimizer = torch.optim.Adam(network.parameters(), lr=0.001)
     halving = torch.optim.lr_scheduler.StepLR(optimizer, SNELL_HALVES, 0.5)
@@ -287,7 +286,7 @@ def _maml(_: EpisodicSpec, task: EpisodicDataModule, module: Any, watch: Stopwat
     """
     network = importlib.import_module("learn2learn.vision.models").OmniglotCNN(WAYS)
     maml = importlib.import_module("learn2learn.algorithms").MAML(network, lr=FINN_RATE)
-    draw, optimizer = _tasks(task, WAYS, 1, 1), torch.optim.Adam(maml.parameters(), lr=0.001)
+    draw, optimizer = _tasks(task, ways=WAYS, shots=1, queries=1), torch.optim.Adam(maml.parameters(), lr=0.001)
 
     def adapted(x: Tensor, y: Tensor, steps: int, *, first_order: bool) -> Any:  # noqa: ANN401
         learner = maml.clone(first_order=first_order)

@@ -118,14 +118,17 @@ def draw_glyphs(classes: int) -> None:
 
 
 GROWTHS = (
-    Growth("ways", "s a training step", (5, 10, 20, 50, 100), lambda ways, _: _step(ways=ways),
-           "1 shot, pool 512, 16 episodes"),
-    Growth("shots", "s a training step", (1, 5, 10, 20, 50), lambda shots, _: _step(shots=shots),
-           "5 ways, pool 512, 16 episodes"),
-    Growth("pool", "s a training step", (64, 128, 256, 512, 1024), lambda pool, _: _step(pool=pool),
-           "5 ways, 1 shot, 16 episodes"),
-    Growth("test episodes", "s a test", (10, 100, 1000, 10_000), _test, "attention, Omniglot, 5 ways, 1 shot"),
-    Growth("runs", "s a report", (10, 30, 100, 300), _report, "sinusoids, one learner, many seeds"),
-    Growth("classes of glyphs", "GiB", (100, 1000, 10_000, 100_000), _memory, "one training batch, pool 256"),
+    Growth("ways", "s a training step", sizes=(5, 10, 20, 50, 100), prepare=lambda ways, _: _step(ways=ways),
+           others="1 shot, pool 512, 16 episodes"),
+    Growth("shots", "s a training step", sizes=(1, 5, 10, 20, 50), prepare=lambda shots, _: _step(shots=shots),
+           others="5 ways, pool 512, 16 episodes"),
+    Growth("pool", "s a training step", sizes=(64, 128, 256, 512, 1024), prepare=lambda pool, _: _step(pool=pool),
+           others="5 ways, 1 shot, 16 episodes"),
+    Growth("test episodes", "s a test", sizes=(10, 100, 1000, 10_000), prepare=_test,
+           others="attention, Omniglot, 5 ways, 1 shot"),
+    Growth("runs", "s a report", sizes=(10, 30, 100, 300), prepare=_report,
+           others="sinusoids, one learner, many seeds"),
+    Growth("classes of glyphs", "GiB", sizes=(100, 1000, 10_000, 100_000), prepare=_memory,
+           others="one training batch, pool 256"),
 )  # fmt: skip
 """The costs that `adaptbench speed --growth` measures."""

@@ -14,6 +14,7 @@ import torch
 from rich import box
 from rich.table import Table
 
+from adaptbench.benchmarks.runs.devices import CPU
 from adaptbench.benchmarks.runs.environment import describe_environment, version_of
 from adaptbench.benchmarks.speed.peers import MODULES
 from adaptbench.benchmarks.speed.workloads import OURS, ROWS
@@ -80,7 +81,7 @@ def measure(repeats: int, only: str | None = None) -> Iterator[Measurement]:
         medians: dict[str | None, float] = {name: statistics.median(turn[name] for turn in turns) for name in samples}
         ours = medians.pop(OURS)
         for peer in medians or [None]:
-            yield Measurement(what, unit, ours, peer, medians.get(peer), floors.get(peer))
+            yield Measurement(what, unit, ours=ours, peer=peer, theirs=medians.get(peer), floor=floors.get(peer))
 
 
 def as_table(measurements: Iterable[Measurement]) -> Table:
@@ -115,7 +116,7 @@ def as_records(measurements: Iterable[Measurement]) -> list[dict[str, object]]:
 
 def record(rows: Sequence[Mapping[Any, object]], out: Path) -> None:
     """Writes rows as JSON, with the machine, the commit and the date."""
-    environment = describe_environment("cpu")
+    environment = describe_environment(CPU)
     versions = environment["versions"] | {library: version_of(library) for library in (*MODULES, "torchvision")}
     made = {**environment, "versions": versions, "cores": os.cpu_count(), "date": datetime.now(UTC).date().isoformat()}
     out.write_text(json.dumps({"rows": list(rows), "made": made}, indent=1) + "\n", encoding="utf-8")

@@ -12,13 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
 from adaptbench.benchmarks.runs.build import TaskShape, build_module, build_task
 from adaptbench.benchmarks.runs.callbacks import Curve
-from adaptbench.benchmarks.runs.checkpoints import Checkpoints
 from adaptbench.benchmarks.runs.fitting import fit
 from adaptbench.benchmarks.speed import peers
 from adaptbench.benchmarks.suites.spec import Budget, Component, EpisodicSpec, PretrainSpec
@@ -97,7 +95,9 @@ def _test() -> dict[str, Sample]:
     }
 
 
-def _fine_tuning(moves: str, steps: int, episodes: int, measured: int, alone: int) -> Callable[[], dict[str, Sample]]:
+def _fine_tuning(
+    moves: str, *, steps: int, episodes: int, measured: int, alone: int
+) -> Callable[[], dict[str, Sample]]:
     """Seconds to fine-tune on 5-way 5-shot episodes.
 
     Args:
@@ -175,7 +175,7 @@ def _training(spec: EpisodicSpec, examples: int) -> dict[str, Sample]:
         task, module = task_and_module(spec)
         ticks = Ticks()
         with tempfile.TemporaryDirectory() as folder:
-            fit(module, spec, task, Path(folder), "cpu", LightningEnvironment(), ticks, Checkpoints())
+            fit(module, spec, task, folder=Path(folder), curve=ticks)
         return counted / ticks.seconds
 
     def bare() -> float:
@@ -183,7 +183,7 @@ def _training(spec: EpisodicSpec, examples: int) -> dict[str, Sample]:
         optimizer = spec.optimization.configure(module.parameters(), spec.steps)["optimizer"]
         ticks = Ticks()
         for index in range(spec.steps):
-            descend(module, task.train_batch(index), optimizer, spec.optimization.clip)
+            descend(module, task.train_batch(index), optimizer, clip=spec.optimization.clip)
             ticks.on_train_batch_end()
         return counted / ticks.seconds
 
@@ -331,8 +331,18 @@ def _memory() -> dict[str, Sample]:
 ROWS: tuple[tuple[str, str, Mapping[str | None, float], Callable[[], dict[str, Sample]]], ...] = (
     ("dense 5-way 1-shot tasks of Omniglot", "tasks/s", peers.SAMPLER_FLOORS, _tasks),
     ("test episodes, attention, 5-way 1-shot", "episodes/s", {ALONE: 50}, _test),
-    ("head tuned on 1,000 episodes, 100 steps", "s", {}, _fine_tuning("head", 100, 1000, 1000, 20)),
-    ("all layers tuned on 200 episodes, 20 steps", "s", {}, _fine_tuning("all", 20, 200, 20, 5)),
+    (
+        "head tuned on 1,000 episodes, 100 steps",
+        "s",
+        {},
+        _fine_tuning("head", steps=100, episodes=1000, measured=1000, alone=20),
+    ),
+    (
+        "all layers tuned on 200 episodes, 20 steps",
+        "s",
+        {},
+        _fine_tuning("all", steps=20, episodes=200, measured=20, alone=5),
+    ),
     ("images encoded in training", "images/s", {BARE: 0.85}, _images),
     ("training steps on sinusoids", "steps/s", {BARE: 0.85}, _steps),
     ("steps of 8 networks on sinusoids", "steps/s", {}, _seeds),

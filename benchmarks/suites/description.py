@@ -3,11 +3,7 @@
 from typing import Any
 
 from adaptbench.benchmarks.suites.registry import find, load
-from adaptbench.benchmarks.suites.spec import (
-    Cell,
-    Component,
-    EpisodicSpec,
-)
+from adaptbench.benchmarks.suites.spec import Cell, Component
 from adaptbench.datamodules.base import EpisodicDataModule, EvalEpisodes
 
 
@@ -18,11 +14,10 @@ def describe(spec: Cell) -> dict[str, Any]:
 
 def identity(spec: Cell) -> dict[str, Any]:
     """Returns the attributes that tell a cell from the others of its task."""
-    kind = "learner" if isinstance(spec, EpisodicSpec) else "strategy"
     return {
         "run_id": spec.run_id,
         "learner": spec.adapter,
-        "family": find(kind, spec.adapter).family,
+        "family": find(spec.adapter_kind, spec.adapter).family,
         "seed": spec.training.seed,
     }
 

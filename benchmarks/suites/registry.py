@@ -29,70 +29,86 @@ class Entry:
 
 
 TASKS = {
-    "omniglot": Entry("datamodules.omniglot.OmniglotDataModule", "handwritten characters, N-way K-shot", "Omniglot"),
-    "glyphs": Entry("datamodules.glyphs.GlyphsDataModule", "generated characters without end, N-way K-shot", "Glyphs"),
+    "omniglot": Entry("datamodules.omniglot.OmniglotDataModule", "handwritten characters, N-way K-shot",
+                      label="Omniglot"),
+    "glyphs": Entry("datamodules.glyphs.GlyphsDataModule", "generated characters without end, N-way K-shot",
+                    label="Glyphs"),
     "glyphs_to_omniglot": Entry("datamodules.glyphs_to_omniglot.GlyphsToOmniglotDataModule",
-                                "trained on glyphs, tested on Omniglot", "Glyphs to Omniglot"),
+                                "trained on glyphs, tested on Omniglot", label="Glyphs to Omniglot"),
     "lake_runs": Entry("datamodules.lake_runs.LakeRunsDataModule", "Omniglot's 20 official one-shot runs, 400 trials",
-                       "Lake's runs"),
-    "omniglot-online": Entry(
-        "datamodules.omniglot_online.OmniglotOnlineDataModule",
-        "a stream of characters, labels one step late",
-        "Omniglot online",
-    ),
-    "sinusoid": Entry("datamodules.sinusoid.SinusoidDataModule", "regression of A sin(x - phase)", "Sinusoid"),
+                       label="Lake's runs"),
+    "omniglot-online": Entry("datamodules.omniglot_online.OmniglotOnlineDataModule",
+                             "a stream of characters, labels one step late", label="Omniglot online"),
+    "sinusoid": Entry("datamodules.sinusoid.SinusoidDataModule", "regression of A sin(x - phase)", label="Sinusoid"),
 }  # fmt: skip
 ENCODERS = {
     "mlp": Entry("lit_modules.encoders.MLP", "a perceptron"),
     "conv4": Entry("lit_modules.encoders.Conv4", "four convolutions with max-pooling"),
     "strided": Entry("lit_modules.encoders.StridedConv", "four convolutions of stride 2, about four times as fast"),
-}
+}  # fmt: skip
 LEARNERS = {
-    "lstm": Entry("lit_modules.recurrent.LSTM", "reads the support set as a sequence", "LSTM", "recurrent",
-                  "Hochreiter et al. 2001; Santoro et al. 2016"),
-    "gru": Entry("lit_modules.recurrent.GRU", "reads the support set as a sequence", "GRU", "recurrent",
-                 "Cho et al. 2014, arXiv 1406.1078"),
-    "mann": Entry("lit_modules.mann.MANN", "writes the support set into a memory", "MANN", "recurrent",
-                  "Santoro et al. 2016, arXiv 1605.06065"),
-    "deep_sets": Entry("lit_modules.deep_sets.DeepSets", "averages bound pairs, in all or per class", "Deep sets",
-                       "sets", "Zaheer et al. 2017, arXiv 1703.06114; Garnelo et al. 2018, arXiv 1807.01613"),
-    "hypernetwork": Entry("lit_modules.hypernetwork.Hypernetwork", "generates a predictor's weights", "Hypernetwork",
-                          "sets", "Ha et al. 2016, arXiv 1609.09106"),
-    "attention": Entry("lit_modules.attention.Attention", "transformer that queries attend to", "Attention",
-                       "attention", "Kim et al. 2019, arXiv 1901.05761; Nguyen & Grover 2022, arXiv 2207.04179"),
-    "snail": Entry("lit_modules.snail.SNAIL", "causal convolutions and attention", "SNAIL", "attention",
-                   "Mishra et al. 2018, arXiv 1707.03141"),
-    "prototypes": Entry("lit_modules.prototypes.Prototypes", "nearest class mean in feature space", "Prototypes",
-                        "metric", "Snell et al. 2017, arXiv 1703.05175"),
+    "lstm": Entry("lit_modules.recurrent.LSTM", "reads the support set as a sequence", label="LSTM",
+                  family="recurrent", reference="Hochreiter et al. 2001; Santoro et al. 2016"),
+    "gru": Entry("lit_modules.recurrent.GRU", "reads the support set as a sequence", label="GRU", family="recurrent",
+                 reference="Cho et al. 2014, arXiv 1406.1078"),
+    "mann": Entry("lit_modules.mann.MANN", "writes the support set into a memory", label="MANN", family="recurrent",
+                  reference="Santoro et al. 2016, arXiv 1605.06065"),
+    "deep_sets": Entry("lit_modules.deep_sets.DeepSets", "averages bound pairs, in all or per class",
+                       label="Deep sets", family="sets",
+                       reference="Zaheer et al. 2017, arXiv 1703.06114; Garnelo et al. 2018, arXiv 1807.01613"),
+    "hypernetwork": Entry("lit_modules.hypernetwork.Hypernetwork", "generates a predictor's weights",
+                          label="Hypernetwork", family="sets", reference="Ha et al. 2016, arXiv 1609.09106"),
+    "attention": Entry("lit_modules.attention.Attention", "transformer that queries attend to", label="Attention",
+                       family="attention",
+                       reference="Kim et al. 2019, arXiv 1901.05761; Nguyen & Grover 2022, arXiv 2207.04179"),
+    "snail": Entry("lit_modules.snail.SNAIL", "causal convolutions and attention", label="SNAIL", family="attention",
+                   reference="Mishra et al. 2018, arXiv 1707.03141"),
+    "prototypes": Entry("lit_modules.prototypes.Prototypes", "nearest class mean in feature space",
+                        label="Prototypes", family="metric", reference="Snell et al. 2017, arXiv 1703.05175"),
 }  # fmt: skip
 GRADIENT_LEARNERS = {
-    "maml": Entry("lit_modules.maml.MAML", "weights to take gradient steps from (extra `learn2learn`)", "MAML",
-                  "optimization", "Finn et al. 2017, arXiv 1703.03400"),
-    "anil": Entry("lit_modules.anil.ANIL", "a head to take gradient steps from (extra `learn2learn`)", "ANIL",
-                  "optimization", "Raghu et al. 2020, arXiv 1909.09157"),
+    "maml": Entry("lit_modules.maml.MAML", "weights to take gradient steps from (extra `learn2learn`)", label="MAML",
+                  family="optimization", reference="Finn et al. 2017, arXiv 1703.03400"),
+    "anil": Entry("lit_modules.anil.ANIL", "a head to take gradient steps from (extra `learn2learn`)", label="ANIL",
+                  family="optimization", reference="Raghu et al. 2020, arXiv 1909.09157"),
 }  # fmt: skip
 """Learners that need learn2learn."""
 STRATEGIES = {
     "fine_tuning": Entry("lit_modules.fine_tuning.FineTuning", "gradient steps from a pretrained network",
-                         "Fine-tuning", "transfer", "Chen et al. 2019, arXiv 1904.04232"),
+                         label="Fine-tuning", family="transfer", reference="Chen et al. 2019, arXiv 1904.04232"),
     "chosen_fine_tuning": Entry("lit_modules.cross_validated.ChosenFineTuning",
-                                "fine-tuning, its settings cross-validated", "Fine-tuning, chosen", "transfer"),
+                                "fine-tuning, its settings cross-validated", label="Fine-tuning, chosen",
+                                family="transfer"),
     "from_scratch": Entry("lit_modules.controls.FromScratch", "control: the same network without pretraining",
-                          "From scratch", "control"),
-    "nearest_centroid": Entry("lit_modules.controls.NearestCentroid", "control: nearest class mean of frozen features",
-                              "Nearest centroid", "control", "Mensink et al. 2013; Snell et al. 2017"),
+                          label="From scratch", family="control"),
+    "nearest_centroid": Entry("lit_modules.controls.NearestCentroid",
+                              "control: nearest class mean of frozen features", label="Nearest centroid",
+                              family="control", reference="Mensink et al. 2013; Snell et al. 2017"),
     "nearest_neighbour": Entry("lit_modules.controls.NearestNeighbour", "control: nearest neighbour on pixels",
-                               "Nearest pixels", "control"),
+                               label="Nearest pixels", family="control"),
     "average": Entry("lit_modules.controls.Average", "control: the mean function, whatever the support set",
-                     "Average function", "control"),
-    "oracle": Entry("lit_modules.controls.Oracle", "control: told amplitude and phase", "Oracle", "control",
-                    "Finn et al. 2017, arXiv 1703.03400"),
+                     label="Average function", family="control"),
+    "oracle": Entry("lit_modules.controls.Oracle", "control: told amplitude and phase", label="Oracle",
+                    family="control", reference="Finn et al. 2017, arXiv 1703.03400"),
 }  # fmt: skip
-KINDS = {"task": TASKS, "encoder": ENCODERS, "learner": LEARNERS | GRADIENT_LEARNERS, "strategy": STRATEGIES}
+PRETRAINING = {"pretraining": Entry("lit_modules.transfer.TransferModule", "what strategies adapt", family="transfer")}
+KINDS = {
+    "task": TASKS,
+    "encoder": ENCODERS,
+    "learner": LEARNERS | GRADIENT_LEARNERS,
+    "strategy": STRATEGIES,
+    "pretraining": PRETRAINING,
+}
 
 
 OLD_NAMES = ("benchmarks", "datamodules", "lit_modules", "reports")
 """What the packages were called by themselves, before all of them lay under `adaptbench`."""
+RENAMED = {
+    "lit_modules.rules": "lit_modules.rates",
+    "lit_modules.chosen": "lit_modules.cross_validated",
+    "lit_modules.learn2learn_import": "lit_modules.inner_loop",
+}
+"""Modules that have another name now."""
 
 
 def find(kind: str, name: str) -> Entry:
@@ -104,17 +120,22 @@ def find(kind: str, name: str) -> Entry:
     entries = KINDS[kind]
     if name in entries:
         return replace(entries[name], path=f"adaptbench.{entries[name].path}")
-    if _is_old(name):
-        raise ValueError(f"Expected a {kind} but got `{name}`, which is called `adaptbench.{name}` now.")
+    if (current := _current(name)) != name:
+        raise ValueError(f"Expected a {kind} but got `{name}`, which is called `{current}` now.")
     if "." in name:
-        return Entry(name, "", name.rpartition(".")[2], "own")
+        return Entry(name, "", label=name.rpartition(".")[2], family="own")
     raise ValueError(f"Expected a {kind} but got `{name}`. {suggest(name, entries)}")
 
 
-def _is_old(name: str) -> bool:
-    """Whether a dotted path means a module of ours by its old name; a user may have a package of that name."""
-    first, *rest = name.split(".")
-    return first in OLD_NAMES and len(rest) > 1 and find_spec(f"adaptbench.{first}.{rest[0]}") is not None
+def _current(name: str) -> str:
+    """Returns the dotted path that a class of ours has now; any other name stays as it is.
+
+    A user may have a package named like one of ours used to be, so only modules that exist count as ours.
+    """
+    module, dot, attribute = name.removeprefix("adaptbench.").rpartition(".")
+    path = RENAMED.get(module, module)
+    ours = path.partition(".")[0] in OLD_NAMES and "." in path and find_spec(f"adaptbench.{path}") is not None
+    return f"adaptbench.{path}{dot}{attribute}" if ours else name
 
 
 def load(kind: str, name: str) -> Any:  # noqa: ANN401 - a class of any kind

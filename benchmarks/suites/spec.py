@@ -6,21 +6,12 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    PositiveFloat,
-    PositiveInt,
-    SerializerFunctionWrapHandler,
-    TypeAdapter,
-    model_serializer,
-)
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, TypeAdapter
 
 from adaptbench.datamodules.base import EvalEpisodes, TrainEpisodes
 from adaptbench.lit_modules.optimization import Optimization
 
-RESULTS_VERSION = 4
+RESULTS_VERSION = 5
 """Bumped whenever a change of the code may change numbers, so that old runs are never taken for new ones."""
 CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 
@@ -35,10 +26,6 @@ class Frozen(BaseModel):
         copied = super().model_copy(update=update, deep=deep)
         copied.__dict__.pop("run_id", None)
         return copied
-
-    def canonical_json(self) -> str:
-        """Returns the one JSON text of this model."""
-        return CANONICAL.encode(self.model_dump(mode="json"))
 
 
 class Component(Frozen):
@@ -83,18 +70,17 @@ class TrainerOptions(Frozen):
 class Spec(Frozen):
     """What all kinds of runs have in common."""
 
-    usual: ClassVar[Mapping[str, object]] = {}
-    """What its JSON leaves out, so that its id is the one that it had before there was anything else."""
-
+    kind: str
     results_version: int = RESULTS_VERSION
 
-    @model_serializer(mode="wrap")
-    def _without_the_usual(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        content: dict[str, Any] = serialize(self)
-        for name, usual in self.usual.items():
-            if getattr(self, name) == usual:
-                content.pop(name, None)
-        return content
+    def canonical_json(self) -> str:
+        """Returns the one JSON text of this spec.
+
+        Fields at their defaults are left out, so that a new field with a default changes no id. Therefore, a default
+        must not change without a new `RESULTS_VERSION`.
+        """
+        content = self.model_dump(mode="json", exclude_defaults=True)
+        return CANONICAL.encode({**content, "kind": self.kind, "results_version": self.results_version})
 
     @cached_property
     def run_id(self) -> str:
@@ -103,9 +89,15 @@ class Spec(Frozen):
 
 
 class TrainingSpec(Spec):
-    """What the two kinds of training have in common."""
+    """What the two kinds of training have in common.
 
-    usual: ClassVar[Mapping[str, object]] = {"trainer": TrainerOptions()}
+    Attributes:
+        mode: what the task yields in training.
+        candidates: the pretrainings that must be published before; none.
+    """
+
+    mode: ClassVar[Literal["episodes", "examples"]]
+    candidates: ClassVar[tuple["PretrainSpec", ...]] = ()
 
     task: Component
     train: TrainEpisodes
@@ -115,6 +107,16 @@ class TrainingSpec(Spec):
     optimization: Optimization
     trainer: TrainerOptions = TrainerOptions()
     seed: int
+
+    @property
+    def training(self) -> Self:
+        """The training that decides the tested weights."""
+        return self
+
+    @property
+    def devices(self) -> int:
+        """Number of devices that it takes."""
+        return self.trainer.devices
 
     @property
     def steps_per_epoch(self) -> int:
@@ -130,13 +132,11 @@ class TrainingSpec(Spec):
 class EpisodicSpec(TrainingSpec):
     """A black-box learner trained on episodes and tested."""
 
+    mode: ClassVar[Literal["episodes", "examples"]] = "episodes"
+    adapter_kind: ClassVar[str] = "learner"
+
     kind: Literal["episodic"] = "episodic"
     learner: Component
-
-    @property
-    def training(self) -> TrainingSpec:
-        """The training that decides the tested weights."""
-        return self
 
     @property
     def adapter(self) -> str:
@@ -163,7 +163,9 @@ class Pretraining(Frozen):
 class PretrainSpec(TrainingSpec):
     """A network pretrained for transfer; tested only through the `TransferSpec`s that need it."""
 
-    usual: ClassVar[Mapping[str, object]] = {**TrainingSpec.usual, "pretraining": Pretraining()}
+    mode: ClassVar[Literal["episodes", "examples"]] = "examples"
+    adapter_kind: ClassVar[str] = "pretraining"
+    adapter: ClassVar[str] = "pretraining"
 
     kind: Literal["pretrain"] = "pretrain"
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
@@ -180,7 +182,8 @@ class TransferSpec(Spec):
         test: the test episodes.
     """
 
-    usual: ClassVar[Mapping[str, object]] = {"rivals": ()}
+    adapter_kind: ClassVar[str] = "strategy"
+    devices: ClassVar[int] = 1
 
     kind: Literal["transfer"] = "transfer"
     pretrained: PretrainSpec
@@ -190,7 +193,7 @@ class TransferSpec(Spec):
 
     @property
     def candidates(self) -> tuple[PretrainSpec, ...]:
-        """The pretrainings of which one is adapted."""
+        """The pretrainings that must be published before; one of them is adapted."""
         return self.pretrained, *self.rivals
 
     def with_pretraining(self, run_id: str) -> "TransferSpec":
@@ -199,7 +202,7 @@ class TransferSpec(Spec):
         return self.model_copy(update={"pretrained": chosen, "rivals": ()})
 
     @property
-    def training(self) -> TrainingSpec:
+    def training(self) -> PretrainSpec:
         """The training that decides the tested weights."""
         return self.pretrained
 
@@ -210,8 +213,9 @@ class TransferSpec(Spec):
 
 
 Cell = EpisodicSpec | TransferSpec
+Training = EpisodicSpec | PretrainSpec
 RunSpec = Annotated[EpisodicSpec | PretrainSpec | TransferSpec, Field(discriminator="kind")]
-RUN_SPEC: TypeAdapter[EpisodicSpec | PretrainSpec | TransferSpec] = TypeAdapter(RunSpec)
+RUN_SPEC: TypeAdapter[RunSpec] = TypeAdapter(RunSpec)
 
 
 CHECKPOINT_SECONDS = 300.0

@@ -1,11 +1,13 @@
 """Suites: grids of cells in YAML, read strictly."""
 
+import inspect
 import itertools
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from types import UnionType
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from pydantic import Field, PositiveFloat, PrivateAttr, ValidationError, field_validator, model_validator
 
@@ -150,7 +152,7 @@ class Suite(Frozen):
         """Expands the grid, once: every task, learner and seed."""
         if self._cells is None:
             self._cells = [
-                SuiteCell.make(entry, task, about, name, seed)
+                SuiteCell.make(entry, task, about=about, name=name, seed=seed)
                 for entry in self.tasks
                 for task in entry.tasks()
                 for about in (describe_task(task, entry.test),)
@@ -199,7 +201,7 @@ class SuiteCell:
     otherwise: str | None = None
 
     @classmethod
-    def make(cls, entry: TaskEntry, task: Component, about: dict[str, Any], name: str, seed: int) -> "SuiteCell":
+    def make(cls, entry: TaskEntry, task: Component, *, about: dict[str, Any], name: str, seed: int) -> "SuiteCell":
         """Makes the cell of one learner on one task, of which `describe_task` tells, with one seed."""
         learner = entry.learners[name]
         training: dict[str, Any] = {
@@ -261,35 +263,15 @@ def _explain(error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        known = _fields_at(first["loc"][:-1])
-        hint = f" {suggest(str(first['loc'][-1]), known)}" if known else ""
-        return f"unknown key `{where}`.{hint}"
+        return f"unknown key `{where}`. {suggest(str(first['loc'][-1]), _fields_at(first['loc'][:-1]))}"
     message = first["msg"].removeprefix("Value error, ").rstrip(".")
     return f"`{where}`: {message}." if where else f"{message}."
 
 
 def _fields_at(location: tuple[int | str, ...]) -> list[str]:
     """Returns the keys that a suite may have at a place in it."""
-    models: Mapping[str, type] = {
-        "task": Component,
-        "otherwise": Component,
-        "encoder": Component,
-        "learner": Component,
-        "strategy": Component,
-        "budget": Budget,
-        "trainer": TrainerOptions,
-        "train": TrainEpisodes,
-        "test": EvalEpisodes,
-        "optimization": Optimization,
-        "pretraining": Pretraining,
-    }
-    names = [part for part in location if isinstance(part, str)]
-    if not names:
-        model: type = Suite
-    elif names == ["tasks"]:
-        model = TaskEntry
-    elif len(names) == 3 and names[1] == "learners":
-        model = LearnerEntry
-    else:
-        model = models.get(names[-1], Frozen)
-    return [field for field in getattr(model, "__annotations__", {}) if not field.startswith("_")]
+    kind: Any = Suite
+    for part in location:
+        kind = get_args(kind)[-1] if get_origin(kind) in (list, dict) else get_type_hints(kind)[str(part)]
+        kind = get_args(kind)[0] if get_origin(kind) is UnionType else kind
+    return list(inspect.signature(kind).parameters)

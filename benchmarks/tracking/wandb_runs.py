@@ -9,7 +9,7 @@ import pandas as pd
 
 from adaptbench.benchmarks.store.store import Store
 from adaptbench.benchmarks.suites.registry import find, load
-from adaptbench.benchmarks.suites.spec import RUN_SPEC, EpisodicSpec, PretrainSpec, TransferSpec
+from adaptbench.benchmarks.suites.spec import RUN_SPEC, RunSpec
 from adaptbench.benchmarks.tracking.wandb_logger import WandbMirror
 
 PROJECT = "adaptbench"
@@ -50,7 +50,7 @@ class Target:
         }
 
 
-def open_mirror(spec: EpisodicSpec | PretrainSpec | TransferSpec, name: str, root: Path, target: Target) -> WandbMirror:
+def open_mirror(spec: RunSpec, name: str, root: Path, target: Target) -> WandbMirror:
     """Starts the W&B run of a run: its configuration is the spec, and `cell`, by which panels and filters pick runs."""
     cell = _cell(spec)
     config = {**spec.model_dump(mode="json"), "cell": {"suite": target.suite, **cell}}
@@ -156,18 +156,17 @@ def _curve(path: Path) -> dict[int, dict[str, float]]:
     return found
 
 
-def _cell(spec: EpisodicSpec | PretrainSpec | TransferSpec) -> dict[str, Any]:
+def _cell(spec: RunSpec) -> dict[str, Any]:
     """Flat attributes of a run."""
-    training = spec if isinstance(spec, PretrainSpec) else spec.training
+    training = spec.training
     size = load("task", training.task.name).training_classes(training.task.init_args)
-    if isinstance(spec, PretrainSpec):
-        learner, family = "pretraining", "transfer"
-    else:
-        learner = spec.adapter
-        family = find("learner" if isinstance(spec, EpisodicSpec) else "strategy", learner).family
     return {
-        "task": training.task.name, "learner": learner, "family": family, "seed": training.seed, "train_classes": size,
-    }  # fmt: skip
+        "task": training.task.name,
+        "learner": spec.adapter,
+        "family": find(spec.adapter_kind, spec.adapter).family,
+        "seed": training.seed,
+        "train_classes": size,
+    }
 
 
 def _mark(store: Store, run_id: str, mode: str) -> Path:

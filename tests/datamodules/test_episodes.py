@@ -93,6 +93,12 @@ def test_digest_sees_shape_type_and_order():
     assert len({episodes_digest(other) for other in [batch, *others]}) == 5
 
 
+def test_a_batch_goes_to_a_device_with_all_its_fields():
+    batch = EpisodeBatch(*(torch.zeros(2, 3) for _ in EpisodeBatch._fields))
+    assert {field.device.type for field in batch.to(torch.device("meta"))} == {"meta"}
+    assert batch.to(torch.device("cpu")).inputs is batch.inputs
+
+
 def test_digest_does_not_see_how_memory_is_laid_out():
     batch = draw(episodes=4)
     transposed = batch.support_y.transpose(0, 1).contiguous().transpose(0, 1)

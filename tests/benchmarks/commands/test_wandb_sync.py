@@ -5,7 +5,7 @@ import json
 import pandas as pd
 import pytest
 
-from adaptbench.benchmarks.executors.worker import Order, work
+from adaptbench.benchmarks.executors.worker import Job, work
 from adaptbench.benchmarks.runs.run import execute
 from adaptbench.benchmarks.tracking import wandb_runs
 from adaptbench.benchmarks.tracking.wandb_runs import Target, close_suite, is_mirrored, mirror_afterwards
@@ -53,7 +53,7 @@ def test_files_alone_give_w_and_b_every_logged_value(episodic, store, offline_re
 @pytest.mark.slow
 def test_a_run_is_mirrored_once(episodic, store):
     spec = episodic()
-    work(Order(spec.run_id, spec.canonical_json(), store.root, "tiny", "deep sets", "offline", "cpu"))
+    work(Job(spec=spec, root=store.root, suite="tiny", name="deep sets", wandb="offline"))
     assert is_mirrored(store, spec.run_id, "offline")
     assert not is_mirrored(store, spec.run_id, "online")
     assert mirror_afterwards(store, {spec.run_id: "deep sets", "unfinished": "none"}, TARGET, print) == {}
@@ -125,7 +125,7 @@ def test_the_command_mirrors_what_is_finished_and_goes_on(adaptbench, write_suit
 @pytest.mark.slow
 def test_weights_go_along_if_asked(episodic, store, offline_records):
     spec = episodic()
-    work(Order(spec.run_id, spec.canonical_json(), store.root, "tiny", "deep sets", "offline", "cpu", models=True))
+    work(Job(spec=spec, root=store.root, suite="tiny", name="deep sets", wandb="offline", models=True))
     kinds = {record.artifact.type for record in offline_records(spec.run_id) if record.artifact.name}
     assert "model" in kinds
 

@@ -13,31 +13,29 @@ from adaptbench.benchmarks.executors.choose import make_backend
 from adaptbench.benchmarks.executors.options import ExecutorOptions, parse_slurm
 from adaptbench.benchmarks.executors.plan import PlannedRun, make_plan
 from adaptbench.benchmarks.executors.schedule import drive
-from adaptbench.benchmarks.executors.worker import Order, work
+from adaptbench.benchmarks.executors.worker import Job, work
 from adaptbench.benchmarks.store.store import Store
 from adaptbench.benchmarks.suites.suite import load_suite
 
 
 @pytest.fixture
 def sweep(write_suite, tmp_path):
-    """A tiny suite's runs, its store, and the orders of its runs."""
+    """A tiny suite's runs, its store, and the jobs of its runs."""
     runs = make_plan(load_suite(str(write_suite(seeds=(0, 1))))).runs()
     store = Store(tmp_path / "runs")
     store.root.mkdir()
 
-    def order(run):
-        return Order(
-            run.spec.run_id, run.spec.model_dump_json(), store.root, "tiny", run.name, "off", "cpu", False, 0.0
-        )
+    def make_job(run):
+        return Job(spec=run.spec, root=store.root, suite="tiny", name=run.name, wandb="off", checkpoint_seconds=0.0)
 
-    return SimpleNamespace(runs=runs, store=store, order=order)
+    return SimpleNamespace(runs=runs, store=store, make_job=make_job)
 
 
 @pytest.fixture
 def undisturbed(sweep, tmp_path, contents):
     """What the same runs give here, one after the other."""
     for run in sweep.runs:
-        assert work(replace(sweep.order(run), root=tmp_path / "whole")).how == "done"
+        assert work(replace(sweep.make_job(run), root=tmp_path / "whole")).how == "done"
     return contents(tmp_path / "whole")
 
 
@@ -65,7 +63,7 @@ def nodes(monkeypatch):
 def test_ray_loses_a_node_and_no_run(shared, nodes, sweep, undisturbed, tmp_path, contents):
     from adaptbench.benchmarks.executors.ray_cluster import RayBackend
 
-    backend = RayBackend(ExecutorOptions("ray"), sweep.store, sweep.order, shared)
+    backend = RayBackend(ExecutorOptions("ray"), sweep.store, sweep.make_job, shared)
     assert backend.slots == 2
     lost = False
     for status in drive(sweep.runs, backend, sweep.store):
@@ -84,7 +82,7 @@ def test_ray_loses_a_node_and_no_run(shared, nodes, sweep, undisturbed, tmp_path
 def test_submitit_runs_jobs_here(sweep):
     pytest.importorskip("submitit", reason="submitit is not installed")
     options = ExecutorOptions("slurm", minutes=1.0, max_parallel=2, cluster="local")
-    status = list(drive(sweep.runs[:2], make_backend(options, sweep.store, sweep.order), sweep.store))[-1]
+    status = list(drive(sweep.runs[:2], make_backend(options, sweep.store, sweep.make_job), sweep.store))[-1]
     assert not status.failed and len(status.done) == 2
     assert not list(sweep.store.root.glob(".*"))
 
@@ -102,7 +100,7 @@ def slurm():
 @pytest.mark.usefixtures("slurm")
 def test_slurm_runs_the_suite(sweep, undisturbed, contents):
     options = ExecutorOptions("slurm", minutes=5)
-    status = list(drive(sweep.runs, make_backend(options, sweep.store, sweep.order), sweep.store))[-1]
+    status = list(drive(sweep.runs, make_backend(options, sweep.store, sweep.make_job), sweep.store))[-1]
     assert not status.failed and len(status.done) == len(sweep.runs)
     assert contents(sweep.store.root) == undisturbed
     assert not list(sweep.store.root.glob(".*"))
@@ -114,17 +112,17 @@ def test_slurm_runs_the_suite(sweep, undisturbed, contents):
 @pytest.mark.skipif("ADAPTBENCH_CHAOS" not in os.environ, reason="SLURM waits minutes: ADAPTBENCH_CHAOS=1 asks for it")
 def test_slurm_requeues_what_meets_its_time_limit(sweep, episodic, tmp_path, contents, monkeypatch):
     """A minute is the shortest limit there is, and two minutes pass before SLURM starts a job again."""
-    run = PlannedRun(episodic(learner={"name": "own.Slow"}, budget__examples=12000), "slow", "group")
+    run = PlannedRun(episodic(learner={"name": "own.Slow"}, budget__examples=12000), "slow")
     options = ExecutorOptions("slurm", minutes=1)
     began = time.monotonic()
-    execution = drive([run], make_backend(options, sweep.store, sweep.order), sweep.store)
+    execution = drive([run], make_backend(options, sweep.store, sweep.make_job), sweep.store)
     *_, status = execution
     assert not status.failed and [each.spec for each, _ in status.done] == [run.spec]
     assert time.monotonic() - began > 60, "it met no limit"
     environment = sweep.store.read_json(run.spec.run_id, "environment.json")
     assert environment["train_seconds"] < 60, "since its checkpoint"
     monkeypatch.setattr(time, "sleep", lambda _: None)
-    assert work(replace(sweep.order(run), root=tmp_path / "whole")).how == "done"
+    assert work(replace(sweep.make_job(run), root=tmp_path / "whole")).how == "done"
     assert contents(sweep.store.root) == contents(tmp_path / "whole")
     assert not list(sweep.store.root.glob(".*"))
 
@@ -140,20 +138,20 @@ def test_a_job_told_of_its_time_limit_is_requeued_with_a_checkpoint(sweep, monke
     monkeypatch.setattr(slurm, "initialise", lambda: None)
     before = signal.signal(signal.SIGUSR2, lambda *_: requeued.append(True))
     try:
-        order = sweep.order(sweep.runs[0])
+        job = sweep.make_job(sweep.runs[0])
 
-        def told_in_the_middle(order, should_stop):
+        def told_in_the_middle(job, should_stop):
             before = len(requeued)
             signal.raise_signal(signal.SIGUSR2)
             assert len(requeued) == before
-            return work(order, should_stop)
+            return work(job, should_stop)
 
         monkeypatch.setattr(slurm, "work", told_in_the_middle)
-        assert slurm.Job(tmp_path / "stop")(order).how == "stopped"
+        assert slurm.SlurmWork(tmp_path / "stop")(job).how == "stopped"
         assert requeued == [True]
         (tmp_path / "stop").touch()
         signal.signal(signal.SIGUSR2, lambda *_: requeued.append(True))
-        assert slurm.Job(tmp_path / "stop")(order).how == "stopped"
+        assert slurm.SlurmWork(tmp_path / "stop")(job).how == "stopped"
         assert requeued == [True], "whoever stops the sweep wants no new job"
     finally:
         signal.signal(signal.SIGUSR2, before)
@@ -168,9 +166,9 @@ def test_an_executor_that_is_not_there_is_said_with_how_to_get_it(sweep, monkeyp
             sys.modules, f"adaptbench.benchmarks.executors.{'ray_cluster' if name == 'ray' else 'slurm'}", raising=False
         )
         with pytest.raises(ValueError, match=rf"pip install 'adaptbench\[{name}\]'"):
-            make_backend(ExecutorOptions(name), sweep.store, sweep.order)
+            make_backend(ExecutorOptions(name), sweep.store, sweep.make_job)
     with pytest.raises(ValueError, match="Did you mean `slurm`"):
-        make_backend(ExecutorOptions("slrum"), sweep.store, sweep.order)
+        make_backend(ExecutorOptions("slrum"), sweep.store, sweep.make_job)
 
 
 def test_options_of_sbatch_are_pairs():

@@ -8,30 +8,33 @@ import pytest
 from adaptbench.benchmarks.executors.local import LocalBackend
 from adaptbench.benchmarks.executors.plan import PlannedRun
 from adaptbench.benchmarks.executors.schedule import drive
-from adaptbench.benchmarks.executors.worker import Ended, Order
+from adaptbench.benchmarks.executors.worker import Ended, Job
+from adaptbench.benchmarks.runs.devices import CPU, Devices
+
+GPUS = [Devices("cuda", (index,)) for index in range(2)]
 
 
 def test_a_run_whose_need_is_gone_fails_instead_of_waiting_for_ever(transfer, store):
     spec = transfer()
-    run = PlannedRun(spec, "fine-tuning", "sinusoid fine-tuning", needs=(spec.pretrained.run_id,))
-    *_, last = drive([run], LocalBackend(["cpu"], order=lambda run: None), store)
+    run = PlannedRun(spec, "fine-tuning", needs=(spec.pretrained.run_id,))
+    *_, last = drive([run], LocalBackend([CPU], make_job=lambda run: None), store)
     assert "is gone" in last.failed[spec.run_id]
     assert not last.waiting
 
 
 def run_of(spec):
-    return PlannedRun(spec, f"{spec.learner.name} {spec.seed}", "group")
+    return PlannedRun(spec, f"{spec.learner.name} {spec.seed}")
 
 
 @pytest.fixture
-def orders(store):
-    return lambda run: Order(run.spec.run_id, run.spec.model_dump_json(), store.root, "tiny", run.name, "off", "cpu")
+def make_job(store):
+    return lambda run: Job(spec=run.spec, root=store.root, suite="tiny", name=run.name, wandb="off")
 
 
 @pytest.mark.slow
-def test_a_worker_that_hangs_fails_with_its_log_and_the_next_run_goes_on(store, episodic, own_learners, orders):
+def test_a_worker_that_hangs_fails_with_its_log_and_the_next_run_goes_on(store, episodic, own_learners, make_job):
     hanging, sound = episodic(learner={"name": "own.Hanging"}), episodic()
-    backend = LocalBackend(["cpu"], orders, time_limit=20)
+    backend = LocalBackend([CPU], make_job, time_limit=20)
     *_, status = drive([run_of(hanging), run_of(sound)], backend, store)
     assert status.failed == {hanging.run_id: "it took longer than the time limit of 20 s"}
     assert [run.spec for run, _ in status.done] == [sound]
@@ -40,7 +43,7 @@ def test_a_worker_that_hangs_fails_with_its_log_and_the_next_run_goes_on(store, 
     assert store.locked() == []
 
 
-def test_every_worker_has_a_device_of_its_own(monkeypatch, store, episodic, orders):
+def test_every_worker_has_a_device_of_its_own(monkeypatch, store, episodic, make_job):
     given = []
 
     class Pool:
@@ -50,7 +53,7 @@ def test_every_worker_has_a_device_of_its_own(monkeypatch, store, episodic, orde
         def schedule(self, function, arguments, timeout):
             future = Future()
             future.set_result(Ended("elsewhere"))
-            given.append((arguments[0].device, future))
+            given.append((arguments[0].devices, future))
             return future
 
         def stop(self):
@@ -59,11 +62,11 @@ def test_every_worker_has_a_device_of_its_own(monkeypatch, store, episodic, orde
         join = stop
 
     monkeypatch.setattr("adaptbench.benchmarks.executors.local.ProcessPool", Pool)
-    backend = LocalBackend(["cuda:0", "cuda:1", "cuda:0"], orders)
+    backend = LocalBackend([GPUS[0], GPUS[1], GPUS[0]], make_job)
     runs = [run_of(episodic(seed=seed)) for seed in range(4)]
     backend.submit(runs[:3])
-    assert [device for device, _ in given] == ["cuda:0", "cuda:1", "cuda:0"]
+    assert [devices for devices, _ in given] == [GPUS[0], GPUS[1], GPUS[0]]
     assert {ended.how for _, ended in backend.ended(0)} == {"elsewhere"}
     backend.submit(runs[3:])
-    assert given[-1][0] in ("cuda:0", "cuda:1")
+    assert given[-1][0] in GPUS
     backend.close()

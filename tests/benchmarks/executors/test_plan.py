@@ -119,6 +119,21 @@ def test_a_learner_without_the_interface_is_refused_with_the_signature(name, sui
         make_plan(suite(**{"learners.deep_sets.learner": {"name": name}}))
 
 
+@pytest.mark.parametrize(
+    ("name", "complaint"),
+    [
+        ("own.Silent", r"`own.Silent` has no method `predict`"),
+        ("own.Hasty", r"`own.Hasty` has a method `predict` that does not take a batch: .*'query'"),
+        ("own.Alone", r"`own.Alone` does not take its arguments"),
+    ],
+)
+@pytest.mark.usefixtures("own_learners")
+def test_a_strategy_without_the_interface_is_refused_before_anything_trains(name, complaint, suite):
+    wrong = suite(**{"learners.fine_tuning.strategy": {"name": name}})
+    with pytest.raises(ValueError, match=complaint + r".* It must be .*predict\(self, batch: EpisodeBatch\)"):
+        make_plan(wrong)
+
+
 def test_data_that_cannot_be_had_leaves_out_its_task_only(suite, monkeypatch):
     def unavailable(self, **arguments):
         raise DataUnavailable("The sines are out.")

@@ -1,4 +1,4 @@
-"""The time left of a suite, and what is told of each run."""
+"""What a terminal shows of each run."""
 
 import io
 import time
@@ -7,36 +7,14 @@ import pytest
 from rich.console import Console
 
 from adaptbench.benchmarks.executors.plan import PlannedRun
-from adaptbench.benchmarks.executors.progress import SuiteProgress, seconds_left
+from adaptbench.benchmarks.executors.progress import SuiteProgress
 from adaptbench.benchmarks.executors.schedule import Status
 from adaptbench.benchmarks.store.store import write_json
 
 
 @pytest.fixture
 def run(episodic):
-    return lambda seed, group="a": PlannedRun(episodic(seed=seed), f"run {seed}", group)
-
-
-def test_nothing_is_said_of_the_time_before_anything_is_known(run):
-    now = time.monotonic()
-    first = run(0)
-    assert seconds_left(Status([run(1)]), {}, 2) is None
-    running = {first.spec.run_id: (first, now)}
-    assert seconds_left(Status([], running=running), {first.spec.run_id: 0.05}, 2) is None
-
-
-def test_runs_of_a_group_are_expected_to_take_equally_long(run):
-    done = [(run(0, "short"), 10.0), (run(1, "short"), 20.0), (run(2, "long"), 100.0)]
-    waiting = [run(3, "short"), run(4, "long"), run(5, "unknown")]
-    expected = 15 + 100 + (10 + 20 + 100) / 3
-    assert seconds_left(Status(waiting, done=done), {}, 1) == pytest.approx(expected)
-    assert seconds_left(Status(waiting, done=done), {}, 2) == pytest.approx(expected / 2)
-
-
-def test_a_running_run_tells_by_how_far_it_is(run):
-    first = run(0)
-    status = Status([run(1)], running={first.spec.run_id: (first, time.monotonic() - 30)})
-    assert seconds_left(status, {first.spec.run_id: 0.25}, 1) == pytest.approx(120 + 90, rel=0.01)
+    return lambda seed: PlannedRun(episodic(seed=seed), f"run {seed}")
 
 
 @pytest.mark.parametrize("terminal", [True, False])
@@ -50,7 +28,7 @@ def test_every_end_is_told_once_with_what_is_wrong(terminal, run, store):
     status.running[running.spec.run_id] = running, time.monotonic()
     output = io.StringIO()
     console = Console(file=output, force_terminal=terminal, width=100, color_system=None)
-    with SuiteProgress(console, store, finished=1, jobs=2) as progress:
+    with SuiteProgress(console, store, finished=1, slots=2) as progress:
         progress.show(status)
         progress.show(status)
     text = output.getvalue()

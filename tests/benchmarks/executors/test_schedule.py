@@ -18,7 +18,7 @@ class Scripted:
 
     def submit(self, runs):
         self.at_work += runs
-        assert sum(run.devices for run in self.at_work) <= self.slots
+        assert sum(run.spec.devices for run in self.at_work) <= self.slots
         self.together.append([run.name for run in self.at_work])
         self.tries += [run.spec.seed for run in runs if hasattr(run.spec, "seed")]
 
@@ -39,7 +39,7 @@ class Scripted:
 
 
 def planned(episodic, *seeds):
-    return [PlannedRun(episodic(seed=seed), f"run {seed}", "group") for seed in seeds]
+    return [PlannedRun(episodic(seed=seed), f"run {seed}") for seed in seeds]
 
 
 def last(execution):
@@ -88,8 +88,8 @@ def test_a_run_that_another_process_has_is_left_to_it(store, episodic):
 def test_what_needs_a_failed_run_fails_with_its_reason(store, transfer):
     spec = transfer()
     runs = [
-        PlannedRun(spec.pretrained, "pretraining", ""),
-        PlannedRun(spec, "fit", "", needs=(spec.pretrained.run_id,)),
+        PlannedRun(spec.pretrained, "pretraining"),
+        PlannedRun(spec, "fit", needs=(spec.pretrained.run_id,)),
     ]
     status = last(drive(runs, Scripted(store, {"pretraining": ["failed"]}), store))
     assert status.failed[spec.run_id] == "what it needs failed: it broke"
@@ -107,7 +107,7 @@ def test_stopping_starts_nothing_more_and_waits_for_checkpoints(store, episodic)
 
 
 def test_a_run_takes_a_slot_for_each_of_its_devices(store, episodic):
-    wide = PlannedRun(episodic(seed=3, trainer__devices=2), "wide", "group")
+    wide = PlannedRun(episodic(seed=3, trainer__devices=2), "wide")
     first, second, third = planned(episodic, 0, 1, 2)
     backend = Scripted(store, {})
     last(drive([first, wide, second, third], backend, store))

@@ -13,7 +13,7 @@ import torch
 
 from adaptbench.benchmarks.runs.build import TaskShape, build_module, build_task
 from adaptbench.benchmarks.runs.checkpoints import Checkpoints, Interrupted
-from adaptbench.benchmarks.runs.devices import first_device, gpus
+from adaptbench.benchmarks.runs.devices import CPU, Devices
 from adaptbench.benchmarks.runs.run import execute
 from adaptbench.benchmarks.store.store import Store
 
@@ -107,9 +107,11 @@ def test_when_one_rank_dies_the_run_fails_and_the_next_command_completes_it(
     assert contents(tmp_path / "runs") == contents(tmp_path / "whole") != {}
 
 
-def test_gpus_have_names():
-    assert gpus("cuda", 2) == [0, 1]
-    assert gpus("cuda:3", 1) == [3]
-    assert gpus("cuda:2,5", 2) == [2, 5]
-    assert first_device("cuda:2,5") == torch.device("cuda:2")
-    assert first_device("cpu") == torch.device("cpu")
+def test_devices_say_what_the_trainer_takes_and_which_is_the_first():
+    two = Devices.joined([Devices("cuda", (2,)), Devices("cuda", (5,))])
+    assert two == Devices("cuda", (2, 5)) and two.first == torch.device("cuda:2")
+    assert two.trainer_arguments(2) == {"accelerator": "gpu", "devices": [2, 5]}
+    assert Devices("cuda").trainer_arguments(2) == {"accelerator": "gpu", "devices": [0, 1]}
+    assert Devices("cuda").first == torch.device("cuda")
+    assert Devices.joined([CPU, CPU]) == CPU and CPU.first == torch.device("cpu") and CPU.name == "cpu"
+    assert CPU.trainer_arguments(2) == {"accelerator": "cpu", "devices": 2}

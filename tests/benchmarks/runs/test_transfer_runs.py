@@ -13,6 +13,7 @@ from adaptbench.benchmarks.evaluation.evaluate import evaluate
 from adaptbench.benchmarks.evaluation.guards import GuardFailed
 from adaptbench.benchmarks.runs.build import TaskShape, build_module, build_task
 from adaptbench.benchmarks.runs.run import execute
+from adaptbench.benchmarks.runs.trained import load_adapter
 from adaptbench.benchmarks.suites.registry import GRADIENT_LEARNERS
 from adaptbench.benchmarks.suites.spec import Pretraining, TransferSpec
 from adaptbench.datamodules.base import EvalEpisodes, TrainEpisodes
@@ -49,7 +50,7 @@ def mse(result):
     return [score["value"] for score in result["scores"] if score["metric"] == "mse"]
 
 
-def test_the_usual_pretraining_has_the_id_it_always_had(pretraining):
+def test_a_pretraining_has_another_id_than_the_usual_one(pretraining):
     usual, other = pretraining(), pretraining(pretraining={"objective": "told"})
     assert "pretraining" not in usual.canonical_json() and usual.run_id != other.run_id
     assert type(usual).model_validate_json(usual.model_dump_json()) == usual
@@ -82,6 +83,17 @@ def test_the_oracle_is_told_and_the_average_is_not(adapt):
     assert max(mse(oracle)) < 1e-10 and min(mse(average)) > 0.5
     assert mse(noisy) == pytest.approx([0.25, 0.25], rel=0.15)
     assert oracle["examples_encoded"] == 0 and average["examples_encoded"] == 640
+
+
+@pytest.mark.usefixtures("own_learners")
+def test_a_strategy_needs_no_more_than_the_guide_says(adapt, store):
+    spec, result = adapt("own.Nearest", {"power": 1.0})
+    network = sum(tensor.numel() for tensor in load_adapter(spec, store).network.parameters())
+    assert (result["parameters"], result["examples_encoded"], result["transductive"]) == (network, 640, False)
+    assert result["family"] == "own" and np.isfinite(mse(result)).all()
+    assert load_run(store.published(spec.run_id)).predict([[0.0], [9.0]], [1.0, 2.0], [[8.0]]).item() == 2.0
+    _, result = adapt("own.Weighing")
+    assert result["parameters"] == 3
 
 
 def test_what_was_chosen_is_recorded_and_taken_over(adapt, store):

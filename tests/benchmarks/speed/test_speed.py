@@ -120,7 +120,7 @@ def test_a_race_is_run(tmp_path, monkeypatch, peer):
 
 
 def test_races_are_repeated_with_other_seeds_for_a_median(monkeypatch):
-    monkeypatch.setattr(races, "_seconds", lambda contender, spec, *_: [1.0, 9.0, 2.0][spec.seed])
+    monkeypatch.setattr(races, "_seconds", lambda contender, spec, **_: [1.0, 9.0, 2.0][spec.seed])
     (found,) = races.race(0.9, 1, 60, 25_600, only="own images", repeats=3)
     assert (found.ours, found.theirs) == (2.0, 2.0)
 

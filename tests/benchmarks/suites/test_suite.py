@@ -1,6 +1,7 @@
 """Suites: read strictly, expanded completely, and named by what determines results."""
 
 import json
+from dataclasses import fields, make_dataclass
 
 import pytest
 import yaml
@@ -8,11 +9,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adaptbench.benchmarks.suites.registry import find, suite_files
-from adaptbench.benchmarks.suites.spec import RUN_SPEC, EpisodicSpec, PretrainSpec, TransferSpec
+from adaptbench.benchmarks.suites.spec import (
+    RESULTS_VERSION,
+    RUN_SPEC,
+    Budget,
+    EpisodicSpec,
+    Pretraining,
+    PretrainSpec,
+    TrainerOptions,
+    TransferSpec,
+)
 from adaptbench.benchmarks.suites.suite import SuiteError, load_suite
+from adaptbench.datamodules.base import EvalEpisodes, TrainEpisodes
+from adaptbench.lit_modules.optimization import Optimization
 
 # Changes of the way a spec is hashed rename every published run: bump RESULTS_VERSION, then look at these again.
-GOLDEN = {"episodic": "37d344d076b93748", "pretrain": "4cc53f0364166a42", "transfer": "bd82cbee7a331934"}
+GOLDEN = {"episodic": "a0192633cea6ee5c", "pretrain": "a60bc068112b0897", "transfer": "32d27c62fc943d85"}
 
 
 def cell(path, name, seed=0):
@@ -210,9 +222,76 @@ def test_run_id_depends_on_nothing_else(write_suite):
         assert first.attributes["label"] != second.attributes["label"]
 
 
-def test_run_id_is_the_same_for_defaults_and_for_the_same_values_spelled_out(episodic):
+def test_run_id_is_the_same_for_defaults_and_for_the_same_values_spelled_out(episodic, pretraining, transfer):
     assert episodic(optimization__lr=1e-3, budget__selection="last").run_id == episodic().run_id
     assert episodic(optimization__clip=1).run_id == episodic(optimization__clip=1.0).run_id
+    assert episodic(train__ways=None, trainer={"devices": 1}).run_id == episodic(trainer={}).run_id == episodic().run_id
+    assert episodic(task__init_args={}).run_id == episodic().run_id
+    assert pretraining(pretraining={"head": "linear"}, label_smoothing=0).run_id == pretraining().run_id
+    assert transfer().model_copy(update={"rivals": ()}).run_id == transfer().run_id
+
+
+class WiderBudget(Budget):
+    new: int = 3
+
+
+def test_a_new_field_with_a_default_changes_no_id(episodic, transfer):
+    """Wherever the field is added: to a spec, to a model within it, or to a dataclass within it."""
+
+    class WiderSpec(EpisodicSpec):
+        new: int | None = None
+        budget: WiderBudget
+        optimization: make_dataclass(
+            "WiderOptimization", [("new", float, 0.5)], bases=(Optimization,), frozen=True, kw_only=True
+        )
+
+    content = json.loads(episodic().model_dump_json())
+    assert WiderSpec(**content).run_id == episodic().run_id
+    for changed in ({"new": 1}, {"budget": content["budget"] | {"new": 4}}, {"optimization": {"new": 0.1}}):
+        assert WiderSpec(**{**content, **changed}).run_id != episodic().run_id
+
+    class WiderTransfer(TransferSpec):
+        new: bool = False
+
+    content = json.loads(transfer().model_dump_json())
+    assert WiderTransfer(**content).run_id == transfer().run_id
+    assert WiderTransfer(**content, new=True).run_id != transfer().run_id
+
+
+def test_no_default_changes_while_ids_leave_it_out():
+    """A default that changes gives other runs the ids of old ones: bump RESULTS_VERSION, then look at these again."""
+    models = (Budget, Pretraining, TrainerOptions, EpisodicSpec, PretrainSpec, TransferSpec)
+    found = {
+        model.__name__: {n: f.default for n, f in model.model_fields.items() if not f.is_required()} for model in models
+    }
+    found |= {
+        each.__name__: {field.name: field.default for field in fields(each)}
+        for each in (TrainEpisodes, EvalEpisodes, Optimization)
+    }
+    training = {"results_version": 5, "trainer": TrainerOptions(devices=1)}
+    pretraining = {"objective": "joint", "head": "linear", "head_scale": 10.0}
+    golden = {
+        "Budget": {"epochs": 4, "val_episodes": 100, "selection": "last"},
+        "Pretraining": pretraining,
+        "TrainerOptions": {"devices": 1},
+        "EpisodicSpec": {**training, "kind": "episodic"},
+        "PretrainSpec": {**training, "label_smoothing": 0.0, "pretraining": Pretraining(**pretraining)},
+        "TransferSpec": {"results_version": 5, "rivals": ()},
+        "TrainEpisodes": {"ways": None, "episodes": None},
+        "EvalEpisodes": {"ways": None},
+        "Optimization": {"lr": 1e-3, "weight_decay": 0.01, "warmup": 0.1, "clip": 1.0},
+    }
+    for name, defaults in golden.items():
+        assert found[name] == found[name] | defaults, name
+
+
+@pytest.mark.parametrize("kind", ["episodic", "pretraining", "transfer"])
+def test_the_id_always_holds_version_and_kind(kind, request):
+    spec = request.getfixturevalue(kind)()
+    content = json.loads(spec.canonical_json())
+    assert (content["results_version"], content["kind"]) == (RESULTS_VERSION, spec.kind)
+    assert RUN_SPEC.validate_python(content) == spec
+    assert spec.model_copy(update={"results_version": 99}).run_id != spec.run_id
 
 
 def test_transfer_runs_of_a_task_share_one_pretraining(write_suite):

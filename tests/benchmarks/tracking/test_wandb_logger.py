@@ -7,7 +7,8 @@ from typing import ClassVar
 
 import pytest
 
-from adaptbench.benchmarks.executors.worker import Order, work
+from adaptbench.benchmarks.executors.worker import Job, work
+from adaptbench.benchmarks.suites.spec import RUN_SPEC
 from adaptbench.benchmarks.tracking import wandb_logger
 from adaptbench.benchmarks.tracking.wandb_logger import WandbMirror, default_mode
 
@@ -17,7 +18,7 @@ SETTINGS = {"project": "adaptbench", "group": "tiny", "config": {"seed": 3}, "ta
 @pytest.fixture
 def order(episodic, store):
     spec = episodic()
-    return Order(spec.run_id, spec.model_dump_json(), store.root, "tiny", "deep sets", "offline", "cpu"), spec.run_id
+    return Job(spec=spec, root=store.root, suite="tiny", name="deep sets", wandb="offline"), spec.run_id
 
 
 @pytest.mark.slow
@@ -114,11 +115,12 @@ def test_a_run_that_fails_is_marked_as_failed(episodic, store, monkeypatch):
     spec = episodic(optimization__lr=float("inf"), optimization__clip=None)
     from adaptbench.benchmarks.runs import run
 
-    def diverge(*arguments):
+    def diverge(*arguments, **settings):
         raise run.NotFinite("diverged")
 
     monkeypatch.setattr(run, "execute", diverge)
-    ended = work(Order(spec.run_id, spec.canonical_json(), store.root, "tiny", "deep sets", "offline", "cpu"))
+    read = RUN_SPEC.validate_json(spec.canonical_json())
+    ended = work(Job(spec=read, root=store.root, suite="tiny", name="deep sets", wandb="offline"))
     assert (ended.how, ended.reason) == ("failed", "NotFinite: diverged")
     assert Recording.ended == [({}, 1)]
 

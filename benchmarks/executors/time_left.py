@@ -1,0 +1,142 @@
+"""The time that a suite still takes: how long each run takes, and how many run at a time."""
+
+import itertools
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from heapq import heappop, heappush
+
+from adaptbench.benchmarks.executors.plan import PlannedRun
+from adaptbench.benchmarks.executors.schedule import Status
+from adaptbench.benchmarks.store.store import Store
+from adaptbench.benchmarks.suites.spec import RUN_SPEC, RunSpec
+
+SHARE_TO_JUDGE_BY = 0.1
+RUNS_TO_JUDGE_BY = 10
+"""Finished runs that are read of each kind."""
+RUNS_TO_READ = 1000
+"""Finished runs of any suite that are looked at."""
+
+
+class Pace:
+    """How long runs take, judged by the time that others took, scaled by how much there is to do.
+
+    A run is judged by the runs that are most like it: those of the same component and encoder on the same task, or
+    else of the same name, of the same task, of any task; what trains by what trains, and what adapts by what adapts.
+    """
+
+    def __init__(self) -> None:
+        self._seconds: defaultdict[tuple[str, ...], float] = defaultdict(float)
+        self._work: Counter[tuple[str, ...]] = Counter()
+        self._runs: Counter[tuple[str, ...]] = Counter()
+
+    def add(self, run: PlannedRun, seconds: float) -> None:
+        """Takes note of the seconds that a run took."""
+        for likeness in run.likenesses:
+            self._seconds[likeness] += seconds
+            self._work[likeness] += _work(run.spec) if likeness else 1
+            self._runs[likeness] += 1
+
+    def alike(self, run: PlannedRun) -> int:
+        """Counts the runs that are most like a run."""
+        return self._runs[run.likenesses[0]]
+
+    def __bool__(self) -> bool:
+        """Whether anything is known."""
+        return bool(self._runs)
+
+    def expected(self, run: PlannedRun) -> float:
+        """Returns the seconds that a run takes in all; something must be known."""
+        known = next(each for each in run.likenesses if each in self._runs)
+        return self._seconds[known] / self._work[known] * (_work(run.spec) if known else 1)
+
+
+def _work(spec: RunSpec) -> int:
+    """How much a run has to do: training examples, or test episodes where it only adapts."""
+    return len(spec.test.sizes) * spec.test.episodes if spec.candidates else spec.training.budget.examples
+
+
+def makespan(runs: Iterable[tuple[PlannedRun, float]], slots: int) -> float:
+    """Returns the seconds until all runs have ended.
+
+    As in `drive`, they start in order, each on a slot for each of its devices, and none before what it needs.
+
+    Args:
+        runs: runs with the seconds that each takes.
+        slots: how many runs of one device there may be at a time.
+    """
+    order = list(runs)
+    places = {run.spec.run_id: place for place, (run, _) in enumerate(order)}
+    missing = [[places[need] for need in run.needs if need in places] for run, _ in order]
+    followers: defaultdict[int, list[int]] = defaultdict(list)
+    for place, needs in enumerate(missing):
+        for need in needs:
+            followers[need].append(place)
+    ready = [place for place, needs in enumerate(missing) if not needs]
+    running: list[tuple[float, int, int]] = []
+    now, free = 0.0, slots
+    while ready or running:
+        while ready and (width := min(order[ready[0]][0].spec.devices, slots)) <= free:
+            place = heappop(ready)
+            heappush(running, (now + order[place][1], place, width))
+            free -= width
+        now, ended, width = heappop(running)
+        free += width
+        for place in followers[ended]:
+            missing[place].remove(ended)
+            if not missing[place]:
+                heappush(ready, place)
+    return now
+
+
+def estimate(finished: Iterable[PlannedRun], left: Iterable[PlannedRun], store: Store, slots: int) -> float | None:
+    """Estimates the seconds until all runs have ended, from what finished ones took.
+
+    Args:
+        finished: finished runs of the same plan.
+        left: the others.
+        store: where finished runs are, also those of other suites.
+        slots: how many runs of one device there may be at a time.
+
+    Returns:
+        The seconds; None where nothing is finished.
+    """
+    pace = Pace()
+    for run in itertools.chain(finished, _published(store)):
+        if pace.alike(run) < RUNS_TO_JUDGE_BY:
+            with suppress(OSError, ValueError):
+                pace.add(run, _seconds_taken(run.spec, store))
+    return makespan(((run, pace.expected(run)) for run in left), slots) if pace else None
+
+
+def _published(store: Store) -> Iterator[PlannedRun]:
+    """Yields some of the finished runs in a folder, of whatever suite."""
+    for path in itertools.islice(store.root.glob("[!.]*/result.json"), RUNS_TO_READ):
+        with suppress(OSError, ValueError):
+            yield PlannedRun(RUN_SPEC.validate_json(path.with_name("spec.json").read_bytes()), path.parent.name)
+
+
+def _seconds_taken(spec: RunSpec, store: Store) -> float:
+    times = store.read_json(spec.run_id, "environment.json")
+    trained = 0.0 if spec.candidates else times.get("train_seconds", 0.0)  # of what it needs, which counts by itself
+    return float(trained) + float(times.get("test_seconds", 0.0))
+
+
+def seconds_left(status: Status, shares: dict[str, float], slots: int) -> float | None:
+    """Estimates the time left from what others took; None while nothing is known.
+
+    Args:
+        status: where things stand.
+        shares: the share of each running run that is done.
+        slots: how many runs of one device there may be at a time.
+    """
+    pace = Pace()
+    for run, seconds in status.done:
+        pace.add(run, seconds)
+    for run_id, (run, start) in status.running.items():
+        if shares[run_id] > SHARE_TO_JUDGE_BY and not pace.alike(run):
+            pace.add(run, (time.monotonic() - start) / shares[run_id])
+    started = ((run, 1 - shares[run_id]) for run_id, (run, _) in status.running.items())
+    parts = (*started, *((run, 1.0) for run in status.waiting))
+    return makespan(((run, part * pace.expected(run)) for run, part in parts), slots) if pace else None
