@@ -92,7 +92,7 @@ def run_suite(name: str, options: RunOptions, console: Console) -> int:
         return _announce_time(finished, left, store, len(devices), damaged, console)
     _prepare(store, damaged)
     added = [argument for learner in options.learners for argument in ("--learner", learner)]
-    store.write_manifest(suite.suite, {**plan.manifest(), "command": [name, *added]})
+    store.write_manifest(plan.manifest([name, *added]))
     template = Order(
         "", "", options.out.absolute(), suite.suite, "", wandb, device, options.wandb_models, suite.checkpoint_seconds
     )
@@ -208,7 +208,7 @@ def _conclude(plan: Plan, status: Status, wandb: Mode, options: RunOptions, cons
 
 
 def _say_unavailable(plan: Plan, console: Console) -> None:
-    stands_in = {cell.otherwise: cell.attributes["task"] for cell in plan.cells}
+    stands_in = {cell.otherwise: cell.attributes.task for cell in plan.cells}
     for task, reason in plan.unavailable.items():
         what = (
             f"{stands_in[task]} stands in for {task}" if task in stands_in else f"The cells of task {task} cannot run"

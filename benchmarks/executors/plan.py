@@ -2,14 +2,13 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from adaptbench.benchmarks.runs.build import TaskShape, build_module, build_task, instantiate
-from adaptbench.benchmarks.suites.description import describe_task
 from adaptbench.benchmarks.suites.registry import suggest
 from adaptbench.benchmarks.suites.spec import Cell, Component, EpisodicSpec, PretrainSpec, TransferSpec
 from adaptbench.benchmarks.suites.suite import Suite, SuiteCell
 from adaptbench.datamodules.errors import DataUnavailable
+from adaptbench.reports.format import Manifest
 
 ONLY_ATTRIBUTES = ("task", "protocol", "learner", "family", "seed", "train_classes", "run_id")
 ONLY_ARGUMENTS = ("split", "scope", "rotations", "images_per_class", "train_images", "train_functions", "noise")
@@ -57,20 +56,25 @@ class Plan:
         """Lists every run whose data can be had, once, pretraining first because others wait for it."""
         runs: dict[str, PlannedRun] = {}
         for cell in self.cells:
-            if cell.attributes["task"] not in self.unavailable:
+            if cell.attributes.task not in self.unavailable:
                 for run in _runs_of(cell):
                     runs.setdefault(run.spec.run_id, run)
         return sorted(runs.values(), key=lambda run: not isinstance(run.spec, PretrainSpec))
 
-    def manifest(self) -> dict[str, Any]:
-        """What reports read to know what was wanted: the whole suite, also where only a part was selected."""
-        return {
-            "suite": self.suite.suite,
-            "version": self.suite.version,
-            "description": self.suite.description,
-            "cells": [cell.attributes for cell in self.suite.cells()],
-            "unavailable": dict(self.unavailable),
-        }
+    def manifest(self, command: Sequence[str]) -> Manifest:
+        """What reports read to know what was wanted: the whole suite, also where only a part was selected.
+
+        Args:
+            command: the arguments of `adaptbench run` that decide the runs.
+        """
+        return Manifest(
+            name=self.suite.suite,
+            version=self.suite.version,
+            description=self.suite.description,
+            command=tuple(command),
+            unavailable=dict(self.unavailable),
+            cells=tuple(cell.attributes for cell in self.suite.cells()),
+        )
 
 
 def make_plan(suite: Suite, only: Mapping[str, str] | None = None) -> Plan:
@@ -115,7 +119,7 @@ def add_learner(suite: Suite, name: str) -> tuple[Suite, dict[str, str]]:
     for without, entry in zip(suite.tasks, everywhere.tasks, strict=True):
         try:
             task = next(entry.tasks())
-            build(SuiteCell.make(entry, task, describe_task(task, entry.test), key, suite.seeds[0]))
+            build(SuiteCell.make(entry, task, key, suite.seeds[0]))
         except DataUnavailable:
             tasks.append(entry)
         except ValueError as error:
@@ -138,7 +142,9 @@ def _select(suite: Suite, only: Mapping[str, str], names: Collection[str]) -> li
 
 def _has(cell: SuiteCell, key: str, value: str, names: Collection[str]) -> bool:
     arguments = cell.spec.training.task.init_args
-    found = [source[key] for source in (cell.attributes, arguments) if key in source][:1]
+    found = [arguments[key]] if key in arguments else []
+    if key in ONLY_ATTRIBUTES:
+        found = [getattr(cell.attributes, key)]
     if key == "task" and cell.otherwise in names:
         found.append(cell.otherwise)
     return value.lower() in [str(each).lower() for each in found]
@@ -149,12 +155,12 @@ def _unavailable(cells: Sequence[SuiteCell]) -> dict[str, str]:
     reasons: dict[str, str] = {}
     build = _Builder()
     for cell in cells:
-        if cell.attributes["seed"] != cells[0].attributes["seed"]:
+        if cell.attributes.seed != cells[0].attributes.seed:
             continue  # it decides no shape
         try:
             build(cell)
         except DataUnavailable as error:
-            reasons[cell.attributes["task"]] = str(error)
+            reasons[cell.attributes.task] = str(error)
     return reasons
 
 
@@ -194,7 +200,7 @@ class _Builder:
         except (ValueError, DataUnavailable):
             raise
         except Exception as error:  # an argument of the wrong type can make a class raise anything
-            what = f"{cell.attributes['learner']} on {cell.attributes['task']}"
+            what = f"{cell.attributes.learner} on {cell.attributes.task}"
             raise ValueError(f"Expected {what} to be built, but {type(error).__name__}: {error}.") from error
 
     def _build(self, spec: Cell) -> None:
@@ -216,9 +222,9 @@ class _Builder:
 
 def _runs_of(cell: SuiteCell) -> list[PlannedRun]:
     attributes = cell.attributes
-    size = f" {attributes['train_classes']}" if attributes["train_classes"] else ""
-    where = f"{attributes['task']}{size} seed {attributes['seed']}"
-    run = PlannedRun(cell.spec, f"{attributes['learner']} {where}", f"{attributes['task']} {attributes['learner']}")
+    size = f" {attributes.train_classes}" if attributes.train_classes else ""
+    where = f"{attributes.task}{size} seed {attributes.seed}"
+    run = PlannedRun(cell.spec, f"{attributes.learner} {where}", f"{attributes.task} {attributes.learner}")
     if isinstance(cell.spec, EpisodicSpec):
         return [run]
     candidates = cell.spec.candidates
@@ -226,7 +232,7 @@ def _runs_of(cell: SuiteCell) -> list[PlannedRun]:
         PlannedRun(
             each,
             f"pretraining {where}" + (f" lr {each.optimization.lr:g}" if cell.spec.rivals else ""),
-            f"{attributes['task']} pretraining",
+            f"{attributes.task} pretraining",
         )
         for each in candidates
     ]

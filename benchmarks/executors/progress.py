@@ -72,8 +72,8 @@ class SuiteProgress:
 
     def _warning(self, run: PlannedRun) -> str:
         """Says where a run learned nothing."""
-        scores = self.store.read_json(run.spec.run_id, "result.json").get("scores", [])
-        shots = sorted({score["shots"] for score in scores if score["at_chance"]})
+        scores = self.store.result(run.spec.run_id).scores
+        shots = sorted({score.shots for score in scores if score.at_chance})
         return f" [yellow]no better than a guess[/] at {' and '.join(map(str, shots))} shots" if shots else ""
 
     def _counts(self, status: Status) -> str:
@@ -125,9 +125,9 @@ def estimate(finished: Iterable[PlannedRun], left: Iterable[PlannedRun], store: 
 
 
 def _seconds_taken(run: PlannedRun, store: Store) -> float:
-    times = store.read_json(run.spec.run_id, "environment.json")
-    trained = 0.0 if run.needs else times.get("train_seconds", 0.0)  # of what it needs, which counts by itself
-    return float(trained) + float(times.get("test_seconds", 0.0))
+    times = store.environment(run.spec.run_id).times
+    trained = None if run.needs else times.train_seconds  # of what it needs, which counts by itself
+    return (trained or 0.0) + (times.test_seconds or 0.0)
 
 
 def seconds_left(status: Status, shares: dict[str, float], jobs: int) -> float | None:

@@ -5,27 +5,27 @@ import platform
 import subprocess
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from adaptbench.benchmarks.runs.devices import first_device
+from adaptbench.reports.format import Machine
 
 PACKAGES = ("adaptbench", "torch", "pytorch-lightning", "torchmetrics", "numpy", "pandas", "wandb")
 
 
 @functools.cache
-def describe_environment(device: str) -> dict[str, Any]:
+def describe_machine(device: str) -> Machine:
     """Collects versions, hardware and commit; no environment variable is read."""
-    return {
-        "versions": {"python": platform.python_version()} | {name: version_of(name) for name in PACKAGES},
-        "device": "cpu" if device == "cpu" else torch.cuda.get_device_name(first_device(device)),
-        "processor": _processor(),
-        "system": f"{platform.system()} {platform.machine()}",
-        "threads": torch.get_num_threads(),
-        "git_commit": _git("rev-parse", "HEAD"),
-        "git_dirty": bool(_git("status", "--porcelain", "--untracked-files=no")),
-    }
+    return Machine(
+        versions={"python": platform.python_version(), **{name: version_of(name) for name in PACKAGES}},
+        device="cpu" if device == "cpu" else torch.cuda.get_device_name(first_device(device)),
+        processor=_processor(),
+        system=f"{platform.system()} {platform.machine()}",
+        threads=torch.get_num_threads(),
+        git_commit=_git("rev-parse", "HEAD"),
+        git_dirty=bool(_git("status", "--porcelain", "--untracked-files=no")),
+    )
 
 
 def version_of(package: str) -> str | None:

@@ -1,6 +1,5 @@
 """How a network is trained: the budget, the callbacks and the devices that Lightning's Trainer is given."""
 
-import time
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -8,7 +7,7 @@ import torch
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from pytorch_lightning.loggers import Logger
 
-from adaptbench.benchmarks.runs.callbacks import BestWeights, Curve, ProgressFile
+from adaptbench.benchmarks.runs.callbacks import BestWeights, Curve, ProgressFile, Stopwatch
 from adaptbench.benchmarks.runs.checkpoints import AtomicCheckpoint, Checkpoints, Generators, checkpoint_to_resume
 from adaptbench.benchmarks.runs.devices import gpus
 from adaptbench.benchmarks.suites.spec import EpisodicSpec, PretrainSpec
@@ -27,13 +26,14 @@ def fit(
     curve: Curve,
     checkpoints: Checkpoints,
     logger: Logger | None = None,
-) -> dict[str, float]:
+) -> Stopwatch:
     """Trains for the whole budget, or what is left of it after the checkpoint in the folder.
 
     Returns:
-        The seconds since that checkpoint, by the clock and of this process.
+        What measured the time of training, with that before the checkpoint.
     """
     devices = spec.trainer.devices
+    stopwatch = Stopwatch()
     trainer = pl.Trainer(
         accelerator="cpu" if device == "cpu" else "gpu",
         devices=devices if device == "cpu" else gpus(device, devices),
@@ -41,7 +41,7 @@ def fit(
         use_distributed_sampler=False,  # batches already differ between devices, and validation is the same on all
         max_steps=spec.steps,
         max_epochs=-1,
-        callbacks=_callbacks(spec, task, folder, curve, checkpoints),
+        callbacks=[stopwatch, *_callbacks(spec, task, folder, curve, checkpoints)],
         plugins=environment,  # not SLURM's, which would requeue jobs behind the executor's back
         logger=logger or False,
         log_every_n_steps=spec.steps_per_epoch,
@@ -53,16 +53,14 @@ def fit(
         enable_model_summary=False,
         default_root_dir=folder,
     )
-    start, start_cpu = time.perf_counter(), time.process_time()
+    stopwatch.start()
     try:
         trainer.fit(module, datamodule=task, ckpt_path=checkpoint_to_resume(folder), weights_only=True)
     finally:
         if torch.distributed.is_initialized():  # this process may train with others again, as another group
             torch.distributed.destroy_process_group()
-    return {
-        "train_seconds": time.perf_counter() - start,
-        "train_cpu_seconds": time.process_time() - start_cpu,
-    }
+    stopwatch.stop()
+    return stopwatch
 
 
 def _callbacks(

@@ -1,7 +1,5 @@
 """The figure of predicted functions beside the true ones."""
 
-from collections.abc import Mapping
-
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -14,14 +12,9 @@ from adaptbench.reports.results.settings import shots_phrase
 from adaptbench.reports.words.numbers import shorten
 
 
-def draw_fits(fits: Mapping[str, pd.DataFrame], comparison: Comparison, named: Styles) -> Figure | None:
-    """The first test function at each number of shots: support set, truth, and what each learner predicts.
-
-    Args:
-        fits: By learner, the fits of one of its runs.
-        comparison: Where labels come from.
-        named: A style for each learner.
-    """
+def draw_fits(comparison: Comparison, named: Styles) -> Figure | None:
+    """The first test function at each number of shots: support set, truth, and what each learner predicts."""
+    fits = _fits(comparison)
     if not fits:
         return None
     shots = sorted({int(shot) for table in fits.values() for shot in table["shots"]})[:4]
@@ -43,3 +36,13 @@ def draw_fits(fits: Mapping[str, pd.DataFrame], comparison: Comparison, named: S
     handles += [Line2D([], [], **{**named[learner], "marker": ""}) for learner in fits]
     add_legend(figure, handles, ["truth", "support set", *(shorten(labels[learner], 28) for learner in fits)])
     return figure
+
+
+def _fits(comparison: Comparison) -> dict[str, pd.DataFrame]:
+    """For each learner the fits of its first run at the largest number of training classes that kept them."""
+    found: dict[str, pd.DataFrame] = {}
+    for row in comparison.entries:
+        tables = (run.fits for entry in reversed(row) for run in entry.runs)
+        if (table := next((table for table in tables if table is not None), None)) is not None:
+            found[row[0].learner] = table
+    return found

@@ -1,6 +1,6 @@
 """Figures beside the curves: computation, learning curves, ranks, training shots by test shots, fits."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,14 +14,14 @@ from adaptbench.reports.results.curves import LearningCurve
 from adaptbench.reports.words.numbers import metric_name, scale
 
 
-def draw_learning_curves(comparison: Comparison, curves: Mapping[str, LearningCurve], named: Styles) -> Figure | None:
+def draw_learning_curves(comparison: Comparison, named: Styles) -> Figure | None:
     """Validation score over examples encoded, a thin line a seed and a thick one for their mean."""
     sizes = list(dict.fromkeys(setting.train_classes for setting in comparison.settings))
     rows = {
         (row[0].learner, size): [
             curve
             for run in {r.cell.run_id: r for e in row if e.setting.train_classes == size for r in e.runs}.values()
-            if (curve := curves.get(run.cell.run_id)) is not None and "val" in curve.values
+            if (curve := run.curve) is not None and "val" in curve.values
         ]
         for row in comparison.entries
         for size in sizes

@@ -4,7 +4,7 @@ import base64
 import gzip
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -13,12 +13,12 @@ from pathlib import Path
 from jinja2 import Environment, StrictUndefined
 
 from adaptbench.reports.comparison.comparison import Comparison, Entry
+from adaptbench.reports.format import Machine
 from adaptbench.reports.page.page_data import page_data
-from adaptbench.reports.results.curves import LearningCurve
 from adaptbench.reports.results.manifest import Suite
+from adaptbench.reports.results.records import versions
 from adaptbench.reports.results.runs import Problem, Run
 from adaptbench.reports.tables.layout import Sheet, TableLayout
-from adaptbench.reports.tables.records import versions
 from adaptbench.reports.words.commands import entry_command, suite_command
 from adaptbench.reports.words.headlines import headlines
 from adaptbench.reports.words.numbers import METRIC_NAMES, note, number
@@ -60,7 +60,6 @@ def render_page(
     problems: Sequence[Problem],
     sections: Sequence[Section],
     published: Sheet,
-    curves: Mapping[str, LearningCurve],
 ) -> str:
     """Renders the page; every string that came from a file is escaped.
 
@@ -70,12 +69,11 @@ def render_page(
         problems: Its other cells.
         sections: One for each comparison.
         published: The ledger.
-        curves: Learning curves by run id.
     """
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     script = _template("page.js")
     rows = _rows(suite, sections)
-    data = page_data(suite, runs, {section.name: section.comparison for section in sections}, curves)
+    data = page_data(suite, runs, {section.name: section.comparison for section in sections})
     return environment.from_string(_template("page.html.j2")).render(
         suite=suite,
         style=_template("page.css"),
@@ -93,7 +91,7 @@ def render_page(
         n_rows=len(rows),
         problems=_group_problems(problems),
         machines=_group_environments(runs),
-        commits=sorted({str(run.environment.get("git_commit") or "") for run in runs} - {""}),
+        commits=sorted({run.machine.git_commit for run in runs if run.machine and run.machine.git_commit}),
         run_command=suite_command(suite),
     )
 
@@ -192,16 +190,15 @@ def _group_environments(runs: Sequence[Run]) -> list[dict[str, str]]:
     """Each environment that runs were made in, with how many."""
     counts: dict[tuple[str, ...], int] = {}
     for run in runs:
-        key = _environment(run.environment)
+        key = _machine(run.machine)
         counts[key] = counts.get(key, 0) + 1
     names = ("processor", "device", "threads", "commit", "versions")
     return [dict(zip(names, key, strict=True)) | {"runs": str(count)} for key, count in sorted(counts.items())]
 
 
-def _environment(environment: Mapping[str, object]) -> tuple[str, ...]:
-    def text(name: str) -> str:
-        return "not recorded" if environment.get(name) is None else str(environment[name])
-
-    dirty = " (with uncommitted changes)" if environment.get("git_dirty") else ""
-    commit = text("git_commit") + dirty
-    return text("processor"), text("device"), text("threads"), commit, versions(environment) or "not recorded"
+def _machine(machine: Machine | None) -> tuple[str, ...]:
+    if machine is None:
+        return ("not recorded",) * 5
+    dirty = " (with uncommitted changes)" if machine.git_dirty else ""
+    commit = (machine.git_commit or "not recorded") + dirty
+    return machine.processor, machine.device, str(machine.threads), commit, versions(machine) or "not recorded"

@@ -20,26 +20,22 @@ _SYMBOLS: Mapping[str, str] = {
     "<": "triangle-left", ">": "triangle-right",
 }  # fmt: skip
 _DASHES = ("solid", "dash", "dashdot", "dot", "longdash")
-_TIMES = ("started", "finished", "train_seconds", "test_seconds", "predict_ms_per_episode")
 
 
-def page_data(
-    suite: Suite, runs: Sequence[Run], named: Mapping[str, Comparison], curves: Mapping[str, LearningCurve]
-) -> dict[str, Any]:
+def page_data(suite: Suite, runs: Sequence[Run], named: Mapping[str, Comparison]) -> dict[str, Any]:
     """Charts and runs as JSON values.
 
     Args:
         suite: The suite.
         runs: Its finished runs.
         named: Each comparison by its name in file names.
-        curves: Learning curves by run id.
     """
     specs, environments = _Pool(), _Pool()
     styles = line_styles(suite)
     families = {cell.learner: suite.families.index(cell.family) for cell in suite.cells}
     return {
         "charts": [_chart(name, comparison, styles, families) for name, comparison in named.items()],
-        "runs": {run.cell.run_id: _run(suite, run, curves, specs, environments) for run in runs},
+        "runs": {run.cell.run_id: _run(suite, run, specs, environments) for run in runs},
         "specs": specs.values,
         "environments": environments.values,
     }
@@ -61,46 +57,47 @@ class _Pool:
         return self._places[key]
 
 
-def _run(
-    suite: Suite, run: Run, curves: Mapping[str, LearningCurve], specs: _Pool, environments: _Pool
-) -> dict[str, Any]:
-    cell = run.cell
-    curve = curves.get(cell.run_id)
-    fixed = {name: value for name, value in run.environment.items() if name not in _TIMES}
+def _run(suite: Suite, run: Run, specs: _Pool, environments: _Pool) -> dict[str, Any]:
+    cell, result = run.cell, run.result
+    environment = None if run.environment is None else run.environment.model_dump(mode="json")
+    times = environment.pop("times") if environment else {}
+    times = {**times, "predict_ms_per_episode": run.times and run.times.predict_ms_per_episode}
     return {
         "label": cell.label,
         "task": cell.task,
         "protocol": cell.protocol,
         "size": _size(cell.train_classes),
         "seed": cell.seed,
-        "spec": specs.place(_without_seed(run.spec)),
-        "environment": environments.place(fixed),
-        "times": [[name, run.environment[name]] for name in _TIMES if name in run.environment],
-        "selection": run.selection,
-        "examples": run.examples_encoded,
-        "parameters": run.parameters,
-        "pretrained": run.pretrained,
+        "spec": specs.place(_without_seed({} if run.spec is None else run.spec.model_dump(exclude_unset=True))),
+        "environment": environments.place(environment or {}),
+        "times": [[name, value] for name, value in times.items() if isinstance(value, str | float)],
+        "selection": result.selection,
+        "examples": result.examples_encoded,
+        "parameters": result.parameters,
+        "pretrained": result.pretrained or "",
         "scores": [
             [
-                score.setting.ways,
-                score.setting.shots,
+                score.ways,
+                score.shots,
                 METRIC_NAMES.get(score.metric, score.metric),
                 _digits(score.value),
             ]
-            for score in run.scores
+            for score in result.scores
         ],
         "metric": _metric(cell.metric),
         "log": cell.metric != "accuracy",
-        "curve": None if curve is None else _curve(curve, scale(cell.metric)),
+        "curve": None if run.curve is None else _curve(run.curve, scale(cell.metric)),
         "command": run_command(suite, run),
     }
 
 
 def _without_seed(value: object) -> object:
-    """A configuration that runs of several seeds share."""
+    """A configuration that runs of several seeds share; JSON has no number that is not finite."""
     if isinstance(value, Mapping):
         return {name: _without_seed(each) for name, each in value.items() if name != "seed"}
-    return value
+    if isinstance(value, list | tuple):
+        return [_without_seed(each) for each in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _curve(curve: LearningCurve, unit: float) -> dict[str, Any]:
@@ -108,7 +105,7 @@ def _curve(curve: LearningCurve, unit: float) -> dict[str, Any]:
     kept = [index for index in range(len(curve.examples)) if (len(curve.examples) - 1 - index) % every == 0]
     return {
         "x": [curve.examples[index] for index in kept],
-        **{split: [_digits(values[index] * unit) for index in kept] for split, values in sorted(curve.values.items())},
+        **{part: [_digits(values[index] * unit) for index in kept] for part, values in sorted(curve.values.items())},
     }
 
 

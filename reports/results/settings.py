@@ -1,6 +1,6 @@
 """Shots in words: they are counted, but a presentation of a stream is the n-th."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 ORDINAL_WORDS = ("presentation",)
 """What is named by its place in a row instead of by how many there are."""
@@ -41,11 +41,15 @@ class Setting:
         train_classes: Training classes (or functions); None for unlimited.
         ways: Classes an episode; None in regression.
         shots: Support examples a class.
+        class_word: What training classes are called, in the plural.
+        shots_word: What a shot is called, in the singular.
     """
 
     train_classes: int | None
     ways: int | None
     shots: int
+    class_word: str = field(default="classes", compare=False)
+    shots_word: str = field(default="shot", compare=False)
 
     @property
     def order(self) -> tuple[float, int, int]:

@@ -15,8 +15,8 @@ def compute_sheet(comparison: Comparison, name: str) -> Sheet:
     """The table of what each learner costs."""
     records = [_compute_record(row) for row in comparison.entries if any(entry.runs for entry in row)]
     runs = [run for row in comparison.entries for run in runs_of(row)]
-    processors = sorted({str(run.environment.get("processor", "not recorded")) for run in runs})
-    rates = max((sum("pretraining_lr" in each for each in run.chosen) for run in runs), default=0)
+    processors = sorted({run.machine.processor if run.machine else "not recorded" for run in runs})
+    rates = max((len(run.result.pretrainings) for run in runs), default=0)
     tuning = f" Where rates of pretraining were tried, up to {rates}, the chosen one is counted." if rates > 1 else ""
     layout = TableLayout(
         title=f"Computation: {comparison.task} ({comparison.protocol})",
@@ -44,21 +44,22 @@ def runs_of(row: Sequence[Entry]) -> tuple[Run, ...]:
 
 def _compute_record(row: Sequence[Entry]) -> dict[str, Any]:
     runs = runs_of(row)
+    times = [run.times for run in runs if run.times is not None]
     return {
         "learner": row[0].learner,
         "label": row[0].label,
-        "parameters": _mean([run.parameters for run in runs]),
-        "examples_encoded": _mean([run.examples_encoded for run in runs]),
-        "train_seconds": _mean([run.environment.get("train_seconds") for run in runs]),
-        "train_cpu_seconds": _mean([run.environment.get("train_cpu_seconds") for run in runs]),
-        "predict_ms_per_episode": _mean([run.environment.get("predict_ms_per_episode") for run in runs]),
-        "prediction": " and ".join(sorted({induction(run) for run in runs})),
+        "parameters": _mean([run.result.parameters for run in runs]),
+        "examples_encoded": _mean([run.result.examples_encoded for run in runs]),
+        "train_seconds": _mean([time.train_seconds for time in times]),
+        "train_cpu_seconds": _mean([time.train_cpu_seconds for time in times]),
+        "predict_ms_per_episode": _mean([time.predict_ms_per_episode for time in times]),
+        "prediction": " and ".join(sorted({induction(run.result) for run in runs})),
         "runs": len(runs),
     }
 
 
-def _mean(values: Sequence[object]) -> float | None:
-    known = [float(value) for value in values if isinstance(value, int | float)]
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
     return sum(known) / len(known) if known else None
 
 

@@ -16,8 +16,6 @@ from adaptbench.reports.words.numbers import metric_name, number, number_text
 FAMILIES = ("transfer", "control")
 NO_RULES = ("episodes_at_once",)
 """Arguments of strategies that change no result."""
-NO_SETTINGS = ("support", "score", "share", "run_id")
-"""What the record of a candidate holds besides the settings that it tried."""
 
 
 def ablation(outcomes: Iterable[Outcome]) -> tuple[TableLayout, pd.DataFrame] | None:
@@ -65,21 +63,8 @@ def ablation(outcomes: Iterable[Outcome]) -> tuple[TableLayout, pd.DataFrame] | 
 
 def choices(outcomes: Iterable[Outcome]) -> tuple[TableLayout, pd.DataFrame] | None:
     """A row for each setting that some run chose by cross-validation; None where none did."""
-    runs = [outcome for outcome in outcomes if isinstance(outcome, Run) and outcome.chosen]
-    records = [
-        {
-            "learner": run.cell.learner,
-            "label": run.cell.label,
-            "seed": run.cell.seed,
-            "train_classes": run.cell.train_classes,
-            "support": record.get("support"),
-            "settings": _in_words({k: v for k, v in record.items() if k not in NO_SETTINGS}),
-            "score": record.get("score"),
-            "share": record.get("share"),
-        }
-        for run in runs
-        for record in run.chosen
-    ]
+    runs = [outcome for outcome in outcomes if isinstance(outcome, Run)]
+    records = [record for run in runs for record in _choice_records(run)]
     if not records:
         return None
     cell = runs[0].cell
@@ -116,10 +101,8 @@ def rule_of(row: Sequence[Entry], first: Sequence[Entry]) -> str:
 
 def _strategy(row: Sequence[Entry]) -> tuple[str, Mapping[str, Any]]:
     for run in (run for entry in row for run in entry.runs):
-        found = run.spec.get("strategy")
-        if isinstance(found, Mapping):
-            arguments = found.get("init_args")
-            return run.component, arguments if isinstance(arguments, Mapping) else {}
+        if run.spec is not None and run.spec.strategy is not None:
+            return run.spec.strategy.name, run.spec.strategy.init_args
     return "", {}
 
 
@@ -134,6 +117,21 @@ def _value_in_words(value: Any) -> str:  # noqa: ANN401 - JSON of any kind
     if isinstance(value, list):
         return " or ".join(map(_value_in_words, value))
     return value if isinstance(value, str) else json.dumps(value)
+
+
+def _choice_records(run: Run) -> list[dict[str, Any]]:
+    """What a run chose from: learning rates of the pretraining, and settings of its strategy."""
+    cell, result = run.cell, run.result
+    own = {"learner": cell.learner, "label": cell.label, "seed": cell.seed, "train_classes": cell.train_classes}
+    rates: list[tuple[int | None, Mapping[str, Any], float, float]] = [
+        (None, {"pretraining_lr": each.lr}, each.score, float(each.run_id == result.pretrained))
+        for each in result.pretrainings
+    ]
+    settings = [(each.support, each.settings, each.score, each.share) for each in result.chosen]
+    return [
+        {**own, "support": support, "settings": _in_words(tried), "score": score, "share": share}
+        for support, tried, score, share in (*rates, *settings)
+    ]
 
 
 def _choice(record: Mapping[str, Any]) -> tuple[str, ...]:
@@ -190,6 +188,6 @@ def _record(found: Comparison, index: int, column: int, rule: str) -> dict[str, 
         "p_holm": pair and pair.corrected,
         "told_apart": pair and pair.told_apart,
         "diverged_episodes": sum(run.diverged(setting) for run in entry.runs),
-        "transductive": run.transductive if run else None,
+        "transductive": run.result.transductive if run else None,
         "seeds": entry.interval.n_seeds if entry.interval else 0,
     }

@@ -28,5 +28,5 @@ def entry_command(suite: Suite, comparison: Comparison, entry: Entry) -> str:
 
 def _checkout(runs: Sequence[Run]) -> list[str]:
     """Gets the code that made the runs; where they were made by several commits, by the last of them."""
-    commits = sorted({str(run.environment.get("git_commit") or "") for run in runs} - {""})
+    commits = sorted({run.machine.git_commit for run in runs if run.machine and run.machine.git_commit})
     return [f"git checkout {shlex.quote(commits[-1])}"] if commits else []

@@ -47,7 +47,9 @@ def report(finished_quick, tmp_path_factory):
     shutil.rmtree(runs / "runs" / gone["run_id"])
     failed = runs / "runs" / f".partial-{gone['run_id']}"
     failed.mkdir()
-    (failed / "failure.json").write_text('{"reason": "ArithmeticError: it broke", "log": "the end of its log"}')
+    (failed / "failure.json").write_text(
+        '{"format_version": 1, "reason": "ArithmeticError: it broke", "log": "the end of its log"}'
+    )
     return write_report(runs / "runs", runs / "out")
 
 

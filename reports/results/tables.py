@@ -1,0 +1,47 @@
+"""Tables of a run's folder, each checked against the columns that the format gives it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa  # type: ignore[import-untyped]  # pyarrow ships no annotations
+import pyarrow.parquet as pq  # type: ignore[import-untyped]
+
+from adaptbench.reports.format import TABLES, Column, Unreadable
+
+
+def read_table(path: Path, names: Sequence[str]) -> pa.Table:
+    """Reads columns of a table.
+
+    Args:
+        path: The parquet file; its name says which table it is.
+        names: The columns wanted.
+
+    Raises:
+        Unreadable: The file is no such table.
+    """
+    try:
+        table = pq.read_table(path, columns=list(names), use_threads=False)
+        table.validate(full=True)  # text that is none would raise later
+    except Exception as error:  # A damaged file can make a parquet reader raise almost anything.
+        reason = str(error).splitlines()[0] if str(error) else repr(error)
+        raise Unreadable(f"{path.name} cannot be read: {reason}") from error
+    columns = {column.name: column for column in TABLES[path.name]}
+    for name in names:
+        if name not in table.column_names:
+            raise Unreadable(f"Expected {path.name} to have a column `{name}` but it has none.")
+        found = table.schema.field(name).type
+        if not _holds(found, columns[name]):
+            kind = columns[name].kind
+            raise Unreadable(f"Expected column `{name}` of {path.name} to be of kind {kind} but got {found}.")
+    return table
+
+
+def _holds(found: pa.DataType, column: Column) -> bool:
+    """Whether a column is of the declared kind; what holds nothing but absent values may have any."""
+    integer = pa.types.is_integer(found)
+    fits = {
+        "integer": integer,
+        "number": integer or pa.types.is_floating(found),
+        "text": pa.types.is_string(found) or pa.types.is_large_string(found),
+    }
+    return pa.types.is_null(found) or fits[column.kind]
