@@ -17,11 +17,12 @@ from adaptbench.reports.comparison.comparison import compare
 from adaptbench.reports.figures.scores import panel_columns
 from adaptbench.reports.report import file_names, write_report
 from adaptbench.reports.results.manifest import read_suite
+from adaptbench.reports.results.records import RUN_COLUMNS
 from adaptbench.reports.results.runs import read_outcomes
 from adaptbench.reports.statistics.intervals import Interval
 from adaptbench.reports.tables.layout import lay_out
 from adaptbench.reports.tables.markup import to_markdown
-from adaptbench.reports.tables.records import ENTRY_COLUMNS, RECORD_COLUMNS, entry_records
+from adaptbench.reports.tables.records import ENTRY_COLUMNS, entry_records
 from adaptbench.reports.terminal import print_report
 from adaptbench.reports.words.headlines import headlines
 from adaptbench.reports.words.numbers import number
@@ -90,7 +91,7 @@ def test_records_hold_every_metric_and_read_back(quick, tmp_path):
     assert pd.read_parquet(report.records.with_suffix(".parquet")).to_csv(index=False) == report.records.read_text(
         "utf-8"
     )
-    assert tuple(records.columns) == RECORD_COLUMNS
+    assert tuple(records.columns) == RUN_COLUMNS
     assert len(records) == len(quick.cells) * 2 * 2
     assert set(records["metric"]) == {"accuracy", "mse", "nll"}
     run = report.runs[0]

@@ -150,13 +150,13 @@ def test_quick_takes_glyphs_by_their_own_name_where_omniglot_cannot_be_had(witho
     assert sum("glyphs" in run.name for run in plan.runs()) == 3 * 3 * 5
     for task in ("glyphs", "omniglot"):
         chosen = make_plan(quick, {"task": task, "learner": "lstm"})
-        assert {cell.attributes["task"] for cell in chosen.cells} == {"glyphs"} and len(chosen.cells) == 9
+        assert {cell.attributes.task for cell in chosen.cells} == {"glyphs"} and len(chosen.cells) == 9
 
 
 def test_quick_takes_no_glyphs_where_omniglot_can_be_had(real_cache, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(real_cache))
     plan = make_plan(load_suite("quick"), {"learner": "lstm"})
-    assert {cell.attributes["task"] for cell in plan.cells} == {"sinusoid", "omniglot"} and not plan.unavailable
+    assert {cell.attributes.task for cell in plan.cells} == {"sinusoid", "omniglot"} and not plan.unavailable
     with pytest.raises(ValueError, match="No cell of suite `quick` has task=glyphs"):
         make_plan(load_suite("quick"), {"task": "glyphs"})
 

@@ -50,7 +50,7 @@ def test_another_seed_gives_other_weights_and_meets_the_same_episodes(episodic, 
     for seed in (0, 1):
         spec = episodic(seed=seed)
         execute(spec, store)
-        results.append(store.read_json(spec.run_id, "result.json"))
+        results.append(store.result(spec.run_id).model_dump())
     first, second = ([score["episodes_digest"] for score in result["scores"]] for result in results)
     assert first == second
     assert results[0]["scores"][0]["value"] != results[1]["scores"][0]["value"]
@@ -59,11 +59,11 @@ def test_another_seed_gives_other_weights_and_meets_the_same_episodes(episodic, 
 def test_curve_has_a_row_for_every_epoch_and_metric(episodic, store):
     spec = episodic()
     curve = pd.read_parquet(execute(spec, store) / "curve.parquet")
-    counts = curve.groupby(["split", "metric"]).size().to_dict()
-    assert counts == {(split, metric): 4 for split in ("train", "val") for metric in ("mse", "nll")}
+    counts = curve.groupby(["part", "metric"]).size().to_dict()
+    assert counts == {(part, metric): 4 for part in ("train", "val") for metric in ("mse", "nll")}
     assert sorted(curve["step"].unique()) == [4, 8, 12, 16]
     assert sorted(curve["examples_encoded"].unique()) == [160, 320, 480, 640]
-    result = store.read_json(spec.run_id, "result.json")
+    result = store.result(spec.run_id).model_dump()
     assert result["examples_encoded"] == spec.budget.examples == 640
 
 
@@ -162,12 +162,12 @@ def test_diverged_training_is_an_error_and_publishes_nothing(selection, episodic
 def test_best_selection_tests_the_weights_of_the_best_validation(episodic, store):
     spec = episodic(optimization__lr=0.3, budget__selection="best")
     folder = execute(spec, store)
-    curve = pd.read_parquet(folder / "curve.parquet").query("split == 'val' and metric == 'mse'")
+    curve = pd.read_parquet(folder / "curve.parquet").query("part == 'val' and metric == 'mse'")
     best = int(curve["value"].to_numpy().argmin())
     assert best < 3, "a test of nothing: the last epoch is the best"
     last = execute(episodic(optimization__lr=0.3), store)
     assert any(not torch.equal(tensor, weights(last)[name]) for name, tensor in weights(folder).items())
-    result = store.read_json(spec.run_id, "result.json")
+    result = store.result(spec.run_id).model_dump()
     assert result["selection"] == "best"
     assert result["examples_encoded"] == 640
 
@@ -181,12 +181,12 @@ def test_transfer_uses_its_pretrained_network_and_leaves_it_alone(transfer, tmp_
     before = {file.name: file.read_bytes() for file in network.iterdir()}
     folder = execute(spec, store)
     assert {file.name: file.read_bytes() for file in network.iterdir()} == before
-    result = store.read_json(spec.run_id, "result.json")
+    result = store.result(spec.run_id).model_dump()
     assert result["pretrained"] == spec.pretrained.run_id
     assert result["examples_encoded"] == spec.pretrained.budget.examples
     assert {score["shots"] for score in result["scores"]} == {5, 10}
     assert not (folder / "model.ckpt").exists()
-    assert "scores" not in store.read_json(spec.pretrained.run_id, "result.json")
+    assert store.result(spec.pretrained.run_id).scores == ()
 
 
 def test_a_published_run_is_not_touched(episodic, store):
