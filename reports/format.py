@@ -316,8 +316,8 @@ class Spec(Record):
 
     model_config = ConfigDict(extra="allow")
 
-    results_version: Integer
-    """Version of the code's numbers."""
+    results_version: Integer | None = None
+    """Version of the code's numbers: runs of different versions are never taken for each other."""
     learner: Component | None = None
     """The learner; null in a pretraining and its strategies."""
     strategy: Component | None = None

@@ -3,6 +3,7 @@
 import time
 from collections import defaultdict
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import timedelta
 from statistics import mean
 from types import TracebackType
@@ -16,6 +17,7 @@ from rich.text import Text
 from adaptbench.benchmarks.executors.plan import PlannedRun
 from adaptbench.benchmarks.executors.schedule import Status
 from adaptbench.benchmarks.store.store import Store
+from adaptbench.reports.format import Unreadable
 
 SHARE_TO_JUDGE_BY = 0.1
 RUNS_TO_JUDGE_BY = 10
@@ -118,8 +120,9 @@ def estimate(finished: Iterable[PlannedRun], left: Iterable[PlannedRun], store: 
     known: defaultdict[str, list[float]] = defaultdict(list)
     for run in finished:
         if len(known[run.group]) < RUNS_TO_JUDGE_BY:
-            known[run.group].append(_seconds_taken(run, store))
-    times = {group: mean(seconds) for group, seconds in known.items()}
+            with suppress(Unreadable):  # the others tell as much
+                known[run.group].append(_seconds_taken(run, store))
+    times = {group: mean(seconds) for group, seconds in known.items() if seconds}
     anywhere = mean(times.values()) if times else None
     return None if anywhere is None else sum(times.get(run.group, anywhere) for run in left)
 

@@ -138,6 +138,7 @@ def close_suite(target: Target, root: Path, tables: Mapping[str, pd.DataFrame], 
 
 def _mirror_one(store: Store, run_id: str, name: str, target: Target) -> str | None:
     try:
+        store.result(run_id)
         spec = RUN_SPEC.validate_json((store.published(run_id) / "spec.json").read_bytes())
         curve = _curve(store.published(run_id) / "curve.parquet")
     except (OSError, ValueError) as error:

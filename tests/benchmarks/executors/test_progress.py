@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from adaptbench.benchmarks.executors.plan import PlannedRun
-from adaptbench.benchmarks.executors.progress import SuiteProgress, seconds_left
+from adaptbench.benchmarks.executors.progress import SuiteProgress, estimate, seconds_left
 from adaptbench.benchmarks.executors.schedule import Status
 from adaptbench.benchmarks.store.store import write_json
 
@@ -37,6 +37,16 @@ def test_a_running_run_tells_by_how_far_it_is(run):
     first = run(0)
     status = Status([run(1)], running={first.spec.run_id: (first, time.monotonic() - 30)})
     assert seconds_left(status, {first.spec.run_id: 0.25}, 1) == pytest.approx(120 + 90, rel=0.01)
+
+
+def test_the_time_left_is_estimated_from_runs_whose_times_can_be_read(run, store, environment):
+    runs = [run(seed) for seed in range(3)]
+    for each, text in zip(runs, (environment.model_dump_json(), "{"), strict=False):
+        folder = store.published(each.spec.run_id)
+        folder.mkdir(parents=True)
+        (folder / "environment.json").write_text(text)
+    assert estimate(runs[:2], runs[2:], store) == 60
+    assert estimate(runs[1:2], runs[2:], store) is None
 
 
 @pytest.mark.parametrize("terminal", [True, False])

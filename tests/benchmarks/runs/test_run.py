@@ -151,6 +151,35 @@ def test_stopped_after_any_step_it_ends_with_the_same_bits(kind, request, tmp_pa
     assert_same_bits(weights(undisturbed), weights(stopped.published(spec.run_id)))
 
 
+def test_time_of_training_is_counted_over_all_tries(episodic, store):
+    spec = episodic()
+    steps = itertools.count()
+    with pytest.raises(Interrupted):
+        execute(spec, store, checkpoints=Checkpoints(0.0, lambda: next(steps) == 5))
+    path = store.partial(spec.run_id) / "last.ckpt"
+    checkpoint = torch.load(path, weights_only=True)
+    (name,) = (name for name in checkpoint["callbacks"] if name.startswith("Stopwatch"))
+    time = checkpoint["callbacks"][name]
+    assert 0 < time["seconds"] < 600 and 0 < time["cpu_seconds"] < 600
+    checkpoint["callbacks"][name] = {"seconds": time["seconds"] + 1000, "cpu_seconds": time["cpu_seconds"] + 2000}
+    torch.save(checkpoint, path)
+    execute(spec, store)
+    times = store.environment(spec.run_id).times
+    assert 1000 + time["seconds"] < times.train_seconds < 1600
+    assert 2000 + time["cpu_seconds"] < times.train_cpu_seconds < 2600
+
+
+def test_prediction_is_timed_for_each_size_of_test_episodes(episodic, store):
+    spec = episodic()
+    execute(spec, store)
+    times = store.environment(spec.run_id).times
+    assert [(each.ways, each.shots) for each in times.predict] == [(None, 5), (None, 10)]
+    assert all(each.ms_per_episode > 0 for each in times.predict)
+    milliseconds = sum(each.ms_per_episode for each in times.predict) * spec.test.episodes
+    assert times.test_seconds == pytest.approx(milliseconds / 1000)
+    assert times.predict_ms_per_episode == pytest.approx(milliseconds / spec.test.episodes / 2)
+
+
 @pytest.mark.parametrize("selection", ["last", "best"])
 def test_diverged_training_is_an_error_and_publishes_nothing(selection, episodic, store):
     spec = episodic(optimization__lr=float("inf"), optimization__clip=None, budget__selection=selection)
