@@ -20,12 +20,12 @@ WINGS = {
     ),
     "reports": (
         "terminal", "dashboard", "report", "page", "tables", "figures", "words", "comparison", "results", "statistics",
-        "format_docs", "format", "errors",
+        "format_docs", "reading", "format", "errors",
     ),
 }  # fmt: skip
 """The wings of a package (and the files beside them), each above all that it may import."""
-FORMAT = ("reports.format.",)
-"""What every wing of `benchmarks` may use of `reports`: the format of what it writes."""
+FORMAT = ("reports.format.", "reports.reading.")
+"""What every wing of `benchmarks` may use of `reports`: the format of what it writes and reads again."""
 USE_REPORTS = {"cli", "commands", "speed"}
 """The wings of `benchmarks` that make reports."""
 FLOORS = {"benchmarks": 6, "reports": 9}

@@ -7,7 +7,7 @@ from typing import Literal
 
 from adaptbench.benchmarks.runs.checkpoints import damaged_part
 from adaptbench.benchmarks.store.store import CHECKPOINT, DAMAGED, PARTIAL, Store, is_free
-from adaptbench.reports.format import NewerFormat
+from adaptbench.reports.reading import NewerFormat
 
 Kind = Literal["damaged", "newer", "failed", "unfinished", "locked", "leftover"]
 

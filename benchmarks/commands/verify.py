@@ -17,7 +17,8 @@ from adaptbench.benchmarks.executors.schedule import drive
 from adaptbench.benchmarks.executors.worker import Order
 from adaptbench.benchmarks.store.store import Store
 from adaptbench.benchmarks.suites.spec import RESULTS_VERSION, RUN_SPEC, EpisodicSpec, PretrainSpec, TransferSpec
-from adaptbench.reports.format import Environment, Result, read
+from adaptbench.reports.format import Environment, Result
+from adaptbench.reports.reading import read
 
 TABLES = ("episodes.parquet", "curve.parquet")
 HARDWARE = ("device", "processor", "versions", "threads")

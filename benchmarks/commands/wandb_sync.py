@@ -12,7 +12,7 @@ from rich.markup import escape
 
 from adaptbench.benchmarks.store.store import Store
 from adaptbench.benchmarks.tracking.wandb_runs import Target, close_suite, is_mirrored, mirror_afterwards
-from adaptbench.reports.format import Unreadable
+from adaptbench.reports.reading import Unreadable
 
 if TYPE_CHECKING:
     from adaptbench.reports.report import Report

@@ -17,7 +17,7 @@ from rich.text import Text
 from adaptbench.benchmarks.executors.plan import PlannedRun
 from adaptbench.benchmarks.executors.schedule import Status
 from adaptbench.benchmarks.store.store import Store
-from adaptbench.reports.format import Unreadable
+from adaptbench.reports.reading import Unreadable
 
 SHARE_TO_JUDGE_BY = 0.1
 RUNS_TO_JUDGE_BY = 10

@@ -31,12 +31,12 @@ from adaptbench.datamodules.base import EpisodicDataModule
 from adaptbench.datamodules.episodes import EpisodeBatch
 from adaptbench.datamodules.guards import Finding
 from adaptbench.lit_modules.likelihoods import LIKELIHOODS
-from adaptbench.reports import format as written
 from adaptbench.reports.format import (
     CURVE,
     Candidate,
     Description,
     Environment,
+    GuardFinding,
     Guards,
     PretrainingCandidate,
     Result,
@@ -125,7 +125,7 @@ def execute(
         outcome = _train(spec, task, folder, logger, device, checkpoints or Checkpoints())
     _write_tables(folder, outcome)
     findings += outcome.findings
-    write_json(folder / "guards.json", Guards(findings=tuple(written.Finding(**each._asdict()) for each in findings)))
+    write_json(folder / "guards.json", Guards(findings=tuple(GuardFinding(**each._asdict()) for each in findings)))
     write_json(folder / "spec.json", spec)
     environment = Environment(
         machine=describe_machine(device), times=_times(outcome, started), data_digest=task.data_digest

@@ -18,7 +18,8 @@ from adaptbench.benchmarks.suites.spec import RESULTS_VERSION, RUN_SPEC, Episodi
 from adaptbench.datamodules.episodes import EpisodeBatch
 from adaptbench.lit_modules.cross_validated import Choice
 from adaptbench.lit_modules.likelihoods import LIKELIHOODS
-from adaptbench.reports.format import Result, Spec, read
+from adaptbench.reports.format import Result, Spec
+from adaptbench.reports.reading import read
 
 Examples = Tensor | npt.ArrayLike
 

@@ -5,7 +5,8 @@ import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from adaptbench.reports.format import Checksum, Environment, NewerFormat, Result, Unreadable, read
+from adaptbench.reports.format import Checksum, Environment, Result
+from adaptbench.reports.reading import NewerFormat, Unreadable, read
 
 RESULT = "result.json"
 UNSEALED = (RESULT, "environment.json")

@@ -12,7 +12,8 @@ from filelock import LeaseCompromise, SoftFileLease, Timeout
 from pydantic import BaseModel
 
 from adaptbench.benchmarks.store.integrity import RESULT, canonical, damage
-from adaptbench.reports.format import Environment, Failure, Manifest, Result, Unreadable, read
+from adaptbench.reports.format import Environment, Failure, Manifest, Result
+from adaptbench.reports.reading import Unreadable, read
 
 CHECKPOINT = "last.ckpt"
 LOG = "log.txt"

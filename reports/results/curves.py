@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from adaptbench.reports.format import FITS, Unreadable
+from adaptbench.reports.format import FITS
+from adaptbench.reports.reading import Unreadable
 from adaptbench.reports.results.tables import read_table
 
 

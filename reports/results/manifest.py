@@ -5,7 +5,8 @@ from functools import cached_property
 from pathlib import Path
 
 from adaptbench.reports.errors import ReportError
-from adaptbench.reports.format import Manifest, ManifestCell, read
+from adaptbench.reports.format import Manifest, ManifestCell
+from adaptbench.reports.reading import read
 from adaptbench.reports.results.settings import Setting
 
 

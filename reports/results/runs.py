@@ -12,18 +12,8 @@ import pandas as pd
 import pyarrow as pa  # type: ignore[import-untyped]  # pyarrow ships no annotations
 from numpy.typing import NDArray
 
-from adaptbench.reports.format import (
-    Environment,
-    Failure,
-    Machine,
-    Record,
-    Result,
-    Score,
-    Spec,
-    Times,
-    Unreadable,
-    read,
-)
+from adaptbench.reports.format import Environment, Failure, Machine, Record, Result, Score, Spec, Times
+from adaptbench.reports.reading import Unreadable, read
 from adaptbench.reports.results.curves import LearningCurve, read_curve, read_fits
 from adaptbench.reports.results.manifest import Cell, Suite
 from adaptbench.reports.results.settings import Setting

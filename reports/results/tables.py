@@ -6,7 +6,8 @@ from pathlib import Path
 import pyarrow as pa  # type: ignore[import-untyped]  # pyarrow ships no annotations
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
-from adaptbench.reports.format import TABLES, Column, Unreadable
+from adaptbench.reports.format import TABLES, Column
+from adaptbench.reports.reading import Unreadable
 
 
 def read_table(path: Path, names: Sequence[str]) -> pa.Table:
@@ -19,16 +20,19 @@ def read_table(path: Path, names: Sequence[str]) -> pa.Table:
     Raises:
         Unreadable: The file is no such table.
     """
+    columns = {column.name: column for column in TABLES[path.name]}
     try:
-        table = pq.read_table(path, columns=list(names), use_threads=False)
+        with pq.ParquetFile(path) as file:
+            if absent := sorted(set(names) - set(file.schema_arrow.names)):
+                raise Unreadable(f"Expected {path.name} to have a column `{absent[0]}` but it has none.")
+            table = file.read(columns=list(names), use_threads=False).select(names)
         table.validate(full=True)  # text that is none would raise later
+    except Unreadable:
+        raise
     except Exception as error:  # A damaged file can make a parquet reader raise almost anything.
         reason = str(error).splitlines()[0] if str(error) else repr(error)
         raise Unreadable(f"{path.name} cannot be read: {reason}") from error
-    columns = {column.name: column for column in TABLES[path.name]}
     for name in names:
-        if name not in table.column_names:
-            raise Unreadable(f"Expected {path.name} to have a column `{name}` but it has none.")
         found = table.schema.field(name).type
         if not _holds(found, columns[name]):
             kind = columns[name].kind

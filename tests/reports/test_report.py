@@ -96,7 +96,7 @@ def test_records_hold_every_metric_and_read_back(quick, tmp_path):
     assert set(records["metric"]) == {"accuracy", "mse", "nll"}
     run = report.runs[0]
     values = records.loc[records["run_id"] == run.cell.run_id, "value"]
-    assert values.tolist() == pytest.approx([score.value for score in run.scores], rel=1e-12)
+    assert values.tolist() == pytest.approx([score.value for score in run.result.scores], rel=1e-12)
 
 
 def test_entries_agree_with_the_episodes(quick):

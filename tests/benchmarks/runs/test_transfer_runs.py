@@ -20,7 +20,8 @@ from adaptbench.datamodules.glyphs import GlyphsDataModule
 from adaptbench.lit_modules.fine_tuning import FineTuning
 from adaptbench.lit_modules.heads import CosineHead, ToldHead
 from adaptbench.lit_modules.likelihoods import LIKELIHOODS
-from adaptbench.reports.format import Guards, read
+from adaptbench.reports.format import Guards
+from adaptbench.reports.reading import read
 
 GLYPHS = {
     "task": {"name": "glyphs", "init_args": {"train_classes": 9}},
@@ -154,7 +155,7 @@ def test_an_episode_that_diverges_is_a_guess_and_is_counted():
             return prediction
 
     found = evaluate(Sometimes(), task, torch.device("cpu"))
-    assert [score.get("diverged") for score in found.scores] == [2, 2, None]
+    assert [score.diverged for score in found.scores] == [2, 2, 0]
     assert pd.isna(found.episodes).sum().sum() == 0
     right = found.episodes["accuracy"].drop([4, 6])
     assert (right == 1).all() and found.episodes["nll"][4] == pytest.approx(np.log(3))
