@@ -129,6 +129,19 @@ def test_reports_are_imported_where_a_command_needs_them_only():
         assert not makes_reports or wing(module(path)) in USE_REPORTS, f"{path.relative_to(ROOT)}: {makes_reports}"
 
 
+def test_the_format_is_light():
+    """What trains imports it."""
+    for name in FORMAT:
+        path = (ROOT / name.removesuffix(".").replace(".", "/")).with_suffix(".py")
+        assert {each.split(".")[0] for each in imported(path)} <= {
+            "pathlib",
+            "pydantic",
+            "reports",
+            "reprlib",
+            "typing",
+        }
+
+
 def test_reports_import_no_torch():
     for path in files("reports"):
         assert not {name.split(".")[0] for name in imported(path)} & HEAVY, path
