@@ -155,7 +155,7 @@ def test_a_run_has_its_configuration_environment_curve_and_command(page, report)
     section.wait_for(state="visible")
     text = section.inner_text()
     assert run.cell.run_id in text and run.cell.label in text
-    assert '"learner": "lstm"' in text  # the configuration
+    assert '"name": "lstm"' in text  # the configuration
     assert "A processor at 2.8 GHz" in text  # the environment
     assert f"--only run_id={run.cell.run_id} --out again" in text
     assert section.locator(".scatterlayer .trace").count() == 2
