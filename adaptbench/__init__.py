@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from adaptbench.benchmarks.runs.trained import TrainedAdapter, load_run
+    from adaptbench.reports.results.records import Results, load_results
 
-__all__ = ["TrainedAdapter", "load_run"]
+__all__ = ["Results", "TrainedAdapter", "load_results", "load_run"]
 
 _HOMES = {
+    "Results": "adaptbench.reports.results.records",
+    "load_results": "adaptbench.reports.results.records",
     "TrainedAdapter": "adaptbench.benchmarks.runs.trained",
     "load_run": "adaptbench.benchmarks.runs.trained",
 }

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,6 +13,22 @@ from adaptbench.lit_modules.prototypes import ABSENT
 from adaptbench.lit_modules.transfer import TransferModule
 
 By = Literal["validation", "leave_one_out"]
+
+
+class Choice(NamedTuple):
+    """Values of arguments that were tried for one number of support examples.
+
+    Attributes:
+        support: support examples in an episode.
+        settings: the arguments.
+        score: by validation the metric of the likelihood, by leave-one-out the loss; a mean over episodes.
+        share: fraction of the episodes that took them.
+    """
+
+    support: int
+    settings: Mapping[str, Any]
+    score: float
+    share: float
 
 
 class ChosenFineTuning:
@@ -31,8 +47,7 @@ class ChosenFineTuning:
         by: how to choose.
 
     Attributes:
-        chosen: for each number of support examples, the candidates' arguments, their mean `score` (the metric of the
-            likelihood by validation, the loss by leave-one-out) and the `share` of episodes that took them.
+        chosen: for each number of support examples, what was tried.
     """
 
     def __init__(
@@ -56,7 +71,7 @@ class ChosenFineTuning:
         self.transductive = any(candidate.transductive for candidate in self.candidates)
         if self.transductive and by == "leave_one_out":
             raise ValueError("Expected argument `transductive` to be false where support examples are left out.")
-        self.chosen: dict[int, list[dict[str, Any]]] = {}
+        self.chosen: dict[int, list[Choice]] = {}
 
     def choose(self, episodes: Iterable[EpisodeBatch]) -> None:
         """Chooses for each batch's number of support examples by its queries, where the choice is by validation."""
@@ -70,15 +85,15 @@ class ChosenFineTuning:
             best = torch.where(signed.isfinite(), signed, -torch.inf).argmax().expand(len(batch.query))
             self._record(batch, best, scores)
 
-    def restore(self, chosen: Iterable[Mapping[str, Any]]) -> None:
-        """Takes over what an earlier run chose, as `as_records` gives it."""
+    def restore(self, choices: Iterable[Choice]) -> None:
+        """Takes over what an earlier run chose."""
         self.chosen = {}
-        for record in chosen:
-            self.chosen.setdefault(int(record["support"]), []).append(dict(record))
+        for choice in choices:
+            self.chosen.setdefault(choice.support, []).append(choice)
 
-    def as_records(self) -> list[dict[str, Any]]:
-        """The choices as flat records."""
-        return [record for size in sorted(self.chosen) for record in self.chosen[size]]
+    def choices(self) -> list[Choice]:
+        """What was tried, by the number of support examples."""
+        return [choice for size in sorted(self.chosen) for choice in self.chosen[size]]
 
     def predict(self, batch: EpisodeBatch) -> Tensor:
         """Adapts as chosen and predicts the queries, [B, Q, P].
@@ -105,8 +120,8 @@ class ChosenFineTuning:
                 "Expected `choose` to be called with validation episodes before `predict`, but it was not."
             )
         nearest = min(self.chosen, key=lambda size: abs(size - support))
-        taken = max(self.chosen[nearest], key=lambda record: float(record["share"]))
-        return self.arguments.index({name: taken[name] for name in self.arguments[0]})
+        taken = max(self.chosen[nearest], key=lambda choice: choice.share)
+        return self.arguments.index(dict(taken.settings))
 
     def _left_out_loss(self, candidate: FineTuning, batch: EpisodeBatch) -> Tensor:
         """The mean loss of each support example predicted from the others, [B]; zero where none can be left out."""
@@ -134,7 +149,7 @@ class ChosenFineTuning:
         support = batch.support.shape[1]
         shares = [float((best == index).float().mean()) for index in range(len(self.candidates))]
         self.chosen[support] = [
-            {"support": support, **own, "score": float(score), "share": share}
+            Choice(support, own, float(score), share)
             for own, score, share in zip(self.arguments, scores, shares, strict=True)
         ]
 

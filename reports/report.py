@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import pandas as pd
 from matplotlib.figure import Figure
 
 from adaptbench.reports.comparison.comparison import Comparison, axes_of, compare
@@ -22,14 +21,13 @@ from adaptbench.reports.figures.styles import LineStyle, line_styles
 from adaptbench.reports.figures.trade_off import draw_trade_off
 from adaptbench.reports.figures.widths import draw_widths
 from adaptbench.reports.page.page import Section, render_page
-from adaptbench.reports.results.curves import LearningCurve, read_curves, read_fits
 from adaptbench.reports.results.manifest import Suite, read_suite
+from adaptbench.reports.results.records import run_records
 from adaptbench.reports.results.runs import Outcome, Problem, Run, read_outcomes
 from adaptbench.reports.tables.markup import to_latex, to_markdown
 from adaptbench.reports.tables.of_comparison import tables_of
 from adaptbench.reports.tables.published import published_table
-from adaptbench.reports.tables.records import long_records, to_csv
-from adaptbench.reports.tables.table import Table
+from adaptbench.reports.tables.table import Table, to_csv
 from adaptbench.reports.words.captions import slug
 from adaptbench.reports.words.sentences import gain_sentence
 
@@ -98,17 +96,16 @@ def write_report(runs: Path, out: Path, suite: str | None = None) -> Report:
     finished = tuple(outcome for outcome in outcomes if isinstance(outcome, Run))
     problems = tuple(outcome for outcome in outcomes if isinstance(outcome, Problem))
     comparisons = compare(outcomes)
-    curves = read_curves(runs, finished)
     out.mkdir(parents=True, exist_ok=True)
     styles = line_styles(wanted)
     sections = [
-        _write_section(comparison, name, runs, out, styles, outcomes, curves)
+        _write_section(comparison, name, out, styles, outcomes)
         for name, comparison in zip(file_names(comparisons), comparisons, strict=True)
     ]
     families = {cell.learner: cell.family for cell in wanted.cells}
     published = published_table(published_rows(comparisons, families))
     tables = (*(table for section in sections for table in section.tables), published)
-    records = long_records(wanted, finished)
+    records = run_records(wanted, finished)
     records.to_parquet(out / "results.parquet", index=False)
     return Report(
         suite=wanted,
@@ -119,56 +116,40 @@ def write_report(runs: Path, out: Path, suite: str | None = None) -> Report:
         table_files=tuple(path for table in tables for path in _write_table(table, out)),
         figures=tuple(path for section in sections for path in section.figures),
         records=_write(out / "results.csv", to_csv(records)),
-        page=_write(out / "index.html", render_page(wanted, finished, problems, sections, published, curves)),
+        page=_write(out / "index.html", render_page(wanted, finished, problems, sections, published)),
     )
 
 
 def _write_section(
     comparison: Comparison,
     name: str,
-    runs: Path,
     out: Path,
     styles: Mapping[str, LineStyle],
     outcomes: Sequence[Outcome],
-    curves: Mapping[str, LearningCurve],
 ) -> Section:
     """Draws the figures of a comparison and makes its tables."""
     own = [o for o in outcomes if (o.cell.task, o.cell.protocol) == (comparison.task, comparison.protocol)]
     figures = [
-        path
-        for stem, draw in _drawings(comparison, runs, styles, curves).items()
-        for path in save(draw, out / f"{stem}-{name}")
+        path for stem, draw in _drawings(comparison, styles).items() for path in save(draw, out / f"{stem}-{name}")
     ]
     doublings = gains(comparison)
     sentences = tuple(gain_sentence(gain, comparison) for gain in doublings)
     return Section(comparison, tables_of(comparison, name, own, doublings), tuple(figures), name, sentences)
 
 
-def _drawings(
-    comparison: Comparison, runs: Path, styles: Mapping[str, LineStyle], curves: Mapping[str, LearningCurve]
-) -> dict[str, Callable[[], Figure | None]]:
+def _drawings(comparison: Comparison, styles: Mapping[str, LineStyle]) -> dict[str, Callable[[], Figure | None]]:
     """The figures of a comparison by the first part of their files' names."""
     main, *others = axes_of(comparison)
     found: dict[str, Callable[[], Figure | None]] = {"figure": partial(draw, comparison, styles, main)}
     for axis in others:
         found[axis] = partial(draw, comparison, styles, axis)
     found["time"] = partial(draw_trade_off, comparison, styles)
-    found["training"] = partial(draw_learning_curves, comparison, curves, styles)
+    found["training"] = partial(draw_learning_curves, comparison, styles)
     found["ranks"] = partial(draw_ranks, comparison)
     for index, matrix in enumerate(shot_matrices(comparison), start=1):
         found[f"train-shots-{index}"] = partial(draw_shot_matrix, matrix, comparison)
     found["widths"] = partial(draw_widths, comparison, styles)
-    found["fits"] = partial(draw_fits, _fits(comparison, runs), comparison, styles)
-    return found
-
-
-def _fits(comparison: Comparison, runs: Path) -> dict[str, pd.DataFrame]:
-    """The fits of each learner: of its first run that kept them, at the most training classes."""
-    found: dict[str, pd.DataFrame] = {}
-    for row in comparison.entries:
-        tables = (read_fits(runs, run) for entry in reversed(row) for run in entry.runs)
-        if (table := next((table for table in tables if table is not None), None)) is not None:
-            found[row[0].learner] = table
+    found["fits"] = partial(draw_fits, comparison, styles)
     return found
 
 

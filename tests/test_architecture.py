@@ -20,10 +20,12 @@ WINGS = {
     ),
     "reports": (
         "terminal", "dashboard", "report", "page", "tables", "figures", "words", "comparison", "results", "statistics",
-        "json_fields", "errors",
+        "format_docs", "reading", "format", "errors",
     ),
 }  # fmt: skip
 """The wings of a package (and the files beside them), each above all that it may import."""
+FORMAT = ("reports.format.", "reports.reading.")
+"""What every wing of `benchmarks` may use of `reports`: the format of what it writes and reads again."""
 USE_REPORTS = {"cli", "commands", "speed"}
 """The wings of `benchmarks` that make reports."""
 FLOORS = {"benchmarks": 6, "reports": 9}
@@ -122,8 +124,22 @@ def test_no_folder_is_crowded(package):
 def test_reports_are_imported_where_a_command_needs_them_only():
     """What trains needs no report; only the commands join the two."""
     for path in files("benchmarks"):
-        makes_reports = [name for name in imported(path) if name.split(".")[0] == "reports"]
+        names = [name for name in imported(path) if name.split(".")[0] == "reports"]
+        makes_reports = [name for name in names if not f"{name}.".startswith(FORMAT)]
         assert not makes_reports or wing(module(path)) in USE_REPORTS, f"{path.relative_to(ROOT)}: {makes_reports}"
+
+
+def test_the_format_is_light():
+    """What trains imports it."""
+    for name in FORMAT:
+        path = (ROOT / name.removesuffix(".").replace(".", "/")).with_suffix(".py")
+        assert {each.split(".")[0] for each in imported(path)} <= {
+            "pathlib",
+            "pydantic",
+            "reports",
+            "reprlib",
+            "typing",
+        }
 
 
 def test_reports_import_no_torch():

@@ -7,8 +7,9 @@ from typing import Literal
 
 from adaptbench.benchmarks.runs.checkpoints import damaged_part
 from adaptbench.benchmarks.store.store import CHECKPOINT, DAMAGED, PARTIAL, Store, is_free
+from adaptbench.reports.reading import NewerFormat
 
-Kind = Literal["damaged", "failed", "unfinished", "locked", "leftover"]
+Kind = Literal["damaged", "newer", "failed", "unfinished", "locked", "leftover"]
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,7 @@ class Complaint:
     """Something in a folder of runs that is not a sound, finished run.
 
     Attributes:
-        kind: "damaged", "failed" and "leftover" are wrong; "unfinished" and "locked" need nobody's attention.
+        kind: "unfinished" and "locked" need nobody's attention, the others do; "newer" is what a later version wrote.
         path: where.
         text: what, in a sentence.
     """
@@ -28,7 +29,7 @@ class Complaint:
     @property
     def wrong(self) -> bool:
         """Whether somebody should do something about it."""
-        return self.kind in ("damaged", "failed", "leftover")
+        return self.kind not in ("unfinished", "locked")
 
 
 def examine(store: Store, repair: bool = False) -> Iterator[Complaint]:
@@ -55,7 +56,11 @@ def examine(store: Store, repair: bool = False) -> Iterator[Complaint]:
 
 
 def _finished(store: Store, path: Path, repair: bool) -> Iterator[Complaint]:
-    trouble = store.damage(path.name)
+    try:
+        trouble = store.damage(path.name)
+    except NewerFormat as error:
+        yield Complaint("newer", path, str(error).removesuffix("."))
+        return
     if trouble is None:
         return
     if repair:

@@ -115,7 +115,7 @@ def run_suite(name: str, options: RunOptions, console: Console) -> int:
         return SUCCESS
     _prepare(store, standing.damaged)
     added = [argument for learner in options.learners for argument in ("--learner", learner)]
-    store.write_manifest(suite.suite, {**plan.manifest(), "command": [name, *added]})
+    store.write_manifest(plan.manifest([name, *added]))
 
     def make_job(run: PlannedRun) -> Job:
         return Job(
@@ -224,7 +224,7 @@ def _conclude(plan: Plan, status: Status, wandb: Mode, *, options: RunOptions, c
 
 
 def _say_unavailable(plan: Plan, console: Console) -> None:
-    stands_in = {cell.otherwise: cell.attributes["task"] for cell in plan.cells}
+    stands_in = {cell.otherwise: cell.attributes.task for cell in plan.cells}
     for task, reason in plan.unavailable.items():
         what = (
             f"{stands_in[task]} stands in for {task}" if task in stands_in else f"The cells of task {task} cannot run"

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -19,9 +18,10 @@ from adaptbench.benchmarks.executors.worker import Job
 from adaptbench.benchmarks.runs.devices import Devices
 from adaptbench.benchmarks.store.store import Store
 from adaptbench.benchmarks.suites.spec import RESULTS_VERSION, RUN_SPEC, RunSpec
+from adaptbench.reports.format import Environment, Result
+from adaptbench.reports.reading import read
 
 TABLES = ("episodes.parquet", "curve.parquet")
-CHECKSUMS = ("files", "sha256")
 HARDWARE = ("device", "processor", "versions", "threads")
 """Recorded things of which, where they differ, other roundings follow, and from these other numbers."""
 TOLERANCE = 0.1
@@ -88,7 +88,7 @@ def verify(runs: Path, chosen: list[str], jobs: int = 1) -> Iterator[Verdict]:
                 run = _plan(published, run_id)
                 jobs_of[run_id] = _job(published, run, Path(folder))
                 planned.append(run)
-            except (ValueError, OSError, KeyError) as error:
+            except (ValueError, OSError) as error:
                 yield Verdict(run_id, "", f"cannot be computed again: {error}")
         yield from _compute(planned, jobs_of, workers=jobs, published=published, notes=Store(Path(folder)))
 
@@ -112,7 +112,7 @@ def _job(published: Store, run: PlannedRun, folder: Path) -> Job:
     root = folder / run.spec.kind
     for needed in run.spec.candidates:
         shutil.copytree(published.published(needed.run_id), root / needed.run_id, dirs_exist_ok=True)
-    cpu = published.read_json(run.spec.run_id, "environment.json")["device"] == "cpu"
+    cpu = published.environment(run.spec.run_id).machine.device == "cpu"
     devices = Devices("cpu" if cpu else "cuda")
     return Job(spec=run.spec, root=root, suite="verify", name=run.name, wandb="off", devices=devices)
 
@@ -144,12 +144,8 @@ def compare(old: Path, new: Path) -> str | None:
     """Says what first differs between two folders of a run: bytes of `result.json`, contents of the tables."""
     before, after = (folder.joinpath("result.json").read_bytes() for folder in (old, new))
     if before != after:
-        contents = [json.loads(each) for each in (before, after)]
-        if not all("files" in each for each in contents):  # published before results held checksums
-            contents = [{key: each[key] for key in each if key not in CHECKSUMS} for each in contents]
-        difference = _first_difference(*contents)
-        if difference or len(contents[0]) == len(json.loads(before)):
-            return f"result.json: {difference or 'the same values in other bytes'}"
+        difference = _first_difference(json.loads(before), json.loads(after))
+        return f"result.json: {difference or 'the same values in other bytes'}"
     for name in TABLES:
         difference = _compare_tables(old / name, new / name)
         if difference:
@@ -159,8 +155,8 @@ def compare(old: Path, new: Path) -> str | None:
 
 def same_hardware(old: Path, new: Path) -> bool:
     """Whether two folders of a run were computed by the same versions on the same kind of processor."""
-    before, after = (json.loads(folder.joinpath("environment.json").read_bytes()) for folder in (old, new))
-    return all(before.get(key) == after.get(key) for key in HARDWARE)
+    before, after = (read(folder / "environment.json", Environment).machine for folder in (old, new))
+    return all(getattr(before, key) == getattr(after, key) for key in HARDWARE)
 
 
 def compare_loosely(old: Path, new: Path, tolerance: float = TOLERANCE) -> str | None:
@@ -171,20 +167,20 @@ def compare_loosely(old: Path, new: Path, tolerance: float = TOLERANCE) -> str |
         new: another one of the same run.
         tolerance: of the way from a guess to perfection; metrics without a known guess are not looked at.
     """
-    before, after = (json.loads(folder.joinpath("result.json").read_bytes()) for folder in (old, new))
-    for was, now in zip(before.get("scores", []), after.get("scores", []), strict=True):
-        where = f"{was['metric']} at ways {was['ways']}, shots {was['shots']}"
-        if was["episodes_digest"] != now["episodes_digest"]:
+    before, after = (read(folder / "result.json", Result) for folder in (old, new))
+    for was, now in zip(before.scores, after.scores, strict=True):
+        where = f"{was.metric} at ways {was.ways}, shots {was.shots}"
+        if was.episodes_digest != now.episodes_digest:
             return f"other test episodes: {where}"
-        if was["chance"] is None:
+        if was.chance is None:
             continue
-        allowed = tolerance * abs((1.0 if was["higher_is_better"] else 0.0) - was["chance"])
-        if not abs(was["value"] - now["value"]) <= allowed:
-            return f"{where} was {was['value']:g}, is {now['value']:g}: more than {allowed:g} apart"
+        allowed = tolerance * abs((1.0 if was.higher_is_better else 0.0) - was.chance)
+        if not abs(was.value - now.value) <= allowed:
+            return f"{where} was {was.value:g}, is {now.value:g}: more than {allowed:g} apart"
     return None
 
 
-def _first_difference(old: Any, new: Any, where: str = "") -> str | None:  # noqa: ANN401 - JSON of any kind
+def _first_difference(old: object, new: object, where: str = "") -> str | None:
     """Walks through two JSON values side by side; numbers differ where their texts do."""
     if isinstance(old, dict) and isinstance(new, dict):
         pairs = [(key, old.get(key), new.get(key)) for key in sorted(old.keys() | new.keys())]

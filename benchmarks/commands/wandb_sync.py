@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from rich.markup import escape
 
 from adaptbench.benchmarks.store.store import Store
 from adaptbench.benchmarks.tracking.wandb_runs import Target, close_suite, is_mirrored, mirror_afterwards
+from adaptbench.reports.reading import Unreadable
 
 if TYPE_CHECKING:
     from adaptbench.reports.report import Report
@@ -45,8 +47,9 @@ def _names(cells: Iterable["Cell"], store: Store) -> dict[str, str]:
     names: dict[str, str] = {}
     for cell in cells:
         where = f"{cell.task}{f' {cell.train_classes}' if cell.train_classes else ''} seed {cell.seed}"
-        for needed in store.pretrainings(cell.run_id):
-            names.setdefault(needed, f"pretraining {where}")
+        with suppress(Unreadable):  # it is among the runs that cannot be mirrored
+            for needed in store.pretrainings(cell.run_id):
+                names.setdefault(needed, f"pretraining {where}")
         names[cell.run_id] = f"{cell.learner} {where}"
     return names
 

@@ -1,12 +1,13 @@
 """What the judge asks of adapters: the interface of all, and what some can do besides."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Iterable
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
 from adaptbench.datamodules.base import EvalSplit
 from adaptbench.datamodules.episodes import EpisodeBatch, EpisodeSize
+from adaptbench.lit_modules.cross_validated import Choice
 from adaptbench.lit_modules.transfer import TransferModule
 
 
@@ -42,10 +43,10 @@ class Chooses(Protocol):
     def choose(self, episodes: Iterable[EpisodeBatch]) -> None:
         """Chooses by the queries of validation episodes, a batch for each number of shots."""
 
-    def as_records(self) -> list[dict[str, Any]]:
-        """Returns what was chosen."""
+    def choices(self) -> list[Choice]:
+        """Returns what was tried, and what was chosen of it."""
 
-    def restore(self, chosen: Iterable[Mapping[str, Any]]) -> None:
+    def restore(self, choices: Iterable[Choice]) -> None:
         """Takes over what an earlier run chose."""
 
 

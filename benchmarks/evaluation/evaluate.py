@@ -2,7 +2,6 @@
 
 import time
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 import torch
@@ -14,6 +13,7 @@ from adaptbench.benchmarks.evaluation.order_sensitivity import ORDERED_EPISODES,
 from adaptbench.datamodules.base import EpisodicDataModule
 from adaptbench.datamodules.episodes import EpisodeBatch, EpisodeSize, episodes_digest
 from adaptbench.lit_modules.likelihoods import LIKELIHOODS
+from adaptbench.reports.format import PredictTime, Score
 
 CHANCE_STANDARD_ERRORS = 3.0
 
@@ -23,21 +23,24 @@ class Evaluation:
     """What testing gives.
 
     Attributes:
-        scores: one record for each number of shots and metric.
+        scores: one for each size of episodes and metric.
         episodes: one row for each test episode.
         seconds: time spent in `Adapter.predict`, encoding included.
+        times: the same for an episode of each size.
     """
 
-    scores: list[dict[str, Any]]
+    scores: tuple[Score, ...]
     episodes: pd.DataFrame
     seconds: float
+    times: tuple[PredictTime, ...]
 
 
 def evaluate(adapter: Adapter, task: EpisodicDataModule, device: torch.device) -> Evaluation:
     """Tests an adapter on the test episodes at every number of shots."""
-    scores: list[dict[str, Any]] = []
+    scores: list[Score] = []
     frames: list[pd.DataFrame] = []
-    seconds = 0.0
+    times: list[PredictTime] = []
+    total = 0.0
     for size in task.test.sizes:
         batch = task.eval_batch("test", size, task.test.episodes)
         digest = episodes_digest(batch)
@@ -45,16 +48,19 @@ def evaluate(adapter: Adapter, task: EpisodicDataModule, device: torch.device) -
         tell(adapter, task, size)
         start = time.perf_counter()
         prediction, diverged = with_guesses(adapter.predict(batch))
-        seconds += time.perf_counter() - start
+        seconds = time.perf_counter() - start
+        total += seconds
+        times.append(PredictTime(ways=size.ways, shots=size.shots, ms_per_episode=1000 * seconds / len(batch.query)))
         frame = _episode_scores(prediction, batch, task, size)
         frames.append(frame)
-        scores += _records(frame, task, size, digest, diverged)
+        own, nll = _scores(frame, task, size, digest, diverged)
+        scores += [own, nll]
         if task.queries_are_trials:
-            scores.append(_error_record(scores[-2], batch.query.numel()))
+            scores.append(_error(own, batch.query.numel()))
         if not (task.stream or isinstance(adapter, Told)):
-            scores.append(_order_record(scores[-1], order_sensitivity(adapter, batch, LIKELIHOODS[task.likelihood])))
+            scores.append(_order(own, order_sensitivity(adapter, batch, LIKELIHOODS[task.likelihood])))
     episodes = pd.concat(frames, ignore_index=True).astype({"ways": "Int64"})
-    return Evaluation(scores, episodes, seconds)
+    return Evaluation(tuple(scores), episodes, total, tuple(times))
 
 
 def tell(adapter: Adapter, task: EpisodicDataModule, size: EpisodeSize) -> None:
@@ -76,44 +82,57 @@ def _episode_scores(
     return pd.DataFrame({**identity, **columns})
 
 
-def _records(
+def _scores(
     frame: pd.DataFrame, task: EpisodicDataModule, size: EpisodeSize, digest: str, diverged: int
-) -> list[dict[str, Any]]:
+) -> tuple[Score, Score]:
+    """The score of the task's own metric, and that of the likelihood."""
     likelihood = LIKELIHOODS[task.likelihood]
-    common = {"split": "test", **size._asdict(), "n_episodes": len(frame), "episodes_digest": digest}
-    common |= {"diverged": diverged} if diverged else {}
     chance = task.chance(size)
-    score = {
-        "metric": likelihood.metric,
-        "higher_is_better": likelihood.higher_is_better,
-        "value": float(frame[likelihood.metric].mean()),
-        "chance": chance,
-        "at_chance": _at_chance(frame[likelihood.metric], chance, likelihood.higher_is_better),
-    }
+    own = Score(
+        part="test",
+        **size._asdict(),
+        metric=likelihood.metric,
+        higher_is_better=likelihood.higher_is_better,
+        value=float(frame[likelihood.metric].mean()),
+        n_episodes=len(frame),
+        episodes_digest=digest,
+        chance=chance,
+        at_chance=_at_chance(frame[likelihood.metric], chance, likelihood.higher_is_better),
+        diverged=diverged,
+    )
     nll = {"metric": "nll", "higher_is_better": False, "value": float(frame["nll"].mean()), "chance": None}
-    return [{**common, **score}, {**common, **nll, "at_chance": score["at_chance"]}]
+    return own, own.model_copy(update=nll)
 
 
-def _error_record(accuracy: dict[str, Any], trials: int) -> dict[str, Any]:
+def _error(accuracy: Score, trials: int) -> Score:
     """Turns an accuracy over independent trials into an error in per cent with its exact interval."""
-    errors = trials - round(accuracy["value"] * trials)
+    errors = trials - round(accuracy.value * trials)
     low, high = binomial_interval(errors, trials)
-    return {
-        **accuracy,
-        "metric": "error_percent",
-        "higher_is_better": False,
-        "value": 100 * errors / trials,
-        "chance": 100 * (1 - accuracy["chance"]),
-        "trials": trials,
-        "low": 100 * low,
-        "high": 100 * high,
-    }
+    return accuracy.model_copy(
+        update={
+            "metric": "error_percent",
+            "higher_is_better": False,
+            "value": 100 * errors / trials,
+            "chance": None if accuracy.chance is None else 100 * (1 - accuracy.chance),
+            "trials": trials,
+            "low": 100 * low,
+            "high": 100 * high,
+        }
+    )
 
 
-def _order_record(score: dict[str, Any], value: float) -> dict[str, Any]:
-    known = {key: score[key] for key in ("split", "ways", "shots", "queries", "episodes_digest", "at_chance")}
-    moved = {"metric": "order_sensitivity", "higher_is_better": False, "value": value, "chance": None}
-    return {**known, **moved, "n_episodes": min(ORDERED_EPISODES, score["n_episodes"])}
+def _order(score: Score, value: float) -> Score:
+    episodes = min(ORDERED_EPISODES, score.n_episodes)
+    return score.model_copy(
+        update={
+            "metric": "order_sensitivity",
+            "higher_is_better": False,
+            "value": value,
+            "chance": None,
+            "n_episodes": episodes,
+            "diverged": 0,
+        }
+    )
 
 
 def binomial_interval(count: int, trials: int) -> tuple[float, float]:

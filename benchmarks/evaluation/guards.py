@@ -1,7 +1,6 @@
 """Guards of a run: what its adapter must not see, whether it learned anything, and what stops the run."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -9,6 +8,7 @@ from torch import Tensor
 from adaptbench.benchmarks.evaluation.adapters import Adapter, with_guesses
 from adaptbench.datamodules.episodes import EpisodeBatch, first_episodes
 from adaptbench.datamodules.guards import Finding
+from adaptbench.reports.format import Score
 
 GUARDED_EPISODES = 8
 TOLERANCE = 1e-3
@@ -88,10 +88,9 @@ def _unmoved(guard: str, what: str, before: Tensor, after: Tensor) -> Finding:
     return Finding(guard, "passed", f"No prediction moves when the {what} change.")
 
 
-def chance_guard(scores: Sequence[dict[str, Any]]) -> Finding:
+def chance_guard(scores: Sequence[Score]) -> Finding:
     """Says where a tested adapter is no better than a guess: a collapsed training, told but no reason to stop."""
-    metrics = [score for score in scores if score["chance"] is not None]
-    collapsed = [f"{score['shots']}-shot" for score in metrics if score["at_chance"]]
+    collapsed = [f"{score.shots}-shot" for score in scores if score.chance is not None and score.at_chance]
     if collapsed:
         return Finding("chance level", "noted", f"No better than a guess at {', '.join(dict.fromkeys(collapsed))}.")
     return Finding("chance level", "passed", "Better than a guess in every test.")

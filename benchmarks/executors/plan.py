@@ -3,14 +3,13 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from adaptbench.benchmarks.runs.build import TaskShape, build_adapter, build_module, build_task
-from adaptbench.benchmarks.suites.description import describe_task
 from adaptbench.benchmarks.suites.registry import suggest
 from adaptbench.benchmarks.suites.spec import Cell, Component, RunSpec
 from adaptbench.benchmarks.suites.suite import Suite, SuiteCell
 from adaptbench.datamodules.errors import DataUnavailable
+from adaptbench.reports.format import Manifest
 
 ONLY_ATTRIBUTES = ("task", "protocol", "learner", "family", "seed", "train_classes", "run_id")
 ONLY_ARGUMENTS = ("split", "scope", "rotations", "images_per_class", "train_images", "train_functions", "noise")
@@ -64,20 +63,25 @@ class Plan:
         """Lists every run whose data can be had, once, pretraining first because others wait for it."""
         runs: dict[str, PlannedRun] = {}
         for cell in self.cells:
-            if cell.attributes["task"] not in self.unavailable:
+            if cell.attributes.task not in self.unavailable:
                 for run in _runs_of(cell):
                     runs.setdefault(run.spec.run_id, run)
         return sorted(runs.values(), key=lambda run: run.spec.kind != "pretrain")
 
-    def manifest(self) -> dict[str, Any]:
-        """What reports read to know what was wanted: the whole suite, also where only a part was selected."""
-        return {
-            "suite": self.suite.suite,
-            "version": self.suite.version,
-            "description": self.suite.description,
-            "cells": [cell.attributes for cell in self.suite.cells()],
-            "unavailable": dict(self.unavailable),
-        }
+    def manifest(self, command: Sequence[str]) -> Manifest:
+        """What reports read to know what was wanted: the whole suite, also where only a part was selected.
+
+        Args:
+            command: the arguments of `adaptbench run` that decide the runs.
+        """
+        return Manifest(
+            name=self.suite.suite,
+            version=self.suite.version,
+            description=self.suite.description,
+            command=tuple(command),
+            unavailable=dict(self.unavailable),
+            cells=tuple(cell.attributes for cell in self.suite.cells()),
+        )
 
 
 def make_plan(suite: Suite, only: Mapping[str, str] | None = None) -> Plan:
@@ -122,7 +126,7 @@ def add_learner(suite: Suite, name: str) -> tuple[Suite, dict[str, str]]:
     for without, entry in zip(suite.tasks, everywhere.tasks, strict=True):
         try:
             task = next(entry.tasks())
-            build(SuiteCell.make(entry, task, about=describe_task(task, entry.test), name=key, seed=suite.seeds[0]))
+            build(SuiteCell.make(entry, task, name=key, seed=suite.seeds[0]))
         except DataUnavailable:
             tasks.append(entry)
         except ValueError as error:
@@ -145,7 +149,9 @@ def _select(suite: Suite, only: Mapping[str, str], names: Collection[str]) -> li
 
 def _has(cell: SuiteCell, key: str, value: str, names: Collection[str]) -> bool:
     arguments = cell.spec.training.task.init_args
-    found = [source[key] for source in (cell.attributes, arguments) if key in source][:1]
+    found = [arguments[key]] if key in arguments else []
+    if key in ONLY_ATTRIBUTES:
+        found = [getattr(cell.attributes, key)]
     if key == "ways":
         found += [size.ways for size in cell.spec.test.sizes]
     if key == "task" and cell.otherwise in names:
@@ -158,12 +164,12 @@ def _unavailable(cells: Sequence[SuiteCell]) -> dict[str, str]:
     reasons: dict[str, str] = {}
     build = _Builder()
     for cell in cells:
-        if cell.attributes["seed"] != cells[0].attributes["seed"]:
+        if cell.attributes.seed != cells[0].attributes.seed:
             continue  # it decides no shape
         try:
             build(cell)
         except DataUnavailable as error:
-            reasons[cell.attributes["task"]] = str(error)
+            reasons[cell.attributes.task] = str(error)
     return reasons
 
 
@@ -203,7 +209,7 @@ class _Builder:
         except (ValueError, DataUnavailable):
             raise
         except Exception as error:  # an argument of the wrong type can make a class raise anything
-            what = f"{cell.attributes['learner']} on {cell.attributes['task']}"
+            what = f"{cell.attributes.learner} on {cell.attributes.task}"
             raise ValueError(f"Expected {what} to be built, but {type(error).__name__}: {error}.") from error
 
     def _build(self, spec: Cell) -> None:
@@ -221,10 +227,10 @@ class _Builder:
 
 def _runs_of(cell: SuiteCell) -> list[PlannedRun]:
     attributes = cell.attributes
-    size = f" {attributes['train_classes']}" if attributes["train_classes"] else ""
-    where = f"{attributes['task']}{size} seed {attributes['seed']}"
+    size = f" {attributes.train_classes}" if attributes.train_classes else ""
+    where = f"{attributes.task}{size} seed {attributes.seed}"
     candidates = cell.spec.candidates
     rate = " lr {:g}" if len(candidates) > 1 else ""
     needed = [PlannedRun(each, f"pretraining {where}{rate.format(each.optimization.lr)}") for each in candidates]
     needs = tuple(each.run_id for each in candidates)
-    return [*needed, PlannedRun(cell.spec, f"{attributes['learner']} {where}", needs)]
+    return [*needed, PlannedRun(cell.spec, f"{attributes.learner} {where}", needs)]

@@ -67,8 +67,8 @@ class SuiteProgress:
 
     def _warning(self, run: PlannedRun) -> str:
         """Says where a run learned nothing."""
-        scores = self.store.read_json(run.spec.run_id, "result.json").get("scores", [])
-        shots = sorted({score["shots"] for score in scores if score["at_chance"]})
+        scores = self.store.result(run.spec.run_id).scores
+        shots = sorted({score.shots for score in scores if score.at_chance})
         return f" [yellow]no better than a guess[/] at {' and '.join(map(str, shots))} shots" if shots else ""
 
     def _counts(self, status: Status) -> str:

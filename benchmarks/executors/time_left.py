@@ -118,9 +118,9 @@ def _published(store: Store) -> Iterator[PlannedRun]:
 
 
 def _seconds_taken(spec: RunSpec, store: Store) -> float:
-    times = store.read_json(spec.run_id, "environment.json")
-    trained = 0.0 if spec.candidates else times.get("train_seconds", 0.0)  # of what it needs, which counts by itself
-    return float(trained) + float(times.get("test_seconds", 0.0))
+    times = store.environment(spec.run_id).times
+    trained = None if spec.candidates else times.train_seconds  # that of what it needs counts by itself
+    return (trained or 0.0) + (times.test_seconds or 0.0)
 
 
 def seconds_left(status: Status, shares: dict[str, float], slots: int) -> float | None:

@@ -1,4 +1,4 @@
-"""Lightning callbacks of a run: its learning curve, the weights it selects, its progress."""
+"""Lightning callbacks of a run: its time, its learning curve, the weights it selects, its progress."""
 
 import math
 import time
@@ -8,6 +8,39 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
+
+
+class Stopwatch(Callback):
+    """Measures the time of a training over all its tries: checkpoints keep the time until them.
+
+    Attributes:
+        seconds: wall-clock seconds until the last start or stop.
+        cpu_seconds: CPU seconds of this process until then.
+    """
+
+    def __init__(self) -> None:
+        self.seconds, self.cpu_seconds = 0.0, 0.0
+
+    def start(self) -> None:
+        """Begins to measure."""
+        self._since = time.perf_counter(), time.process_time()
+
+    def stop(self) -> None:
+        """Adds the time since the start, and starts again."""
+        since, cpu_since = self._since
+        self.start()
+        self.seconds += self._since[0] - since
+        self.cpu_seconds += self._since[1] - cpu_since
+
+    def state_dict(self) -> dict[str, Any]:
+        """The time until now."""
+        self.stop()
+        return {"seconds": self.seconds, "cpu_seconds": self.cpu_seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Adds the time until a checkpoint."""
+        self.seconds += state_dict["seconds"]
+        self.cpu_seconds += state_dict["cpu_seconds"]
 
 
 class Curve(Callback):
@@ -20,8 +53,8 @@ class Curve(Callback):
         """Adds a row for each metric."""
         encoded = int(pl_module.examples_encoded)  # type: ignore[arg-type]  # a buffer of TrainedModule
         for name, value in sorted(trainer.callback_metrics.items()):
-            split, _, metric = name.partition("/")
-            row = {"step": trainer.global_step, "examples_encoded": encoded, "split": split, "metric": metric}
+            part, _, metric = name.partition("/")
+            row = {"step": trainer.global_step, "examples_encoded": encoded, "part": part, "metric": metric}
             self.rows.append({**row, "value": float(value)})
 
     def state_dict(self) -> dict[str, Any]:

@@ -5,28 +5,28 @@ import platform
 import subprocess
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from adaptbench.benchmarks.runs.devices import Devices
+from adaptbench.reports.format import Machine
 
 PACKAGES = ("adaptbench", "torch", "pytorch-lightning", "torchmetrics", "numpy", "pandas", "wandb")
 
 
 @functools.cache
-def describe_environment(devices: Devices) -> dict[str, Any]:
+def describe_machine(devices: Devices) -> Machine:
     """Collects versions, hardware and commit; no environment variable is read."""
     commit, dirty = git_state(Path(__file__))
-    return {
-        "versions": {"python": platform.python_version()} | {name: version_of(name) for name in PACKAGES},
-        "device": devices.name,
-        "processor": _processor(),
-        "system": f"{platform.system()} {platform.machine()}",
-        "threads": torch.get_num_threads(),
-        "git_commit": commit,
-        "git_dirty": dirty,
-    }
+    return Machine(
+        versions={"python": platform.python_version(), **{name: version_of(name) for name in PACKAGES}},
+        device=devices.name,
+        processor=_processor(),
+        system=f"{platform.system()} {platform.machine()}",
+        threads=torch.get_num_threads(),
+        git_commit=commit,
+        git_dirty=dirty,
+    )
 
 
 def version_of(package: str) -> str | None:

@@ -1,6 +1,5 @@
 """How a network is trained: the budget, the callbacks and the devices that Lightning's Trainer is given."""
 
-import time
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -8,7 +7,7 @@ import torch
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from pytorch_lightning.loggers import Logger
 
-from adaptbench.benchmarks.runs.callbacks import BestWeights, Curve, ProgressFile
+from adaptbench.benchmarks.runs.callbacks import BestWeights, Curve, ProgressFile, Stopwatch
 from adaptbench.benchmarks.runs.checkpoints import AtomicCheckpoint, Checkpoints, Generators, checkpoint_to_resume
 from adaptbench.benchmarks.runs.devices import CPU, Devices
 from adaptbench.benchmarks.suites.spec import Training
@@ -28,13 +27,14 @@ def fit(
     environment: LightningEnvironment | None = None,
     checkpoints: Checkpoints | None = None,
     logger: Logger | None = None,
-) -> dict[str, float]:
+) -> Stopwatch:
     """Trains for the whole budget, or what is left of it after the checkpoint in the folder.
 
     Returns:
-        The seconds since that checkpoint, by the clock and of this process.
+        What measured the time of training, with that before the checkpoint.
     """
-    callbacks: list[pl.Callback] = [curve, ProgressFile(folder), Generators()]
+    stopwatch = Stopwatch()
+    callbacks: list[pl.Callback] = [stopwatch, curve, ProgressFile(folder), Generators()]
     if spec.budget.selection == "best":
         likelihood = LIKELIHOODS[task.likelihood]
         callbacks.append(BestWeights(likelihood.metric, likelihood.higher_is_better))
@@ -57,13 +57,11 @@ def fit(
         enable_model_summary=False,
         default_root_dir=folder,
     )
-    start, start_cpu = time.perf_counter(), time.process_time()
+    stopwatch.start()
     try:
         trainer.fit(module, datamodule=task, ckpt_path=checkpoint_to_resume(folder), weights_only=True)
     finally:
         if torch.distributed.is_initialized():  # this process may train with others again, as another group
             torch.distributed.destroy_process_group()
-    return {
-        "train_seconds": time.perf_counter() - start,
-        "train_cpu_seconds": time.process_time() - start_cpu,
-    }
+    stopwatch.stop()
+    return stopwatch

@@ -12,7 +12,7 @@ import torch
 from pytorch_lightning.loggers import Logger
 
 from adaptbench.benchmarks.evaluation.adapters import Adapter, Chooses, Told, size_of
-from adaptbench.benchmarks.evaluation.evaluate import evaluate, tell
+from adaptbench.benchmarks.evaluation.evaluate import Evaluation, evaluate, tell
 from adaptbench.benchmarks.evaluation.guards import adapter_guards, chance_guard, require_passed
 from adaptbench.benchmarks.evaluation.pictured_functions import Pictured, fits
 from adaptbench.benchmarks.runs.build import TaskShape, build_module, build_task
@@ -20,19 +20,30 @@ from adaptbench.benchmarks.runs.callbacks import Curve
 from adaptbench.benchmarks.runs.checkpoints import Checkpoints
 from adaptbench.benchmarks.runs.ddp import together
 from adaptbench.benchmarks.runs.devices import CPU, Devices
-from adaptbench.benchmarks.runs.environment import describe_environment
+from adaptbench.benchmarks.runs.environment import describe_machine
 from adaptbench.benchmarks.runs.fitting import fit
 from adaptbench.benchmarks.runs.trained import load_adapter
-from adaptbench.benchmarks.store.integrity import RESULT, seal
+from adaptbench.benchmarks.store.integrity import RESULT, checksums, seal
 from adaptbench.benchmarks.store.store import SCRATCH, Store, write_json
 from adaptbench.benchmarks.suites.description import describe
-from adaptbench.benchmarks.suites.spec import Cell, PretrainSpec, RunSpec, Training, TransferSpec
+from adaptbench.benchmarks.suites.spec import PretrainSpec, RunSpec, Training, TransferSpec
 from adaptbench.datamodules.base import EpisodicDataModule
 from adaptbench.datamodules.guards import Finding
 from adaptbench.lit_modules.likelihoods import LIKELIHOODS
+from adaptbench.reports.format import (
+    CURVE,
+    Candidate,
+    Description,
+    Environment,
+    GuardFinding,
+    Guards,
+    PretrainingCandidate,
+    Result,
+    Times,
+)
 
-MANIFEST_ONLY = ("tests", "metric", "higher_is_better", "remarks")
-"""Attributes of a cell that its result does not repeat."""
+UNSEALED = "0" * 64
+"""Stands in a result until its own checksum is known."""
 
 
 class NotFinite(RuntimeError):
@@ -44,19 +55,31 @@ class Outcome:
     """What a run has to publish.
 
     Attributes:
-        result: `result.json`, only what the spec determines.
-        timings: seconds and milliseconds, for `environment.json`.
+        examples_encoded: examples encoded in training.
+        parameters: parameters of what adapts.
+        train_seconds: wall-clock seconds of training; None where that is not known.
+        train_cpu_seconds: CPU seconds of training; None where that is not known.
+        transductive: whether a query's prediction may depend on other queries.
+        pretrained: the run of the network that was adapted.
+        pretrainings: the candidates that it was chosen from, if there were several.
+        chosen: what was tried by cross-validation.
+        evaluation: what testing gave; None for a pretraining.
         checkpoint: `model.ckpt`; None where the weights are another run's.
-        episodes: `episodes.parquet`.
         curve: `curve.parquet`.
         fits: `fits.parquet`, where predicted curves can be drawn.
         findings: what the guards of the adapter found, for `guards.json`.
     """
 
-    result: dict[str, Any]
-    timings: dict[str, float]
+    examples_encoded: int
+    parameters: int
+    train_seconds: float | None
+    train_cpu_seconds: float | None
+    transductive: bool = False
+    pretrained: str | None = None
+    pretrainings: tuple[PretrainingCandidate, ...] = ()
+    chosen: tuple[Candidate, ...] = ()
+    evaluation: Evaluation | None = None
     checkpoint: Mapping[str, Any] | None = None
-    episodes: pd.DataFrame | None = None
     curve: pd.DataFrame | None = None
     fits: pd.DataFrame | None = None
     findings: list[Finding] = field(default_factory=list)
@@ -101,23 +124,45 @@ def execute(
         outcome = _train(
             spec, task, folder=folder, logger=logger, devices=devices, checkpoints=checkpoints or Checkpoints()
         )
-    _write(folder, outcome)
+    _write_tables(folder, outcome)
     findings += outcome.findings
-    write_json(folder / "guards.json", {"findings": [finding._asdict() for finding in findings]})
-    write_json(folder / "spec.json", spec.model_dump(mode="json"))
-    environment = describe_environment(devices)
-    write_json(
-        folder / "environment.json",
-        {
-            **environment,
-            **outcome.timings,
-            "data_digest": task.data_digest,
-            "started": started.isoformat(timespec="seconds"),
-            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        },
+    write_json(folder / "guards.json", Guards(findings=tuple(GuardFinding(**each._asdict()) for each in findings)))
+    write_json(folder / "spec.json", spec)
+    environment = Environment(
+        machine=describe_machine(devices), times=_times(outcome, started), data_digest=task.data_digest
     )
-    write_json(folder / RESULT, seal(folder, {"run_id": spec.run_id, **outcome.result}, SCRATCH))
+    write_json(folder / "environment.json", environment)
+    write_json(folder / RESULT, _result(spec, outcome, folder))
     return store.publish(spec.run_id)
+
+
+def _times(outcome: Outcome, started: datetime) -> Times:
+    return Times(
+        started=started.replace(microsecond=0),
+        finished=datetime.now(UTC).replace(microsecond=0),
+        train_seconds=outcome.train_seconds,
+        train_cpu_seconds=outcome.train_cpu_seconds,
+        test_seconds=None if outcome.evaluation is None else outcome.evaluation.seconds,
+        predict=() if outcome.evaluation is None else outcome.evaluation.times,
+    )
+
+
+def _result(spec: RunSpec, outcome: Outcome, folder: Path) -> Result:
+    result = Result(
+        **describe(spec).model_dump(include=set(Description.model_fields)),
+        kind=spec.kind,
+        selection=spec.training.budget.selection,
+        examples_encoded=outcome.examples_encoded,
+        parameters=outcome.parameters,
+        transductive=outcome.transductive,
+        scores=() if outcome.evaluation is None else outcome.evaluation.scores,
+        pretrained=outcome.pretrained,
+        pretrainings=outcome.pretrainings,
+        chosen=outcome.chosen,
+        files=checksums(folder, SCRATCH),
+        sha256=UNSEALED,
+    )
+    return seal(result)
 
 
 def _train(
@@ -133,109 +178,90 @@ def _train(
     module = build_module(spec, shape)
     curve = Curve()
     with together(spec, folder, devices) as environment:
-        timings = fit(
+        time = fit(
             module, spec, task, folder=folder, curve=curve, devices=devices, environment=environment,
             checkpoints=checkpoints, logger=logger,
         )  # fmt: skip
     if not all(bool(torch.isfinite(tensor).all()) for tensor in module.state_dict().values()):
         raise NotFinite("training diverged: its weights are no longer finite numbers")
-    encoded = int(module.examples_encoded)
     weights = {name: tensor.cpu() for name, tensor in module.state_dict().items()}
-    checkpoint = {"state_dict": weights, "task_shape": asdict(shape)}
     outcome = Outcome(
-        result={"kind": spec.kind, "examples_encoded": encoded, "selection": spec.budget.selection},
-        timings=timings,
-        checkpoint=checkpoint,
-        curve=pd.DataFrame(curve.rows, columns=["step", "examples_encoded", "split", "metric", "value"]),
+        examples_encoded=int(module.examples_encoded),
+        parameters=sum(parameter.numel() for parameter in module.parameters()),
+        train_seconds=time.seconds,
+        train_cpu_seconds=time.cpu_seconds,
+        checkpoint={"state_dict": weights, "task_shape": asdict(shape)},
+        curve=pd.DataFrame(curve.rows, columns=[column.name for column in CURVE]),
     )
     if spec.kind == "episodic":
         adapter: Any = module.to(devices.first)
-        _test(outcome, spec, adapter, task=task, parameters=size_of(adapter, module), device=devices.first)
+        outcome.parameters = size_of(adapter, module)
+        _test(outcome, adapter, task, devices.first)
     return outcome
 
 
 def _adapt(spec: TransferSpec, task: EpisodicDataModule, store: Store, device: torch.device) -> Outcome:
-    candidates = _judged(spec, task, store) if spec.rivals else []
-    best = next((str(each["run_id"]) for each in candidates if each["share"]), spec.pretrained.run_id)
+    candidates = _judged(spec, task, store) if spec.rivals else ()
+    best = _best(candidates, task).run_id if candidates else spec.pretrained.run_id
     adapter, network, _ = load_adapter(spec.with_pretraining(best), store, device)
-    pretraining = store.read_json(best, "environment.json")
+    trained = store.environment(best).times
     outcome = Outcome(
-        result={
-            "kind": spec.kind,
-            "pretrained": best,
-            **({"pretrainings": candidates} if candidates else {}),
-            "examples_encoded": int(getattr(adapter, "examples_encoded", network.examples_encoded)),
-            "selection": spec.pretrained.budget.selection,
-        },
-        timings={name: pretraining[name] for name in ("train_seconds", "train_cpu_seconds") if name in pretraining},
+        examples_encoded=int(getattr(adapter, "examples_encoded", network.examples_encoded)),
+        parameters=size_of(adapter, network),
+        train_seconds=trained.train_seconds,
+        train_cpu_seconds=trained.train_cpu_seconds,
+        pretrained=best,
+        pretrainings=candidates,
     )
     if isinstance(adapter, Chooses):
         batches = (task.eval_batch("val", size, task.val_episodes) for size in task.test.sizes)
         adapter.choose(batch.to(device) for batch in batches)
-    _test(outcome, spec, adapter, task=task, parameters=size_of(adapter, network), device=device)
+    _test(outcome, adapter, task, device)
     return outcome
 
 
-def _judged(spec: TransferSpec, task: EpisodicDataModule, store: Store) -> list[dict[str, Any]]:
-    """A record for each candidate of the pretraining, of which the best on validation has the whole share."""
-    scores = {each.run_id: _validation_score(each, task, store) for each in spec.candidates}
-    best = (max if LIKELIHOODS[task.likelihood].higher_is_better else min)(scores, key=lambda run_id: scores[run_id])
-    return [
-        {
-            "run_id": each.run_id,
-            "pretraining_lr": each.optimization.lr,
-            "score": scores[each.run_id],
-            "share": float(each.run_id == best),
-        }
+def _judged(spec: TransferSpec, task: EpisodicDataModule, store: Store) -> tuple[PretrainingCandidate, ...]:
+    """The candidates of the pretraining, with their validation scores."""
+    return tuple(
+        PretrainingCandidate(run_id=each.run_id, lr=each.optimization.lr, score=_validation_score(each, task, store))
         for each in spec.candidates
-    ]
+    )
+
+
+def _best(candidates: tuple[PretrainingCandidate, ...], task: EpisodicDataModule) -> PretrainingCandidate:
+    return (max if LIKELIHOODS[task.likelihood].higher_is_better else min)(candidates, key=lambda each: each.score)
 
 
 def _validation_score(spec: PretrainSpec, task: EpisodicDataModule, store: Store) -> float:
     """The validation score of the weights that a pretraining published."""
     likelihood = LIKELIHOODS[task.likelihood]
     curve = pd.read_parquet(store.published(spec.run_id) / "curve.parquet")
-    values = curve.loc[(curve["split"] == "val") & (curve["metric"] == likelihood.metric), "value"]
+    values = curve.loc[(curve["part"] == "val") & (curve["metric"] == likelihood.metric), "value"]
     if spec.budget.selection == "last":
         return float(values.iloc[-1])
     return float(values.max() if likelihood.higher_is_better else values.min())
 
 
-def _test(
-    outcome: Outcome,
-    spec: Cell,
-    adapter: Adapter,
-    *,
-    task: EpisodicDataModule,
-    parameters: int,
-    device: torch.device,
-) -> None:
+def _test(outcome: Outcome, adapter: Adapter, task: EpisodicDataModule, device: torch.device) -> None:
     batch = task.eval_batch("test", task.test.sizes[0], task.test.episodes)
     tell(adapter, task, task.test.sizes[0])
     outcome.findings = adapter_guards(adapter, batch.to(device), task.stream)
     require_passed(outcome.findings)
-    evaluation = evaluate(adapter, task, device)
+    outcome.evaluation = evaluate(adapter, task, device)
+    outcome.transductive = bool(getattr(adapter, "transductive", False))
     if isinstance(adapter, Chooses):
-        outcome.result["chosen"] = adapter.as_records()
+        outcome.chosen = tuple(Candidate(**choice._asdict()) for choice in adapter.choices())
     if isinstance(task, Pictured) and not isinstance(adapter, Told):
         outcome.fits = fits(adapter, task, device)
-    outcome.findings.append(chance_guard(evaluation.scores))
-    attributes = {key: value for key, value in describe(spec).items() if key not in MANIFEST_ONLY}
-    together = bool(getattr(adapter, "transductive", False))
-    outcome.result |= {**attributes, "parameters": parameters, "transductive": together, "scores": evaluation.scores}
-    outcome.episodes = evaluation.episodes
-    outcome.timings |= {
-        "test_seconds": evaluation.seconds,
-        "predict_ms_per_episode": 1000 * evaluation.seconds / len(evaluation.episodes),
-    }
+    outcome.findings.append(chance_guard(outcome.evaluation.scores))
 
 
-def _write(folder: Path, outcome: Outcome) -> None:
+def _write_tables(folder: Path, outcome: Outcome) -> None:
     if outcome.checkpoint is not None:
         buffer = io.BytesIO()
         torch.save(outcome.checkpoint, buffer)
         (folder / "model.ckpt").write_bytes(buffer.getvalue())
-    tables = {"curve": outcome.curve, "episodes": outcome.episodes, "fits": outcome.fits}
-    for name, table in tables.items():
+    episodes = None if outcome.evaluation is None else outcome.evaluation.episodes
+    for name, table in {"curve": outcome.curve, "episodes": episodes, "fits": outcome.fits}.items():
         if table is not None:
             table.to_parquet(folder / f"{name}.parquet", index=False)

@@ -1,6 +1,5 @@
 """Trained adapters: finished runs for use from Python, on raw inputs."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,17 +7,20 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import ValidationError
 from torch import Tensor
 from torch.nn import functional as F
 
 from adaptbench.benchmarks.evaluation.adapters import Adapter, Chooses
 from adaptbench.benchmarks.runs.build import TaskShape, build_adapter, build_module
+from adaptbench.benchmarks.store.integrity import RESULT
 from adaptbench.benchmarks.store.store import Store
 from adaptbench.benchmarks.suites.spec import RESULTS_VERSION, RUN_SPEC, Cell
 from adaptbench.datamodules.episodes import EpisodeBatch
+from adaptbench.lit_modules.cross_validated import Choice
 from adaptbench.lit_modules.likelihoods import LIKELIHOODS
 from adaptbench.lit_modules.training import TrainedModule
+from adaptbench.reports.format import Result, Spec
+from adaptbench.reports.reading import read
 
 Examples = Tensor | npt.ArrayLike
 
@@ -118,13 +120,12 @@ def load_run(folder: str | Path) -> TrainedAdapter:
     """
     path = Path(folder)
     try:
-        content = json.loads((path / "spec.json").read_text(encoding="utf-8"))
-        made_by = content["results_version"]
-        spec = RUN_SPEC.validate_python(content) if made_by == RESULTS_VERSION else None
-        if spec is not None and spec.kind == "transfer" and spec.rivals:
-            result = json.loads((path / "result.json").read_text(encoding="utf-8"))
-            spec = spec.with_pretraining(result["pretrained"])
-    except (OSError, ValueError, KeyError, ValidationError) as error:
+        made_by = read(path / "spec.json", Spec).results_version
+        spec = RUN_SPEC.validate_json((path / "spec.json").read_bytes()) if made_by == RESULTS_VERSION else None
+        result = read(path / RESULT, Result) if spec is not None and spec.candidates else None
+        if spec is not None and spec.kind == "transfer" and result is not None and result.pretrained is not None:
+            spec = spec.with_pretraining(result.pretrained)
+    except (OSError, ValueError) as error:
         raise ValueError(f"Expected {path} to be the folder of a finished run but it is not: {error}.") from error
     if spec is None:
         raise ValueError(f"{path} was made by results version {made_by} of the code; this is {RESULTS_VERSION}.")
@@ -132,8 +133,8 @@ def load_run(folder: str | Path) -> TrainedAdapter:
         raise ValueError(f"{path} is a pretraining, which predicts only through a run that adapts it; load that one.")
     store = Store(path.parent)
     adapter, _, shape = load_adapter(spec, store)
-    if isinstance(adapter, Chooses):
-        adapter.restore(store.read_json(path.name, "result.json")["chosen"])
+    if isinstance(adapter, Chooses) and result is not None:
+        adapter.restore(Choice(each.support, each.settings, each.score, each.share) for each in result.chosen)
     return TrainedAdapter(adapter, shape)
 
 

@@ -102,7 +102,7 @@ def _report(runs: int, folder: Path) -> Sample:
     store = Store(folder / str(runs))
     for cell in suite.cells():
         execute(cell.spec, store)
-    store.write_manifest("growth", Plan(suite, suite.cells(), {}).manifest())
+    store.write_manifest(Plan(suite, suite.cells(), {}).manifest([suite.suite]))
     return lambda: seconds_of(lambda: write_report(store.root, store.root / "report", "growth"))
 
 

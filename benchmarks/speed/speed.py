@@ -15,7 +15,7 @@ from rich import box
 from rich.table import Table
 
 from adaptbench.benchmarks.runs.devices import CPU
-from adaptbench.benchmarks.runs.environment import describe_environment, version_of
+from adaptbench.benchmarks.runs.environment import describe_machine, version_of
 from adaptbench.benchmarks.speed.peers import MODULES
 from adaptbench.benchmarks.speed.workloads import OURS, ROWS
 
@@ -116,7 +116,12 @@ def as_records(measurements: Iterable[Measurement]) -> list[dict[str, object]]:
 
 def record(rows: Sequence[Mapping[Any, object]], out: Path) -> None:
     """Writes rows as JSON, with the machine, the commit and the date."""
-    environment = describe_environment(CPU)
-    versions = environment["versions"] | {library: version_of(library) for library in (*MODULES, "torchvision")}
-    made = {**environment, "versions": versions, "cores": os.cpu_count(), "date": datetime.now(UTC).date().isoformat()}
+    machine = describe_machine(CPU)
+    versions = machine.versions | {library: version_of(library) for library in (*MODULES, "torchvision")}
+    made = {
+        **machine.model_dump(),
+        "versions": versions,
+        "cores": os.cpu_count(),
+        "date": datetime.now(UTC).date().isoformat(),
+    }
     out.write_text(json.dumps({"rows": list(rows), "made": made}, indent=1) + "\n", encoding="utf-8")

@@ -4,7 +4,9 @@ import hashlib
 import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+
+from adaptbench.reports.format import Checksum, Environment, Result
+from adaptbench.reports.reading import NewerFormat, Unreadable, read
 
 RESULT = "result.json"
 UNSEALED = (RESULT, "environment.json")
@@ -17,21 +19,23 @@ def canonical(value: object) -> str:
     return json.dumps(value, sort_keys=True, indent=1) + "\n"
 
 
-def seal(folder: Path, result: Mapping[str, Any], scratch: Collection[str] = ()) -> dict[str, Any]:
-    """Adds checksums to a result: of each other file that the spec determines, and of the result itself.
+def checksums(folder: Path, scratch: Collection[str] = ()) -> dict[str, Checksum]:
+    """Computes the checksum of each file that the spec determines, but of the result itself.
 
     Args:
         folder: the run's folder, with all its files but `result.json`.
-        result: what `result.json` shall hold.
         scratch: names of files that are not published.
     """
-    files = {
-        path.name: {"bytes": path.stat().st_size, "sha256": _sha256(path)}
+    return {
+        path.name: Checksum(bytes=path.stat().st_size, sha256=_sha256(path))
         for path in sorted(folder.iterdir())
         if path.is_file() and path.name not in (*UNSEALED, *scratch)
     }
-    content = {**result, "files": files}
-    return {**content, "sha256": hashlib.sha256(canonical(content).encode()).hexdigest()}
+
+
+def seal(result: Result) -> Result:
+    """Puts the checksum of a result into it."""
+    return result.model_copy(update={"sha256": _own_checksum(result.model_dump(mode="json"))})
 
 
 def damage(folder: Path, thorough: bool = True) -> str | None:
@@ -40,44 +44,42 @@ def damage(folder: Path, thorough: bool = True) -> str | None:
     Args:
         folder: the published folder.
         thorough: whether to read every file; otherwise what is absent, truncated or no JSON is found, and no more.
+
+    Raises:
+        NewerFormat: a later version of adaptbench wrote the run, so it must not be called damaged.
     """
     try:
-        result = _read(folder / RESULT)
+        result = read(folder / RESULT, Result)
         if thorough:
-            _read(folder / "environment.json")
-        if result.get("run_id") != folder.name:
-            return f"{RESULT} is that of run {result.get('run_id')}"
-        if "files" not in result:
-            return None  # published before results held checksums
-        return _first_damaged(folder, result["files"], thorough) or (_unlike_itself(result) if thorough else None)
-    except (ValueError, OSError, TypeError, KeyError, AttributeError) as error:
-        return f"its files cannot be read: {' '.join(str(error).split())}"
+            read(folder / "environment.json", Environment)
+        if result.run_id != folder.name:
+            return f"{RESULT} is that of run {result.run_id}"
+        found = _first_damaged(folder, result.files, thorough)
+        if found is None and thorough and _own_checksum(json.loads((folder / RESULT).read_bytes())) != result.sha256:
+            return f"{RESULT} has another checksum than it had"
+        return found
+    except NewerFormat:
+        raise
+    except (Unreadable, OSError) as error:
+        return f"its files cannot be read: {' '.join(str(error).removesuffix('.').split())}"
 
 
-def _read(path: Path) -> dict[str, Any]:
-    content = json.loads(path.read_bytes())
-    if not isinstance(content, dict):
-        raise ValueError(f"{path.name} holds no JSON object")
-    return content
+def _own_checksum(result: Mapping[str, object]) -> str:
+    content = {name: value for name, value in result.items() if name != "sha256"}
+    return hashlib.sha256(canonical(content).encode()).hexdigest()
 
 
-def _first_damaged(folder: Path, files: Mapping[str, Any], thorough: bool) -> str | None:
+def _first_damaged(folder: Path, files: Mapping[str, Checksum], thorough: bool) -> str | None:
     for name, wanted in files.items():
         path = folder / name
         if not path.is_file():
             return f"{name} is gone"
         size = path.stat().st_size
-        if size != wanted["bytes"]:
-            return f"{name} has {size} bytes and had {wanted['bytes']}"
-        if thorough and _sha256(path) != wanted["sha256"]:
+        if size != wanted.bytes:
+            return f"{name} has {size} bytes and had {wanted.bytes}"
+        if thorough and _sha256(path) != wanted.sha256:
             return f"{name} has another checksum than it had"
     return None
-
-
-def _unlike_itself(result: Mapping[str, Any]) -> str | None:
-    content = {key: value for key, value in result.items() if key != "sha256"}
-    found = hashlib.sha256(canonical(content).encode()).hexdigest()
-    return None if found == result.get("sha256") else f"{RESULT} has another checksum than it had"
 
 
 def _sha256(path: Path) -> str:

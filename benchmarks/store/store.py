@@ -1,6 +1,5 @@
 """Where runs are kept: one folder a run, published by one atomic rename, and worked on by one process at a time."""
 
-import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -10,8 +9,11 @@ from typing import Any
 
 import torch
 from filelock import LeaseCompromise, SoftFileLease, Timeout
+from pydantic import BaseModel
 
-from adaptbench.benchmarks.store.integrity import canonical, damage
+from adaptbench.benchmarks.store.integrity import RESULT, canonical, damage
+from adaptbench.reports.format import Environment, Failure, Manifest, Result
+from adaptbench.reports.reading import Unreadable, read
 
 CHECKPOINT = "last.ckpt"
 LOG = "log.txt"
@@ -145,35 +147,38 @@ class Store:
         try:
             folder = self.partial(run_id)
             folder.mkdir(parents=True, exist_ok=True)
-            write_json(folder / FAILURE, {"reason": reason, "log": log})
+            write_json(folder / FAILURE, Failure(reason=reason, log=log))
         except OSError:
             return
 
     def failure(self, run_id: str) -> str | None:
         """Reads the reason why a run failed, if it did."""
         try:
-            return str(json.loads((self.partial(run_id) / FAILURE).read_text(encoding="utf-8"))["reason"])
-        except (OSError, ValueError, KeyError):
+            return read(self.partial(run_id) / FAILURE, Failure).reason
+        except Unreadable:
             return None
 
-    def write_manifest(self, suite: str, manifest: Mapping[str, Any]) -> None:
+    def write_manifest(self, manifest: Manifest) -> None:
         """Writes what a suite wants, whether finished or not, for reports to compare with what is there."""
         folder = self.root / "suites"
         folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / f"{suite}.json", manifest)
+        write_json(folder / f"{manifest.name}.json", manifest)
 
-    def read_json(self, run_id: str, name: str) -> dict[str, Any]:
-        """Reads a JSON file of a finished run."""
-        content: dict[str, Any] = json.loads((self.published(run_id) / name).read_text(encoding="utf-8"))
-        return content
+    def result(self, run_id: str) -> Result:
+        """Reads the result of a finished run."""
+        return read(self.published(run_id) / RESULT, Result)
+
+    def environment(self, run_id: str) -> Environment:
+        """Reads where and how fast a finished run was computed."""
+        return read(self.published(run_id) / "environment.json", Environment)
 
     def pretrainings(self, run_id: str) -> list[str]:
         """The runs of which a finished run adapted one's network; none if it trained its own or is not finished."""
         if not self.is_published(run_id):
             return []
-        result = self.read_json(run_id, "result.json")
-        rivals = [str(each["run_id"]) for each in result.get("pretrainings", [])]
-        return rivals or [str(result[name]) for name in ("pretrained",) if name in result]
+        result = self.result(run_id)
+        rivals = [each.run_id for each in result.pretrainings]
+        return rivals or ([] if result.pretrained is None else [result.pretrained])
 
     def load_checkpoint(self, run_id: str) -> Mapping[str, Any]:
         """Reads a finished run's weights and the shape of its task."""
@@ -197,10 +202,11 @@ def is_free(lease: SoftFileLease) -> bool:
     return True
 
 
-def write_json(path: Path, value: object) -> None:
+def write_json(path: Path, record: BaseModel) -> None:
     """Writes canonical JSON atomically: sorted keys, the same bytes every time."""
+    text = canonical(record.model_dump(mode="json"))
     new = path.with_name(f"{path.name}.{os.getpid()}.new")
-    new.write_text(canonical(value), encoding="utf-8")
+    new.write_text(text, encoding="utf-8")
     flush(new)
     new.replace(path)
 

@@ -1,41 +1,42 @@
-"""The attributes of a cell that manifests, results and tables carry."""
-
-from typing import Any
+"""What a run is of, as manifests, results, tables and W&B have it."""
 
 from adaptbench.benchmarks.suites.registry import find, load
-from adaptbench.benchmarks.suites.spec import Cell, Component
-from adaptbench.datamodules.base import EpisodicDataModule, EvalEpisodes
+from adaptbench.benchmarks.suites.spec import RunSpec
+from adaptbench.datamodules.base import EpisodicDataModule
+from adaptbench.reports.format import ManifestCell, Size
 
 
-def describe(spec: Cell) -> dict[str, Any]:
-    """Returns the attributes of a cell that records and tables carry."""
-    return {**describe_task(spec.training.task, spec.test), **identity(spec)}
+def describe(spec: RunSpec, name: str | None = None, label: str | None = None) -> ManifestCell:
+    """Describes a run.
 
+    Args:
+        spec: what determines the run.
+        name: what the suite calls the learner; by default the name of what adapts.
+        label: how tables call it; by default the component's own label.
 
-def identity(spec: Cell) -> dict[str, Any]:
-    """Returns the attributes that tell a cell from the others of its task."""
-    return {
-        "run_id": spec.run_id,
-        "learner": spec.adapter,
-        "family": find(spec.adapter_kind, spec.adapter).family,
-        "seed": spec.training.seed,
-    }
-
-
-def describe_task(component: Component, test: EvalEpisodes) -> dict[str, Any]:
-    """Returns the attributes that all cells of one task have in common."""
-    task = load("task", component.name)
+    Raises:
+        ValueError: if its task is no task.
+    """
+    training = spec.training
+    task = load("task", training.task.name)
     if not (isinstance(task, type) and issubclass(task, EpisodicDataModule)):
-        raise ValueError(f"Expected a task but `{component.name}` is no subclass of EpisodicDataModule.")
+        raise ValueError(f"Expected a task but `{training.task.name}` is no subclass of EpisodicDataModule.")
+    adapter = find(spec.adapter_kind, spec.adapter)
+    arguments = training.task.init_args
     categorical = task.likelihood == "categorical"
-    return {
-        "task": component.name,
-        "protocol": task.protocol(component.init_args),
-        "train_classes": task.training_classes(component.init_args),
-        "class_word": task.class_word,
-        "remarks": list(task.remarks(component.init_args)),
-        "shots_word": task.shots_word,
-        "tests": [{"ways": size.ways, "shots": size.shots} for size in test.sizes],
-        "metric": "accuracy" if categorical else "mse",
-        "higher_is_better": categorical,
-    }
+    return ManifestCell(
+        run_id=spec.run_id,
+        task=training.task.name,
+        protocol=task.protocol(arguments),
+        learner=name or spec.adapter,
+        family=adapter.family,
+        seed=training.seed,
+        train_classes=task.training_classes(arguments),
+        class_word=task.class_word,
+        shots_word=task.shots_word,
+        label=label or adapter.label,
+        metric="accuracy" if categorical else "mse",
+        higher_is_better=categorical,
+        tests=tuple(Size(ways=size.ways, shots=size.shots) for size in spec.test.sizes),
+        remarks=tuple(task.remarks(arguments)),
+    )

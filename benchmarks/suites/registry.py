@@ -91,7 +91,9 @@ STRATEGIES = {
     "oracle": Entry("lit_modules.controls.Oracle", "control: told amplitude and phase", label="Oracle",
                     family="control", reference="Finn et al. 2017, arXiv 1703.03400"),
 }  # fmt: skip
-PRETRAINING = {"pretraining": Entry("lit_modules.transfer.TransferModule", "what strategies adapt", family="transfer")}
+PRETRAINING = {
+    "pretraining": Entry("lit_modules.transfer.TransferModule", "what strategies adapt", "Pretraining", "transfer")
+}
 KINDS = {
     "task": TASKS,
     "encoder": ENCODERS,

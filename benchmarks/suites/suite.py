@@ -11,9 +11,9 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from pydantic import Field, PositiveFloat, PrivateAttr, ValidationError, field_validator, model_validator
 
-from adaptbench.benchmarks.suites.description import describe_task, identity
+from adaptbench.benchmarks.suites.description import describe
 from adaptbench.benchmarks.suites.plain_yaml import NotPlain, read_plain
-from adaptbench.benchmarks.suites.registry import find, suggest, suite_files
+from adaptbench.benchmarks.suites.registry import suggest, suite_files
 from adaptbench.benchmarks.suites.spec import (
     CHECKPOINT_SECONDS,
     Budget,
@@ -28,6 +28,7 @@ from adaptbench.benchmarks.suites.spec import (
 )
 from adaptbench.datamodules.base import EvalEpisodes, TrainEpisodes
 from adaptbench.lit_modules.optimization import Optimization
+from adaptbench.reports.format import ManifestCell
 
 MOST_CELLS = 200_000
 
@@ -152,10 +153,9 @@ class Suite(Frozen):
         """Expands the grid, once: every task, learner and seed."""
         if self._cells is None:
             self._cells = [
-                SuiteCell.make(entry, task, about=about, name=name, seed=seed)
+                SuiteCell.make(entry, task, name=name, seed=seed)
                 for entry in self.tasks
                 for task in entry.tasks()
-                for about in (describe_task(task, entry.test),)
                 for name in entry.learners
                 for seed in self.seeds
             ]
@@ -197,12 +197,12 @@ class SuiteCell:
     """A cell of a suite: what is run, how reports call it, and the task that would take its place, or gave it up."""
 
     spec: Cell
-    attributes: dict[str, Any]
+    attributes: ManifestCell
     otherwise: str | None = None
 
     @classmethod
-    def make(cls, entry: TaskEntry, task: Component, *, about: dict[str, Any], name: str, seed: int) -> "SuiteCell":
-        """Makes the cell of one learner on one task, of which `describe_task` tells, with one seed."""
+    def make(cls, entry: TaskEntry, task: Component, *, name: str, seed: int) -> "SuiteCell":
+        """Makes the cell of one learner on one task with one seed."""
         learner = entry.learners[name]
         training: dict[str, Any] = {
             "task": task,
@@ -226,13 +226,7 @@ class SuiteCell:
                 pretrained.model_copy(update={"optimization": replace(learner.optimization, lr=rate)}) for rate in rates
             )
             spec = TransferSpec(pretrained=first, rivals=tuple(rivals), strategy=learner.component[1], test=entry.test)
-        attributes = {**about, **identity(spec), "learner": name, "label": learner.label or _label(learner)}
-        return cls(spec, attributes, entry.otherwise.name if entry.otherwise else None)
-
-
-def _label(learner: LearnerEntry) -> str:
-    kind, component = learner.component
-    return find(kind, component.name).label
+        return cls(spec, describe(spec, name, learner.label), entry.otherwise.name if entry.otherwise else None)
 
 
 def load_suite(name: str) -> Suite:

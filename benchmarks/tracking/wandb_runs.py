@@ -8,9 +8,10 @@ from typing import Any, Literal
 import pandas as pd
 
 from adaptbench.benchmarks.store.store import Store
-from adaptbench.benchmarks.suites.registry import find, load
+from adaptbench.benchmarks.suites.description import describe
 from adaptbench.benchmarks.suites.spec import RUN_SPEC, RunSpec
 from adaptbench.benchmarks.tracking.wandb_logger import WandbMirror
+from adaptbench.reports.format import Result
 
 PROJECT = "adaptbench"
 LONGEST_TAG = 64
@@ -52,9 +53,10 @@ class Target:
 
 def open_mirror(spec: RunSpec, name: str, root: Path, target: Target) -> WandbMirror:
     """Starts the W&B run of a run: its configuration is the spec, and `cell`, by which panels and filters pick runs."""
-    cell = _cell(spec)
-    config = {**spec.model_dump(mode="json"), "cell": {"suite": target.suite, **cell}}
-    tags = (cell["task"], cell["learner"], cell["family"])
+    cell = describe(spec)
+    attributes = cell.model_dump(include={"task", "learner", "family", "seed", "train_classes"})
+    config = {**spec.model_dump(mode="json"), "cell": {"suite": target.suite, **attributes}}
+    tags = (cell.task, cell.learner, cell.family)
     return WandbMirror(spec.run_id, root, target.mode, target.settings(name, spec.kind, tags, config))
 
 
@@ -67,7 +69,7 @@ def close_mirror(mirror: WandbMirror, store: Store, run_id: str, target: Target)
     weights = store.published(run_id) / "model.ckpt"
     if target.models and weights.is_file():
         mirror.log_file(weights, name=f"model-{run_id}", kind="model")
-    trouble = mirror.close(summarise(store.read_json(run_id, "result.json")))
+    trouble = mirror.close(summarise(store.result(run_id)))
     if trouble is None:
         mark = _mark(store, run_id, target.mode)
         mark.parent.mkdir(parents=True, exist_ok=True)
@@ -75,13 +77,13 @@ def close_mirror(mirror: WandbMirror, store: Store, run_id: str, target: Target)
     return trouble
 
 
-def summarise(result: Mapping[str, Any]) -> dict[str, Any]:
+def summarise(result: Result) -> dict[str, float]:
     """Flattens the scores of a result into names such as `test/accuracy/5-way 1-shot`."""
-    scores = {}
-    for score in result.get("scores", []):
-        ways = f"{score['ways']}-way " if score["ways"] else ""
-        scores[f"test/{score['metric']}/{ways}{score['shots']}-shot"] = score["value"]
-    return scores | {"examples_encoded": result["examples_encoded"]}
+    scores: dict[str, float] = {"examples_encoded": result.examples_encoded}
+    for score in result.scores:
+        ways = f"{score.ways}-way " if score.ways else ""
+        scores[f"{score.part}/{score.metric}/{ways}{score.shots}-shot"] = score.value
+    return scores
 
 
 def mirror_afterwards(
@@ -136,6 +138,7 @@ def close_suite(target: Target, root: Path, tables: Mapping[str, pd.DataFrame], 
 
 def _mirror_one(store: Store, run_id: str, name: str, target: Target) -> str | None:
     try:
+        store.result(run_id)
         spec = RUN_SPEC.validate_json((store.published(run_id) / "spec.json").read_bytes())
         curve = _curve(store.published(run_id) / "curve.parquet")
     except (OSError, ValueError) as error:
@@ -152,21 +155,8 @@ def _curve(path: Path) -> dict[int, dict[str, float]]:
         return {}
     found: dict[int, dict[str, float]] = {}
     for row in pd.read_parquet(path).to_dict("records"):
-        found.setdefault(int(row["step"]), {})[f"{row['split']}/{row['metric']}"] = float(row["value"])
+        found.setdefault(int(row["step"]), {})[f"{row['part']}/{row['metric']}"] = float(row["value"])
     return found
-
-
-def _cell(spec: RunSpec) -> dict[str, Any]:
-    """Flat attributes of a run."""
-    training = spec.training
-    size = load("task", training.task.name).training_classes(training.task.init_args)
-    return {
-        "task": training.task.name,
-        "learner": spec.adapter,
-        "family": find(spec.adapter_kind, spec.adapter).family,
-        "seed": training.seed,
-        "train_classes": size,
-    }
 
 
 def _mark(store: Store, run_id: str, mode: str) -> Path:

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from adaptbench.reports.results.runs import Run, Score
+from adaptbench.reports.format import Result, Score
+from adaptbench.reports.results.runs import Run
 
 BUDGET_TOLERANCE = 0.01
 """Relative tolerance: training ends with a whole batch, so budgets differ slightly between batch sizes."""
@@ -14,7 +15,7 @@ class Conditions:
     """The conditions of a score; equal for all scores that are averaged over seeds or ranked against each other."""
 
     episodes_digest: str
-    queries: int | None
+    queries: int
     n_episodes: int
     examples_encoded: int
     selection: str
@@ -23,8 +24,14 @@ class Conditions:
 
 def conditions(run: Run, score: Score) -> Conditions:
     """The conditions of a run's score."""
+    result = run.result
     return Conditions(
-        score.episodes_digest, score.queries, score.n_episodes, run.examples_encoded, run.selection, run.transductive
+        score.episodes_digest,
+        score.queries,
+        score.n_episodes,
+        result.examples_encoded,
+        result.selection,
+        result.transductive,
     )
 
 
@@ -50,7 +57,7 @@ def differences(found: Mapping[str, Conditions]) -> tuple[str, ...]:
     return tuple(phrase for word, named in values.items() if (phrase := _difference(word, named)))
 
 
-def induction(found: Conditions | Run) -> str:
+def induction(found: Conditions | Result) -> str:
     """Whether queries were predicted together ("transductive") or one by one ("inductive")."""
     return "transductive" if found.transductive else "inductive"
 

@@ -223,9 +223,8 @@ def _warning(reason: str, settings: Sequence[Setting]) -> str:
 
 
 def milliseconds(entry: Entry) -> float | None:
-    """The mean time to adapt to a test episode and predict its queries, over the entry's runs."""
-    times = [run.environment.get("predict_ms_per_episode") for run in entry.runs]
-    known = [float(time) for time in times if isinstance(time, int | float)]
+    """The mean time to adapt to a test episode of the entry's setting and predict its queries, over its runs."""
+    known = [time for run in entry.runs if (time := run.milliseconds(entry.setting)) is not None]
     return sum(known) / len(known) if known else None
 
 

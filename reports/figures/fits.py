@@ -1,6 +1,5 @@
 """The figure of predicted functions beside the true ones."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 import pandas as pd
@@ -14,14 +13,14 @@ from adaptbench.reports.figures.styles import Styles
 from adaptbench.reports.words.captions import shorten
 
 
-def draw_fits(fits: Mapping[str, pd.DataFrame], comparison: Comparison, named: Styles) -> Figure | None:
+def draw_fits(comparison: Comparison, named: Styles) -> Figure | None:
     """The first test function at each number of shots: support set, true function, and each learner's prediction.
 
     Args:
-        fits: The fits of one run of each learner.
-        comparison: The comparison of these learners.
+        comparison: The comparison of the learners.
         named: A style for each learner.
     """
+    fits = _fits(comparison)
     if not fits:
         return None
     shots = sorted({int(shot) for table in fits.values() for shot in table["shots"]})[:4]
@@ -43,3 +42,13 @@ def draw_fits(fits: Mapping[str, pd.DataFrame], comparison: Comparison, named: S
     handles += [Line2D([], [], **{**named[learner], "marker": ""}) for learner in fits]
     add_legend(figure, handles, ["truth", "support set", *(shorten(labels[learner], 28) for learner in fits)])
     return figure
+
+
+def _fits(comparison: Comparison) -> dict[str, pd.DataFrame]:
+    """The fits of each learner: of its first run that kept them, at the most training classes."""
+    found: dict[str, pd.DataFrame] = {}
+    for row in comparison.entries:
+        tables = (run.fits for entry in reversed(row) for run in entry.runs)
+        if (table := next((table for table in tables if table is not None), None)) is not None:
+            found[row[0].learner] = table
+    return found

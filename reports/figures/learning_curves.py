@@ -1,6 +1,6 @@
 """The figure of learning curves."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,14 +13,14 @@ from adaptbench.reports.figures.styles import LineStyle, Styles
 from adaptbench.reports.results.curves import LearningCurve
 
 
-def draw_learning_curves(comparison: Comparison, curves: Mapping[str, LearningCurve], named: Styles) -> Figure | None:
+def draw_learning_curves(comparison: Comparison, named: Styles) -> Figure | None:
     """Validation score against examples encoded: a thin line for each seed and a thick one for their mean."""
     sizes = {setting.train_classes: setting for setting in comparison.settings}
     rows = {
         (row[0].learner, size): [
             curve
             for run in {r.cell.run_id: r for e in row if e.setting.train_classes == size for r in e.runs}.values()
-            if (curve := curves.get(run.cell.run_id)) is not None and "val" in curve.values
+            if (curve := run.curve) is not None and "val" in curve.values
         ]
         for row in comparison.entries
         for size in sizes

@@ -41,12 +41,11 @@ def _families(comparison: Comparison) -> dict[str, dict[int, Sequence[Entry]]]:
     """The rows of learners that differ in their width only, by the component's name and then by width."""
     found: dict[str, dict[int, Sequence[Entry]]] = {}
     for row in comparison.entries:
-        component = next((run.spec.get("learner") for entry in row for run in entry.runs), None)
-        arguments = component.get("init_args") if isinstance(component, Mapping) else None
-        width = arguments.get("width") if isinstance(arguments, Mapping) else None
-        if isinstance(component, Mapping) and isinstance(arguments, Mapping) and isinstance(width, int):
-            others = [f"{key} {value}" for key, value in arguments.items() if key != "width"]
-            name = ", ".join([str(component.get("name")).replace("_", " ").capitalize(), *others])
+        specs = (run.spec for entry in row for run in entry.runs)
+        learner = next((spec.learner for spec in specs if spec is not None), None)
+        if learner is not None and isinstance(width := learner.init_args.get("width"), int):
+            others = [f"{key} {value}" for key, value in learner.init_args.items() if key != "width"]
+            name = ", ".join([learner.name.replace("_", " ").capitalize(), *others])
             found.setdefault(name, {})[width] = row
     return {name: dict(sorted(rows.items())) for name, rows in found.items() if len(rows) >= FEWEST_WIDTHS}
 

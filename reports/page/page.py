@@ -4,7 +4,7 @@ import base64
 import gzip
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -13,11 +13,11 @@ from pathlib import Path
 from jinja2 import Environment, StrictUndefined
 
 from adaptbench.reports.comparison.comparison import Comparison, Entry
+from adaptbench.reports.format import Machine
 from adaptbench.reports.page.page_data import page_data
-from adaptbench.reports.results.curves import LearningCurve
 from adaptbench.reports.results.manifest import Suite
+from adaptbench.reports.results.records import versions
 from adaptbench.reports.results.runs import Problem, Run
-from adaptbench.reports.tables.records import versions
 from adaptbench.reports.tables.table import Table
 from adaptbench.reports.words.captions import note
 from adaptbench.reports.words.commands import entry_commands, suite_commands
@@ -55,7 +55,6 @@ def render_page(
     problems: Sequence[Problem],
     sections: Sequence[Section],
     published: Table,
-    curves: Mapping[str, LearningCurve],
 ) -> str:
     """Renders the page; every string from a file is escaped.
 
@@ -65,12 +64,11 @@ def render_page(
         problems: Its other cells.
         sections: One for each comparison.
         published: The table of published numbers.
-        curves: Learning curves by run id.
     """
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     script = _template("page.js")
     rows = _rows(suite, sections)
-    data = page_data(suite, runs, {section.name: section.comparison for section in sections}, curves)
+    data = page_data(suite, runs, {section.name: section.comparison for section in sections})
     return environment.from_string(_template("page.html.j2")).render(
         suite=suite,
         style=_template("page.css"),
@@ -88,7 +86,7 @@ def render_page(
         n_rows=len(rows),
         problems=_group_problems(problems),
         machines=_group_environments(runs),
-        n_commits=len({str(run.environment.get("git_commit") or "") for run in runs} - {""}),
+        n_commits=len({run.machine.git_commit for run in runs if run.machine and run.machine.git_commit}),
         commands=suite_commands(suite, runs),
     )
 
@@ -179,16 +177,15 @@ def _group_environments(runs: Sequence[Run]) -> list[dict[str, str]]:
     """Each environment in which runs were made, with the number of its runs."""
     counts: dict[tuple[str, ...], int] = {}
     for run in runs:
-        key = _environment(run.environment)
+        key = _machine(run.machine)
         counts[key] = counts.get(key, 0) + 1
     names = ("processor", "device", "threads", "commit", "versions")
     return [dict(zip(names, key, strict=True)) | {"runs": str(count)} for key, count in sorted(counts.items())]
 
 
-def _environment(environment: Mapping[str, object]) -> tuple[str, ...]:
-    def text(name: str) -> str:
-        return "not recorded" if environment.get(name) is None else str(environment[name])
-
-    dirty = " (with uncommitted changes)" if environment.get("git_dirty") else ""
-    commit = text("git_commit") + dirty
-    return text("processor"), text("device"), text("threads"), commit, versions(environment) or "not recorded"
+def _machine(machine: Machine | None) -> tuple[str, ...]:
+    if machine is None:
+        return ("not recorded",) * 5
+    dirty = " (with uncommitted changes)" if machine.git_dirty else ""
+    commit = (machine.git_commit or "not recorded") + dirty
+    return machine.processor, machine.device, str(machine.threads), commit, versions(machine) or "not recorded"

@@ -7,10 +7,11 @@ from typing import Any
 
 from adaptbench.reports.comparison.comparison import Comparison, Entry, milliseconds
 from adaptbench.reports.figures.styles import LineStyle, line_styles
+from adaptbench.reports.format import Score
 from adaptbench.reports.results.curves import LearningCurve
 from adaptbench.reports.results.manifest import Suite
 from adaptbench.reports.results.metrics import Metric
-from adaptbench.reports.results.runs import Run, Score
+from adaptbench.reports.results.runs import Run
 from adaptbench.reports.words.commands import run_commands
 
 MOST_CURVE_POINTS = 30
@@ -19,26 +20,22 @@ _SYMBOLS: Mapping[str, str] = {
     "<": "triangle-left", ">": "triangle-right",
 }  # fmt: skip
 _DASHES = ("solid", "dash", "dashdot", "dot", "longdash")
-_TIMES = ("started", "finished", "train_seconds", "test_seconds", "predict_ms_per_episode")
 
 
-def page_data(
-    suite: Suite, runs: Sequence[Run], named: Mapping[str, Comparison], curves: Mapping[str, LearningCurve]
-) -> dict[str, Any]:
+def page_data(suite: Suite, runs: Sequence[Run], named: Mapping[str, Comparison]) -> dict[str, Any]:
     """Charts and runs as JSON values.
 
     Args:
         suite: The suite.
         runs: Its finished runs.
         named: Each comparison by its name in file names.
-        curves: Learning curves by run id.
     """
     specs, environments = _Pool(), _Pool()
     styles = line_styles(suite)
     families = {cell.learner: suite.families.index(cell.family) for cell in suite.cells}
     return {
         "charts": [_chart(name, comparison, styles, families) for name, comparison in named.items()],
-        "runs": {run.cell.run_id: _run(suite, run, curves, specs, environments) for run in runs},
+        "runs": {run.cell.run_id: _run(suite, run, specs, environments) for run in runs},
         "specs": specs.values,
         "environments": environments.values,
     }
@@ -60,30 +57,29 @@ class _Pool:
         return self._places[key]
 
 
-def _run(
-    suite: Suite, run: Run, curves: Mapping[str, LearningCurve], specs: _Pool, environments: _Pool
-) -> dict[str, Any]:
-    cell = run.cell
-    curve = curves.get(cell.run_id)
+def _run(suite: Suite, run: Run, specs: _Pool, environments: _Pool) -> dict[str, Any]:
+    cell, result = run.cell, run.result
     metric = Metric.named(cell.metric, higher_is_better=cell.higher_is_better)
-    fixed = {name: value for name, value in run.environment.items() if name not in _TIMES}
+    environment = None if run.environment is None else run.environment.model_dump(mode="json")
+    times = environment.pop("times") if environment else {}
+    times = {**times, "predict_ms_per_episode": run.times and run.times.predict_ms_per_episode}
     return {
         "label": cell.label,
         "task": cell.task,
         "protocol": cell.protocol,
         "size": cell.settings[0].size,
         "seed": cell.seed,
-        "spec": specs.place(_without_seed(run.spec)),
-        "environment": environments.place(fixed),
-        "times": [[name, run.environment[name]] for name in _TIMES if name in run.environment],
-        "selection": run.selection,
-        "examples": run.examples_encoded,
-        "parameters": run.parameters,
-        "pretrained": run.pretrained,
-        "scores": [[each.setting.ways, each.setting.shots, _label(each), _digits(each.value)] for each in run.scores],
+        "spec": specs.place(_without_seed({} if run.spec is None else run.spec.model_dump(exclude_unset=True))),
+        "environment": environments.place(environment or {}),
+        "times": [[name, value] for name, value in times.items() if isinstance(value, str | float)],
+        "selection": result.selection,
+        "examples": result.examples_encoded,
+        "parameters": result.parameters,
+        "pretrained": result.pretrained or "",
+        "scores": [[each.ways, each.shots, _label(each), _digits(each.value)] for each in result.scores],
         "metric": metric.heading,
         "log": metric.logarithmic,
-        "curve": None if curve is None else _curve(curve, metric.scale),
+        "curve": None if run.curve is None else _curve(run.curve, metric.scale),
         "command": run_commands(suite, run),
     }
 
@@ -93,10 +89,12 @@ def _label(score: Score) -> str:
 
 
 def _without_seed(value: object) -> object:
-    """The part of a configuration that runs of several seeds share."""
+    """The part of a configuration that runs of several seeds share; JSON has no number that is not finite."""
     if isinstance(value, Mapping):
         return {name: _without_seed(each) for name, each in value.items() if name != "seed"}
-    return value
+    if isinstance(value, list | tuple):
+        return [_without_seed(each) for each in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _curve(curve: LearningCurve, unit: float) -> dict[str, Any]:
@@ -104,7 +102,7 @@ def _curve(curve: LearningCurve, unit: float) -> dict[str, Any]:
     kept = [index for index in range(len(curve.examples)) if (len(curve.examples) - 1 - index) % every == 0]
     return {
         "x": [curve.examples[index] for index in kept],
-        **{split: [_digits(values[index] * unit) for index in kept] for split, values in sorted(curve.values.items())},
+        **{part: [_digits(values[index] * unit) for index in kept] for part, values in sorted(curve.values.items())},
     }
 
 

@@ -16,8 +16,8 @@ def computation_table(comparison: Comparison, name: str) -> Table | None:
     if not rows:
         return None
     runs = [run for row in rows for run in runs_of(row)]
-    processors = sorted({str(run.environment.get("processor", "not recorded")) for run in runs})
-    rates = max(sum("pretraining_lr" in each for each in run.chosen) for run in runs)
+    processors = sorted({run.machine.processor if run.machine else "not recorded" for run in runs})
+    rates = max(len(run.result.pretrainings) for run in runs)
     tuning = f" If pretraining tried several learning rates (at most {rates}), only the chosen one is counted."
     return Table(
         name=f"compute-{name}",
@@ -52,16 +52,21 @@ def _mean(take: Callable[[Run], object]) -> Callable[[Row], float | None]:
 _COLUMNS: tuple[Column[Row], ...] = (
     Column("learner", lambda row: row[0].learner),
     Column("label", lambda row: row[0].label),
-    Column("parameters", _mean(lambda run: run.parameters), "parameters", ",.0f"),
-    Column("examples_encoded", _mean(lambda run: run.examples_encoded), "examples encoded", ",.0f"),
-    Column("train_seconds", _mean(lambda run: run.environment.get("train_seconds")), "training in s", ",.1f"),
-    Column("train_cpu_seconds", _mean(lambda run: run.environment.get("train_cpu_seconds")), "CPU time in s", ",.1f"),
+    Column("parameters", _mean(lambda run: run.result.parameters), "parameters", ",.0f"),
+    Column("examples_encoded", _mean(lambda run: run.result.examples_encoded), "examples encoded", ",.0f"),
+    Column("train_seconds", _mean(lambda run: run.times and run.times.train_seconds), "training in s", ",.1f"),
+    Column("train_cpu_seconds", _mean(lambda run: run.times and run.times.train_cpu_seconds), "CPU time in s", ",.1f"),
     Column(
         "predict_ms_per_episode",
-        _mean(lambda run: run.environment.get("predict_ms_per_episode")),
+        _mean(lambda run: run.times and run.times.predict_ms_per_episode),
         "adaptation in ms",
         ".3g",
     ),
-    Column("prediction", lambda row: " and ".join(sorted({induction(run) for run in runs_of(row)})), "prediction", "s"),
+    Column(
+        "prediction",
+        lambda row: " and ".join(sorted({induction(run.result) for run in runs_of(row)})),
+        "prediction",
+        "s",
+    ),
     Column("runs", lambda row: len(runs_of(row)), "runs", "d"),
 )

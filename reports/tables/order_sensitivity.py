@@ -13,12 +13,7 @@ SHOWN_FROM = 1e-3
 
 def sensitivity(entry: Entry) -> float | None:
     """The mean over the seeds of an entry; None if no run recorded it."""
-    found = [
-        score.value
-        for run in entry.runs
-        for score in run.scores
-        if score.metric == METRIC and score.setting == entry.setting
-    ]
+    found = [score.value for run in entry.runs if (score := run.score(entry.setting, METRIC)) is not None]
     return sum(found) / len(found) if found else None
 
 

@@ -121,3 +121,8 @@ def letter(index: int) -> str:
     """The mark of a note: a, b, ... z, aa, ab, ..."""
     before, last = divmod(index, 26)
     return (letter(before - 1) if before else "") + chr(ord("a") + last)
+
+
+def to_csv(frame: pd.DataFrame) -> str:
+    """The frame as CSV: absent values are empty fields, and numbers read back unchanged."""
+    return frame.to_csv(index=False, lineterminator="\n")

@@ -21,8 +21,6 @@ from adaptbench.reports.tables.table import (
 FAMILIES = ("transfer", "control")
 NO_RULES = ("episodes_at_once",)
 """Arguments of strategies that change no result."""
-NO_SETTINGS = ("support", "score", "share", "run_id")
-"""Fields of a candidate's record that are no settings."""
 
 
 class _Place(NamedTuple):
@@ -79,7 +77,7 @@ def transfer_table(outcomes: Iterable[Outcome], name: str) -> Table | None:
 def choice_table(outcomes: Iterable[Outcome], name: str) -> Table | None:
     """A row for each setting that some run chose by cross-validation; None if none did."""
     runs = [outcome for outcome in outcomes if isinstance(outcome, Run)]
-    choices = [_Choice(run, record) for run in runs for record in run.chosen]
+    choices = [choice for run in runs for choice in _choices(run)]
     if not choices:
         return None
     cell = choices[0].run.cell
@@ -93,9 +91,7 @@ def choice_table(outcomes: Iterable[Outcome], name: str) -> Table | None:
         ),
         frame=frame_of(_CHOICE_COLUMNS, choices),
         columns=headings_of(_CHOICE_COLUMNS),
-        rows=tuple(
-            (each.run.cell.label, cells_of(_CHOICE_COLUMNS, each)) for each in choices if each.record.get("share")
-        ),
+        rows=tuple((each.run.cell.label, cells_of(_CHOICE_COLUMNS, each)) for each in choices if each.share),
         corner="Learner",
         text_columns=(2,),
     )
@@ -114,10 +110,8 @@ def rule_of(row: Sequence[Entry], first: Sequence[Entry]) -> str:
 
 def _strategy(row: Sequence[Entry]) -> tuple[str, Mapping[str, Any]]:
     for run in (run for entry in row for run in entry.runs):
-        found = run.spec.get("strategy")
-        if isinstance(found, Mapping):
-            arguments = found.get("init_args")
-            return run.component, arguments if isinstance(arguments, Mapping) else {}
+        if run.spec is not None and run.spec.strategy is not None:
+            return run.spec.strategy.name, run.spec.strategy.init_args
     return "", {}
 
 
@@ -167,24 +161,31 @@ _RULE_COLUMNS: tuple[Column[_Place], ...] = (
     Column("p_holm", lambda place: place.pair and place.pair.corrected),
     Column("significant", lambda place: place.pair and place.pair.significant),
     Column("diverged_episodes", lambda place: sum(run.diverged(place.entry.setting) for run in place.entry.runs)),
-    Column("transductive", lambda place: place.run and place.run.transductive),
+    Column("transductive", lambda place: place.run and place.run.result.transductive),
     Column("seeds", lambda place: place.entry.interval.n_seeds if place.entry.interval else 0),
 )
 
 
 class _Choice(NamedTuple):
-    """A candidate that a run tried, as recorded."""
+    """A candidate that a run tried: settings of its strategy, or a learning rate of its pretraining."""
 
     run: Run
-    record: Mapping[str, Any]
-
-    @property
-    def settings(self) -> str:
-        """The settings that it tried, in words."""
-        return _in_words({key: value for key, value in self.record.items() if key not in NO_SETTINGS})
+    support: int | None
+    settings: Mapping[str, Any]
+    score: float
+    share: float
 
 
-def _any(support: Any) -> str:  # noqa: ANN401 - JSON of any kind
+def _choices(run: Run) -> list[_Choice]:
+    """The candidates of a run."""
+    rates = [
+        _Choice(run, None, {"pretraining_lr": each.lr}, each.score, float(each.run_id == run.result.pretrained))
+        for each in run.result.pretrainings
+    ]
+    return [*rates, *(_Choice(run, e.support, e.settings, e.score, e.share) for e in run.result.chosen)]
+
+
+def _any(support: int | None) -> str:
     return "any" if support is None else str(support)
 
 
@@ -193,8 +194,8 @@ _CHOICE_COLUMNS: tuple[Column[_Choice], ...] = (
     Column("label", lambda each: each.run.cell.label),
     Column("seed", lambda each: each.run.cell.seed, "seed", "d"),
     Column("train_classes", lambda each: each.run.cell.train_classes),
-    Column("support", lambda each: each.record.get("support"), "support examples", _any),
-    Column("settings", lambda each: each.settings, "settings", "s"),
-    Column("score", lambda each: each.record.get("score")),
-    Column("share", lambda each: each.record.get("share"), "share", lambda share: f"{100 * share:.0f} %"),
+    Column("support", lambda each: each.support, "support examples", _any),
+    Column("settings", lambda each: _in_words(each.settings), "settings", "s"),
+    Column("score", lambda each: each.score),
+    Column("share", lambda each: each.share, "share", lambda share: f"{100 * share:.0f} %"),
 )

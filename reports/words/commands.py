@@ -39,6 +39,6 @@ def _run_suite(suite: Suite) -> str:
 
 def _checkout(runs: Sequence[Run]) -> list[str]:
     """Checks out the commit of the runs; the commit of the last run to finish if there are several."""
-    made = [(str(run.environment.get("finished") or ""), str(run.environment.get("git_commit") or "")) for run in runs]
-    _, commit = max((each for each in made if each[1]), default=("", ""))
+    made = [(run.times.finished, run.machine.git_commit) for run in runs if run.times and run.machine]
+    commit = max(((finished, commit) for finished, commit in made if commit), default=(None, None))[1]
     return [f"git checkout {shlex.quote(commit)}"] if commit else []

@@ -7,13 +7,16 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import yaml
 
+from adaptbench.benchmarks.store.integrity import seal
 from adaptbench.benchmarks.store.store import Store
 from adaptbench.benchmarks.suites.spec import EpisodicSpec, PretrainSpec, TransferSpec
+from adaptbench.reports.format import Environment, Machine, Result, Score, Times
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "adaptbench"]
@@ -313,6 +316,46 @@ def adaptbench(tmp_path):
     command = CommandLine(tmp_path)
     yield command
     command.end()
+
+
+@pytest.fixture
+def result_of():
+    """Makes the result of a run that was never computed, with changes by field."""
+
+    def make(run_id, **changes):
+        content = {
+            **{"run_id": run_id, "kind": "episodic", "task": "sinusoid", "protocol": "noise-free", "seed": 0},
+            **{"learner": "deep_sets", "family": "sets", "train_classes": None, "class_word": "functions"},
+            **{"shots_word": "shot", "selection": "last", "examples_encoded": 640, "parameters": 1},
+            **{"transductive": False, "scores": (), "files": {}, "sha256": "0" * 64, **changes},
+        }
+        return seal(Result(**content))
+
+    return make
+
+
+@pytest.fixture
+def score_of():
+    """Makes a test score, with changes by field."""
+
+    def make(**changes):
+        size = {"part": "test", "ways": None, "shots": 5, "queries": 5, "n_episodes": 20, "episodes_digest": "0" * 32}
+        kind = {"metric": "mse", "higher_is_better": False, "value": 1.0, "chance": 3.0, "at_chance": False}
+        return Score(**{**size, **kind, **changes})
+
+    return make
+
+
+@pytest.fixture
+def environment():
+    """Where and how fast a run was computed that took a minute."""
+    machine = {"versions": {}, "device": "cpu", "processor": "", "system": "", "threads": 1}
+    now = datetime.now(UTC)
+    return Environment(
+        machine=Machine(**machine, git_commit=None, git_dirty=None),
+        times=Times(started=now, finished=now, train_seconds=50.0, test_seconds=10.0),
+        data_digest=None,
+    )
 
 
 @pytest.fixture

@@ -185,8 +185,8 @@ def test_a_run_trains_and_predicts(learner, tmp_path):
     spec = EpisodicSpec(**SINUSOID, learner=learner)
     store = Store(tmp_path)
     execute(spec, store)
-    result = store.read_json(spec.run_id, "result.json")
-    assert result["family"] == "optimization" and not result["transductive"] and "diverged" not in result["scores"][0]
+    result = store.result(spec.run_id).model_dump()
+    assert result["family"] == "optimization" and not result["transductive"] and not result["scores"][0]["diverged"]
     assert result["examples_encoded"] == 640
 
 

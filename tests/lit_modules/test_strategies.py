@@ -194,10 +194,10 @@ def test_validation_chooses_for_each_number_of_support_examples(network, batch):
         chosen.predict(batch)
     known = batch._replace(query=batch.support, query_y=batch.support_y)  # the more it learns, the better
     chosen.choose([known])
-    assert [(record["lr"], record["share"]) for record in chosen.as_records()] == [(1e-9, 0.0), (0.05, 1.0)]
+    assert [(choice.settings["lr"], choice.share) for choice in chosen.choices()] == [(1e-9, 0.0), (0.05, 1.0)]
     alike(chosen.predict(batch), FineTuning(network, WAYS, lr=0.05, steps=30).predict(batch))
     again = ChosenFineTuning(network, WAYS, grid={"lr": [1e-9, 0.05], "steps": [30]}, fixed={"moves": "head"})
-    again.restore(chosen.as_records())
+    again.restore(chosen.choices())
     assert torch.equal(again.predict(batch), chosen.predict(batch))
 
 
@@ -217,7 +217,7 @@ def test_leaving_one_out_is_what_it_says(network, batch):
             losses.append(torch.stack(parts).mean())
         best = int(torch.stack(losses).argmin())
         alike(prediction[[episode]], chosen.candidates[best].predict(only(batch, episode)))
-    assert sum(record["share"] for record in chosen.as_records()) == pytest.approx(1)
+    assert sum(choice.share for choice in chosen.choices()) == pytest.approx(1)
 
 
 @classes

@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from adaptbench.reports.format import FORMAT_VERSION
+
 N_EPISODES = 60
 LEARNERS = {
     "lstm": ("LSTM", "recurrent"),
@@ -49,6 +51,7 @@ class RunsFolder:
             "seed": seed,
             "train_classes": train_classes,
             "class_word": "functions" if regression else "characters",
+            "shots_word": "shot",
             "tests": [{"ways": ways, "shots": shots} for ways, shots in tests or default],
             "metric": "mse" if regression else "accuracy",
             "higher_is_better": not regression,
@@ -64,9 +67,11 @@ class RunsFolder:
         path = self.path / "suites" / f"{name}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         manifest = {
-            "suite": name,
+            "format_version": FORMAT_VERSION,
+            "name": name,
             "version": 1,
             "description": "A hand-made suite.",
+            "command": [name],
             "cells": self.cells,
             "unavailable": self.unavailable,
         }
@@ -88,26 +93,33 @@ class RunsFolder:
             name: cell[name]
             for name in ("run_id", "task", "protocol", "learner", "family", "seed", "train_classes", "class_word")
         }
+        result |= {"format_version": FORMAT_VERSION, "shots_word": "shot", "kind": "episodic"}
         result |= {"selection": "last", "examples_encoded": 100_000, "parameters": 112_000, "transductive": False}
+        result |= {"files": {}, "sha256": "0" * 64}
         result |= {name: value for name, value in changes.items() if name in result}
         result["scores"] = [row for pair in rows for row in pair]
         (folder / "result.json").write_text(json.dumps(result))
-        (folder / "spec.json").write_text(json.dumps({"learner": cell["learner"]}))
+        write_spec(folder, learner={"name": cell["learner"]})
         pd.concat(tables).to_parquet(folder / "episodes.parquet", index=False)
         learning_curve(cell).to_parquet(folder / "curve.parquet", index=False)
-        environment = {
+        machine = {
             "versions": {"torch": "2.13.0", "numpy": "2.4.6"},
             "device": "cpu",
             "processor": "A processor at 2.8 GHz",
+            "system": "Linux x86_64",
             "threads": 1,
             "git_commit": "0123456789abcdef0123456789abcdef01234567",
             "git_dirty": False,
+        }
+        times = {
+            "started": "2026-11-28T22:17:03Z",
+            "finished": "2026-11-28T22:18:03Z",
             "train_seconds": 12.5,
             "train_cpu_seconds": 12.0,
             "test_seconds": 1.5,
-            "predict_ms_per_episode": 0.25,
-            "data_digest": "d" * 64,
+            "predict": [{**test, "ms_per_episode": 0.25 * test["shots"]} for test in cell["tests"]],
         }
+        environment = {"format_version": FORMAT_VERSION, "machine": machine, "times": times, "data_digest": "d" * 64}
         (folder / "environment.json").write_text(json.dumps(environment))
 
     def remove(self, cell):
@@ -118,7 +130,12 @@ class RunsFolder:
     def fail(self, cell, reason, log=""):
         folder = self.path / f".partial-{cell['run_id']}"
         folder.mkdir(parents=True)
-        (folder / "failure.json").write_text(json.dumps({"reason": reason, "log": log}))
+        failure = {"format_version": FORMAT_VERSION, "reason": reason, "log": log}
+        (folder / "failure.json").write_text(json.dumps(failure))
+
+
+def write_spec(folder, **components):
+    (folder / "spec.json").write_text(json.dumps({"results_version": 4, **components}))
 
 
 def episode_table(cell, test, scores=None):
@@ -141,9 +158,9 @@ def learning_curve(cell):
     worth = [0.4, 0.3, 0.2, 0.1] if cell["metric"] == "mse" else [0.3, 0.5, 0.6, 0.7]
     return pd.DataFrame(
         [
-            {"step": 10 * i, "examples_encoded": 25_000 * i, "split": split, "metric": cell["metric"], "value": value}
+            {"step": 10 * i, "examples_encoded": 25_000 * i, "part": part, "metric": cell["metric"], "value": value}
             for i, value in enumerate(worth, start=1)
-            for split in ("train", "val")
+            for part in ("train", "val")
         ]
     )
 
@@ -167,7 +184,7 @@ def score_row(cell, table, changes):
     ways, shots = table["ways"].iloc[0], int(table["shots"].iloc[0])
     ways = None if pd.isna(ways) else int(ways)
     row = {
-        "split": "test",
+        "part": "test",
         "ways": ways,
         "shots": shots,
         "queries": 15,

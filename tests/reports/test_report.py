@@ -18,10 +18,10 @@ from adaptbench.reports.figures.scores import panel_columns
 from adaptbench.reports.report import file_names, write_report
 from adaptbench.reports.results.manifest import read_suite
 from adaptbench.reports.results.metrics import Metric
+from adaptbench.reports.results.records import RUN_COLUMNS
 from adaptbench.reports.results.runs import read_outcomes
 from adaptbench.reports.statistics.intervals import Interval
 from adaptbench.reports.tables.markup import to_markdown
-from adaptbench.reports.tables.records import RECORD_COLUMNS
 from adaptbench.reports.tables.scores import entry_columns, entry_frame, score_table
 from adaptbench.reports.terminal import print_report
 from adaptbench.reports.words.headlines import headlines
@@ -90,12 +90,12 @@ def test_records_hold_every_metric_and_read_back(quick, tmp_path):
     assert pd.read_parquet(report.records.with_suffix(".parquet")).to_csv(index=False) == report.records.read_text(
         "utf-8"
     )
-    assert records.columns.tolist() == [column.key for column in RECORD_COLUMNS]
+    assert tuple(records.columns) == RUN_COLUMNS
     assert len(records) == len(quick.cells) * 2 * 2
     assert set(records["metric"]) == {"accuracy", "mse", "nll"}
     run = report.runs[0]
     values = records.loc[records["run_id"] == run.cell.run_id, "value"]
-    assert values.tolist() == pytest.approx([score.value for score in run.scores], rel=1e-12)
+    assert values.tolist() == pytest.approx([score.value for score in run.result.scores], rel=1e-12)
 
 
 def test_entries_agree_with_the_episodes(quick):

@@ -99,8 +99,11 @@ def test_runs_are_computed_again_and_changes_are_found(runs, episodic, pretraini
 
 def test_on_other_hardware_scores_may_move_within_the_stated_tolerance(pair):
     environment = json.loads((pair[1] / "environment.json").read_text())
+    machine = environment["machine"]
     assert same_hardware(*pair)
-    (pair[1] / "environment.json").write_text(json.dumps({**environment, "processor": "another"}))
+    (pair[1] / "environment.json").write_text(
+        json.dumps({**environment, "machine": machine | {"processor": "another"}})
+    )
     assert not same_hardware(*pair)
     path = pair[1] / "result.json"
     result = json.loads(path.read_text())
@@ -110,6 +113,6 @@ def test_on_other_hardware_scores_may_move_within_the_stated_tolerance(pair):
         score["value"] = value + moved * allowed
         path.write_text(json.dumps(result))
         assert isinstance(compare_loosely(*pair), verdict)
-    score["episodes_digest"] = "others"
+    score["episodes_digest"] = "f" * 32
     path.write_text(json.dumps(result))
     assert compare_loosely(*pair).startswith("other test episodes: mse at")

@@ -44,8 +44,8 @@ def test_files_alone_give_w_and_b_every_logged_value(episodic, store, offline_re
     curve = pd.read_parquet(store.published(spec.run_id) / "curve.parquet")
     assert len(curve) > 10
     for point in curve.to_dict("records"):
-        assert rows[point["step"]][f"{point['split']}/{point['metric']}"] == point["value"]
-    result = store.read_json(spec.run_id, "result.json")
+        assert rows[point["step"]][f"{point['part']}/{point['metric']}"] == point["value"]
+    result = store.result(spec.run_id).model_dump()
     scores = {f"test/{score['metric']}/{score['shots']}-shot": score["value"] for score in result["scores"]}
     assert scores.items() <= summary(found).items()
 

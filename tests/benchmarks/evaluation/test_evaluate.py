@@ -63,28 +63,28 @@ def task(kind=SinusoidDataModule, episodes=200):
 
 
 def score(evaluation, metric, shots=5):
-    (found,) = (s for s in evaluation.scores if s["metric"] == metric and s["shots"] == shots)
+    (found,) = (s for s in evaluation.scores if s.metric == metric and s.shots == shots)
     return found
 
 
 def test_a_perfect_adapter_scores_perfectly():
     regression = evaluate(Knowing(with_unit_scale), task(), CPU)
-    assert score(regression, "mse")["value"] == 0.0
-    assert not score(regression, "mse")["at_chance"]
-    assert score(regression, "nll")["value"] == pytest.approx(0.5 * np.log(2 * np.pi), abs=1e-6)
+    assert score(regression, "mse").value == 0.0
+    assert not score(regression, "mse").at_chance
+    assert score(regression, "nll").value == pytest.approx(0.5 * np.log(2 * np.pi), abs=1e-6)
     classification = evaluate(Knowing(lambda target: 100 * target), task(Characters), CPU)
-    assert score(classification, "accuracy")["value"] == 1.0
-    assert score(classification, "nll")["value"] == pytest.approx(0.0, abs=1e-6)
-    assert not score(classification, "accuracy")["at_chance"]
+    assert score(classification, "accuracy").value == 1.0
+    assert score(classification, "nll").value == pytest.approx(0.0, abs=1e-6)
+    assert not score(classification, "accuracy").at_chance
 
 
 def test_a_guessing_adapter_is_at_chance():
     classification = evaluate(Guessing(), task(Characters), CPU)
-    assert score(classification, "accuracy")["value"] == pytest.approx(0.25, abs=0.03)
-    assert all(record["at_chance"] for record in classification.scores)
+    assert score(classification, "accuracy").value == pytest.approx(0.25, abs=0.03)
+    assert all(record.at_chance for record in classification.scores)
     regression = evaluate(Zero(), task(), CPU)
-    assert score(regression, "mse")["value"] > 3.0
-    assert all(record["at_chance"] for record in regression.scores)
+    assert score(regression, "mse").value > 3.0
+    assert all(record.at_chance for record in regression.scores)
 
 
 def test_records_and_rows_agree():
@@ -92,20 +92,20 @@ def test_records_and_rows_agree():
     assert list(evaluation.episodes.columns) == ["ways", "shots", "episode", "mse", "nll"]
     assert evaluation.episodes["ways"].isna().all()
     assert len(evaluation.episodes) == 2 * 200
-    for record in (record for record in evaluation.scores if record["metric"] in evaluation.episodes):
-        rows = evaluation.episodes.query("shots == @record['shots']")
-        assert record["value"] == pytest.approx(rows[record["metric"]].mean())
-        assert (record["split"], record["queries"], record["n_episodes"]) == ("test", 5, 200)
-    assert score(evaluation, "mse")["value"] == pytest.approx(0.25, rel=0.1)
+    for record in (record for record in evaluation.scores if record.metric in evaluation.episodes):
+        rows = evaluation.episodes.query("shots == @record.shots")
+        assert record.value == pytest.approx(rows[record.metric].mean())
+        assert (record.part, record.queries, record.n_episodes) == ("test", 5, 200)
+    assert score(evaluation, "mse").value == pytest.approx(0.25, rel=0.1)
 
 
 def test_every_adapter_meets_the_same_episodes():
     adapters = (Zero(), Knowing(with_unit_scale))
-    first, second = ({s["shots"]: s["episodes_digest"] for s in evaluate(a, task(), CPU).scores} for a in adapters)
+    first, second = ({s.shots: s.episodes_digest for s in evaluate(a, task(), CPU).scores} for a in adapters)
     assert first == second
     assert len(set(first.values())) == 2
     other = evaluate(Zero(), task(episodes=100), CPU)
-    assert score(other, "mse")["episodes_digest"] != first[5]
+    assert score(other, "mse").episodes_digest != first[5]
 
 
 @pytest.mark.parametrize("higher_is_better", [True, False])

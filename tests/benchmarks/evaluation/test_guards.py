@@ -112,11 +112,11 @@ def test_an_adapter_that_sees_targets_stops_its_run_with_what_was_found(transfer
     assert not store.is_published(spec.run_id)
 
 
-def test_a_collapsed_learner_is_told_and_not_stopped():
+def test_a_collapsed_learner_is_told_and_not_stopped(score_of):
     scores = [
-        {"shots": 1, "metric": "accuracy", "chance": 0.2, "at_chance": True},
-        {"shots": 5, "metric": "accuracy", "chance": 0.2, "at_chance": False},
-        {"shots": 5, "metric": "nll", "chance": None, "at_chance": True},
+        score_of(shots=1, metric="accuracy", chance=0.2, at_chance=True),
+        score_of(shots=5, metric="accuracy", chance=0.2, at_chance=False),
+        score_of(shots=5, metric="nll", chance=None, at_chance=True),
     ]
     assert chance_guard(scores) == ("chance level", "noted", "No better than a guess at 1-shot.")
     assert chance_guard(scores[1:]).status == "passed"

@@ -53,12 +53,12 @@ def test_only_selects_cells_and_the_pretraining_they_need(suite):
 
 
 def test_manifest_names_the_whole_suite_where_only_a_part_was_selected(suite):
-    manifest = make_plan(suite(seeds=(0, 1)), {"seed": "0"}).manifest()
-    assert len(manifest["cells"]) == 4
-    first = manifest["cells"][0]
-    assert first["tests"] == [{"ways": None, "shots": 5}, {"ways": None, "shots": 10}]
-    assert (first["metric"], first["higher_is_better"], first["class_word"]) == ("mse", False, "functions")
-    assert (first["label"], first["family"], first["protocol"]) == ("Deep sets", "sets", "noise-free")
+    manifest = make_plan(suite(seeds=(0, 1)), {"seed": "0"}).manifest([])
+    assert len(manifest.cells) == 4
+    first = manifest.cells[0]
+    assert [(test.ways, test.shots) for test in first.tests] == [(None, 5), (None, 10)]
+    assert (first.metric, first.higher_is_better, first.class_word) == ("mse", False, "functions")
+    assert (first.label, first.family, first.protocol) == ("Deep sets", "sets", "noise-free")
 
 
 def test_an_added_learner_stands_on_the_tasks_that_it_takes(suite):
@@ -142,8 +142,8 @@ def test_data_that_cannot_be_had_leaves_out_its_task_only(suite, monkeypatch):
     monkeypatch.setattr(SinusoidDataModule, "__init__", unavailable)
     plan = make_plan(tiny)
     assert plan.runs() == []
-    assert plan.manifest()["unavailable"] == {"sinusoid": "The sines are out."}
-    assert len(plan.manifest()["cells"]) == 2
+    assert plan.manifest([]).unavailable == {"sinusoid": "The sines are out."}
+    assert len(plan.manifest([]).cells) == 2
 
 
 @pytest.fixture
@@ -159,22 +159,22 @@ def without_data(monkeypatch):
 def test_quick_takes_glyphs_by_their_own_name_where_omniglot_cannot_be_had(without_data):
     quick = load_suite("quick")
     plan = make_plan(quick)
-    manifest = plan.manifest()
-    assert {cell["task"] for cell in manifest["cells"]} == {"sinusoid", "glyphs"}
-    assert {cell["protocol"] for cell in manifest["cells"]} == {"noise-free", "generated characters"}
-    assert len(manifest["cells"]) == len(quick.cells())
-    assert manifest["unavailable"] == {"omniglot": "The characters are out."}
-    assert any("none of them Omniglot's" in r for c in manifest["cells"] if c["task"] == "glyphs" for r in c["remarks"])
+    manifest = plan.manifest([])
+    assert {cell.task for cell in manifest.cells} == {"sinusoid", "glyphs"}
+    assert {cell.protocol for cell in manifest.cells} == {"noise-free", "generated characters"}
+    assert len(manifest.cells) == len(quick.cells())
+    assert manifest.unavailable == {"omniglot": "The characters are out."}
+    assert any("none of them Omniglot's" in r for c in manifest.cells if c.task == "glyphs" for r in c.remarks)
     assert sum("glyphs" in run.name for run in plan.runs()) == 3 * 3 * 5
     for task in ("glyphs", "omniglot"):
         chosen = make_plan(quick, {"task": task, "learner": "lstm"})
-        assert {cell.attributes["task"] for cell in chosen.cells} == {"glyphs"} and len(chosen.cells) == 9
+        assert {cell.attributes.task for cell in chosen.cells} == {"glyphs"} and len(chosen.cells) == 9
 
 
 def test_quick_takes_no_glyphs_where_omniglot_can_be_had(real_cache, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(real_cache))
     plan = make_plan(load_suite("quick"), {"learner": "lstm"})
-    assert {cell.attributes["task"] for cell in plan.cells} == {"sinusoid", "omniglot"} and not plan.unavailable
+    assert {cell.attributes.task for cell in plan.cells} == {"sinusoid", "omniglot"} and not plan.unavailable
     with pytest.raises(ValueError, match="No cell of suite `quick` has task=glyphs"):
         make_plan(load_suite("quick"), {"task": "glyphs"})
 

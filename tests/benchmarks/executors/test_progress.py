@@ -18,11 +18,12 @@ def run(episodic):
 
 
 @pytest.mark.parametrize("terminal", [True, False])
-def test_every_end_is_told_once_with_what_is_wrong(terminal, run, store):
+def test_every_end_is_told_once_with_what_is_wrong(terminal, run, store, result_of, score_of):
     fine, guess, failing, running = run(0), run(1), run(2), run(3)
     for ended, at_chance in ((fine, False), (guess, True)):
-        scores = [{"shots": shots, "at_chance": at_chance} for shots in (5, 10)]
-        write_json(store.begin(ended.spec.run_id) / "result.json", {"scores": scores})
+        scores = tuple(score_of(shots=shots, at_chance=at_chance) for shots in (5, 10))
+        result = result_of(ended.spec.run_id, scores=scores)
+        write_json(store.begin(ended.spec.run_id) / "result.json", result)
         store.publish(ended.spec.run_id)
     status = Status([], done=[(fine, 3.0), (guess, 4.0)], failed={failing.spec.run_id: "it [broke]"})
     status.running[running.spec.run_id] = running, time.monotonic()

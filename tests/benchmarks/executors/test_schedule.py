@@ -3,7 +3,6 @@
 from adaptbench.benchmarks.executors.plan import PlannedRun
 from adaptbench.benchmarks.executors.schedule import drive
 from adaptbench.benchmarks.executors.worker import Ended
-from adaptbench.benchmarks.store.store import write_json
 
 
 class Scripted:
@@ -26,7 +25,7 @@ class Scripted:
         for run in self.at_work:
             how = self.script.get(run.name, ["done"]).pop(0) if self.script.get(run.name) else "done"
             if how == "done":
-                write_json(self.store.begin(run.spec.run_id) / "result.json", {})
+                (self.store.begin(run.spec.run_id) / "result.json").write_text("{}")
                 self.store.publish(run.spec.run_id)
             yield run.spec.run_id, Ended(how, "it broke" if how == "failed" else "")
         self.at_work = []
@@ -77,7 +76,7 @@ def test_a_run_that_another_process_has_is_left_to_it(store, episodic):
         execution = drive(runs, backend, store)
         while not (status := next(execution)).elsewhere:
             pass
-        write_json(store.begin(ids[0]) / "result.json", {})
+        (store.begin(ids[0]) / "result.json").write_text("{}")
         store.publish(ids[0])
     status = last(execution)
     assert [run.name for run in status.found] == ["run 0"]

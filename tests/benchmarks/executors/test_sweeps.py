@@ -1,7 +1,6 @@
 """Sweeps as a whole: their size, what the engine costs, commands that share a folder, and what records never hold."""
 
 import itertools
-import json
 import re
 import time
 
@@ -10,7 +9,6 @@ from typer.testing import CliRunner
 
 from adaptbench.benchmarks.cli import app
 from adaptbench.benchmarks.executors.plan import make_plan
-from adaptbench.benchmarks.store.integrity import seal
 from adaptbench.benchmarks.store.store import Store
 from adaptbench.benchmarks.suites.suite import load_suite
 
@@ -20,11 +18,11 @@ ENGINE_SECONDS = 0.5
 TWO_WORKERS = 0.6
 
 
-def finish(store, run):
+def finish(store, run, result, environment):
     """Publishes a run that was never computed."""
     folder = store.begin(run.spec.run_id)
-    (folder / "environment.json").write_text('{"train_seconds": 50, "test_seconds": 10}')
-    (folder / "result.json").write_text(json.dumps(seal(folder, {"run_id": run.spec.run_id, "scores": []})))
+    (folder / "environment.json").write_text(environment.model_dump_json())
+    (folder / "result.json").write_text(result.model_dump_json())
     folder.rename(store.published(run.spec.run_id))
 
 
@@ -38,11 +36,13 @@ def many(write_suite, learners, seeds, **changes):
 
 
 @pytest.mark.slow
-def test_twenty_thousand_cells_are_planned_and_found_again_in_seconds(write_suite, tmp_path, monkeypatch):
+def test_twenty_thousand_cells_are_planned_and_found_again_in_seconds(
+    write_suite, tmp_path, monkeypatch, result_of, environment
+):
     suite = many(write_suite, learners=4, seeds=5, over={"train_functions": list(range(10, 1010))})
     store = Store(tmp_path / "runs")
     for run in make_plan(load_suite(str(suite))).runs()[:-100]:
-        finish(store, run)
+        finish(store, run, result_of(run.spec.run_id), environment)
     monkeypatch.chdir(tmp_path)
     start = time.process_time()
     result = CliRunner().invoke(app, ["run", str(suite), "--dry-run", "--jobs", "2"])
@@ -127,9 +127,10 @@ def test_a_folder_that_cannot_be_written_to_is_said_before_anything_runs(write_s
     assert (tmp_path / "file").read_text() == "kept"
 
 
-def test_a_dry_run_judges_by_what_is_finished(write_suite, tmp_path):
+def test_a_dry_run_judges_by_what_is_finished(write_suite, tmp_path, result_of, environment):
     suite = many(write_suite, learners=1, seeds=4)
     store = Store(tmp_path / "runs")
-    finish(store, make_plan(load_suite(str(suite))).runs()[0])
+    first = make_plan(load_suite(str(suite))).runs()[0]
+    finish(store, first, result_of(first.spec.run_id), environment)
     arguments = ["run", str(suite), "--dry-run", "--jobs", "1", "--out", str(store.root)]
     assert "Time left: about 0:03:00." in CliRunner().invoke(app, arguments).stdout

@@ -10,7 +10,6 @@ from adaptbench.benchmarks.executors.options import ExecutorOptions
 from adaptbench.benchmarks.executors.plan import PlannedRun, make_plan
 from adaptbench.benchmarks.executors.schedule import Status
 from adaptbench.benchmarks.executors.time_left import Pace, estimate, makespan, seconds_left
-from adaptbench.benchmarks.store.integrity import seal
 from adaptbench.benchmarks.store.store import write_json
 from adaptbench.benchmarks.suites.suite import load_suite
 
@@ -23,14 +22,15 @@ def run(episodic):
 
 
 @pytest.fixture
-def finish(store):
+def finish(store, environment, result_of):
     """Publishes a run that was never computed, with the seconds that it took."""
 
     def publish(spec, train_seconds, test_seconds=0.0):
         folder = store.begin(spec.run_id)
-        write_json(folder / "spec.json", spec.model_dump(mode="json"))
-        write_json(folder / "environment.json", {"train_seconds": train_seconds, "test_seconds": test_seconds})
-        write_json(folder / "result.json", seal(folder, {"run_id": spec.run_id}))
+        times = environment.times.model_copy(update={"train_seconds": train_seconds, "test_seconds": test_seconds})
+        write_json(folder / "spec.json", spec)
+        write_json(folder / "environment.json", environment.model_copy(update={"times": times}))
+        write_json(folder / "result.json", result_of(spec.run_id))
         store.publish(spec.run_id)
         return PlannedRun(spec, "finished")
 
@@ -137,3 +137,13 @@ def test_a_dry_run_needs_no_gpu_of_this_machine(options, time_left, write_suite,
     result = CliRunner().invoke(app, ["run", str(suite), "--dry-run", "--out", str(store.root), *options])
     assert result.exit_code == 0, result.output
     assert "1 finished, 2 to do" in result.output and time_left in result.output
+
+
+def test_the_time_left_is_estimated_from_runs_whose_times_can_be_read(run, store, environment):
+    runs = [run(seed) for seed in range(3)]
+    for each, text in zip(runs, (environment.model_dump_json(), "{"), strict=False):
+        folder = store.published(each.spec.run_id)
+        folder.mkdir(parents=True)
+        (folder / "environment.json").write_text(text)
+    assert estimate(runs[:2], runs[2:], store, slots=1) == 60
+    assert estimate(runs[1:2], runs[2:], store, slots=1) is None

@@ -66,7 +66,7 @@ def test_gradients_of_two_ranks_are_averaged(episodic, store):
     trained = torch.load(folder / "model.ckpt", weights_only=True)["state_dict"]
     for name, tensor in module.state_dict().items():
         torch.testing.assert_close(trained[name], tensor, rtol=0, atol=1e-5)
-    assert store.read_json(spec.run_id, "result.json")["examples_encoded"] == 640
+    assert store.result(spec.run_id).model_dump()["examples_encoded"] == 640
 
 
 @pytest.mark.slow

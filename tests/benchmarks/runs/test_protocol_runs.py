@@ -26,7 +26,7 @@ def run(store, task, **changes):
     spec = EpisodicSpec(**{**SPEC, "task": task, **changes})
     folder = execute(spec, store)
     findings = json.loads((folder / "guards.json").read_text())["findings"]
-    return store.read_json(spec.run_id, "result.json"), {each["guard"]: each["status"] for each in findings}, folder
+    return store.result(spec.run_id).model_dump(), {each["guard"]: each["status"] for each in findings}, folder
 
 
 def test_glyphs_are_run_and_guarded(store):

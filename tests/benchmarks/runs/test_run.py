@@ -50,7 +50,7 @@ def test_another_seed_gives_other_weights_and_meets_the_same_episodes(episodic, 
     for seed in (0, 1):
         spec = episodic(seed=seed)
         execute(spec, store)
-        results.append(store.read_json(spec.run_id, "result.json"))
+        results.append(store.result(spec.run_id).model_dump())
     first, second = ([score["episodes_digest"] for score in result["scores"]] for result in results)
     assert first == second
     assert results[0]["scores"][0]["value"] != results[1]["scores"][0]["value"]
@@ -59,11 +59,11 @@ def test_another_seed_gives_other_weights_and_meets_the_same_episodes(episodic, 
 def test_curve_has_a_row_for_every_epoch_and_metric(episodic, store):
     spec = episodic()
     curve = pd.read_parquet(execute(spec, store) / "curve.parquet")
-    counts = curve.groupby(["split", "metric"]).size().to_dict()
-    assert counts == {(split, metric): 4 for split in ("train", "val") for metric in ("mse", "nll")}
+    counts = curve.groupby(["part", "metric"]).size().to_dict()
+    assert counts == {(part, metric): 4 for part in ("train", "val") for metric in ("mse", "nll")}
     assert sorted(curve["step"].unique()) == [4, 8, 12, 16]
     assert sorted(curve["examples_encoded"].unique()) == [160, 320, 480, 640]
-    result = store.read_json(spec.run_id, "result.json")
+    result = store.result(spec.run_id).model_dump()
     assert result["examples_encoded"] == spec.budget.examples == 640
 
 
@@ -151,6 +151,35 @@ def test_stopped_after_any_step_it_ends_with_the_same_bits(kind, request, tmp_pa
     assert_same_bits(weights(undisturbed), weights(stopped.published(spec.run_id)))
 
 
+def test_time_of_training_is_counted_over_all_tries(episodic, store):
+    spec = episodic()
+    steps = itertools.count()
+    with pytest.raises(Interrupted):
+        execute(spec, store, checkpoints=Checkpoints(0.0, lambda: next(steps) == 5))
+    path = store.partial(spec.run_id) / "last.ckpt"
+    checkpoint = torch.load(path, weights_only=True)
+    (name,) = (name for name in checkpoint["callbacks"] if name.startswith("Stopwatch"))
+    time = checkpoint["callbacks"][name]
+    assert 0 < time["seconds"] < 600 and 0 < time["cpu_seconds"] < 600
+    checkpoint["callbacks"][name] = {"seconds": time["seconds"] + 1000, "cpu_seconds": time["cpu_seconds"] + 2000}
+    torch.save(checkpoint, path)
+    execute(spec, store)
+    times = store.environment(spec.run_id).times
+    assert 1000 + time["seconds"] < times.train_seconds < 1600
+    assert 2000 + time["cpu_seconds"] < times.train_cpu_seconds < 2600
+
+
+def test_prediction_is_timed_for_each_size_of_test_episodes(episodic, store):
+    spec = episodic()
+    execute(spec, store)
+    times = store.environment(spec.run_id).times
+    assert [(each.ways, each.shots) for each in times.predict] == [(None, 5), (None, 10)]
+    assert all(each.ms_per_episode > 0 for each in times.predict)
+    milliseconds = sum(each.ms_per_episode for each in times.predict) * spec.test.episodes
+    assert times.test_seconds == pytest.approx(milliseconds / 1000)
+    assert times.predict_ms_per_episode == pytest.approx(milliseconds / spec.test.episodes / 2)
+
+
 @pytest.mark.parametrize("selection", ["last", "best"])
 def test_diverged_training_is_an_error_and_publishes_nothing(selection, episodic, store):
     spec = episodic(optimization__lr=float("inf"), optimization__clip=None, budget__selection=selection)
@@ -162,12 +191,12 @@ def test_diverged_training_is_an_error_and_publishes_nothing(selection, episodic
 def test_best_selection_tests_the_weights_of_the_best_validation(episodic, store):
     spec = episodic(optimization__lr=0.3, budget__selection="best")
     folder = execute(spec, store)
-    curve = pd.read_parquet(folder / "curve.parquet").query("split == 'val' and metric == 'mse'")
+    curve = pd.read_parquet(folder / "curve.parquet").query("part == 'val' and metric == 'mse'")
     best = int(curve["value"].to_numpy().argmin())
     assert best < 3, "a test of nothing: the last epoch is the best"
     last = execute(episodic(optimization__lr=0.3), store)
     assert any(not torch.equal(tensor, weights(last)[name]) for name, tensor in weights(folder).items())
-    result = store.read_json(spec.run_id, "result.json")
+    result = store.result(spec.run_id).model_dump()
     assert result["selection"] == "best"
     assert result["examples_encoded"] == 640
 
@@ -181,12 +210,12 @@ def test_transfer_uses_its_pretrained_network_and_leaves_it_alone(transfer, tmp_
     before = {file.name: file.read_bytes() for file in network.iterdir()}
     folder = execute(spec, store)
     assert {file.name: file.read_bytes() for file in network.iterdir()} == before
-    result = store.read_json(spec.run_id, "result.json")
+    result = store.result(spec.run_id).model_dump()
     assert result["pretrained"] == spec.pretrained.run_id
     assert result["examples_encoded"] == spec.pretrained.budget.examples
     assert {score["shots"] for score in result["scores"]} == {5, 10}
     assert not (folder / "model.ckpt").exists()
-    assert "scores" not in store.read_json(spec.pretrained.run_id, "result.json")
+    assert store.result(spec.pretrained.run_id).scores == ()
 
 
 def test_a_published_run_is_not_touched(episodic, store):

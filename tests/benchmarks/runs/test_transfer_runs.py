@@ -21,6 +21,8 @@ from adaptbench.datamodules.glyphs import GlyphsDataModule
 from adaptbench.lit_modules.fine_tuning import FineTuning
 from adaptbench.lit_modules.heads import CosineHead, ToldHead
 from adaptbench.lit_modules.likelihoods import LIKELIHOODS
+from adaptbench.reports.format import Guards
+from adaptbench.reports.reading import read
 
 GLYPHS = {
     "task": {"name": "glyphs", "init_args": {"train_classes": 9}},
@@ -41,7 +43,7 @@ def adapt(pretraining, store):
             pretrained=pretrained, strategy={"name": name, "init_args": init_args or {}}, test=pretrained.test
         )
         execute(spec, store)
-        return spec, store.read_json(spec.run_id, "result.json")
+        return spec, store.result(spec.run_id).model_dump()
 
     return run
 
@@ -108,7 +110,7 @@ def test_what_was_chosen_is_recorded_and_taken_over(adapt, store):
         pretrained=spec.pretrained,
         strategy={
             "name": "fine_tuning",
-            "init_args": {"moves": "all", "lr": taken[0]["lr"], "steps": taken[0]["steps"]},
+            "init_args": {"moves": "all", "lr": taken[0]["settings"]["lr"], "steps": taken[0]["settings"]["steps"]},
         },
         test=spec.test,
     )
@@ -125,11 +127,11 @@ def test_the_rate_of_the_pretraining_is_chosen_by_its_validation_score(pretraini
     )
     for spec in (first, second, one, several):
         execute(spec, store)
-    alone, chosen = (store.read_json(spec.run_id, "result.json") for spec in (one, several))
-    scores = {each["pretraining_lr"]: each["score"] for each in chosen["pretrainings"]}
+    alone, chosen = (store.result(spec.run_id).model_dump() for spec in (one, several))
+    scores = {each["lr"]: each["score"] for each in chosen["pretrainings"]}
     assert scores[1e-2] < scores[1e-6] and chosen["pretrained"] == second.run_id
-    assert {each["run_id"]: each["share"] for each in chosen["pretrainings"]} == {first.run_id: 0, second.run_id: 1}
-    assert mse(alone) == mse(chosen) and "pretrainings" not in alone
+    assert [each["run_id"] for each in chosen["pretrainings"]] == [second.run_id, first.run_id]
+    assert mse(alone) == mse(chosen) and alone["pretrainings"] == ()
     assert "rivals" not in one.canonical_json()
     x = torch.linspace(-4, 4, 5).unsqueeze(1)
     predictions = [load_run(store.published(spec.run_id)).predict(x, x.sin(), x) for spec in (one, several)]
@@ -146,10 +148,10 @@ def test_leaving_one_out_shares_the_episodes_out(adapt):
 def test_queries_predicted_together_are_marked_so(adapt, store):
     together = {"moves": "all", "steps": 1, "frozen_norm": False}
     spec, result = adapt("fine_tuning", {**together, "transductive": True}, **GLYPHS)
-    found = {each["guard"]: each["status"] for each in store.read_json(spec.run_id, "guards.json")["findings"]}
+    found = {each.guard: each.status for each in read(store.published(spec.run_id) / "guards.json", Guards).findings}
     assert result["transductive"] and found["other queries"] == "noted"
     spec, result = adapt("fine_tuning", together, **GLYPHS)
-    found = {each["guard"]: each["status"] for each in store.read_json(spec.run_id, "guards.json")["findings"]}
+    found = {each.guard: each.status for each in read(store.published(spec.run_id) / "guards.json", Guards).findings}
     assert not result["transductive"] and found["other queries"] == "passed"
 
 
@@ -165,7 +167,7 @@ def test_an_episode_that_diverges_is_a_guess_and_is_counted():
             return prediction
 
     found = evaluate(Sometimes(), task, torch.device("cpu"))
-    assert [score.get("diverged") for score in found.scores] == [2, 2, None]
+    assert [score.diverged for score in found.scores] == [2, 2, 0]
     assert pd.isna(found.episodes).sum().sum() == 0
     right = found.episodes["accuracy"].drop([4, 6])
     assert (right == 1).all() and found.episodes["nll"][4] == pytest.approx(np.log(3))

@@ -5,11 +5,14 @@ import json
 import tarfile
 
 import pytest
+from typer.testing import CliRunner
 
+from adaptbench.benchmarks.cli import app
 from adaptbench.benchmarks.commands.doctor import examine
 from adaptbench.benchmarks.runs.run import execute
 from adaptbench.benchmarks.store.archive import pack, unpack
 from adaptbench.benchmarks.store.redaction import without_secrets
+from adaptbench.reports.format import FORMAT_VERSION
 
 
 @pytest.fixture
@@ -64,6 +67,31 @@ def test_the_doctor_says_what_is_wrong_and_repairs_what_loses_nothing(store, pub
     execute(episodic(), store)
     store.tidy()
     assert {each.kind for each in examine(store)} == {"failed", "unfinished"}
+
+
+def rewrite(path, **changes):
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_a_run_of_a_later_version_is_neither_damaged_nor_touched(published, store, write_suite, monkeypatch):
+    suite = write_suite(learners=("deep_sets",))
+    rewrite(published / "result.json", format_version=FORMAT_VERSION + 1)
+    (complaint,) = examine(store, repair=True)
+    assert complaint.kind == "newer" and complaint.wrong and complaint.text.endswith("update adaptbench")
+    result = CliRunner().invoke(app, ["run", str(suite), "--out", str(store.root), "--wandb", "off", "--jobs", "1"])
+    assert result.exit_code == 2 and result.stderr.count("update adaptbench") == 1
+    assert store.is_published(published.name)
+
+
+def test_a_run_of_an_earlier_version_is_damaged_and_says_so(published, store):
+    rewrite(published / "result.json", format_version=0)
+    assert store.damage(published.name, thorough=False).endswith("run the suite again with this version of adaptbench")
+
+
+def test_fields_that_nobody_knows_are_part_of_the_checksum(published, store):
+    rewrite(published / "result.json", later=1)
+    assert store.damage(published.name, thorough=False) is None
+    assert store.damage(published.name) == "result.json has another checksum than it had"
 
 
 def test_an_archive_brings_a_folder_over(published, tmp_path):

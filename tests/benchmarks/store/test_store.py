@@ -1,25 +1,37 @@
 """Where runs are kept: complete or not there."""
 
 import json
+from typing import Any
 
 import pytest
+from pydantic import BaseModel
+from pydantic_core import PydanticSerializationError
 
 from adaptbench.benchmarks.store.store import Store, write_json
+from adaptbench.reports.format import Manifest
+
+MANIFEST = {"version": 1, "description": "Tiny.", "command": (), "unavailable": {}}
 
 
-def publish(store, run_id, value=1):
-    write_json(store.begin(run_id) / "result.json", {"value": value})
-    return store.publish(run_id)
+@pytest.fixture
+def publish(result_of):
+    """Publishes a run that encoded so many examples."""
+
+    def make(store, run_id, value=1):
+        write_json(store.begin(run_id) / "result.json", result_of(run_id, examples_encoded=value))
+        return store.publish(run_id)
+
+    return make
 
 
 def test_a_partial_run_is_not_published(store):
     folder = store.begin("a")
-    write_json(folder / "result.json", {})
+    (folder / "result.json").write_text("{}")
     assert not store.is_published("a")
     assert [path.name for path in store.root.iterdir()] == [".partial-a"]
 
 
-def test_publishing_renames_and_leaves_out_what_only_a_resumed_run_needs(store):
+def test_publishing_renames_and_leaves_out_what_only_a_resumed_run_needs(store, publish):
     folder = store.begin("a")
     for name in ("last.ckpt", "last.ckpt.new", "progress", "model.ckpt"):
         (folder / name).write_bytes(b"x")
@@ -27,13 +39,13 @@ def test_publishing_renames_and_leaves_out_what_only_a_resumed_run_needs(store):
     assert final == store.published("a")
     assert sorted(path.name for path in final.iterdir()) == ["model.ckpt", "result.json"]
     assert not folder.exists()
-    assert store.read_json("a", "result.json") == {"value": 1}
+    assert store.result("a").examples_encoded == 1
 
 
-def test_a_second_publication_leaves_the_first(store):
+def test_a_second_publication_leaves_the_first(store, publish):
     publish(store, "a", value=1)
     publish(store, "a", value=2)
-    assert store.read_json("a", "result.json") == {"value": 1}
+    assert store.result("a").examples_encoded == 1
     assert not store.partial("a").exists()
 
 
@@ -65,32 +77,36 @@ def test_a_malformed_note_is_no_failure(store):
 
 def test_json_is_canonical(tmp_path):
     first, second = tmp_path / "first.json", tmp_path / "second.json"
-    write_json(first, {"b": [1, 0.1], "a": None})
-    write_json(second, {"a": None, "b": [1, 0.1]})
+    write_json(first, Manifest(**MANIFEST, name="one", cells=()))
+    write_json(second, Manifest(cells=(), name="one", **dict(reversed(MANIFEST.items()))))
     assert first.read_bytes() == second.read_bytes()
-    assert json.loads(first.read_text()) == {"a": None, "b": [1, 0.1]}
+    assert json.loads(first.read_text()) == {**MANIFEST, "name": "one", "cells": [], "command": [], "format_version": 1}
     assert {path.name for path in tmp_path.iterdir()} == {"first.json", "second.json"}
 
 
 def test_a_value_that_is_no_json_leaves_the_old_file(tmp_path):
+    class Odd(BaseModel):
+        value: Any
+
     path = tmp_path / "a.json"
-    write_json(path, {"a": 1})
-    with pytest.raises(TypeError):
-        write_json(path, {"a": object()})
-    assert json.loads(path.read_text()) == {"a": 1}
+    write_json(path, Odd(value=1))
+    with pytest.raises(PydanticSerializationError):
+        write_json(path, Odd(value=object()))
+    assert json.loads(path.read_text()) == {"value": 1}
+    assert [each.name for each in tmp_path.iterdir()] == ["a.json"]
 
 
 def test_manifests_are_kept_by_suite(tmp_path):
     store = Store(tmp_path)
-    store.write_manifest("one", {"cells": []})
-    store.write_manifest("two", {"cells": [1]})
-    assert json.loads((tmp_path / "suites" / "two.json").read_text()) == {"cells": [1]}
+    for name in ("one", "two"):
+        store.write_manifest(Manifest(**MANIFEST, name=name, cells=()))
+    assert json.loads((tmp_path / "suites" / "two.json").read_text())["name"] == "two"
 
 
-def test_a_folder_that_lost_its_result_makes_way(store):
+def test_a_folder_that_lost_its_result_makes_way(store, publish):
     publish(store, "a", value=1)
     (store.published("a") / "result.json").unlink()
     publish(store, "a", value=2)
-    assert store.read_json("a", "result.json") == {"value": 2}
+    assert store.result("a").examples_encoded == 2
     store.tidy()
     assert [path.name for path in store.root.iterdir()] == ["a"]

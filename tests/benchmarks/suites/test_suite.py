@@ -29,7 +29,7 @@ GOLDEN = {"episodic": "a0192633cea6ee5c", "pretrain": "a60bc068112b0897", "trans
 
 def cell(path, name, seed=0):
     cells = load_suite(str(path)).cells()
-    return next(c for c in cells if c.attributes["learner"] == name and c.attributes["seed"] == seed)
+    return next(c for c in cells if c.attributes.learner == name and c.attributes.seed == seed)
 
 
 @pytest.mark.parametrize("name", sorted(suite_files()))
@@ -44,8 +44,8 @@ def test_the_grid_is_every_task_value_learner_and_seed(write_suite):
     path = write_suite(seeds=(0, 3), over={"train_functions": [4, None], "noise": [0.0, 0.5]})
     suite = load_suite(str(path))
     cells = {
-        (c.attributes["train_classes"], c.spec.training.task.init_args["noise"], c.attributes["learner"],
-         c.attributes["seed"])
+        (c.attributes.train_classes, c.spec.training.task.init_args["noise"], c.attributes.learner,
+         c.attributes.seed)
         for c in suite.cells()
     }  # fmt: skip
     assert len(suite.cells()) == len(cells) == 2 * 2 * 2 * 2
@@ -219,7 +219,7 @@ def test_run_id_depends_on_nothing_else(write_suite):
         first, second = cell(plain, name), cell(dressed, name)
         assert first.spec == second.spec
         assert first.spec.run_id == second.spec.run_id
-        assert first.attributes["label"] != second.attributes["label"]
+        assert first.attributes.label != second.attributes.label
 
 
 def test_run_id_is_the_same_for_defaults_and_for_the_same_values_spelled_out(episodic, pretraining, transfer):
@@ -306,9 +306,9 @@ def test_transfer_runs_of_a_task_share_one_pretraining(write_suite):
 
 def test_with_learner_adds_one_to_every_task(write_suite, own_learners):
     suite = load_suite(str(write_suite())).with_learner("own.Sound")
-    (added,) = (c for c in suite.cells() if c.attributes["learner"] == "Sound")
+    (added,) = (c for c in suite.cells() if c.attributes.learner == "Sound")
     assert added.spec.learner.name == "own.Sound"
-    assert (added.attributes["family"], added.attributes["label"]) == ("own", "Sound")
+    assert (added.attributes.family, added.attributes.label) == ("own", "Sound")
 
 
 JSON = st.recursive(

@@ -46,7 +46,7 @@ def test_an_offline_run_holds_configuration_curve_and_results(order, store, offl
         if record.WhichOneof("record_type") == "summary"
         for item in record.summary.update
     }
-    result = store.read_json(run_id, "result.json")
+    result = store.result(run_id).model_dump()
     scores = {f"test/{score['metric']}/{score['shots']}-shot": score["value"] for score in result["scores"]}
     assert scores.items() <= summary.items()
     (end,) = (record.exit for record in found if record.WhichOneof("record_type") == "exit")

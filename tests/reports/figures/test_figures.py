@@ -13,9 +13,8 @@ from adaptbench.reports.figures.styles import line_styles
 from adaptbench.reports.figures.trade_off import draw_trade_off
 from adaptbench.reports.figures.widths import draw_widths
 from adaptbench.reports.report import write_report
-from adaptbench.reports.results.curves import read_curves
 from adaptbench.reports.results.manifest import read_suite
-from adaptbench.reports.results.runs import Run, read_outcomes
+from adaptbench.reports.results.runs import read_outcomes
 
 
 def names(report):
@@ -66,7 +65,8 @@ def test_a_learner_in_several_widths_is_drawn_over_them(folder, tmp_path):
     assert not any(name.startswith("widths") for name in names(write_report(folder.path, tmp_path / "out")))
     for cell in folder.cells:
         name, _, width = cell["learner"].rpartition("_")
-        spec = {"learner": {"name": name or "lstm", "init_args": {"width": int(width)} if name else {}}}
+        arguments = {"width": int(width)} if name else {}
+        spec = {"results_version": 4, "learner": {"name": name or "lstm", "init_args": arguments}}
         (folder.path / cell["run_id"] / "spec.json").write_text(json.dumps(spec))
     assert {"widths-omniglot", "widths-sinusoid"} <= names(write_report(folder.path, tmp_path / "out"))
     suite, _, comparisons = read(folder)
@@ -83,7 +83,7 @@ def test_training_shots_by_test_shots(folder, tmp_path):
         for seed in (0, 1):
             cell = folder.plan("omniglot", learner, learner, "recurrent", seed, 50)
             folder.write_run(cell)
-            spec = {"learner": {"name": "lstm"}, "train": {"shots": shots}}
+            spec = {"results_version": 4, "learner": {"name": "lstm"}, "train": {"shots": shots}}
             (folder.path / cell["run_id"] / "spec.json").write_text(json.dumps(spec))
     folder.write_suite()
     _, _, (comparison,) = read(folder)
@@ -112,7 +112,7 @@ def test_a_fine_tuned_run_has_the_curve_of_its_pretraining(quick):
     (quick.path / "abc").mkdir()
     (folder / "curve.parquet").rename(quick.path / "abc" / "curve.parquet")
     _, outcomes, _ = read(quick)
-    curve = read_curves(quick.path, [outcome for outcome in outcomes if isinstance(outcome, Run)])[run_id]
+    (curve,) = (each.curve for each in outcomes if each.cell.run_id == run_id)
     assert (curve.run_id, curve.examples) == ("abc", (25_000, 50_000, 75_000, 100_000))
     assert curve.values["val"] == (0.3, 0.5, 0.6, 0.7)
 
@@ -126,11 +126,17 @@ def test_damaged_curves_and_fits_cost_a_figure_and_nothing_else(quick, tmp_path)
     assert not {"training-omniglot", "fits-omniglot"} & names(report)
 
 
-def test_trade_off_stands_at_the_recorded_times(quick):
+def test_trade_off_stands_at_the_recorded_times_of_its_setting(quick, tmp_path):
     suite, _, comparisons = read(quick)
     figure = draw_trade_off(comparisons[1], line_styles(suite))
-    points = [line.get_xdata() for line in figure.axes[0].lines if len(line.get_xdata()) == 1]
-    assert {float(x[0]) for x in points} == {0.25}
+    found = [
+        {float(line.get_xdata()[0]) for line in panel.lines if len(line.get_xdata()) == 1} for panel in figure.axes
+    ]
+    assert [panel.get_title() for panel in figure.axes] == ["5-way 1-shot", "5-way 5-shot"]
+    assert found == [{0.25}, {1.25}]
+    write_report(quick.path, tmp_path / "out")
+    costs = pd.read_csv(tmp_path / "out" / "compute-omniglot.csv")
+    assert costs["predict_ms_per_episode"].tolist() == pytest.approx([0.75] * 4), "the mean over both"
 
 
 def test_ranks_are_drawn_with_a_bar_for_those_not_significantly_different(quick):

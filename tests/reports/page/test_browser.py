@@ -47,7 +47,9 @@ def report(finished_quick, tmp_path_factory):
     shutil.rmtree(runs / "runs" / gone["run_id"])
     failed = runs / "runs" / f".partial-{gone['run_id']}"
     failed.mkdir()
-    (failed / "failure.json").write_text('{"reason": "ArithmeticError: it broke", "log": "the end of its log"}')
+    (failed / "failure.json").write_text(
+        '{"format_version": 1, "reason": "ArithmeticError: it broke", "log": "the end of its log"}'
+    )
     return write_report(runs / "runs", runs / "out")
 
 
@@ -153,7 +155,7 @@ def test_a_run_has_its_configuration_environment_curve_and_command(page, report)
     section.wait_for(state="visible")
     text = section.inner_text()
     assert run.cell.run_id in text and run.cell.label in text
-    assert '"learner": "lstm"' in text  # the configuration
+    assert '"name": "lstm"' in text  # the configuration
     assert "A processor at 2.8 GHz" in text  # the environment
     assert f"--only run_id={run.cell.run_id} --out again" in text
     assert section.locator(".scatterlayer .trace").count() == 2

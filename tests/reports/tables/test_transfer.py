@@ -14,8 +14,8 @@ STRATEGIES = {
     "nearest": {"name": "nearest_centroid", "init_args": {}},
 }
 CHOSEN = [
-    {"support": 5, "lr": 0.001, "moves": "head", "score": 0.7, "share": 0.0},
-    {"support": 5, "lr": 0.01, "moves": "all", "score": 0.8, "share": 1.0},
+    {"support": 5, "settings": {"lr": 0.001, "moves": "head"}, "score": 0.7, "share": 0.0},
+    {"support": 5, "settings": {"lr": 0.01, "moves": "all"}, "score": 0.8, "share": 1.0},
 ]
 
 
@@ -24,7 +24,9 @@ def rules(folder):
     """A suite of rules, all finished, with what each strategy is."""
     folder.plan_quick(learners=RULES, sizes=(50,)).write_suite().finish()
     for cell in folder.cells:
-        (folder.path / cell["run_id"] / "spec.json").write_text(json.dumps({"strategy": STRATEGIES[cell["learner"]]}))
+        (folder.path / cell["run_id"] / "spec.json").write_text(
+            json.dumps({"results_version": 4, "strategy": STRATEGIES[cell["learner"]]})
+        )
     return folder
 
 
@@ -57,9 +59,14 @@ def test_what_was_chosen_has_a_table(rules, tmp_path):
 
 
 def test_computation_says_among_how_many_rates_pretraining_was_chosen(rules, tmp_path):
-    rates = [{"pretraining_lr": rate, "score": 0.7, "share": float(rate == 0.01)} for rate in (0.005, 0.01, 0.02)]
+    rates = [{"run_id": f"rate-{i}", "lr": lr, "score": 0.7} for i, lr in enumerate((0.005, 0.01, 0.02))]
     for expected, pretrainings in ((False, []), (True, rates)):
-        change(rules, rules.find(task="omniglot", learner="rate", seed=0)[0], pretrainings=pretrainings)
+        change(
+            rules,
+            rules.find(task="omniglot", learner="rate", seed=0)[0],
+            pretrained="rate-1",
+            pretrainings=pretrainings,
+        )
         write_report(rules.path, tmp_path / "out")
         text = (tmp_path / "out" / "compute-omniglot.md").read_text()
         assert (

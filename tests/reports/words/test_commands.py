@@ -43,26 +43,29 @@ def test_commands_are_those_that_were_typed(quick, command, expected):
     )
 
 
-@pytest.mark.parametrize("newest", ["aaaa", "ffff"])
+@pytest.mark.parametrize("newest", ["a" * 40, "f" * 40])
 def test_the_newest_commit_is_checked_out(quick, newest):
     """The runs' times say which commit is newest, and the letters of its name do not."""
     for cell in quick.cells:
         path = quick.path / cell["run_id"] / "environment.json"
-        commit, time = (newest, "2026-03-01T00:00:00+00:00") if cell["seed"] else ("cccc", "2026-02-28T23:59:59+00:00")
-        path.write_text(json.dumps(json.loads(path.read_text()) | {"git_commit": commit, "finished": time}))
+        commit, time = (newest, "2026-03-01T00:00:00Z") if cell["seed"] else ("c" * 40, "2026-02-28T23:59:59Z")
+        environment = json.loads(path.read_text())
+        environment["machine"]["git_commit"] = commit
+        environment["times"]["finished"] = time
+        path.write_text(json.dumps(environment))
     suite, runs, (sinusoid, _) = read(quick.path)
     for text in (entry_commands(suite, sinusoid, sinusoid.entries[0][0]), suite_commands(suite, runs)):
         assert text.splitlines()[0] == f"git checkout {newest}"
         assert text.count("git checkout") == 1
     for run in runs:
-        assert run_commands(suite, run).startswith(f"git checkout {newest if run.cell.seed else 'cccc'}\n")
+        assert run_commands(suite, run).startswith(f"git checkout {newest if run.cell.seed else 'c' * 40}\n")
 
 
 @pytest.mark.parametrize("name", sorted(suite_files()))
 def test_the_command_of_an_entry_selects_exactly_its_cells(name, tmp_path):
     """In every suite that ships; the command is read as a shell and `adaptbench run` read it."""
     wanted = load_suite(name)
-    Store(tmp_path).write_manifest(name, Plan(wanted, wanted.cells(), {}).manifest())
+    Store(tmp_path).write_manifest(Plan(wanted, wanted.cells(), {}).manifest([name]))
     suite, _, comparisons = read(tmp_path)
     for comparison in comparisons:
         for entry in (entry for entry in comparison.all_entries() if entry.planned_seeds):
@@ -74,4 +77,4 @@ def test_the_command_of_an_entry_selects_exactly_its_cells(name, tmp_path):
                 for cell in suite.cells
                 if (cell.task, cell.protocol, cell.learner) == place and entry.setting in cell.settings
             }
-            assert {cell.attributes["run_id"] for cell in _select(wanted, only, ())} == expected
+            assert {cell.attributes.run_id for cell in _select(wanted, only, ())} == expected

@@ -1,0 +1,361 @@
+"""What a folder of runs holds: every JSON file as a type, and the columns of every table.
+
+`benchmarks` writes through these types and `reports` reads through them. Their docstrings make `docs/format.md`.
+"""
+
+from typing import Annotated, Literal, NamedTuple
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
+
+FORMAT_VERSION = 1
+"""Raised when a file gets another shape or a field another meaning. Files of other versions are refused."""
+
+_LARGEST = 2**63 - 1
+Count = Annotated[int, Field(ge=0, le=_LARGEST)]
+Positive = Annotated[int, Field(ge=1, le=_LARGEST)]
+Integer = Annotated[int, Field(ge=-_LARGEST - 1, le=_LARGEST)]
+Name = Annotated[str, Field(min_length=1)]
+RunId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$", max_length=128)]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{16,128}$")]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Duration = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Selection = Literal["last", "best"]
+Part = Literal["train", "val", "test"]
+
+
+class Record(BaseModel):
+    """A part of a file. Types are strict; fields that this version does not know are ignored."""
+
+    model_config = ConfigDict(
+        frozen=True, strict=True, extra="ignore", use_attribute_docstrings=True, ser_json_inf_nan="constants"
+    )
+
+
+class File(Record):
+    """A whole JSON file."""
+
+    format_version: int = FORMAT_VERSION
+    """Version of the format that the file is written in."""
+
+
+class Size(Record):
+    """What an episode is like."""
+
+    ways: Positive | None
+    """Classes in an episode; null in regression."""
+    shots: Positive
+    """Support examples of each class; in regression, of the function; in a stream, the presentation of a class."""
+
+
+class Component(Record):
+    """A class with its arguments."""
+
+    name: Name
+    """A registered name, or the dotted path of a class."""
+    init_args: dict[str, JsonValue] = {}
+    """Keyword arguments of the class."""
+
+
+class Description(Record):
+    """What a run is of."""
+
+    run_id: RunId
+    """Hash of everything that determines the result, and the name of the run's folder."""
+    task: Name
+    """Name of the task that episodes come from; a pretraining has one, too."""
+    protocol: str
+    """What decides the difficulty of the task besides ways, shots and training classes, in words."""
+    learner: Name
+    """Name of the learner or of the strategy of transfer; "pretraining" for a network that others adapt."""
+    family: Name
+    """Family of learners that it belongs to."""
+    seed: Integer
+    """Seed of weights and training episodes. Test episodes do not depend on it."""
+    train_classes: Positive | None
+    """Training classes (before rotations) or functions; null if there is no end of them."""
+    class_word: Name
+    """What training classes are called, in the plural."""
+    shots_word: Name
+    """What a shot is called, in the singular."""
+
+
+class ManifestCell(Description):
+    """One run that a suite wants."""
+
+    label: Name
+    """Name of the learner in tables and figures."""
+    metric: Name
+    """The metric that is compared: "accuracy" (a fraction), "mse" (squared units of the target), or another column."""
+    higher_is_better: bool
+    """Direction of that metric."""
+    tests: tuple[Size, ...]
+    """The sizes of episodes that the run is tested on."""
+    remarks: tuple[str, ...] = ()
+    """Sentences that every table of the protocol carries."""
+
+
+class Manifest(File):
+    """`suites/SUITE.json`: what a suite wants, whether its runs are finished or not."""
+
+    name: Name
+    """Name of the suite."""
+    version: Integer
+    """Version of the suite's definition."""
+    description: str
+    """The suite in one sentence."""
+    command: tuple[str, ...]
+    """Arguments of `adaptbench run` that decide the runs: the suite, and learners that were added."""
+    unavailable: dict[str, str]
+    """For each task without data on this machine, the reason."""
+    cells: tuple[ManifestCell, ...]
+    """Every run that the suite wants."""
+
+
+class Score(Size):
+    """A metric on the episodes of one size."""
+
+    part: Part
+    """Part of the task's classes or functions: "train", "val" or "test"."""
+    queries: Positive
+    """Query examples of each class; in regression, of the function."""
+    metric: Name
+    """"accuracy" (a fraction), "mse" (squared units of the target), "nll" (nats per query), "error_percent" (per cent)
+    or "order_sensitivity" (fraction of queries whose class changes, or mean squared change, with another order)."""
+    higher_is_better: bool
+    """Direction of the metric."""
+    value: float
+    """Mean over episodes, in the unit of the metric; not finite if an episode's score is not."""
+    n_episodes: Positive
+    """Episodes in the mean."""
+    episodes_digest: Digest
+    """Hash of the episodes: equal for runs that met the same ones."""
+    chance: Finite | None
+    """Value of a guess, in the unit of the metric; null if it is not known."""
+    at_chance: bool
+    """Whether the run's own metric is no better than a guess at this size, within noise."""
+    diverged: Count = 0
+    """Episodes in which the adapter diverged; they are scored as a guess."""
+    trials: Positive | None = None
+    """Independent trials behind an error in per cent; null for other metrics."""
+    low: Annotated[float, Field(ge=0, le=100)] | None = None
+    """Lower end of the exact 95 % interval, in per cent; null without trials."""
+    high: Annotated[float, Field(ge=0, le=100)] | None = None
+    """Upper end of that interval, in per cent; null without trials."""
+
+
+class PretrainingCandidate(Record):
+    """A pretraining that was tried with one of several learning rates."""
+
+    run_id: RunId
+    """The run that pretrained."""
+    lr: Annotated[float, Field(gt=0)]
+    """Its learning rate."""
+    score: float
+    """Its validation score, in the unit of the task's metric."""
+
+
+class Candidate(Record):
+    """Settings of a strategy that were tried by cross-validation."""
+
+    support: Positive
+    """Support examples in an episode, over all classes."""
+    settings: dict[str, JsonValue]
+    """The arguments that were tried."""
+    score: float
+    """Their score: the task's metric by validation, the loss (nats per query) by leave-one-out."""
+    share: Share
+    """Fraction of the episodes that took these settings."""
+
+
+class Checksum(Record):
+    """A file of the run as it was published."""
+
+    bytes: Count
+    """Its size in bytes."""
+    sha256: Digest
+    """Its SHA-256 in hexadecimal."""
+
+
+class Result(File, Description):
+    """`result.json`: what the spec determines and nothing else, the same bytes every time."""
+
+    kind: Literal["episodic", "pretrain", "transfer"]
+    """A learner trained on episodes, a pretraining (which has no scores), or a strategy that adapts a pretraining."""
+    selection: Selection
+    """Which weights were kept: those after the last step, or the best on validation."""
+    examples_encoded: Count
+    """Examples encoded in training."""
+    parameters: Count
+    """Parameters of the network, or those that the strategy adapts."""
+    transductive: bool
+    """Whether a query's prediction may depend on other queries."""
+    scores: tuple[Score, ...]
+    """A score for each size of episodes and metric; none for a pretraining."""
+    pretrained: RunId | None = None
+    """The pretraining that was adapted; null if the run trained its own network."""
+    pretrainings: tuple[PretrainingCandidate, ...] = ()
+    """The pretrainings that it was chosen from by validation; none if there was no choice."""
+    chosen: tuple[Candidate, ...] = ()
+    """Settings that were tried by cross-validation; none if there was no choice."""
+    files: dict[str, Checksum]
+    """Size and checksum of every other file of the run, by name, but of `environment.json`, which holds times."""
+    sha256: Digest
+    """SHA-256 of this file without this field."""
+
+
+class GuardFinding(Record):
+    """What a guard found."""
+
+    guard: Name
+    """What it looks at."""
+    status: Literal["passed", "noted", "failed"]
+    """"passed"; "noted" if the protocol allows what was found; or "failed", which stops a run."""
+    found: str
+    """What it found, in a sentence."""
+
+
+class Guards(File):
+    """`guards.json`: what the guards against leaks and collapsed training found."""
+
+    findings: tuple[GuardFinding, ...]
+    """What each guard found."""
+
+
+class Machine(Record):
+    """What computed a run."""
+
+    versions: dict[str, str | None]
+    """Versions of Python and of packages, by name; null if a package is not installed."""
+    device: Name
+    """"cpu", or the name of the GPU."""
+    processor: str
+    """Model of the processor."""
+    system: str
+    """Operating system and architecture."""
+    threads: Positive
+    """Threads that torch used."""
+    git_commit: Annotated[str, Field(pattern=r"^[0-9a-f]{40,64}$")] | None
+    """Commit of the code; null outside a checkout."""
+    git_dirty: bool | None
+    """Whether the checkout had changes that were not committed; null if that is not known."""
+
+
+class PredictTime(Size):
+    """How long prediction took for episodes of one size."""
+
+    ms_per_episode: Duration
+    """Mean milliseconds to adapt to an episode and predict its queries, encoding included."""
+
+
+class Times(Record):
+    """How long a run took."""
+
+    started: AwareDatetime
+    """When the run began; if it was resumed, when the last try began."""
+    finished: AwareDatetime
+    """When it was published."""
+    train_seconds: Duration | None = None
+    """Wall-clock seconds of training, over all tries, up to the checkpoint that each was resumed from; for a strategy,
+    those of its pretraining."""
+    train_cpu_seconds: Duration | None = None
+    """CPU seconds of training, counted in the same way."""
+    test_seconds: Duration | None = None
+    """Seconds spent in prediction of all test episodes; null for a pretraining."""
+    predict: tuple[PredictTime, ...] = ()
+    """Prediction time for each size of test episodes; none for a pretraining."""
+
+    @property
+    def predict_ms_per_episode(self) -> float | None:
+        """Mean milliseconds of prediction over all test episodes; every size has equally many."""
+        times = [each.ms_per_episode for each in self.predict]
+        return sum(times) / len(times) if times else None
+
+
+class Environment(File):
+    """`environment.json`: where and how fast a run was computed. It differs every time and has no checksum."""
+
+    machine: Machine
+    """What computed the run."""
+    times: Times
+    """How long it took."""
+    data_digest: str | None
+    """Hash of the data that the task read; null if the task computes its data."""
+
+
+class Failure(File):
+    """`.partial-RUN/failure.json`: why the last try of a run failed."""
+
+    reason: str
+    """The error in one line."""
+    log: str
+    """The end of what the run printed."""
+
+
+class TrainingEpisodes(Record):
+    """Training episodes, as far as reports compare them."""
+
+    shots: tuple[Positive, ...] = ()
+    """Numbers of shots that training episodes have."""
+
+
+class Spec(Record):
+    """`spec.json`: what determines the result; `benchmarks/suites/spec.py` has the fields that are not named here."""
+
+    model_config = ConfigDict(extra="allow")
+
+    results_version: Integer | None = None
+    """Version of the code's numbers: runs of different versions are never taken for each other."""
+    learner: Component | None = None
+    """The learner; null in a pretraining and its strategies."""
+    strategy: Component | None = None
+    """The strategy that adapts a pretraining."""
+    train: TrainingEpisodes | None = None
+    """Training episodes; null if the training is that of a pretraining."""
+    pretrained: "Spec | None" = None
+    """The pretraining that is adapted."""
+
+
+class Column(NamedTuple):
+    """A column of a table.
+
+    Args:
+        name: Its name.
+        kind: What it holds; integers and numbers may be absent.
+        unit: Its unit; empty if it has none.
+        meaning: What it says.
+    """
+
+    name: str
+    kind: Literal["integer", "number", "text"]
+    unit: str
+    meaning: str
+
+
+EPISODES = (
+    Column("ways", "integer", "classes", "Classes in the episode; absent in regression."),
+    Column("shots", "integer", "examples", "Support examples of each class, or of the function."),
+    Column("episode", "integer", "", "Number of the episode among those of its size; the same for every run."),
+    Column("accuracy", "number", "fraction", "Queries classified correctly; tasks of classification only."),
+    Column("mse", "number", "squared target", "Mean squared error over queries; tasks of regression only."),
+    Column("nll", "number", "nats per query", "Negative log-likelihood of the queries' targets."),
+)
+"""`episodes.parquet`: a row for each test episode."""
+CURVE = (
+    Column("step", "integer", "steps", "Training steps done."),
+    Column("examples_encoded", "integer", "examples", "Examples encoded in training so far."),
+    Column("part", "text", "", 'Part that was measured: "train" or "val".'),
+    Column("metric", "text", "", "The metric, as in the scores of `result.json`."),
+    Column("value", "number", "unit of the metric", "Its mean over the epoch, or over the validation episodes."),
+)
+"""`curve.parquet`: a row for each epoch, part and metric; absent if the run trained nothing."""
+FITS = (
+    Column("shots", "integer", "examples", "Support examples of the function."),
+    Column("function", "integer", "", "Number of the test function."),
+    Column("role", "text", "", '"support" for an example, "query" for a point of the curve.'),
+    Column("x", "number", "unit of the task", "Input."),
+    Column("y", "number", "unit of the task", "Target of an example, or truth on the curve."),
+    Column("prediction", "number", "unit of the task", "Predicted mean; absent for support examples."),
+)
+"""`fits.parquet`: predicted functions beside the true ones; tasks of regression only."""
+TABLES = {"episodes.parquet": EPISODES, "curve.parquet": CURVE, "fits.parquet": FITS}

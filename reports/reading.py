@@ -1,0 +1,77 @@
+"""Reads the JSON files of a folder of runs; whatever is wrong with one is said in one sentence."""
+
+import reprlib
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from adaptbench.reports.errors import ReportError
+from adaptbench.reports.format import FORMAT_VERSION, File, Record
+
+R = TypeVar("R", bound=Record)
+
+
+class Unreadable(ReportError):
+    """A file is missing, damaged or of another format version; the sentence says which field is wrong, and how."""
+
+
+class NewerFormat(Unreadable):
+    """A later version of adaptbench wrote the file."""
+
+
+def read(path: Path, kind: type[R]) -> R:
+    """Reads a JSON file.
+
+    Args:
+        path: The file.
+        kind: The type of its content.
+
+    Raises:
+        Unreadable: The file is missing, or its content is of another type or format version.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise Unreadable(f"{path.name} cannot be read: {error}.") from error
+    try:
+        found = kind.model_validate_json(content)
+    except ValidationError as error:
+        _check_version(content, kind, path.name)
+        raise Unreadable(_sentence(error, path.name)) from error
+    if isinstance(found, File) and not (
+        "format_version" in found.model_fields_set and found.format_version == FORMAT_VERSION
+    ):
+        _check_version(content, kind, path.name)
+    return found
+
+
+class _Version(Record):
+    format_version: int = 0
+
+
+def _check_version(content: bytes, kind: type[Record], file: str) -> None:
+    """Refuses another format version; content without any structure has none to refuse."""
+    try:
+        version = _Version.model_validate_json(content).format_version if issubclass(kind, File) else FORMAT_VERSION
+    except ValidationError:
+        return
+    if version == FORMAT_VERSION:
+        return
+    written = f"format version {version}" if version else "no format version"
+    advice = "update adaptbench" if version > FORMAT_VERSION else "run the suite again with this version of adaptbench"
+    sentence = f"Expected {file} to have format version {FORMAT_VERSION} but it has {written}; {advice}."
+    raise (NewerFormat if version > FORMAT_VERSION else Unreadable)(sentence)
+
+
+def _sentence(error: ValidationError, file: str) -> str:
+    """The first complaint: file, field, what was expected, and the value in a few characters."""
+    first = error.errors(include_url=False)[0]
+    where = ".".join(map(str, first["loc"]))
+    if first["type"] == "json_invalid":
+        return f"{file} cannot be read: {first['msg']}."
+    if first["type"] == "missing":
+        return f"Expected {file} to have a field `{where}` but it has none."
+    what = f"field `{where}` of {file}" if where else file
+    expected = first["msg"].partition(" should ")[2] or first["msg"]
+    return f"Expected {what} to {expected} but got {reprlib.repr(first['input'])}."
