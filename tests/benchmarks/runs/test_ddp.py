@@ -79,7 +79,7 @@ def test_stopped_together_they_end_with_the_same_bits(selection, episodic, tmp_p
         tries += 1
         with contextlib.suppress(Interrupted):
             execute(spec, stopped, checkpoints=Checkpoints(0.0, lambda: next(steps) % 4 == 3))
-        assert children(os.getpid(), "adaptbench.benchmarks.runs.ddp") == []
+        assert children(os.getpid(), "adaptbench.benchmarks.runs.ddp_process") == []
     assert 1 < tries < 6
     assert contents(tmp_path / "undisturbed") == contents(tmp_path / "stopped")
 
@@ -93,7 +93,7 @@ def test_when_one_rank_dies_the_run_fails_and_the_next_command_completes_it(
     options = ("--jobs", "2", "--wandb", "off", "--no-report", "--out")
     process = adaptbench.start("run", suite, *options, "runs")
     deadline = time.monotonic() + 60
-    while not (ranks := children(process.pid, "adaptbench.benchmarks.runs.ddp")) or not list(
+    while not (ranks := children(process.pid, "adaptbench.benchmarks.runs.ddp_process")) or not list(
         tmp_path.glob("runs/.partial-*/*.ckpt")
     ):
         assert time.monotonic() < deadline and process.poll() is None
