@@ -111,7 +111,7 @@ class NearestNeighbour:
     def predict(self, batch: EpisodeBatch) -> Tensor:
         """Scores each class by how near its nearest support image is, [B, Q, Y]."""
         pixels = Scale()(batch.inputs).flatten(1)
-        parts = batch.parts(EPISODES_AT_ONCE)
+        parts = batch.chunks(EPISODES_AT_ONCE)
         return torch.cat([self._nearest(pixels[support], y, pixels[query]) for support, y, query in parts])
 
     def _nearest(self, support_x: Tensor, support_y: Tensor, query_x: Tensor) -> Tensor:

@@ -53,7 +53,7 @@ class EpisodicModule(TrainedModule):
         """Predicts all queries from their support sets, [B, Q, P], in evaluation mode and without gradients."""
         with evaluating(self), torch.no_grad():
             examples = self.embed(encode_all(self.encoder, batch.inputs))
-            return torch.cat([self.answer(examples, *part) for part in batch.parts(EPISODES_AT_ONCE)])
+            return torch.cat([self.answer(examples, *part) for part in batch.chunks(EPISODES_AT_ONCE)])
 
     def embed(self, features: Tensor) -> Tensor:
         """Does the part of the learner that sees single examples [M, D], if it has one."""

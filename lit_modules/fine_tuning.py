@@ -10,10 +10,10 @@ from torch.nn import functional as F
 from adaptbench.datamodules.episodes import EpisodeBatch
 from adaptbench.lit_modules.blocks import blocks
 from adaptbench.lit_modules.heads import (
+    ContextHead,
     HeadKind,
     HeadStart,
     NormalizedFeatures,
-    ToldHead,
     class_mean_weights,
     make_head,
     restart_head,
@@ -42,7 +42,7 @@ class FineTuning:
         network: the pretrained network, which is left as it is.
         targets: Y, width of an episode's targets.
         moves: what is trained: the "head" on frozen features (a linear probe), "all" layers, or "last_k" for the head
-            and the k blocks below it; "context" for the context alone of a network that was told the function.
+            and the k blocks below it; "context" for only the context of a network pretrained with one.
         steps: gradient steps on the whole support set.
         lr: learning rate.
         weight_decay: L2 penalty on what moves.
@@ -101,8 +101,8 @@ class FineTuning:
         self._set_head(targets, head, head_start, head_seed, scale, normalize)
         layers = blocks(network.encoder)
         self.context_only = moves == "context"
-        if self.context_only and not isinstance(self.head, ToldHead):
-            raise ValueError("Expected argument `moves` not to be 'context' for a network that was told no function.")
+        if self.context_only and not isinstance(self.head, ContextHead):
+            raise ValueError("Expected argument `moves` not to be 'context' for a network that has none.")
         moving = 0 if self.context_only else blocks_to_move(moves, len(layers))
         if not frozen_norm and moving == 0:
             raise ValueError("Expected argument `frozen_norm` to be true where only the head moves but got False.")
@@ -141,7 +141,7 @@ class FineTuning:
         self.moving.to(self.network.device)
         with evaluating(self.network):
             inputs = encode_all(self.frozen, batch.inputs)
-            parts = batch.parts(self.episodes_at_once)
+            parts = batch.chunks(self.episodes_at_once)
             outputs = torch.cat([self._adapt(inputs[support], y, inputs[query]) for support, y, query in parts])
         return with_unit_scale(outputs) if self.regression else outputs
 

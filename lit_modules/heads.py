@@ -101,32 +101,33 @@ def class_mean_weights(x: Tensor, y: Tensor, *, temperature: float, bias: bool) 
     return means / temperature, torch.where(absent.squeeze(1), ABSENT, -squares)
 
 
-class ToldHead(nn.Module):
-    """A head for regression that is told, by a context vector, which function it predicts.
+class ContextHead(nn.Module):
+    """A head for regression that predicts the function given by a context vector.
 
-    The context sets gain and offset of the hidden units (FiLM, Perez et al. 2018, arXiv 1709.07871). In pretraining
-    it is each example's own, the function's identity; for a new function it is a weight to be fitted, which starts at
-    the mean of all identities (as in CAVIA, Zintgraf et al. 2019, arXiv 1810.03642, whose context means nothing).
+    The context sets gain and offset of the hidden units (FiLM, Perez et al. 2018, arXiv 1709.07871). In pretraining it
+    is the parameters of each example's function. For a new function it is a weight to be fitted, which starts at the
+    mean of the training parameters (as in CAVIA, Zintgraf et al. 2019, arXiv 1810.03642, whose context has no given
+    meaning).
 
     Args:
         features: D, width of the features and of the hidden layer.
         outputs: width of a real target.
-        told: K, width of the context.
+        width: K, width of the context.
     """
 
-    def __init__(self, features: int, outputs: int, *, told: int) -> None:
+    def __init__(self, features: int, outputs: int, *, width: int) -> None:
         super().__init__()
-        self.standardize = nn.BatchNorm1d(told, affine=False, momentum=0.01)
-        self.film = nn.Sequential(nn.Linear(told, features), nn.ReLU(), nn.Linear(features, 2 * features))
+        self.standardize = nn.BatchNorm1d(width, affine=False, momentum=0.01)
+        self.film = nn.Sequential(nn.Linear(width, features), nn.ReLU(), nn.Linear(features, 2 * features))
         self.hidden, self.output = nn.Linear(features, features), nn.Linear(features, outputs)
-        self.context = nn.Parameter(torch.zeros(told))
+        self.context = nn.Parameter(torch.zeros(width))
 
-    def told(self, features: Tensor, told: Tensor) -> Tensor:
-        """From features [M, D] and identities [M, K] to predictions [M, outputs]."""
-        return self._predict(features, self.standardize(told))
+    def of_functions(self, features: Tensor, functions: Tensor) -> Tensor:
+        """From features [M, D] and the parameters of their functions [M, K] to predictions [M, outputs]."""
+        return self._predict(features, self.standardize(functions))
 
     def forward(self, features: Tensor) -> Tensor:
-        """From features [..., D] to predictions [..., outputs] of the function that the context stands for."""
+        """From features [..., D] to predictions [..., outputs] of the function given by the fitted context."""
         return self._predict(features, self.context)
 
     def _predict(self, features: Tensor, context: Tensor) -> Tensor:

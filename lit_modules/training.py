@@ -71,14 +71,14 @@ class TrainedModule(pl.LightningModule):
         devices = torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
         self.examples_encoded += examples * devices
 
-    def log_means(self, split: str, values: Mapping[str, Tensor], size: int) -> None:
-        """Logs each value's mean over the epoch as `split/name`; of several devices, only the first one's are kept.
+    def log_means(self, part: str, values: Mapping[str, Tensor], size: int) -> None:
+        """Logs each value's mean over the epoch as `part/name`; with several devices, only those of the first one.
 
         In training it sums up by itself and logs once an epoch: a call of Lightning's `log` takes as long as a tenth of
         a step of a small network.
         """
-        means = {f"{split}/{name}": value.mean() for name, value in values.items()}
-        if split == "train":
+        means = {f"{part}/{name}": value.mean() for name, value in values.items()}
+        if part == "train":
             self._sums = {name: mean * size + self._sums.get(name, 0.0) for name, mean in means.items()}
             self._summed += size
             if not (self.trainer.is_last_batch or self.trainer.global_step + 1 == self.trainer.max_steps):

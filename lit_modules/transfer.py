@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from adaptbench.datamodules.episodes import EpisodeBatch, ExampleBatch
-from adaptbench.lit_modules.heads import HeadKind, ToldHead, make_head
+from adaptbench.lit_modules.heads import ContextHead, HeadKind, make_head
 from adaptbench.lit_modules.likelihoods import Likelihood
 from adaptbench.lit_modules.optimization import Optimization
 from adaptbench.lit_modules.prototypes import class_means
@@ -27,13 +27,14 @@ class TransferModule(TrainedModule):
         outputs: outputs of the head: training classes, or the width of a real target.
         likelihood: how an adapted network's predictions are read.
         optimization: settings of the optimiser.
-        label_smoothing: share of the probability spread over all classes that an example is told from.
+        label_smoothing: share of the probability that is spread over the classes of the loss.
         head: "linear" (Baseline) or "cosine" (Baseline++); classification only.
         head_scale: scale of a cosine head.
-        groups: the group of each output, such as its alphabet. Each group then has a head of its own on the shared
-            trunk, and an example is told only from the classes of its group (multi-task learning, Caruana 1997,
-            Machine Learning 28:41); None for one classifier over all classes.
-        told: how many numbers tell an example's function to a `ToldHead`; 0 to keep it untold. Regression only.
+        groups: group of each output, such as its alphabet. Each group then has its own head on the shared trunk, and
+            the loss compares an example only with the classes of its group (multi-task learning, Caruana 1997,
+            Machine Learning 28:41). None for one classifier over all classes.
+        context: width of the context, the parameters of an example's function, that a `ContextHead` gets; 0 for a head
+            without a context. Regression only.
     """
 
     groups: Tensor | None
@@ -49,12 +50,14 @@ class TransferModule(TrainedModule):
         head: HeadKind = "linear",
         head_scale: float = 10.0,
         groups: Sequence[int] | None = None,
-        told: int = 0,
+        context: int = 0,
     ) -> None:
         super().__init__(encoder, optimization)
         self.features = int(encoder.features)  # type: ignore[arg-type]  # nn.Module types every attribute as a tensor
         self.head: nn.Module = (
-            ToldHead(self.features, outputs, told=told) if told else make_head(head, self.features, outputs, head_scale)
+            ContextHead(self.features, outputs, width=context)
+            if context
+            else make_head(head, self.features, outputs, head_scale)
         )
         self.likelihood, self.label_smoothing = likelihood, label_smoothing
         self.cosine = head == "cosine"
@@ -73,8 +76,10 @@ class TransferModule(TrainedModule):
     def training_step(self, batch: ExampleBatch, batch_idx: int) -> Tensor:
         """Cross-entropy or squared error of the head."""
         features = self.encode_training(batch.inputs)
-        told = isinstance(self.head, ToldHead) and batch.told is not None
-        output = self.head.told(features, batch.told) if told else self.head(features)  # type: ignore[operator]  # a ToldHead
+        if isinstance(self.head, ContextHead) and batch.functions is not None:
+            output = self.head.of_functions(features, batch.functions)
+        else:
+            output = self.head(features)
         if batch.targets.is_floating_point():
             loss = F.mse_loss(output, batch.targets)
             self.log_means("train", {"mse": loss.detach()}, len(output))

@@ -5,7 +5,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
-from adaptbench.datamodules.base import EvalSplit
+from adaptbench.datamodules.base import EvalPart
 from adaptbench.datamodules.episodes import EpisodeBatch, EpisodeSize
 
 
@@ -41,7 +41,7 @@ class Told(Protocol):
 class Tells(Protocol):
     """A task that knows the functions of its episodes."""
 
-    def eval_functions(self, split: EvalSplit, size: EpisodeSize, episodes: int) -> Tensor:
+    def eval_functions(self, part: EvalPart, size: EpisodeSize, episodes: int) -> Tensor:
         """Returns what makes the function of each evaluation episode, [B, K]."""
 
 

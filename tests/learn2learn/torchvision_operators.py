@@ -1,10 +1,10 @@
 """Makes torchvision importable beside a torch that it was not compiled for, in one environment.
 
 Not every build of torch has a matching torchvision. Beside a CPU-only torch, `import torchvision` can fail with
-`operator torchvision::nms does not exist`. So do learn2learn, which needs torchvision, and pytorch_lightning, whose
-metrics import it if it is installed. Run this file once in such an environment: `python torchvision_operators.py`. Every
-Python process of that environment then declares the missing operators before it imports torchvision. Nothing of ours
-calls them.
+`operator torchvision::nms does not exist`. The imports of learn2learn, which needs torchvision, and of
+pytorch_lightning, whose metrics import it if it is installed, then fail as well. Run this file once in such an
+environment. Every Python process there then declares the missing operators before it imports torchvision. Nothing in
+this project calls them.
 """
 
 import shutil
