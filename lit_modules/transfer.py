@@ -19,13 +19,14 @@ class TransferModule(TrainedModule):
     """Pretrains encoder and head without episodes, as Baseline and Baseline++ of Chen et al. 2019 (arXiv 1904.04232).
 
     Classes are learned with cross-entropy, real targets with squared error. Validation classifies episodes of new
-    classes by the nearest class mean (Snell et al. 2017, arXiv 1703.05175; of normalised features where the head is a
-    cosine), which needs no head; for regression it scores the network as it is, which ignores the support set.
+    classes by the nearest class mean (Snell et al. 2017, arXiv 1703.05175), without a head; with a cosine head,
+    features are normalised first. For regression, validation scores the network's output, which ignores the support
+    set.
 
     Args:
         encoder: from examples [M, *x] to features [M, D]; its attribute `features` is D.
         outputs: outputs of the head: training classes, or the width of a real target.
-        likelihood: how an adapted network's predictions are read.
+        likelihood: how the predictions of an adapted network are read.
         optimization: settings of the optimiser.
         label_smoothing: share of the probability that is spread over the classes of the loss.
         head: "linear" (Baseline) or "cosine" (Baseline++); classification only.
@@ -66,7 +67,7 @@ class TransferModule(TrainedModule):
         self.register_buffer("groups", None if groups is None else torch.tensor(groups), persistent=False)
 
     def with_new_weights(self) -> "TransferModule":
-        """Copies the network, with weights that torch's global generator draws anew; this one stays as it is."""
+        """Copies the network, with new random weights from torch's global generator; this one does not change."""
         fresh = copy.deepcopy(self)
         for layer in fresh.modules():
             if isinstance(layer, nn.Linear | nn.Conv2d | nn.BatchNorm2d | nn.BatchNorm1d):
@@ -74,7 +75,7 @@ class TransferModule(TrainedModule):
         return fresh
 
     def training_step(self, batch: ExampleBatch, batch_idx: int) -> Tensor:
-        """Cross-entropy or squared error of the head."""
+        """Returns the cross-entropy or squared error of the head."""
         features = self.encode_training(batch.inputs)
         if isinstance(self.head, ContextHead) and batch.functions is not None:
             output = self.head.of_functions(features, batch.functions)
@@ -96,7 +97,7 @@ class TransferModule(TrainedModule):
 
     @torch.no_grad()
     def validation_step(self, batch: EpisodeBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Scores the validation episodes, all numbers of shots together."""
+        """Scores the validation episodes; the log averages over all numbers of shots."""
         features = encode_all(self.encoder, batch.inputs)
         if self.likelihood.metric == "mse":
             error = F.mse_loss(self.head(features)[batch.query], batch.query_y)
@@ -110,7 +111,7 @@ class TransferModule(TrainedModule):
 
 
 def _cross_entropy_among(logits: Tensor, targets: Tensor, known: Tensor, smoothing: float) -> Tensor:
-    """Cross-entropy whose smoothing is spread over the known classes [M, C] of each example alone."""
+    """Returns the cross-entropy with smoothing over only the known classes of each example, a mask [M, C]."""
     log_probability = logits.log_softmax(dim=-1)
     right = log_probability.gather(1, targets.unsqueeze(1)).squeeze(1)
     spread = log_probability.masked_fill(~known, 0.0).sum(dim=-1) / known.sum(dim=-1)

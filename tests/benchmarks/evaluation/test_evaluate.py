@@ -45,7 +45,7 @@ class Characters(SinusoidDataModule):
     task_name = "characters"
     likelihood = "categorical"
 
-    def eval_batch(self, split, size, episodes):
+    def eval_batch(self, part, size, episodes):
         size = EpisodeSize(4, size.shots, size.queries)
         return episodes_over_pool(rng_for(size, episodes), torch.zeros(100, 1), 10, size, episodes)
 
