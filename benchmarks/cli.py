@@ -169,13 +169,14 @@ def dashboard(
 def show(
     task: Annotated[str, typer.Argument(help="A task (see `adaptbench list tasks`).")],
     ways: Annotated[int | None, typer.Option(help="Classes; 5 by default, none for regression.")] = None,
-    shots: Annotated[int | None, typer.Option(help="Support examples (per class).")] = None,
-    queries: Annotated[int | None, typer.Option(help="Query examples (per class).")] = None,
-    split: Annotated[
-        str, typer.Option(help="train, val or test; or a split of the task, such as lake, or lake/val.")
-    ] = "test",
+    shots: Annotated[
+        int | None, typer.Option(help="Support examples (per class); presentations of each class in a stream.")
+    ] = None,
+    queries: Annotated[int | None, typer.Option(help="Query examples (per class); none for streams.")] = None,
+    part: Annotated[str, typer.Option(help="train, val or test.")] = "test",
+    split: Annotated[str | None, typer.Option(help="A split of the task, such as lake.")] = None,
     scope: Annotated[str | None, typer.Option(help="across alphabets, or within one.")] = None,
-    seed: Annotated[int, typer.Option(help="Which episode.")] = 0,
+    seed: Annotated[int, typer.Option(help="Number of the episode.")] = 0,
     out: Annotated[Path | None, typer.Option(help="The picture's file; show-TASK.png by default.")] = None,
 ) -> None:
     """Draws one episode as a picture."""
@@ -184,7 +185,9 @@ def show(
 
     path = out or Path(f"show-{task}.png")
     try:
-        draw_episode(task, path, ways=ways, shots=shots, queries=queries, split=split, scope=scope, seed=seed)
+        draw_episode(
+            task, path, ways=ways, shots=shots, queries=queries, part=part, split=split, scope=scope, seed=seed
+        )
     except (ValueError, OSError, DataUnavailable) as error:
         _complain(error)
     console.print(f"Picture: {path}", highlight=False, soft_wrap=True)

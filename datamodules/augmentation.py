@@ -8,15 +8,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 DEGREES, STRETCH, SHEAR, SHIFT = 10.0, 0.15, 0.15, 2 / 28
-"""Largest turn, logarithm of a stretch along either axis, shear, and shift as a share of the image."""
+"""Largest turn in degrees, logarithm of the stretch along an axis, shear, and shift as a share of the image."""
 
 
 def jitter(images: Tensor, rng: np.random.Generator) -> Tensor:
-    """Maps every image by a small random affine map of its own, with zeros where it reaches beyond the image.
+    """Transforms each image by its own small random affine map; pixels from outside the image are zero.
 
     Args:
         images: [M, H, W] uint8.
-        rng: where all randomness comes from.
+        rng: source of all randomness.
 
     Returns:
         [M, H, W] uint8.

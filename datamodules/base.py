@@ -1,4 +1,4 @@
-"""What every task has in common: LightningDataModules whose batches are pure functions of their index."""
+"""The base of every task: a LightningDataModule whose batches are pure functions of their index."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -13,12 +13,12 @@ from adaptbench.datamodules.episodes import EpisodeBatch, EpisodeSize, ExampleBa
 from adaptbench.datamodules.guards import Finding, queries_apart
 
 Mode = Literal["episodes", "examples"]
-EvalSplit = Literal["val", "test"]
 Part = Literal["train", "val", "test"]
+EvalPart = Literal["val", "test"]
 Ways = int | tuple[int, ...] | None
 
 GUARDED_BATCHES = 16
-"""Training batches that guards look at, from the first on."""
+"""The number of training batches that guards check, beginning with the first."""
 Batch = TypeVar("Batch", EpisodeBatch, ExampleBatch)
 
 
@@ -31,14 +31,14 @@ def require_positive(**arguments: int) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainEpisodes:
-    """The episodes of training: a pool of distinct examples a step, and episodes built over it.
+    """The training episodes: each step draws a pool of distinct examples and builds episodes from it.
 
     Attributes:
-        shots: support examples (per class); each batch draws one of these, so that one model serves them all.
+        shots: support examples (per class). Each batch draws one of these numbers, so one model learns them all.
         queries: query examples (per class) in an episode.
         pool: distinct examples encoded in a step.
-        ways: classes in an episode, or several numbers, of which each batch draws one; None for regression.
-        episodes: episodes built over a pool of classes; None for regression, where the pool alone decides.
+        ways: classes in an episode. If several numbers are given, each batch draws one. None for regression.
+        episodes: episodes built from a pool of classes. None for regression, where the pool alone decides.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
@@ -50,7 +50,7 @@ class TrainEpisodes:
     episodes: int | None = None
 
     def __post_init__(self) -> None:
-        """Refuses sizes that no episode can have."""
+        """Raises ValueError for sizes that no episode can have."""
         _check(self.ways, self.shots, self.queries, self.episodes)
         require_positive(pool=self.pool)
         smallest = (max(self.shots) + self.queries) * (max(all_ways(self.ways)) or 1)
@@ -58,7 +58,7 @@ class TrainEpisodes:
             raise ValueError(f"Expected argument `pool` to hold an episode of {smallest} examples but got {self.pool}.")
 
     def draw(self, rng: np.random.Generator) -> EpisodeSize:
-        """Draws the size of a batch's episodes; what has one value only is not drawn, but shots always are."""
+        """Draws the size of a batch's episodes; draws `ways` only if it is a tuple, and shots always."""
         shots = int(rng.choice(self.shots))
         ways = int(rng.choice(self.ways)) if isinstance(self.ways, tuple) else self.ways
         return EpisodeSize(ways, shots, self.queries)
@@ -69,10 +69,10 @@ class EvalEpisodes:
     """The episodes of validation and test, the same for every learner.
 
     Attributes:
-        shots: each number of support examples (per class) to test with.
+        shots: the numbers of support examples (per class) to test with.
         queries: query examples (per class) in an episode.
-        episodes: how many episodes for each number of shots.
-        ways: classes in an episode, or each number of classes to test with; None for regression.
+        episodes: episodes for each number of shots.
+        ways: classes in an episode, or several numbers of classes to test with; None for regression.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
@@ -83,7 +83,7 @@ class EvalEpisodes:
     ways: Ways = None
 
     def __post_init__(self) -> None:
-        """Refuses sizes that no episode can have."""
+        """Raises ValueError for sizes that no episode can have."""
         _check(self.ways, self.shots, self.queries, self.episodes)
 
     @property
@@ -94,8 +94,35 @@ class EvalEpisodes:
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """What a task draws from its data: the episodes, how many of them, and the seed.
+
+    Attributes:
+        train: the training episodes.
+        test: the validation and test episodes.
+        seed: decides the training classes or functions and the training batches; never the validation or test episodes.
+        mode: "episodes" if `train_dataloader` yields `EpisodeBatch`, "examples" if it yields `ExampleBatch`.
+        steps_per_epoch: training batches in an epoch.
+        val_episodes: validation episodes for each number of shots.
+    """
+
+    train: TrainEpisodes
+    test: EvalEpisodes
+    seed: int = 0
+    mode: Mode = "episodes"
+    steps_per_epoch: int = 100
+    val_episodes: int = 100
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for an unknown mode or a number that is not positive."""
+        require_positive(steps_per_epoch=self.steps_per_epoch, val_episodes=self.val_episodes)
+        if self.mode not in ("episodes", "examples"):
+            raise ValueError(f"Expected argument `mode` to be 'episodes' or 'examples' but got {self.mode!r}.")
+
+
 def all_ways(ways: Ways) -> tuple[int, ...]:
-    """Lists the numbers of classes that episodes may have; 0 stands for regression, which has none."""
+    """Lists the numbers of classes that episodes may have; regression has no classes and gives 0."""
     return ways if isinstance(ways, tuple) else (ways or 0,)
 
 
@@ -116,7 +143,7 @@ def _check(ways: Ways, shots: tuple[int, ...], queries: int, episodes: int | Non
 
 
 class IndexedBatches(Dataset[Batch]):
-    """Batches number `start`, `start + stride`, ... of a stream in which a batch is a function of its index."""
+    """The batches `start`, `start + stride`, ... of a sequence in which each batch is a function of its index."""
 
     def __init__(self, draw: Callable[[int], Batch], start: int, count: int, stride: int = 1) -> None:
         self.draw: Callable[[int], Batch] = draw
@@ -134,24 +161,24 @@ class IndexedBatches(Dataset[Batch]):
 
 
 class EpisodicDataModule(pl.LightningDataModule, ABC):
-    """A task: a source of training episodes, of examples to pretrain on, and of fixed evaluation episodes.
+    """A task: a source of training episodes, of examples for pretraining, and of fixed evaluation episodes.
 
-    A training epoch is `steps_per_epoch` batches. The batches of an epoch are numbered on from the trainer's global
-    step, so a resumed training meets the batches it would have met (use `reload_dataloaders_every_n_epochs=1`).
+    A training epoch has `steps_per_epoch` batches. Their indices go on from the trainer's global step, so a resumed
+    training gets the batches that it would have got without the interruption. This needs
+    `reload_dataloaders_every_n_epochs=1`.
 
     Args:
-        train: the training episodes.
-        test: the validation and test episodes.
-        seed: decides the training classes or functions and the training batches; never the test episodes.
-        mode: whether `train_dataloader` yields `EpisodeBatch` ("episodes") or `ExampleBatch` ("examples").
-        steps_per_epoch: training batches in an epoch.
-        val_episodes: validation episodes for each number of shots.
+        sampling: the episodes to draw; its fields are attributes of the task too.
 
-    Class attributes: `task_name`; `class_word`, what it learns from many of; `size_argument`, the argument that says
-    how many; `shots_word`, what its numbers of shots count; `likelihood`, how predictions are read; `stream`, whether
-    every query is itself a step of the support sequence, to be predicted from the steps before it;
-    `queries_are_trials`, whether each query of the test is an independent trial, so that the error has an exact
-    binomial interval; and `fixed_test`, the test that the task comes with, where it has no other.
+    Class attributes:
+        task_name: the task's registered name.
+        class_word: plural noun for what the task learns from, such as "characters".
+        size_argument: the argument that sets how many of them there are to learn from.
+        shots_word: what a number of shots counts.
+        stream: whether every query is a step of the support sequence and is predicted from the steps before it.
+        likelihood: how predictions are read.
+        queries_are_trials: whether each test query is an independent trial, which gives an exact binomial interval.
+        fixed_test: the only test that the task has; None if the test can be chosen.
     """
 
     task_name: ClassVar[str]
@@ -163,22 +190,11 @@ class EpisodicDataModule(pl.LightningDataModule, ABC):
     queries_are_trials: ClassVar[bool] = False
     fixed_test: ClassVar[EvalEpisodes | None] = None
 
-    def __init__(
-        self,
-        *,
-        train: TrainEpisodes,
-        test: EvalEpisodes,
-        seed: int = 0,
-        mode: Mode = "episodes",
-        steps_per_epoch: int = 100,
-        val_episodes: int = 100,
-    ) -> None:
+    def __init__(self, sampling: Sampling) -> None:
         super().__init__()
-        require_positive(steps_per_epoch=steps_per_epoch, val_episodes=val_episodes)
-        if mode not in ("episodes", "examples"):
-            raise ValueError(f"Expected argument `mode` to be 'episodes' or 'examples' but got {mode!r}.")
-        self.train, self.test, self.seed = train, test, seed
-        self.mode, self.steps_per_epoch, self.val_episodes = mode, steps_per_epoch, val_episodes
+        self.train, self.test, self.seed = sampling.train, sampling.test, sampling.seed
+        self.mode, self.steps_per_epoch = sampling.mode, sampling.steps_per_epoch
+        self.val_episodes = sampling.val_episodes
 
     @property
     @abstractmethod
@@ -188,41 +204,41 @@ class EpisodicDataModule(pl.LightningDataModule, ABC):
     @property
     @abstractmethod
     def targets(self) -> int:
-        """Y, the width of an episode's targets: its ways, or the dimensions of a real target."""
+        """Y, the width of an episode's targets: the number of ways, or the dimensions of a real target."""
 
     @property
     @abstractmethod
     def pretraining_outputs(self) -> int:
-        """Outputs of a network that pretrains on all training data at once: its classes, or the real target's width."""
+        """Outputs of a network pretrained on all training data: the number of classes, or a real target's width."""
 
     @property
     def pretraining_groups(self) -> tuple[int, ...] | None:
-        """The group of each output of such a network, such as a character's alphabet; by default there are none."""
+        """The group of each pretraining output, such as a character's alphabet; None, the default, means no groups."""
         return None
 
     @property
-    def told(self) -> int:
-        """How many numbers tell the function that a pretraining example comes from; 0 where there are no functions."""
+    def function_parameters(self) -> int:
+        """K, the number of parameters of a training function; 0 if the task has classes."""
         return 0
 
     @classmethod
     @abstractmethod
     def protocol(cls, init_args: Mapping[str, Any]) -> str:
-        """Says in words what decides the difficulty of a task besides ways, shots and training classes."""
+        """Describes what decides the task's difficulty besides ways, shots and training classes."""
 
     @classmethod
     def remarks(cls, init_args: Mapping[str, Any]) -> tuple[str, ...]:
-        """Sentences that every table of this protocol has to carry; by default none."""
+        """Sentences that every table of this protocol must carry; none by default."""
         return ()
 
     @classmethod
     def training_classes(cls, init_args: Mapping[str, Any]) -> int | None:
-        """How many classes (before rotations) or functions there are to learn from; None for no end of them."""
+        """The number of training classes (before rotations) or functions; None for an unlimited number."""
         return init_args.get(cls.size_argument)
 
     @property
     def data_digest(self) -> str | None:
-        """A digest of the data that the task reads; None where it is computed."""
+        """A digest of the data that the task reads; None if the task generates its data."""
         return None
 
     @abstractmethod
@@ -231,28 +247,28 @@ class EpisodicDataModule(pl.LightningDataModule, ABC):
 
     @abstractmethod
     def example_batch(self, index: int) -> ExampleBatch:
-        """Draws pretraining batch number `index`, with as many examples as a training pool may hold."""
+        """Draws pretraining batch number `index`, with as many examples as a training pool holds."""
 
     @abstractmethod
-    def eval_batch(self, split: EvalSplit, size: EpisodeSize, episodes: int) -> EpisodeBatch:
-        """Draws all evaluation episodes of a split, which depend on the protocol alone."""
+    def eval_batch(self, part: EvalPart, size: EpisodeSize, episodes: int) -> EpisodeBatch:
+        """Draws the evaluation episodes of a part; they depend on the protocol alone, never on the seed."""
 
     @abstractmethod
     def chance(self, size: EpisodeSize) -> float:
-        """Score of the best guess that ignores the support set: accuracy, or mean squared error."""
+        """The score of the best prediction that ignores the support set: accuracy, or mean squared error."""
 
     def guards(self) -> list[Finding]:
-        """Looks for leaks in this task's data and episodes; subclasses add what they can look at."""
+        """Checks the task's data and episodes for leaks; subclasses add checks of their own."""
         return [queries_apart(self.guarded_batches(), self.stream)]
 
     def guarded_batches(self) -> list[EpisodeBatch]:
-        """The test episodes, and the first of training, without their examples, which are large."""
+        """Draws the test episodes and the first training episodes, and drops their examples to save memory."""
         tests = (self.eval_batch("test", size, self.test.episodes) for size in self.test.sizes)
         trains = (self.train_batch(index) for index in range(GUARDED_BATCHES))
         return [batch._replace(inputs=batch.inputs[:0]) for batches in (tests, trains) for batch in batches]
 
     def train_dataloader(self) -> DataLoader[Any]:
-        """Batches of the next epoch; of several devices that train together, each takes every so manieth."""
+        """The batches of the next epoch; of n devices, device r takes every n-th batch, beginning with the r-th."""
         step, rank, ranks = 0, 0, 1
         if self.trainer:
             step, rank, ranks = self.trainer.global_step, self.trainer.global_rank, self.trainer.world_size
@@ -267,7 +283,7 @@ class EpisodicDataModule(pl.LightningDataModule, ABC):
         """One batch of all test episodes for each number of shots."""
         return self._eval_dataloader("test", self.test.episodes)
 
-    def _eval_dataloader(self, split: EvalSplit, episodes: int) -> DataLoader[EpisodeBatch]:
+    def _eval_dataloader(self, part: EvalPart, episodes: int) -> DataLoader[EpisodeBatch]:
         sizes = self.test.sizes
-        batches = IndexedBatches(lambda index: self.eval_batch(split, sizes[index], episodes), 0, len(sizes))
+        batches = IndexedBatches(lambda index: self.eval_batch(part, sizes[index], episodes), 0, len(sizes))
         return DataLoader(batches, batch_size=None)

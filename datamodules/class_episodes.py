@@ -1,4 +1,4 @@
-"""Classification episodes over a pool of classes with equally many examples each."""
+"""Classification episodes over a pool of classes with the same number of examples each."""
 
 import numpy as np
 import torch
@@ -17,24 +17,24 @@ def episodes_over_pool(
     groups: np.ndarray | None = None,
     width: int | None = None,
 ) -> EpisodeBatch:
-    """Builds episodes over a pool of examples, each encoded once however many episodes it stands in.
+    """Builds episodes over a pool of examples; each example is encoded once, however many episodes use it.
 
-    Labels are a random permutation of an episode's classes, and its support and query examples stand in random order,
-    so that neither a class's index nor a position gives an answer away.
+    Labels are a random permutation of an episode's classes, and support and query examples are in random order, so
+    neither a class's index nor a position gives an answer away.
 
     Args:
-        rng: where all randomness comes from.
+        rng: source of all randomness.
         inputs: [M, *x], M = classes x examples per class, one class after the other.
         classes: number of classes in the pool.
         size: ways, shots and queries (both per class).
-        episodes: how many to build.
-        groups: [classes] the group, such as an alphabet, of each class; given, an episode draws one of the groups that
-            are large enough, each as likely as the others, and takes all its classes from it.
-        width: Y, where labels must be wider than the ways of these episodes.
+        episodes: number of episodes to build.
+        groups: [classes] group of each class, such as its alphabet. If given, an episode draws one of the groups that
+            are large enough, with equal probability, and takes all its classes from it.
+        width: Y, width of the labels; None for the number of ways.
 
     Raises:
-        ValueError: if the pool, or every group in it, has fewer classes, or fewer examples of a class, than an episode
-            needs, or not equally many examples of each class, or labels are too narrow.
+        ValueError: if the pool has too few classes or examples of a class, no group is large enough, the classes have
+            different numbers of examples, or `width` is less than the number of ways.
     """
     ways, shots, queries = size
     if ways is None:
@@ -59,10 +59,10 @@ def episodes_over_pool(
 
 
 def require_room(size: EpisodeSize, classes: int, per_class: int) -> None:
-    """Refuses episodes that do not fit into so many classes with so many examples each.
+    """Checks that an episode fits into `classes` classes with `per_class` examples each.
 
     Raises:
-        ValueError: if they do not; the message says what is possible.
+        ValueError: if it does not; the message says what is possible.
     """
     ways, shots, queries = size
     if (ways or 0) > classes or shots + queries > per_class:
@@ -74,7 +74,7 @@ def require_room(size: EpisodeSize, classes: int, per_class: int) -> None:
 
 
 def _within_groups(rng: np.random.Generator, groups: np.ndarray, ways: int, episodes: int) -> np.ndarray:
-    """Draws for each episode a group and `ways` of its classes, in random order; [episodes, ways]."""
+    """Draws a group and `ways` of its classes, in random order, for each episode; returns [episodes, ways]."""
     names, sizes = np.unique(groups, return_counts=True)
     if ways > sizes.max():
         raise ValueError(f"Expected argument `groups` to have one of {ways} classes but the largest has {sizes.max()}.")
@@ -86,7 +86,7 @@ def _within_groups(rng: np.random.Generator, groups: np.ndarray, ways: int, epis
 
 
 def _shuffled(rng: np.random.Generator, rows: np.ndarray, width: int) -> tuple[Tensor, Tensor]:
-    """Brings rows [episodes, ways, n] into random order, [episodes, ways * n], beside their labels as one-hot."""
+    """Shuffles rows [episodes, ways, n] into [episodes, ways * n], and returns their one-hot labels too."""
     episodes, ways, examples = rows.shape
     order = rng.permuted(np.tile(np.arange(ways * examples), (episodes, 1)), axis=1)
     shuffled = np.take_along_axis(rows.reshape(episodes, -1), order, axis=1)

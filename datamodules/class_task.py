@@ -1,4 +1,4 @@
-"""What tasks of classes have in common: pools of classes, episodes over them, and the two axes of training data."""
+"""The base of classification tasks: pools of classes, episodes over them, and the amount of training data."""
 
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -8,50 +8,36 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from adaptbench.datamodules.base import EpisodicDataModule, EvalEpisodes, EvalSplit, Mode, Part, TrainEpisodes, all_ways
+from adaptbench.datamodules.base import EpisodicDataModule, EvalPart, Part, Sampling, all_ways
 from adaptbench.datamodules.class_episodes import episodes_over_pool, require_room
 from adaptbench.datamodules.episodes import EpisodeBatch, EpisodeSize, ExampleBatch, rng_for, sample_distinct
 from adaptbench.datamodules.guards import Finding, images_apart, labels_permuted, queries_apart
 
 PARTS: tuple[Part, ...] = ("train", "val", "test")
 GROUP_ROOM = 2
-"""Classes of one group in a training pool, in multiples of the ways, where episodes stay within groups."""
+"""Classes that a training pool takes from one group, in multiples of the ways, if episodes stay within groups."""
 
 
 class ClassDataModule(EpisodicDataModule):
-    """Classes with equally many drawings each, in parts for training, validation and test.
+    """A task of classes with the same number of drawings each, divided into a training, validation and test part.
 
-    Training draws a pool of classes a step and builds many episodes over it; an evaluation batch holds all drawings of
-    its part once and any number of episodes over them. Every class of an episode has as many shots and queries as the
-    others.
+    Each training step draws a pool of classes and builds many episodes over it. An evaluation batch holds every
+    drawing of its part once and any number of episodes over them. All classes of an episode have the same number of
+    shots and of queries.
 
     Args:
-        train: the training episodes.
-        test: the validation and test episodes.
-        seed: decides the training classes and batches.
-        mode: episodes or examples in `train_dataloader`.
-        steps_per_epoch: training batches in an epoch.
-        val_episodes: validation episodes for each number of shots.
+        sampling: the episodes to draw.
 
-    Class attribute: `guarded_classes`, of how many classes of a part guards compare the drawings with other parts'.
+    Class attributes:
+        guarded_classes: the number of classes of each part whose drawings the guards compare with other parts.
     """
 
     likelihood: ClassVar[Literal["categorical", "gaussian"]] = "categorical"
     guarded_classes: ClassVar[int] = 10_000
 
-    def __init__(
-        self,
-        *,
-        train: TrainEpisodes,
-        test: EvalEpisodes,
-        seed: int,
-        mode: Mode,
-        steps_per_epoch: int,
-        val_episodes: int,
-    ) -> None:
-        super().__init__(
-            train=train, test=test, seed=seed, mode=mode, steps_per_epoch=steps_per_epoch, val_episodes=val_episodes
-        )
+    def __init__(self, sampling: Sampling) -> None:
+        super().__init__(sampling)
+        train, test = sampling.train, sampling.test
         if train.ways is None or test.ways is None or train.episodes is None:
             raise ValueError(f"Expected arguments `ways` and `episodes` to be given for {self.task_name}.")
         if not set(all_ways(test.ways)) <= set(all_ways(train.ways)):
@@ -70,28 +56,28 @@ class ClassDataModule(EpisodicDataModule):
 
     @abstractmethod
     def gather(self, part: Part, classes: np.ndarray, drawings: np.ndarray) -> Tensor:
-        """Collects drawing number `drawings[m]` of class number `classes[m]` of a part, as [M, H, W] uint8."""
+        """Returns drawing `drawings[m]` of class `classes[m]` of a part for every m, as [M, H, W] uint8."""
 
     @abstractmethod
-    def protocol_key(self, part: EvalSplit) -> tuple[object, ...]:
-        """What decides a part's episodes besides their size and number, as JSON-serialisable values."""
+    def protocol_key(self, part: EvalPart) -> tuple[object, ...]:
+        """Returns what decides a part's episodes besides their size and number, as JSON-serialisable values."""
 
     def groups(self, part: Part) -> np.ndarray | None:
-        """The group of each class of a part, [C] int64, within which episodes stay; None where they take any class."""
+        """The group of each class of a part, [C] int64; None if episodes do not stay within one group."""
         return None
 
     @property
     def targets(self) -> int:
-        """Classes in an episode; the most, where their number is drawn."""
+        """The number of classes in an episode; the largest if the number is drawn."""
         return max(all_ways(self.train.ways))
 
     @property
     def pretraining_outputs(self) -> int:
-        """All training classes."""
+        """The number of training classes."""
         return self.class_count("train")
 
     def train_batch(self, index: int) -> EpisodeBatch:
-        """Draws a pool of classes, equally many drawings of each, and episodes over them."""
+        """Draws a pool of classes, the same number of drawings of each, and episodes over them."""
         rng = rng_for(self.task_name, "train", self.seed, index)
         size = self.train.draw(rng)
         pool, groups = self._pool(rng, size)
@@ -108,16 +94,16 @@ class ClassDataModule(EpisodicDataModule):
         return ExampleBatch(self.training_images(rng, classes, drawings), torch.from_numpy(classes))
 
     def training_images(self, rng: np.random.Generator, classes: np.ndarray, drawings: np.ndarray) -> Tensor:
-        """Collects drawings to train on, [M, H, W] uint8; a task may change them on the way."""
+        """Returns training drawings, [M, H, W] uint8; a subclass may augment them."""
         return self.gather("train", classes, drawings)
 
-    def eval_batch(self, split: EvalSplit, size: EpisodeSize, episodes: int) -> EpisodeBatch:
+    def eval_batch(self, part: EvalPart, size: EpisodeSize, episodes: int) -> EpisodeBatch:
         """Draws episodes over all images of a part."""
-        classes, drawings = self.class_count(split), self.drawing_count(split)
+        classes, drawings = self.class_count(part), self.drawing_count(part)
         rows = np.arange(classes * drawings)
-        images = self.gather(split, rows // drawings, rows % drawings)
-        rng = rng_for(self.task_name, *self.protocol_key(split), split, size, episodes)
-        return self.over_pool(rng, images, classes, size, episodes, self.groups(split))
+        images = self.gather(part, rows // drawings, rows % drawings)
+        rng = rng_for(self.task_name, *self.protocol_key(part), part, size, episodes)
+        return self.over_pool(rng, images, classes, size, episodes, self.groups(part))
 
     def over_pool(
         self,
@@ -128,31 +114,31 @@ class ClassDataModule(EpisodicDataModule):
         episodes: int,
         groups: np.ndarray | None,
     ) -> EpisodeBatch:
-        """Builds episodes over a pool of images, as `episodes_over_pool` does."""
+        """Builds episodes over a pool of images with `episodes_over_pool`."""
         return episodes_over_pool(rng, images, classes, size, episodes, groups=groups, width=self.targets)
 
     def chance(self, size: EpisodeSize) -> float:
-        """Accuracy of a guess."""
+        """The accuracy of a random guess."""
         return 1 / (size.ways or 1)
 
     def guards(self) -> list[Finding]:
-        """Looks for images that stand in two parts, for queries in the support, and for labels that say something."""
+        """Checks that parts share no image, that queries are not in the support set, and that labels are permuted."""
         batches = self.guarded_batches()
         parts: dict[str, np.ndarray] = {part: self.guarded_drawings(part) for part in PARTS}
         return [images_apart(parts), labels_permuted(batches), queries_apart(batches, self.stream)]
 
     def guarded_drawings(self, part: Part) -> np.ndarray:
-        """Every drawing of a part's classes, or of its first ones where there are many; [M, H, W] uint8."""
+        """Returns every drawing of a part's first `guarded_classes` classes, [M, H, W] uint8."""
         drawings = self.drawing_count(part)
         rows = np.arange(min(self.class_count(part), self.guarded_classes) * drawings)
         images: np.ndarray = self.gather(part, rows // drawings, rows % drawings).numpy()
         return images
 
     def require_episodes_fit(self) -> None:
-        """Refuses episodes that the parts cannot give, before any is drawn.
+        """Checks, before any episode is drawn, that every part has enough classes and drawings.
 
         Raises:
-            ValueError: if there are too few classes or drawings; the message says what is possible.
+            ValueError: if a part has too few; the message says what is possible.
         """
         if self.class_count("train") < self.targets:
             raise ValueError(
@@ -179,7 +165,7 @@ class ClassDataModule(EpisodicDataModule):
                 raise ValueError(f"In the {part} part, {error}") from error
 
     def _pool(self, rng: np.random.Generator, size: EpisodeSize) -> tuple[np.ndarray, np.ndarray | None]:
-        """Draws the classes of a training pool, and says in which group each stands where episodes stay in one."""
+        """Draws the classes of a training pool; also returns their groups if episodes stay within one."""
         total, groups = self.class_count("train"), self.groups("train")
         classes = min(self.train.pool // (size.shots + size.queries), total)
         if groups is None:
@@ -193,16 +179,16 @@ class ClassDataModule(EpisodicDataModule):
 
 
 def drawings_each(classes: int, per_class: int | None, total: int | None, available: int) -> int:
-    """Says how many drawings of each training class there are to learn from.
+    """Returns the number of drawings of each training class to learn from.
 
     Args:
-        classes: training classes, each with equally many drawings.
-        per_class: drawings of a class; None for all.
-        total: drawings of all classes together, held fixed while classes grow; None for no such bound.
-        available: drawings of a class that exist.
+        classes: the number of training classes, each with the same number of drawings.
+        per_class: drawings of each class; None for all.
+        total: drawings of all classes together; None for no such limit.
+        available: drawings of each class that exist.
 
     Raises:
-        ValueError: if both are given, or there are not so many drawings, or they are no equal shares.
+        ValueError: if both limits are given, or there are too few drawings, or `total` is no multiple of `classes`.
     """
     if per_class is not None and total is not None:
         raise ValueError("Expected one of the arguments `images_per_class` and `train_images` but got both.")
@@ -223,7 +209,7 @@ def drawings_each(classes: int, per_class: int | None, total: int | None, availa
 
 
 def drawings_in_words(init_args: Mapping[str, Any]) -> tuple[str, ...]:
-    """Says in a protocol's words what `images_per_class` and `train_images` do; nothing where they are left out."""
+    """Describes `images_per_class` and `train_images` for a protocol; empty if neither is given."""
     each, total = init_args.get("images_per_class"), init_args.get("train_images")
     words = () if each is None else (f"{each} drawings of a training class",)
     return words if total is None else (*words, f"{total} training drawings in all")

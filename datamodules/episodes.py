@@ -1,4 +1,4 @@
-"""Episodes: the batch type that every task yields, and the randomness they are drawn with."""
+"""Episodes: the batch types that tasks yield, and the random numbers that episodes are drawn with."""
 
 import hashlib
 import json
@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 class EpisodeBatch(NamedTuple):
-    """B episodes over M distinct examples; rows point into `inputs`, because an example stands in many episodes.
+    """B episodes over M distinct examples; an example may be in many episodes, so episodes hold rows of `inputs`.
 
     Attributes:
         inputs: [M, *x], the distinct examples: uint8 images or float32 x values.
@@ -31,8 +31,8 @@ class EpisodeBatch(NamedTuple):
         """Copies the batch to a device."""
         return EpisodeBatch(*(field.to(device) for field in self))
 
-    def parts(self, episodes: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Yields support, its targets and query, so many episodes at a time, so that memory stays bounded."""
+    def chunks(self, episodes: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Yields support, its targets and query of `episodes` episodes at a time, so that memory stays bounded."""
         return zip(*(rows.split(episodes) for rows in (self.support, self.support_y, self.query)), strict=True)
 
 
@@ -42,16 +42,16 @@ class ExampleBatch(NamedTuple):
     Attributes:
         inputs: [M, *x], uint8 images or float32 x values.
         targets: [M] int64 classes, or [M, Y] float32 real targets.
-        told: [M, K] float32, what tells the function of each example; None where there are classes.
+        functions: [M, K] float32, the parameters of each example's function; None if the task has classes.
     """
 
     inputs: Tensor
     targets: Tensor
-    told: Tensor | None = None
+    functions: Tensor | None = None
 
 
 class EpisodeSize(NamedTuple):
-    """How large an episode is.
+    """The size of an episode.
 
     Attributes:
         ways: classes in an episode; None for regression.
@@ -65,10 +65,10 @@ class EpisodeSize(NamedTuple):
 
 
 def rng_for(*parts: object) -> np.random.Generator:
-    """Makes the generator that belongs to `parts`: the same parts give the same stream, other parts an unrelated one.
+    """Makes the random generator that belongs to `parts`: equal parts give equal streams, others unrelated ones.
 
     Args:
-        *parts: JSON-serialisable values, such as a task's name, a split, a seed and a batch index.
+        *parts: JSON-serialisable values, such as a task's name, "train", a seed and a batch index.
     """
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
     key = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=16).digest(), "little")
@@ -78,13 +78,13 @@ def rng_for(*parts: object) -> np.random.Generator:
 def sample_distinct(rng: np.random.Generator, rows: int, population: int, size: int) -> np.ndarray:
     """Draws `size` distinct numbers below `population`, in random order, for each of `rows` rows.
 
-    Vectorised over rows by Floyd's algorithm, so the cost does not grow with the population.
+    Floyd's algorithm, vectorised over rows: the cost does not grow with the population.
 
     Returns:
         [rows, size] int64.
 
     Raises:
-        ValueError: if more numbers are asked for than there are.
+        ValueError: if `size` is larger than `population`.
     """
     if not 0 < size <= population:
         raise ValueError(f"Expected argument `size` to be between 1 and the population of {population} but got {size}.")
@@ -98,7 +98,7 @@ def sample_distinct(rng: np.random.Generator, rows: int, population: int, size: 
 
 
 def first_episodes(batch: EpisodeBatch, count: int) -> EpisodeBatch:
-    """Takes some episodes, with the examples that stand in them and no others, so that few have to be encoded."""
+    """Takes the first episodes and only the examples that they use, so that few have to be encoded."""
     _, support, support_y, query, query_y = (field[:count] for field in batch)
     used, rows = torch.cat([support, query], dim=1).unique(return_inverse=True)
     support, query = rows.split([support.shape[1], query.shape[1]], dim=1)
@@ -106,7 +106,7 @@ def first_episodes(batch: EpisodeBatch, count: int) -> EpisodeBatch:
 
 
 def episodes_digest(batch: EpisodeBatch) -> str:
-    """Returns a hash of everything in the episodes, so that two runs can prove that they met the same ones."""
+    """Returns a hash of everything in the episodes, which shows whether two runs used the same ones."""
     digest = hashlib.blake2b(digest_size=16)
     for field in batch:
         array = np.ascontiguousarray(field.cpu().numpy())

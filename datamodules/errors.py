@@ -1,5 +1,5 @@
-"""Errors of tasks that a caller may want to handle."""
+"""Errors that a caller of a task may want to handle."""
 
 
 class DataUnavailable(RuntimeError):
-    """A task's data cannot be had; the message is one sentence: what was looked for, where, and what to do."""
+    """A task's data is not available; the message says what was looked for, where, and what to do."""

@@ -1,4 +1,4 @@
-"""Drawings of glyphs: a class's strokes as one drawer puts them down, rasterised with soft edges."""
+"""Drawings of glyphs: a class's strokes, varied as by a human drawer and rasterised with soft edges."""
 
 import numpy as np
 import numpy.typing as npt
@@ -22,13 +22,13 @@ def draw_glyphs(glyphs: Glyphs, drawers: Integers) -> npt.NDArray[np.uint8]:
 
     Args:
         glyphs: M classes, one for each drawing.
-        drawers: [M] the random state of each drawing.
+        drawers: [M] random state of each drawing.
 
     Returns:
         [M, SIZE, SIZE] uint8, ink is 255 on a background of 0.
     """
     images = np.empty((len(drawers), SIZE, SIZE), dtype=np.uint8)
-    order = np.argsort(-glyphs.strokes, kind="stable")  # drawings with many strokes first, so that few are skipped
+    order = np.argsort(-glyphs.strokes, kind="stable")  # most strokes first, so that each batch has few absent ones
     for start in range(0, len(order), AT_ONCE):
         rows = order[start : start + AT_ONCE]
         images[rows] = _draw(glyphs.at(rows), drawers[rows])
@@ -39,7 +39,7 @@ def _draw(glyphs: Glyphs, drawers: Integers) -> npt.NDArray[np.uint8]:
     controls, half_width = _drawn(glyphs.controls, drawers)
     basis = np.where(glyphs.double[..., None, None], DOUBLE, SINGLE)
     points = np.zeros((*basis.shape[:3], 2))
-    for control in range(CONTROLS):  # in this order on every machine, which a matrix product would not be
+    for control in range(CONTROLS):  # a matrix product would sum in another order on another machine
         points += basis[..., control, None] * controls[:, :, None, control]
     distance = np.sqrt(_squared_distances(points.astype(np.float32), glyphs.strokes))
     ink = np.clip((half_width[:, None, None].astype(np.float32) - distance) / np.float32(SOFT) + np.float32(0.5), 0, 1)
@@ -47,7 +47,7 @@ def _draw(glyphs: Glyphs, drawers: Integers) -> npt.NDArray[np.uint8]:
 
 
 def _drawn(controls: Floats, drawers: Integers) -> tuple[Floats, Floats]:
-    """Moves control points as a drawer does, [M, STROKES, CONTROLS, 2], and draws half the width of the pen, [M]."""
+    """Varies control points as a drawer does, [M, STROKES, CONTROLS, 2]; also draws the pen's half width, [M]."""
     jitters = STROKES * CONTROLS * 2
     numbers = uniforms(drawers, 2 * jitters + 2 * STROKES + 9)
     jitter = (numbers[:, :jitters] + numbers[:, jitters : 2 * jitters] - 1) * JITTER  # a triangle, nearly a bell
@@ -65,7 +65,7 @@ def _drawn(controls: Floats, drawers: Integers) -> tuple[Floats, Floats]:
 
 
 def _squared_distances(points: npt.NDArray[np.float32], strokes: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-    """Squared distance of every pixel to the nearest point of the strokes, [M, SIZE, SIZE]; most strokes first."""
+    """Returns each pixel's squared distance to the nearest stroke point, [M, SIZE, SIZE]; most strokes first."""
     centres = np.arange(SIZE, dtype=np.float32) + np.float32(0.5)
     nearest = np.full((len(points), SIZE, SIZE), np.inf, dtype=np.float32)
     candidate = np.empty_like(nearest)
@@ -83,9 +83,9 @@ def _squared_distances(points: npt.NDArray[np.float32], strokes: npt.NDArray[np.
 
 
 def _basis(controls: int) -> Floats:
-    """Weights of the control points at POINTS places along a stroke, [POINTS, CONTROLS].
+    """Returns the weights of the control points at POINTS places along a stroke, [POINTS, CONTROLS].
 
-    A uniform quadratic B-spline, whose ends are drawn out to the first and the last control point.
+    The stroke is a uniform quadratic B-spline that is extended to its first and last control point.
     """
     places = np.linspace(0, 1, POINTS) * (controls - 1)
     weights = np.zeros((POINTS, CONTROLS))

@@ -1,7 +1,7 @@
-"""Glyphs as strokes: characters without end, each a pure function of a key and an index.
+"""Glyphs as strokes: an unlimited number of characters, each a pure function of a key and an index.
 
-Everything here is additions, multiplications, divisions, square roots and comparisons, which IEEE 754 rounds in one way
-only, so that glyphs are the same to the bit on every machine; sines and logarithms are not.
+The code uses only additions, multiplications, divisions, square roots and comparisons, whose rounding IEEE 754 defines,
+so glyphs have the same bits on every machine. Sines and logarithms would not.
 """
 
 from typing import NamedTuple
@@ -33,8 +33,8 @@ class Glyphs(NamedTuple):
 
     Attributes:
         controls: [C, STROKES, CONTROLS, 2] float64, control points of the strokes in pixels: x to the right, y down.
-        strokes: [C] int64, how many of the strokes there are.
-        double: [C, STROKES] bool, whether a stroke has two sub-strokes; else its first four control points count.
+        strokes: [C] int64, number of strokes.
+        double: [C, STROKES] bool, whether a stroke has two sub-strokes; if not, its last three points are unused.
     """
 
     controls: Floats
@@ -42,25 +42,25 @@ class Glyphs(NamedTuple):
     double: npt.NDArray[np.bool_]
 
     def at(self, rows: npt.NDArray[np.int64]) -> "Glyphs":
-        """The classes in these rows."""
+        """Returns the classes in these rows."""
         return Glyphs(self.controls[rows], self.strokes[rows], self.double[rows])
 
 
 def mixed(values: Integers) -> Integers:
-    """Scrambles 64-bit integers one by one: the output function of SplitMix64 (Steele, Lea & Flood 2014)."""
+    """Scrambles each 64-bit integer: the output function of SplitMix64 (Steele, Lea & Flood 2014)."""
     values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return values ^ (values >> np.uint64(31))
 
 
 def uniforms(states: Integers, count: int) -> Floats:
-    """Gives every state its own uniform numbers in [0, 1), [N, count], whatever the other states are."""
+    """Draws uniform numbers in [0, 1) for each state, independently of the other states, [N, count]."""
     steps = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     return (mixed(states[:, None] + steps) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 def states_of(key: int, *indices: npt.NDArray[np.int64]) -> Integers:
-    """Makes the random state that belongs to each index, or tuple of indices, under a key of 64 bits, [N]."""
+    """Makes the random state of each index, or tuple of indices, under a 64-bit key, [N]."""
     states = np.full(indices[0].shape, key, dtype=np.uint64)
     for index in indices:
         states = mixed(states + mixed(index.astype(np.uint64) + np.uint64(1)))
@@ -68,12 +68,12 @@ def states_of(key: int, *indices: npt.NDArray[np.int64]) -> Integers:
 
 
 def make_glyphs(key: int, world: int, indices: npt.NDArray[np.int64]) -> Glyphs:
-    """Makes the classes of these indices, each the same whichever others are asked for.
+    """Makes the classes of these indices; a class does not depend on the other indices.
 
     Args:
-        key: 64 bits that name the stream of classes.
-        world: 64 bits that name the library of sub-strokes, which all streams of a task share.
-        indices: [C] which classes.
+        key: 64-bit key of the sequence of classes.
+        world: 64-bit key of the library of sub-strokes, which all sequences of a task share.
+        indices: [C] indices of the classes.
     """
     draws = _Draws(uniforms(states_of(key, indices), 128))
     library = _sub_strokes(world)
@@ -86,18 +86,18 @@ def make_glyphs(key: int, world: int, indices: npt.NDArray[np.int64]) -> Glyphs:
 
 
 class _Draws:
-    """Hands out the columns of uniform numbers one after the other."""
+    """Takes uniform numbers column by column."""
 
     def __init__(self, numbers: Floats) -> None:
         self.numbers, self.used = numbers, 0
 
     def take(self, count: int) -> Floats:
-        """The next columns, [N, count]."""
+        """Returns the next columns, [N, count]."""
         self.used += count
         return self.numbers[:, self.used - count : self.used]
 
     def between(self, low: float, high: float, count: int = 1) -> Floats:
-        """The next columns, scaled to a range."""
+        """Returns the next columns, scaled to a range."""
         return low + (high - low) * self.take(count)
 
 
@@ -107,7 +107,7 @@ def _choice(uniform: Floats, shares: tuple[float, ...]) -> npt.NDArray[np.int64]
 
 
 def _sub_strokes(world: int) -> Floats:
-    """Makes the library: steps of three segments each, [SUB_STROKES, 3, 2], about three units long in all."""
+    """Makes the library: the three segments of each sub-stroke, [SUB_STROKES, 3, 2], each about one unit long."""
     draws = _Draws(uniforms(states_of(world, np.arange(SUB_STROKES)), 16))
     direction = draws.between(-1, 1, 2)
     slack = np.where(draws.take(1) < ALONG_AXES, AXIS_SLACK, 1.0)
@@ -138,7 +138,7 @@ def _turned(vectors: Floats, half_tangent: Floats) -> Floats:
 
 
 def _controls(draws: _Draws, library: Floats) -> Floats:
-    """Strings the sub-strokes of each stroke together, from the origin on, [C, STROKES, CONTROLS, 2]."""
+    """Joins the sub-strokes of each stroke, beginning at the origin, [C, STROKES, CONTROLS, 2]."""
     chosen = (draws.take(2 * STROKES) * SUB_STROKES).astype(np.int64)
     scales = draws.between(0.7, 1.3, 2 * STROKES)
     steps = library[chosen] * scales[:, :, None, None]
@@ -147,7 +147,7 @@ def _controls(draws: _Draws, library: Floats) -> Floats:
 
 
 def _start(draws: _Draws, controls: Floats, stroke: int) -> Floats:
-    """Draws where a stroke starts in relation to an earlier one, [C, 2]."""
+    """Draws the start of a stroke in relation to an earlier one, [C, 2]."""
     rows = np.arange(len(controls))
     earlier = controls[rows, (draws.take(1)[:, 0] * stroke).astype(np.int64)]
     relation = _choice(draws.take(1)[:, 0], RELATION_SHARES)

@@ -1,4 +1,4 @@
-"""Guards against leaks: what a task's data and episodes are looked at for, in every run."""
+"""Guards against leaks: checks of a task's data and episodes that every run makes."""
 
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
@@ -11,18 +11,18 @@ from adaptbench.datamodules.episodes import EpisodeBatch
 Status = Literal["passed", "noted", "failed"]
 
 FALSE_ALARM = 1e-6
-"""Probability with which a guard of randomness fails where nothing is wrong."""
+"""Probability that a guard of randomness fails although nothing is wrong."""
 LEAST_EXPECTED = 5
-"""Episodes that each label must get on average before its share says anything."""
+"""Episodes that each label needs on average before a test of its share is meaningful."""
 
 
 class Finding(NamedTuple):
-    """What a guard found.
+    """The result of a guard.
 
     Attributes:
-        guard: what it looks at.
-        status: "passed"; "noted", where a protocol allows what was found; or "failed", which stops a run.
-        found: what it found, in a sentence.
+        guard: what it checks.
+        status: "passed"; "noted" if the protocol allows what was found; or "failed", which stops a run.
+        found: what it found, in one sentence.
     """
 
     guard: str
@@ -31,12 +31,12 @@ class Finding(NamedTuple):
 
 
 def classes_apart(parts: Mapping[str, Sequence[object]], word: str = "classes") -> Finding:
-    """Looks for classes that stand in two parts, or twice in one."""
+    """Checks that no class is in two parts, or twice in one."""
     seen: dict[object, str] = {}
     for part, classes in parts.items():
         for identity in classes:
             if (other := seen.setdefault(identity, part)) != part:
-                return Finding("class overlap", "failed", f"{identity} stands in {other} and in {part}.")
+                return Finding("class overlap", "failed", f"{identity} is in {other} and in {part}.")
         if len(set(classes)) < len(classes):
             return Finding("class overlap", "failed", f"The {word} of {part} are not all different.")
     counts = ", ".join(f"{len(classes)} {part}" for part, classes in parts.items())
@@ -44,12 +44,12 @@ def classes_apart(parts: Mapping[str, Sequence[object]], word: str = "classes") 
 
 
 def alphabets_apart(parts: Mapping[str, set[str]], allowed: bool) -> Finding:
-    """Looks for alphabets with characters in two parts, which some splits have and others promise not to have."""
+    """Checks that no alphabet has characters in two parts; some splits allow it."""
     names = list(parts)
     pairs = [(one, other) for index, one in enumerate(names) for other in names[index + 1 :]]
     shared = {f"{one} and {other}": parts[one] & parts[other] for one, other in pairs if parts[one] & parts[other]}
     if not shared:
-        return Finding("alphabet overlap", "passed", "No alphabet stands in two parts.")
+        return Finding("alphabet overlap", "passed", "No alphabet is in two parts.")
     text = "; ".join(f"{_listed(alphabets)} in {pair}" for pair, alphabets in shared.items())
     return Finding("alphabet overlap", "noted" if allowed else "failed", f"Shared alphabets: {text}.")
 
@@ -59,7 +59,7 @@ def _listed(names: set[str]) -> str:
 
 
 def images_apart(parts: Mapping[str, np.ndarray]) -> Finding:
-    """Looks for the same image in two parts.
+    """Checks that no image is in two parts.
 
     Args:
         parts: [M, *x] uint8 images of each part.
@@ -70,7 +70,7 @@ def images_apart(parts: Mapping[str, np.ndarray]) -> Finding:
         if shared := seen.keys() & found.keys():
             image = min(shared)
             (other, before), (_, row) = seen[image], found[image]
-            text = f"{len(shared)} images of {part} stand in {other} too, such as number {row}, there number {before}."
+            text = f"{len(shared)} images of {part} are in {other} too, such as number {row}, there number {before}."
             return Finding("identical images", "failed", text)
         seen |= found
     counts = ", ".join(f"{len(images)} {part}" for part, images in parts.items())
@@ -78,11 +78,11 @@ def images_apart(parts: Mapping[str, np.ndarray]) -> Finding:
 
 
 def queries_apart(batches: Sequence[EpisodeBatch], stream: bool = False) -> Finding:
-    """Looks for an example that stands twice in an episode, in its support and its queries above all.
+    """Checks that no example is twice in an episode, in particular in both its support set and its queries.
 
     Args:
         batches: the episodes.
-        stream: whether queries are steps of the support sequence, as they must be in a stream.
+        stream: whether the episodes are streams, whose queries are steps of the support sequence.
     """
     for batch in batches:
         examples = [batch.support] if stream else [batch.support, batch.query]
@@ -93,15 +93,15 @@ def queries_apart(batches: Sequence[EpisodeBatch], stream: bool = False) -> Find
             text = f"Episode {int(twice.argmax())} of {len(rows)} has an example twice."
             return Finding("queries in the support", "failed", text)
     episodes = sum(len(batch.query) for batch in batches)
-    return Finding("queries in the support", "passed", f"Every example stands once in each of {episodes} episodes.")
+    return Finding("queries in the support", "passed", f"No example is twice in any of {episodes} episodes.")
 
 
 def labels_permuted(batches: Sequence[EpisodeBatch]) -> Finding:
-    """Tests that neither a class's place in the pool nor an example's place in the episode tells the label.
+    """Tests that neither a class's place in the pool nor an example's place in the episode predicts the label.
 
-    Two chi-squared tests: of the table of a class's rank among its episode's classes by its label (a sum of permutation
-    matrices, whose statistic is that of Anderson 1959, JASA 54:371), and of the labels of the first support example and
-    the first query.
+    The statistic is a sum of chi-squared statistics. One is of the table of labels by the rank of their class among
+    its episode's classes, a sum of permutation matrices (Anderson 1959, JASA 54:371). The others are of the labels of
+    the first support example and of the first query.
     """
     guard = "label permutation"
     statistics = freedom = episodes = 0.0
@@ -116,14 +116,14 @@ def labels_permuted(batches: Sequence[EpisodeBatch]) -> Finding:
             freedom += ways - 1
         episodes += count
     if not freedom:
-        return Finding(guard, "noted", "Too few episodes to tell.")
+        return Finding(guard, "noted", "Too few episodes to test.")
     probability = float(chdtrc(freedom, statistics))
     text = f"Labels of {episodes:.0f} episodes by class and by place: chi-squared {statistics:.1f}, {freedom:.0f} d.f."
     return Finding(guard, "failed" if probability < FALSE_ALARM else "passed", text)
 
 
 def _tables(batches: Sequence[EpisodeBatch]) -> dict[int, dict[str, np.ndarray]]:
-    """Counts, for each number of ways, labels by the rank of their class and labels of the first examples."""
+    """Counts labels by the rank of their class, and labels of the first examples, for each number of ways."""
     found: dict[int, dict[str, np.ndarray]] = {}
     for batch in batches:
         support, query = batch.support_y.numpy().argmax(-1), batch.query_y.numpy().argmax(-1)

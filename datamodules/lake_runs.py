@@ -1,4 +1,4 @@
-"""Lake's 20 one-shot runs: the official 20-way trials within an alphabet, for learners that never saw one of it."""
+"""Lake's 20 one-shot runs: the official 20-way trials within an alphabet that no learner has trained on."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from adaptbench.datamodules.base import EvalEpisodes, EvalSplit, Mode, Part, TrainEpisodes
+from adaptbench.datamodules.base import EvalEpisodes, EvalPart, Part, Sampling
 from adaptbench.datamodules.episodes import EpisodeBatch, EpisodeSize, rng_for
 from adaptbench.datamodules.omniglot import OmniglotDataModule, Rotations, Scope
 from adaptbench.datamodules.omniglot_archives import OFFICIAL, RUNS, Archive, read_archive
@@ -22,11 +22,11 @@ PUBLISHED = {
     "small1": "BPL 4.3 (it learns from strokes), convolutional network 24.0",
     "small2": "BPL 4.0 (it learns from strokes), convolutional network 22.3",
 }
-"""Errors in per cent that Lake et al. 2015 (Science 350:1332) give, by the split that was learned from."""
+"""Errors in per cent that Lake et al. 2015 (Science 350:1332) publish, by the split used for training."""
 
 
 class Runs(NamedTuple):
-    """The runs, R = 20 of them, each with 20 classes.
+    """The R = 20 runs, each with 20 classes.
 
     Attributes:
         support: [R, 20, H, W] uint8, the one image of each class.
@@ -40,14 +40,14 @@ class Runs(NamedTuple):
 
 
 def load_runs(size: int = 28, archive: Archive = RUNS) -> Runs:
-    """Reads the runs from the named folder, the cache folder, or the dataset's own repository.
+    """Reads the runs from the folder named by the user, the cache folder, or the dataset's own repository.
 
     Args:
         size: height and width in pixels; the originals have 105.
-        archive: where they are.
+        archive: the archive that holds them.
 
     Raises:
-        DataUnavailable: if they cannot be had.
+        DataUnavailable: if the runs are missing and cannot be downloaded.
     """
     members = read_archive(archive)
     names = sorted({name.partition("/")[0] for name in members})
@@ -65,32 +65,27 @@ def _read_run(members: Mapping[str, bytes], name: str, size: int) -> Runs:
 
 
 class LakeRunsDataModule(OmniglotDataModule):
-    """The one-shot classification task of Lake et al. 2015 (Science 350:1332), as their repository has it.
+    """The one-shot classification task of Lake et al. 2015 (Science 350:1332), as published in their repository.
 
-    Twenty runs of 20 trials: each trial shows 20 images of one alphabet, one of each character, and asks which of them
-    another person's drawing is. The 400 trials come from the evaluation set, so a learner must not have trained, nor
-    been selected, on any alphabet of it. Training and validation are those of Omniglot.
+    The test has twenty runs of 20 trials. Each trial shows one image of each of 20 characters of an alphabet, and asks
+    which of these characters another person has drawn. The 400 trials come from the evaluation set, so no learner may
+    be trained or selected on any alphabet of that set. Training and validation are those of Omniglot.
 
     Args:
-        train: the training episodes.
-        test: the validation and test episodes; 20 ways, 1 shot, 1 query and 20 episodes, because the runs have them.
+        sampling: the episodes to draw; the test must have 20 ways, 1 shot, 1 query and 20 episodes, as the runs do.
         split: "lake", "small1" or "small2", or another that keeps evaluation alphabets out of training and validation.
-        scope: of the training and validation episodes; the runs are within alphabets.
-        rotations: of the training characters.
-        train_classes: how many training characters to learn from; None for all.
-        images_per_class: how many drawings of each; None for all.
-        train_images: how many drawings of all training characters together, in equal shares; None for all.
+        scope: scope of the training and validation episodes; the runs are within alphabets.
+        rotations: rotations of the training characters.
+        train_classes: number of training characters to learn from; None for all.
+        images_per_class: number of drawings of each; None for all.
+        train_images: number of drawings of all training characters together, in equal shares; None for all.
         image_size: height and width of the images in pixels.
-        archives: the image archives, in case of another data set in the same layout.
-        runs: the archive of the runs, likewise.
-        seed: decides the training characters, their drawings and batches.
-        mode: episodes or examples in `train_dataloader`.
-        steps_per_epoch: training batches in an epoch.
-        val_episodes: validation episodes for each number of shots.
+        archives: the image archives; change them to use another data set in the same layout.
+        runs: the archive of the runs.
 
     Raises:
-        ValueError: if an argument is wrong, or an evaluation alphabet would be trained or validated on.
-        DataUnavailable: if the images or the runs cannot be had.
+        ValueError: if an argument is wrong, or training or validation would use an evaluation alphabet.
+        DataUnavailable: if the images or the runs are missing and cannot be downloaded.
     """
 
     task_name: ClassVar[str] = "lake_runs"
@@ -99,9 +94,8 @@ class LakeRunsDataModule(OmniglotDataModule):
 
     def __init__(
         self,
+        sampling: Sampling,
         *,
-        train: TrainEpisodes,
-        test: EvalEpisodes,
         split: str = "lake",
         scope: Scope = "across",
         rotations: Rotations = "train",
@@ -111,11 +105,8 @@ class LakeRunsDataModule(OmniglotDataModule):
         image_size: int = 28,
         archives: Sequence[Archive] = OFFICIAL,
         runs: Archive = RUNS,
-        seed: int = 0,
-        mode: Mode = "episodes",
-        steps_per_epoch: int = 100,
-        val_episodes: int = 100,
     ) -> None:
+        test = sampling.test
         if test.sizes != TEST.sizes or test.episodes != COUNT:
             raise ValueError(
                 f"Expected argument `test` to have {SIZE.ways} ways, {SIZE.shots} shot, {SIZE.queries} query and "
@@ -126,8 +117,7 @@ class LakeRunsDataModule(OmniglotDataModule):
                 "Expected argument `rotations` to be 'none' or 'train' for the official runs but got 'all'."
             )
         super().__init__(
-            train=train,
-            test=test,
+            sampling,
             split=split,
             scope=scope,
             rotations=rotations,
@@ -136,22 +126,18 @@ class LakeRunsDataModule(OmniglotDataModule):
             train_images=train_images,
             image_size=image_size,
             archives=archives,
-            seed=seed,
-            mode=mode,
-            steps_per_epoch=steps_per_epoch,
-            val_episodes=val_episodes,
         )
         self._refuse_evaluation_alphabets()
         self.runs = load_runs(image_size, runs)
 
     @classmethod
     def protocol(cls, init_args: Mapping[str, Any]) -> str:
-        """The runs, and what is learned from."""
+        """Names the runs and the protocol of training."""
         return f"20 official runs, learned from {super().protocol({'split': 'lake', **init_args})}"
 
     @classmethod
     def remarks(cls, init_args: Mapping[str, Any]) -> tuple[str, ...]:
-        """What the trials are, the errors published for them, and the remarks of the split."""
+        """Describes the trials, and gives the errors published for them and the remarks of the split."""
         split = init_args.get("split", "lake")
         published = (f"Published errors in %: {PUBLISHED[split]}.",) if split in PUBLISHED else ()
         trials = "400 trials, 20-way within an alphabet of the evaluation set."
@@ -159,23 +145,23 @@ class LakeRunsDataModule(OmniglotDataModule):
 
     @classmethod
     def training_classes(cls, init_args: Mapping[str, Any]) -> int | None:
-        """The training characters that are asked for, or all of the split."""
+        """The number of training characters asked for, or all of the split."""
         return super().training_classes({"split": "lake", **init_args})
 
     def guarded_drawings(self, part: Part) -> np.ndarray:
-        """The images of the runs are those of the test."""
+        """Returns the images of the runs for the test part."""
         if part != "test":
             return super().guarded_drawings(part)
         return np.concatenate([*self.runs.support, *self.runs.query])
 
-    def eval_batch(self, split: EvalSplit, size: EpisodeSize, episodes: int) -> EpisodeBatch:
-        """Draws validation episodes, or puts the runs together: labels are permuted, the rest is as it was given.
+    def eval_batch(self, part: EvalPart, size: EpisodeSize, episodes: int) -> EpisodeBatch:
+        """Draws validation episodes, or returns the runs as published, except that their labels are permuted.
 
         Raises:
-            ValueError: if the test is asked for in another size than it has.
+            ValueError: if the test is asked for in a size other than its own.
         """
-        if split != "test":
-            return super().eval_batch(split, size, episodes)
+        if part != "test":
+            return super().eval_batch(part, size, episodes)
         if (size, episodes) != (SIZE, COUNT):
             raise ValueError(f"Expected the {COUNT} runs of size {tuple(SIZE)} but got {episodes} of {tuple(size)}.")
         support, query, answers = self.runs

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from adaptbench.datamodules.augmentation import jitter
-from adaptbench.datamodules.base import EvalEpisodes, EvalSplit, Mode, Part, TrainEpisodes
+from adaptbench.datamodules.base import EvalPart, Part, Sampling
 from adaptbench.datamodules.class_task import ClassDataModule, drawings_each, drawings_in_words
 from adaptbench.datamodules.episodes import rng_for
 from adaptbench.datamodules.guards import Finding, alphabets_apart, classes_apart
@@ -33,29 +33,25 @@ class OmniglotDataModule(ClassDataModule):
     """Omniglot of Lake et al. 2015 (Science 350:1332) in the episodes of Vinyals et al. 2016 (arXiv 1606.04080).
 
     Args:
-        train: the training episodes.
-        test: the validation and test episodes.
+        sampling: the episodes to draw.
         split: name of the split into training, validation and test characters.
-        split_seed: which of the splits, where the split is drawn ("random"); elsewhere it has to be 0.
-        scope: whether an episode takes its characters "across" alphabets, from any of them, or "within" one, which is
-            about twice as hard; alphabets with fewer characters than ways are then left out of the episodes.
-        rotations: whether a character turned by 90, 180 and 270 degrees counts as further classes, each class by
-            itself: "none", in "train" only, or in "all" parts. Published work does either, so protocols name it.
-        train_classes: how many training characters to learn from (before rotations); None for all. Smaller sets are
-            nested in larger ones of the same seed. Within alphabets they fill one alphabet after the other.
-        images_per_class: how many drawings of each training character to learn from; None for all. Nested likewise.
-        train_images: how many drawings of all training characters together, in equal shares; None for all.
-        augment: whether training images are turned, scaled, sheared and shifted a little, each its own way.
+        split_seed: number of the split if the split is drawn at random ("random"); otherwise 0.
+        scope: "across" if an episode takes its characters from any alphabet; "within" if it takes them from one, which
+            is about twice as hard. Episodes within one leave out alphabets with fewer characters than ways.
+        rotations: the parts in which a character turned by 90, 180 and 270 degrees counts as three more classes:
+            "none", "train" or "all". Published work differs in this, so protocols name it.
+        train_classes: number of training characters to learn from (before rotations); None for all. Smaller sets are
+            subsets of larger ones with the same seed. With `scope="within"` they fill one alphabet after the other.
+        images_per_class: number of drawings of each training character to learn from; None for all. Smaller sets are
+            subsets here too.
+        train_images: number of drawings of all training characters together, in equal shares; None for all.
+        augment: whether each training image is turned, scaled, sheared and shifted a little at random.
         image_size: height and width of the images in pixels.
-        archives: the image archives, in case of another data set in the same layout.
-        seed: decides the training characters, their drawings and batches.
-        mode: episodes or examples in `train_dataloader`.
-        steps_per_epoch: training batches in an epoch.
-        val_episodes: validation episodes for each number of shots.
+        archives: the image archives; change them to use another data set in the same layout.
 
     Raises:
         ValueError: if an argument is wrong, or the episodes do not fit into the parts of the split.
-        DataUnavailable: if the images cannot be had.
+        DataUnavailable: if the images are missing and cannot be downloaded.
     """
 
     task_name: ClassVar[str] = "omniglot"
@@ -64,9 +60,8 @@ class OmniglotDataModule(ClassDataModule):
 
     def __init__(
         self,
+        sampling: Sampling,
         *,
-        train: TrainEpisodes,
-        test: EvalEpisodes,
         split: str = "vinyals",
         split_seed: int = 0,
         scope: Scope = "across",
@@ -77,14 +72,9 @@ class OmniglotDataModule(ClassDataModule):
         augment: bool = False,
         image_size: int = 28,
         archives: Sequence[Archive] = OFFICIAL,
-        seed: int = 0,
-        mode: Mode = "episodes",
-        steps_per_epoch: int = 100,
-        val_episodes: int = 100,
     ) -> None:
-        super().__init__(
-            train=train, test=test, seed=seed, mode=mode, steps_per_epoch=steps_per_epoch, val_episodes=val_episodes
-        )
+        super().__init__(sampling)
+        seed = sampling.seed
         if rotations not in ROTATIONS:
             raise ValueError(f"Expected argument `rotations` to be 'none', 'train' or 'all' but got {rotations!r}.")
         if scope not in ("across", "within"):
@@ -103,7 +93,7 @@ class OmniglotDataModule(ClassDataModule):
         available = int(self.images.pixels.shape[1])
         self._kept = drawings_each(len(chosen), images_per_class, train_images, available)
         order = np.tile(np.arange(available), (len(self.images.characters), 1))
-        self._drawing_order = (  # [C, N]: the first of them are learned from, so smaller sets lie in larger ones
+        self._drawing_order = (  # [C, N]: training takes the first ones, so smaller sets are subsets of larger ones
             order if self._kept == available else rng_for("nested drawings", seed).permuted(order, axis=1)
         )
         self.require_episodes_fit()
@@ -115,7 +105,7 @@ class OmniglotDataModule(ClassDataModule):
 
     @classmethod
     def protocol(cls, init_args: Mapping[str, Any]) -> str:
-        """Split, scope (where it is not across alphabets), rotations, drawings (where not all), and augmentation."""
+        """Describes split, rotations and, where they differ from the default, scope, drawings and augmentation."""
         split, rotations = init_args.get("split", "vinyals"), init_args.get("rotations", "train")
         words = [f"{split} (seed {init_args.get('split_seed', 0)})" if drawn_by_seed(split) else split]
         words += ["within alphabets"] if init_args.get("scope") == "within" else []
@@ -124,49 +114,49 @@ class OmniglotDataModule(ClassDataModule):
 
     @classmethod
     def remarks(cls, init_args: Mapping[str, Any]) -> tuple[str, ...]:
-        """The scope, and what a reader must know of the split."""
+        """The scope, and what a reader must know about the split."""
         within = init_args.get("scope") == "within"
         scope = "one alphabet; alphabets with fewer characters than ways are left out" if within else "any alphabet"
         return (f"An episode takes its characters from {scope}.", *REMARKS.get(init_args.get("split", "vinyals"), ()))
 
     @classmethod
     def training_classes(cls, init_args: Mapping[str, Any]) -> int | None:
-        """The training characters that are asked for, or all of the split."""
+        """The number of training characters asked for, or all of the split."""
         asked: int | None = init_args.get("train_classes")
         return TRAINING_CHARACTERS.get(init_args.get("split", "vinyals")) if asked is None else asked
 
     @property
     def pretraining_groups(self) -> tuple[int, ...]:
-        """The alphabet of each training class, numbered from 0 on; a turned character belongs to its alphabet."""
+        """The alphabet of each training class, numbered from 0; a turned character keeps its alphabet."""
         alphabets = np.repeat(self.alphabets[self.characters["train"]], self._turns("train"))
         return tuple(map(int, np.unique(alphabets, return_inverse=True)[1]))
 
     @property
     def data_digest(self) -> str:
-        """Digest of the archives' contents and the image size."""
+        """A digest of the archives' contents and the image size."""
         return self.images.digest
 
     def class_count(self, part: Part) -> int:
-        """Characters of a part, rotated ones included."""
+        """The number of characters of a part, rotated ones included."""
         return len(self.characters[part]) * self._turns(part)
 
     def drawing_count(self, part: Part) -> int:
-        """Drawings of each character: all of them, but in training those that there are to learn from."""
+        """The number of drawings of each character; in training, of those to learn from."""
         return self._kept if part == "train" else int(self.images.pixels.shape[1])
 
     def groups(self, part: Part) -> np.ndarray | None:
-        """The alphabet of each class of a part, where episodes stay within one."""
+        """The alphabet of each class of a part; None if episodes go across alphabets."""
         if self.scope == "across":
             return None
         return np.repeat(self.alphabets[self.characters[part]], self._turns(part))
 
-    def protocol_key(self, part: EvalSplit) -> tuple[object, ...]:
-        """Split, turns, and whatever is not as Vinyals et al. have it."""
+    def protocol_key(self, part: EvalPart) -> tuple[object, ...]:
+        """The split and its seed, the scope unless it is "across", and the number of turns."""
         seed = (self.split_seed,) if drawn_by_seed(self.split) else ()
         return (self.split, *seed, *(() if self.scope == "across" else (self.scope,)), self._turns(part))
 
     def gather(self, part: Part, classes: np.ndarray, drawings: np.ndarray) -> Tensor:
-        """Collects drawings of classes; class c is character c // turns, turned c % turns times."""
+        """Returns drawings of classes; class c is character c // turns, turned c % turns times."""
         turns = self._turns(part)
         rows = self.characters[part][classes // turns]
         images = self.images.pixels[rows, self._drawing_order[rows, drawings] if part == "train" else drawings]
@@ -176,12 +166,12 @@ class OmniglotDataModule(ClassDataModule):
         return torch.from_numpy(images)
 
     def training_images(self, rng: np.random.Generator, classes: np.ndarray, drawings: np.ndarray) -> Tensor:
-        """Collects drawings, and augments them if asked to."""
+        """Returns training drawings, augmented if `augment` is set."""
         images = super().training_images(rng, classes, drawings)
         return jitter(images, rng) if self.augment else images
 
     def guards(self) -> list[Finding]:
-        """Looks for characters and alphabets that stand in two parts too."""
+        """Also checks that parts share no character and, unless the split allows it, no alphabet."""
         characters = {part: [self.images.characters[row] for row in rows] for part, rows in self.characters.items()}
         alphabets = {part: {alphabet for alphabet, _ in found} for part, found in characters.items()}
         names = {part: ["/".join(character) for character in found] for part, found in characters.items()}

@@ -1,7 +1,7 @@
-"""Where Omniglot comes from: a folder that the user names, the cache folder, or the dataset's own repository.
+"""Reads Omniglot's archives from a folder that the user names, the cache folder, or the dataset's own repository.
 
-Whatever is found counts only if its content digest is right, however it was packed. Archives are read, never
-extracted, so that they cannot write anywhere.
+Every source must have the right content digest, however it was packed. Archives are read but never extracted, so
+they cannot write anywhere.
 """
 
 import hashlib
@@ -24,24 +24,24 @@ HOME = "https://raw.githubusercontent.com/brendenlake/omniglot/master/python"
 
 @dataclass(frozen=True)
 class Archive:
-    """One of the archives that Omniglot comes in.
+    """One of Omniglot's archives.
 
     Attributes:
-        part: "background", "evaluation", or "runs" for the one-shot runs.
-        md5: of the archive as its repository holds it, in hexadecimal; only a download has to match it.
-        digest: `content_digest` of its members, in hexadecimal; every source has to match it.
-        home: the address of the folder to download it from.
+        content: "background" or "evaluation" for the images of that set, or "runs" for the one-shot runs.
+        md5: MD5 of the archive in its repository, in hexadecimal; only a download must match it.
+        digest: `content_digest` of its members, in hexadecimal; every source must match it.
+        home: URL of the folder to download it from.
     """
 
-    part: str
+    content: str
     md5: str
     digest: str
     home: str = HOME
 
     @property
     def folder(self) -> str:
-        """The folder that it is extracted to; images have it in their members' names, runs have not."""
-        return "all_runs" if self.part == "runs" else f"images_{self.part}"
+        """The folder that it extracts to; the names of images begin with it, those of runs do not."""
+        return "all_runs" if self.content == "runs" else f"images_{self.content}"
 
     @property
     def name(self) -> str:
@@ -50,32 +50,32 @@ class Archive:
 
     @property
     def url(self) -> str:
-        """Its address."""
+        """Its URL."""
         return f"{self.home}/{self.name}"
 
     def holds(self, member: str) -> bool:
-        """Tells members from what operating systems add, such as `__MACOSX/` and `._0394_01.png`."""
+        """Returns whether a file belongs to Omniglot; operating systems add others, such as `__MACOSX/`."""
         path = PurePosixPath(member)
-        if self.part == "runs":
+        if self.content == "runs":
             return re.fullmatch(r"run\d\d/(class_labels\.txt|(test|training)/\w+\.png)", member) is not None
         return path.suffix == ".png" and path.parts[0] == self.folder and not path.name.startswith(".")
 
 
 OFFICIAL = (
     Archive(
-        part="background",
+        content="background",
         md5="68d2efa1b9178cc56df9314c21c6e718",
         digest="07356096b8076fcf915341f8715e94822249e2a4d5b999fd2d0f6cf9ebffebd5",
     ),
     Archive(
-        part="evaluation",
+        content="evaluation",
         md5="6b91aef0f799c5bb55b94e3f2daec811",
         digest="f5165eb5f20d18e13c6515650b69a42a2c0507506969d410ba5e4a1c572bd542",
     ),
 )
 
 RUNS = Archive(
-    part="runs",
+    content="runs",
     md5="e8996daecdf12afeeb4a53a179f06b19",
     digest="080cbe01c152842cf8f2f76c1dafe45024f2d483933089d8902429faf33166ae",
     home=f"{HOME}/one-shot-classification",
@@ -83,12 +83,12 @@ RUNS = Archive(
 
 
 def cache_folder() -> Path:
-    """Returns the folder for downloaded archives and decoded images, as the environment has it now."""
+    """Returns the folder for downloaded archives and decoded images, from the current environment variables."""
     return Path(platformdirs.user_cache_path("adaptbench")) / "omniglot"
 
 
 def content_digest(members: Mapping[str, bytes]) -> str:
-    """Returns a SHA-256 of names and contents that does not depend on how they are packed.
+    """Returns a SHA-256 of names and contents, which does not depend on how they are packed.
 
     Args:
         members: contents by name, such as `images_background/Greek/character01/0394_01.png`.
@@ -100,22 +100,22 @@ def content_digest(members: Mapping[str, bytes]) -> str:
 
 
 def read_archive(archive: Archive) -> dict[str, bytes]:
-    """Reads an archive's members from the named folder or else the cache folder, where it is downloaded if need be.
+    """Reads an archive's members from the folder named by the user, or from the cache folder after a download.
 
-    A folder named by the environment variable is the only one looked into: what is wrong there is an error.
+    If the environment variable names a folder, only that folder is used, and a fault there is an error.
 
     Returns:
-        Contents by member name, whose content digest is right.
+        Verified contents by member name.
 
     Raises:
-        DataUnavailable: if the images are missing, damaged or others, and cannot be downloaded.
+        DataUnavailable: if the archive is missing, damaged or another one, and cannot be downloaded.
     """
     named = os.environ.get(FOLDER_VARIABLE)
     return _read_named(archive, Path(named).expanduser()) if named else _read_cached(archive, cache_folder())
 
 
 class _Unusable(Exception):
-    """A folder does not hold an archive's images; the message is a clause that says why."""
+    """A folder does not hold an intact archive; the message is a clause that says why."""
 
 
 def _read_named(archive: Archive, folder: Path) -> dict[str, bytes]:
@@ -158,7 +158,7 @@ def _read_or_download(archive: Archive, folder: Path) -> dict[str, bytes]:
 
 
 def _read_folder(archive: Archive, folder: Path) -> dict[str, bytes]:
-    """Reads the zip or else the extracted folder, whichever holds the right images."""
+    """Reads the zip file or, if that is not intact, the extracted folder."""
     faults = [] if folder.is_dir() else ["there is no such folder"]
     readers: dict[str, Callable[[Path, Archive], dict[str, bytes]]] = {
         archive.name: _read_zip,
@@ -179,7 +179,7 @@ def _read_zip(path: Path, archive: Archive) -> dict[str, bytes]:
 
 
 def _read_extracted(path: Path, archive: Archive) -> dict[str, bytes]:
-    root = path if archive.part == "runs" else path.parent
+    root = path if archive.content == "runs" else path.parent
     names = {file.relative_to(root).as_posix(): file for file in path.rglob("*") if file.is_file()}
     return {name: file.read_bytes() for name, file in names.items() if archive.holds(name)}
 
@@ -195,5 +195,5 @@ def _verified(archive: Archive, members: dict[str, bytes]) -> dict[str, bytes]:
 
 
 def _described(error: Exception) -> str:
-    """Says in one clause what is wrong with a source."""
+    """Describes in one clause what is wrong with a source."""
     return str(error) if isinstance(error, _Unusable) else f"is damaged ({' '.join(str(error).split()) or repr(error)})"

@@ -1,4 +1,4 @@
-"""Downloads one file, verified, so that it is there as a whole or not at all."""
+"""Downloads and verifies one file; an incomplete download leaves nothing behind."""
 
 import os
 import shutil
@@ -13,12 +13,12 @@ CONNECT_SECONDS, READ_SECONDS, RETRIES = 5, 30, 2
 
 
 def download(url: str, path: Path, md5: str) -> None:
-    """Downloads a file, with a progress bar on a terminal; its folder must be locked by the caller.
+    """Downloads a file, with a progress bar on a terminal; the caller must hold a lock on its folder.
 
     Args:
-        url: its address.
-        path: where it goes, replacing what is there.
-        md5: its checksum in hexadecimal.
+        url: address of the file.
+        path: where to put it; an existing file is replaced.
+        md5: checksum of the file in hexadecimal.
 
     Raises:
         OSError: if the server cannot be reached, or the file cannot be written.
@@ -44,13 +44,13 @@ def download(url: str, path: Path, md5: str) -> None:
 
 
 def _close_refusal(response: "Response", *_: object, **__: object) -> None:
-    """Closes the connection of an answer that pooch raises an error for, but leaves open."""
+    """Closes the connection after an error response, which pooch leaves open."""
     if not response.ok:
         response.close()
 
 
 def failure(error: Exception) -> str:
-    """Says in a few words why a download failed, where the libraries' own messages fill lines."""
+    """Describes in a few words why a download failed; the libraries' own messages fill several lines."""
     import requests
 
     if isinstance(error, requests.HTTPError) and error.response is not None:
@@ -60,5 +60,5 @@ def failure(error: Exception) -> str:
     if isinstance(error, requests.ConnectionError):
         return "no connection to the server"
     if isinstance(error, ValueError):
-        return "what came does not have the expected MD5 checksum"
+        return "the file does not have the expected MD5 checksum"
     return " ".join(str(error).split()) or repr(error)

@@ -1,4 +1,4 @@
-"""Omniglot's drawings as one memory-mapped array, decoded once and kept in the cache folder."""
+"""Omniglot's drawings as one memory-mapped array, decoded once and stored in the cache folder."""
 
 import hashlib
 import io
@@ -17,7 +17,7 @@ from filelock import FileLock
 from adaptbench.datamodules.errors import DataUnavailable
 from adaptbench.datamodules.omniglot_archives import OFFICIAL, Archive, cache_folder, read_archive
 
-DECODING = 1  # raised when the same archives would be decoded to other pixels
+DECODING = 1  # version of the decoding; to be raised if the same archives would give other pixels
 
 Pixels = npt.NDArray[np.uint8]
 Character = tuple[str, str]
@@ -31,7 +31,7 @@ class OmniglotImages:
         pixels: [C, N, size, size] uint8, memory-mapped and read-only; ink is 255 on a background of 0.
         characters: (alphabet, character) of each of the C rows.
         sets: "background" or "evaluation" for each of the C rows.
-        digest: hash of pixels, names and sources, to be recorded with results.
+        digest: hash of pixels, names and sources, which results record.
     """
 
     pixels: Pixels
@@ -41,22 +41,23 @@ class OmniglotImages:
 
 
 def load_images(size: int = 28, archives: Sequence[Archive] = OFFICIAL) -> OmniglotImages:
-    """Loads the images, from the cache folder where they have been decoded before.
+    """Loads the images, from the cache folder if they have been decoded before.
 
-    Decoded images in the cache were verified when they were made, so the archives are not looked for again.
-    Several processes may call this at once: one decodes, the others wait for it.
+    Decoded images in the cache were verified when they were made, so the archives are then not needed. Several
+    processes may call this at once: one decodes, the others wait for it.
 
     Args:
         size: height and width in pixels; the originals have 105.
-        archives: the archives to take together.
+        archives: the archives to combine.
 
     Raises:
         ValueError: if `size` is not a positive integer, or some characters have more drawings than others.
-        DataUnavailable: if the archives cannot be had, or the cache folder cannot be written.
+        DataUnavailable: if an archive is missing and cannot be downloaded, or the cache folder cannot be written.
     """
     if not isinstance(size, int) or isinstance(size, bool) or size < 1:
         raise ValueError(f"Expected argument `size` to be a positive integer but got {size!r}.")
-    expected = {"decoding": DECODING, "size": size, "sources": {archive.part: archive.digest for archive in archives}}
+    sources = {archive.content: archive.digest for archive in archives}
+    expected = {"decoding": DECODING, "size": size, "sources": sources}
     path = cache_folder() / f"images-{size}-{_sha256(expected)[:12]}.npy"
     return _read_cache(path, expected) or _decode_once(path, expected, archives)
 
@@ -84,7 +85,7 @@ def _unwritable(path: Path, reason: str) -> DataUnavailable:
 
 
 def _read_cache(path: Path, expected: dict[str, Any]) -> OmniglotImages | None:
-    """Maps the decoded images, or returns None if they are absent, damaged or made from something else."""
+    """Maps the decoded images; returns None if they are missing, damaged or from other archives."""
     try:
         header = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
         digest = header.pop("digest")
@@ -93,14 +94,14 @@ def _read_cache(path: Path, expected: dict[str, Any]) -> OmniglotImages | None:
         if not intact or digest != _sha256(header, pixels) or header["made"] != expected:
             return None
         characters = tuple((alphabet, character) for alphabet, character, _ in header["characters"])
-        sets = tuple(part for _, _, part in header["characters"])
-    except Exception:  # damaged files raise almost anything, and all of it means that there is nothing to use
+        sets = tuple(lake_set for _, _, lake_set in header["characters"])
+    except Exception:  # damaged files raise almost anything, and all of it means that the cache is unusable
         return None
     return OmniglotImages(pixels, characters, sets, digest)
 
 
 def _write_cache(path: Path, made: dict[str, Any], archives: Sequence[Archive]) -> None:
-    """Decodes, then puts the array and its header in place, each at once; only the two together are valid."""
+    """Decodes the images, and writes the array and its header atomically; only the two together are valid."""
     drawings = _by_character(archives)
     pixels = _decode(list(drawings.values()), made["size"])
     header: dict[str, Any] = {"made": made, "shape": pixels.shape, "characters": list(drawings)}
@@ -110,7 +111,7 @@ def _write_cache(path: Path, made: dict[str, Any], archives: Sequence[Archive]) 
 
 
 def _replace(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Writes a file as a whole or not at all; the fixed temporary name lets a later writer clear up after a crash."""
+    """Writes a file atomically; the temporary name is fixed, so a later writer clears up after a crash."""
     partial = path.with_name(f".{path.name}.partial")
     try:
         with partial.open("wb") as file:
@@ -123,13 +124,13 @@ def _replace(path: Path, write: Callable[[BinaryIO], object]) -> None:
 
 
 def _by_character(archives: Sequence[Archive]) -> dict[tuple[str, str, str], list[bytes]]:
-    """Groups the PNG files by (alphabet, character, set), characters and drawings in the order of their names."""
-    members = {name: (archive.part, png) for archive in archives for name, png in read_archive(archive).items()}
+    """Groups the PNG files by (alphabet, character, set); characters and drawings are ordered by name."""
+    members = {name: (archive.content, png) for archive in archives for name, png in read_archive(archive).items()}
     groups: dict[tuple[str, str, str], list[bytes]] = {}
     for name in sorted(members, key=lambda name: name.split("/")[1:]):
         _, alphabet, character, _ = name.split("/")
-        part, png = members[name]
-        groups.setdefault((alphabet, character, part), []).append(png)
+        lake_set, png = members[name]
+        groups.setdefault((alphabet, character, lake_set), []).append(png)
     if len({len(drawings) for drawings in groups.values()}) != 1:
         raise ValueError("Expected argument `archives` to hold equally many drawings of every character.")
     return groups
@@ -150,7 +151,7 @@ def _decode(drawings: Sequence[Sequence[bytes]], size: int) -> Pixels:
 
 
 def decode_drawing(png: bytes, size: int) -> Pixels:
-    """Decodes black ink on white paper to ink = 255; Lanczos averages over the strokes instead of dropping pixels."""
+    """Decodes black ink on white paper to ink = 255 on 0; Lanczos resizing keeps thin strokes."""
     from PIL import Image
 
     grey = Image.open(io.BytesIO(png)).convert("L")

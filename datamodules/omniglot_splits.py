@@ -1,4 +1,4 @@
-"""Which Omniglot characters are for training, validation and test, and nested subsets of the training characters."""
+"""Splits of Omniglot's characters into training, validation and test, and nested subsets for training."""
 
 import csv
 import difflib
@@ -22,7 +22,7 @@ RANDOM_SIZES = (1100, 100, 423)
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Rows of the characters in each part of a split; no character stands in two parts, nor twice in one.
+    """Rows of the characters in each part of a split; no character is in two parts, or twice in one.
 
     Attributes:
         train: [C_train] int64.
@@ -35,18 +35,18 @@ class Split:
     test: Rows
 
     def __post_init__(self) -> None:
-        """Refuses a split that leaks."""
+        """Raises ValueError for a character that is in the split more than once."""
         rows, counts = np.unique(np.concatenate([self.train, self.val, self.test]), return_counts=True)
         shared = rows[counts > 1]
         if len(shared):
             raise ValueError(
                 "Expected arguments `train`, `val` and `test` to share no character "
-                f"but {len(shared)} stand in them more than once, row {shared[0]} among them."
+                f"but {len(shared)} are in them more than once, row {shared[0]} among them."
             )
 
 
 class _Line(NamedTuple):
-    """A line of the carried table: consecutive characters of an alphabet and where they belong."""
+    """A line of the table in `data/`: consecutive characters of an alphabet, with their part and Lake's set."""
 
     part: str
     lake_set: str
@@ -57,19 +57,19 @@ class _Line(NamedTuple):
 def vinyals(characters: Sequence[Character]) -> Split:
     """The split of Vinyals et al. 2016 (arXiv 1606.04080): 1028, 172 and 423 characters.
 
-    It is disjoint in characters but not in alphabets: Gurmukhi 1-41 are for training, 42-45 for test.
+    Its parts share no character, but one alphabet: Gurmukhi 1-41 are for training, 42-45 for test.
 
     Args:
-        characters: (alphabet, character) of each row, all 1623 of them.
+        characters: (alphabet, character) of each row; all 1623 characters.
 
     Raises:
-        ValueError: if `characters` are not those that the split names.
+        ValueError: if `characters` are not the 1623 of the table.
     """
     return _split(characters, lambda line: line.part)
 
 
 def vinyals_clean(characters: Sequence[Character]) -> Split:
-    """The split of Vinyals et al. without Gurmukhi, which stands in both training and test: 987, 172 and 419.
+    """The split of Vinyals et al. without Gurmukhi, which is in both training and test: 987, 172 and 419.
 
     Arguments and errors are those of `vinyals`.
     """
@@ -83,7 +83,7 @@ def vinyals_clean(characters: Sequence[Character]) -> Split:
 def lake(characters: Sequence[Character]) -> Split:
     """The background and evaluation sets of Lake et al. 2015 (Science 350:1332): 792, 172 and 659 characters.
 
-    They have no validation set. Here it is five of the 30 background alphabets: those that Vinyals et al. validate on.
+    They have no validation set. Here it is the five background alphabets that Vinyals et al. validate on.
 
     Arguments and errors are those of `vinyals`.
     """
@@ -91,9 +91,9 @@ def lake(characters: Sequence[Character]) -> Split:
 
 
 def small1(characters: Sequence[Character]) -> Split:
-    """Lake et al.'s first minimal set: five alphabets to learn from, tested on the evaluation set; 136, 150 and 659.
+    """Lake et al.'s first minimal set: five training alphabets and the evaluation set: 136, 150 and 659 characters.
 
-    Validation alphabets are those of `lake` without the one that is learned from, Early Aramaic.
+    Validation alphabets are those of `lake` except Early Aramaic, which is for training.
 
     Arguments and errors are those of `vinyals`.
     """
@@ -101,7 +101,7 @@ def small1(characters: Sequence[Character]) -> Split:
 
 
 def small2(characters: Sequence[Character]) -> Split:
-    """Lake et al.'s second minimal set: five alphabets to learn from, tested on the evaluation set; 156, 172 and 659.
+    """Lake et al.'s second minimal set: five training alphabets and the evaluation set: 156, 172 and 659 characters.
 
     Validation alphabets are those of `lake`.
 
@@ -111,16 +111,16 @@ def small2(characters: Sequence[Character]) -> Split:
 
 
 def random(characters: Sequence[Character], seed: int) -> Split:
-    """Characters drawn irrespective of alphabet, as many papers do after Vinyals et al.: 1100, 100 and 423.
+    """Characters drawn at random from all alphabets, as in many papers after Vinyals et al.: 1100, 100 and 423.
 
-    Published work trains on all 1200; here 100 of them are held for validation, so that nothing is chosen on the test.
+    Published work trains on 1200 characters. Here 100 of them are for validation, so nothing is chosen on the test.
 
     Args:
-        characters: (alphabet, character) of each row, all 1623 of them.
-        seed: which of the splits.
+        characters: (alphabet, character) of each row; all 1623 characters.
+        seed: number of the split.
 
     Raises:
-        ValueError: if there are not 1623 characters, or `seed` is no integer.
+        ValueError: if there are not 1623 characters, or `seed` is not an integer.
     """
     if len(characters) != sum(RANDOM_SIZES):
         raise ValueError(f"Expected argument `characters` to be {sum(RANDOM_SIZES)} but got {len(characters)}.")
@@ -138,21 +138,21 @@ def _lake_part(line: _Line) -> str:
     return "val" if line.part == "val" else "train"
 
 
-def _minimal_part(line: _Line, learned_from: Collection[str]) -> str | None:
-    if line.alphabet in learned_from:
+def _minimal_part(line: _Line, alphabets: Collection[str]) -> str | None:
+    if line.alphabet in alphabets:
         return "train"
     return None if (part := _lake_part(line)) == "train" else part
 
 
 def _table(characters: Sequence[Character]) -> list[_Line]:
-    """Reads the carried table, and sees to it that it names these characters."""
+    """Reads the table in `data/`, and checks that it names exactly these characters."""
     table = resources.files("adaptbench.datamodules").joinpath("data", "vinyals_split.csv")
     lines = []
     with table.open(encoding="utf-8") as file:
         for line in csv.DictReader(file):
             numbers = range(int(line["first_character"]), int(line["last_character"]) + 1)
             named = tuple((line["alphabet"], f"character{number:02d}") for number in numbers)
-            lines.append(_Line(line["split"], line["part"], line["alphabet"], named))
+            lines.append(_Line(line["part"], line["lake_set"], line["alphabet"], named))
     strange = set(characters).symmetric_difference(character for line in lines for character in line.characters)
     if strange:
         raise ValueError(
@@ -163,7 +163,7 @@ def _table(characters: Sequence[Character]) -> list[_Line]:
 
 
 def _split(characters: Sequence[Character], part_of: Callable[[_Line], str | None]) -> Split:
-    """Puts each line of the table into the part that `part_of` says; None leaves it out."""
+    """Puts each line of the table into the part that `part_of` returns; None leaves the line out."""
     row = {character: index for index, character in enumerate(characters)}
     parts: dict[str | None, list[int]] = {"train": [], "val": [], "test": [], None: []}
     for line in _table(characters):
@@ -189,38 +189,38 @@ TRAINING_CHARACTERS = {
     "small1": 136,
     "small2": 156,
 }
-"""Characters to learn from in each split."""
+"""The number of training characters of each split."""
 REMARKS: dict[str, tuple[str, ...]] = {
-    "vinyals": ("One alphabet, Gurmukhi, stands in both training and test.",),
-    "vinyals_clean": ("The split of Vinyals et al. without Gurmukhi, which stands in both its training and its test.",),
+    "vinyals": ("One alphabet, Gurmukhi, is in both training and test.",),
+    "vinyals_clean": ("The split of Vinyals et al. without Gurmukhi, which is in both its training and its test.",),
     "random": (
-        "The same alphabets stand in training and test.",
-        "100 of the 1200 characters that published work trains on are held for validation.",
+        "The same alphabets are in training and test.",
+        "100 of the 1200 characters that published work trains on are for validation.",
     ),
     "lake": ("25 of the 30 background alphabets are for training, the other five for validation.",),
     "small1": ("Five alphabets are for training, four other background alphabets for validation.",),
     "small2": ("Five alphabets are for training, five other background alphabets for validation.",),
 }
-"""What tables have to say about a split, besides its name."""
+"""Sentences that tables must carry about a split."""
 ALPHABETS_DISJOINT = frozenset({"vinyals_clean", "lake", "small1", "small2"})
-"""Splits whose parts share no alphabet."""
+"""The splits whose parts share no alphabet."""
 
 
 def drawn_by_seed(name: str) -> bool:
-    """Whether there is a split of that name for every seed."""
+    """Returns whether the split of that name is drawn at random, with a seed."""
     return name in DRAWN_SPLITS
 
 
 def split_by_name(name: str, characters: Sequence[Character], seed: int = 0) -> Split:
-    """Splits the characters by the rule of that name in `SPLITS` or `DRAWN_SPLITS`.
+    """Splits the characters by the function of that name in `SPLITS` or `DRAWN_SPLITS`.
 
     Args:
-        name: the rule.
+        name: the split's name.
         characters: (alphabet, character) of each row.
-        seed: which of the splits, where they are drawn.
+        seed: number of the split if it is drawn at random; otherwise 0.
 
     Raises:
-        ValueError: if there is no rule of that name, it does not fit the characters, or it has no seeds.
+        ValueError: if the name is unknown, the split does not fit the characters, or a fixed split gets a seed.
     """
     if drawn_by_seed(name):
         return DRAWN_SPLITS[name](characters, seed)
@@ -233,31 +233,31 @@ def split_by_name(name: str, characters: Sequence[Character], seed: int = 0) -> 
 
 
 def nested_subset(rows: Rows, n: int | None, seed: int) -> Rows:
-    """Takes the first n of a permutation that depends on the seed only, so that smaller subsets lie in larger ones.
+    """Takes the first n of a permutation that depends only on the seed, so smaller subsets are part of larger ones.
 
     Args:
         rows: [C] the training characters.
-        n: how many to take; None for all, in the order of the permutation.
+        n: number of rows to take; None for all, in the order of the permutation.
         seed: decides the permutation.
 
     Raises:
-        ValueError: if there are not as many rows.
+        ValueError: if `n` is not from 1 to the number of rows.
     """
     _require_subset(rows, n)
     return rng_for("nested subset", seed).permutation(rows)[:n]
 
 
 def nested_alphabets(rows: Rows, alphabets: Rows, n: int | None, seed: int) -> Rows:
-    """Takes the first n of a permutation that holds one alphabet after the other; it depends on the seed only.
+    """Takes the first n of a permutation that goes alphabet by alphabet and depends only on the seed.
 
     Args:
         rows: [C] the training characters.
-        alphabets: [C] the number of each one's alphabet.
-        n: how many to take; None for all, in the order of the permutation.
+        alphabets: [C] number of each character's alphabet.
+        n: number of rows to take; None for all, in the order of the permutation.
         seed: decides the permutation.
 
     Raises:
-        ValueError: if there are not as many rows.
+        ValueError: if `n` is not from 1 to the number of rows.
     """
     _require_subset(rows, n)
     rng = rng_for("nested alphabets", seed)

@@ -7,14 +7,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import torch
 
-from adaptbench.datamodules.base import (
-    EpisodicDataModule,
-    EvalEpisodes,
-    EvalSplit,
-    Mode,
-    TrainEpisodes,
-    require_positive,
-)
+from adaptbench.datamodules.base import EpisodicDataModule, EvalPart, Sampling, require_positive
 from adaptbench.datamodules.episodes import EpisodeBatch, EpisodeSize, ExampleBatch, rng_for
 from adaptbench.datamodules.guards import Finding, classes_apart
 
@@ -30,23 +23,18 @@ class SinusoidDataModule(EpisodicDataModule):
     """Sinusoid tasks of Finn et al. 2017 (arXiv 1703.03400), section 5.1.
 
     y = A sin(x - phase), A from U[0.1, 5], phase from U[0, pi], x from U[-5, 5]. A training batch holds as many
-    episodes as its pool of points allows. With test ranges of their own, the test (never the validation) is out of the
-    range of training.
+    episodes as its pool of points allows. Shots and queries are points of one function. With other test ranges, the
+    test is out of the range of training; the validation never is.
 
     Args:
-        train: the training episodes; shots and queries are points of one function.
-        test: the validation and test episodes.
-        train_functions: the number of fixed training functions; None for a new function in every episode. Smaller
-            sets are nested in larger ones of the same seed.
+        sampling: the episodes to draw.
+        train_functions: number of fixed training functions; None for a new function in every episode. Smaller sets
+            are subsets of larger ones with the same seed.
         noise: standard deviation of the Gaussian noise on y, in training and test.
         amplitudes: range of A.
         phases: range of the phase.
-        test_amplitudes: range of A in the test, such as (5, 10); None for that of training.
-        test_phases: range of the phase in the test; None for that of training.
-        seed: decides the training functions and batches.
-        mode: episodes or examples in `train_dataloader`.
-        steps_per_epoch: training batches in an epoch.
-        val_episodes: validation episodes for each number of shots.
+        test_amplitudes: range of A in the test, such as (5, 10); None for the range of training.
+        test_phases: range of the phase in the test; None for the range of training.
     """
 
     task_name: ClassVar[str] = "sinusoid"
@@ -56,23 +44,17 @@ class SinusoidDataModule(EpisodicDataModule):
 
     def __init__(
         self,
+        sampling: Sampling,
         *,
-        train: TrainEpisodes,
-        test: EvalEpisodes,
         train_functions: int | None = None,
         noise: float = 0.0,
         amplitudes: Range = AMPLITUDES,
         phases: Range = PHASES,
         test_amplitudes: Range | None = None,
         test_phases: Range | None = None,
-        seed: int = 0,
-        mode: Mode = "episodes",
-        steps_per_epoch: int = 100,
-        val_episodes: int = 100,
     ) -> None:
-        super().__init__(
-            train=train, test=test, seed=seed, mode=mode, steps_per_epoch=steps_per_epoch, val_episodes=val_episodes
-        )
+        super().__init__(sampling)
+        train, test = sampling.train, sampling.test
         if train.ways or test.ways:
             raise ValueError("Expected argument `ways` to be left out for sinusoids, which have no classes.")
         if train.episodes is not None:
@@ -86,10 +68,11 @@ class SinusoidDataModule(EpisodicDataModule):
             test_amplitudes=amplitudes if test_amplitudes is None else test_amplitudes,
             test_phases=phases if test_phases is None else test_phases,
         )
-        self.noise = float(noise)  # the episodes' randomness belongs to its text, and 0 is the task that 0.0 is
+        self.noise = float(noise)  # the episodes' seed is made from its JSON, where 0 and 0.0 differ
         self.functions: np.ndarray | None = None
         if train_functions is not None:
-            self.functions = _draw_functions(rng_for(self.task_name, "functions", seed), train_functions, self.ranges)
+            rng = rng_for(self.task_name, "functions", self.seed)
+            self.functions = _draw_functions(rng, train_functions, self.ranges)
 
     @property
     def example_shape(self) -> tuple[int, ...]:
@@ -107,13 +90,13 @@ class SinusoidDataModule(EpisodicDataModule):
         return 1
 
     @property
-    def told(self) -> int:
+    def function_parameters(self) -> int:
         """Amplitude and phase."""
         return 2
 
     @classmethod
     def protocol(cls, init_args: Mapping[str, Any]) -> str:
-        """Noise, and every range that is not the paper's."""
+        """Describes the noise, and every range that differs from the paper's."""
         noise = init_args.get("noise", 0.0)
         words = [f"noise {noise:g}" if noise else "noise-free"]
         for name, word in _RANGE_WORDS.items():
@@ -129,29 +112,29 @@ class SinusoidDataModule(EpisodicDataModule):
         return self._episodes(rng, self._train_functions(rng, episodes), size)
 
     def example_batch(self, index: int) -> ExampleBatch:
-        """Draws points, each from a training function of its own."""
+        """Draws points, each from its own training function."""
         rng = rng_for(self.task_name, "examples", self.seed, index)
         functions = self._train_functions(rng, self.train.pool)
         x, y = (torch.from_numpy(values.reshape(-1, 1)) for values in self._points(rng, functions, 1))
-        return ExampleBatch(x, y, told=torch.from_numpy(functions.astype(np.float32)))
+        return ExampleBatch(x, y, functions=torch.from_numpy(functions.astype(np.float32)))
 
-    def eval_batch(self, split: EvalSplit, size: EpisodeSize, episodes: int) -> EpisodeBatch:
-        """Draws episodes from functions that no training has met (with probability one)."""
-        rng, functions = self._eval_functions(split, size, episodes)
+    def eval_batch(self, part: EvalPart, size: EpisodeSize, episodes: int) -> EpisodeBatch:
+        """Draws episodes from functions that training has not seen (with probability one)."""
+        rng, functions = self._eval_functions(part, size, episodes)
         return self._episodes(rng, functions, size)
 
-    def eval_functions(self, split: EvalSplit, size: EpisodeSize, episodes: int) -> torch.Tensor:
-        """Amplitude and phase of the function of each evaluation episode, [B, 2] float32."""
-        return torch.from_numpy(self._eval_functions(split, size, episodes)[1].astype(np.float32))
+    def eval_functions(self, part: EvalPart, size: EpisodeSize, episodes: int) -> torch.Tensor:
+        """Returns amplitude and phase of each evaluation episode's function, [B, 2] float32."""
+        return torch.from_numpy(self._eval_functions(part, size, episodes)[1].astype(np.float32))
 
     def picture_batch(self, shots: int, functions: int) -> EpisodeBatch:
-        """Draws the first test functions at evenly spaced x, without noise, from so many support points.
+        """Draws test functions, with support points and with noise-free queries at evenly spaced x.
 
-        The support of fewer shots is the beginning of that of more, so that pictures of both compare.
+        The support points for fewer shots are the first of those for more shots, so that pictures can be compared.
 
         Args:
             shots: support points, at most 100.
-            functions: how many functions.
+            functions: number of functions.
         """
         rng = rng_for(self.task_name, self.noise, "picture")
         drawn = _draw_functions(rng, functions, self.test_ranges)
@@ -163,7 +146,7 @@ class SinusoidDataModule(EpisodicDataModule):
         return _batch(points, values, shots)
 
     def guards(self) -> list[Finding]:
-        """Looks for functions that stand in two parts too."""
+        """Also checks that parts share no function."""
         tests = [self._eval_functions("test", size, self.test.episodes)[1] for size in self.test.sizes]
         vals = [self._eval_functions("val", size, self.val_episodes)[1] for size in self.test.sizes]
         trained = np.empty((0, 2)) if self.functions is None else self.functions
@@ -172,13 +155,13 @@ class SinusoidDataModule(EpisodicDataModule):
         return [classes_apart(named, self.class_word), *super().guards()]
 
     def _eval_functions(
-        self, split: EvalSplit, size: EpisodeSize, episodes: int
+        self, part: EvalPart, size: EpisodeSize, episodes: int
     ) -> tuple[np.random.Generator, np.ndarray]:
-        rng = rng_for(self.task_name, self.noise, split, size, episodes)
-        return rng, _draw_functions(rng, episodes, self.test_ranges if split == "test" else self.ranges)
+        rng = rng_for(self.task_name, self.noise, part, size, episodes)
+        return rng, _draw_functions(rng, episodes, self.test_ranges if part == "test" else self.ranges)
 
     def chance(self, size: EpisodeSize) -> float:
-        """Variance of y given x, averaged over x: the error of the best prediction that ignores the support set."""
+        """The variance of y given x, averaged over x: the error of the best prediction that ignores the support set."""
         (low, high), (first, last) = self.test_ranges
         mean_square = (high**3 - low**3) / (3 * (high - low)) if high > low else low**2
         square_mean = ((low + high) / 2) ** 2
@@ -214,7 +197,7 @@ _RANGE_WORDS = {
 
 
 def _batch(x: np.ndarray, y: np.ndarray, shots: int) -> EpisodeBatch:
-    """Makes episodes of points [B, S + Q], the first `shots` of them the support."""
+    """Makes episodes of points [B, S + Q], whose first `shots` are the support set."""
     rows = torch.arange(x.size).reshape(x.shape)
     values = torch.from_numpy(y)[..., None]
     return EpisodeBatch(
@@ -227,7 +210,7 @@ def _batch(x: np.ndarray, y: np.ndarray, shots: int) -> EpisodeBatch:
 
 
 def _draw_functions(rng: np.random.Generator, count: int, ranges: tuple[Range, Range]) -> np.ndarray:
-    """Draws amplitudes and phases as [count, 2], row after row, so that the first n do not depend on `count`."""
+    """Draws amplitudes and phases as [count, 2]; the first n rows do not depend on `count`."""
     low, high = zip(*ranges, strict=True)
     return rng.uniform(low, high, size=(count, 2))
 

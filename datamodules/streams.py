@@ -1,4 +1,4 @@
-"""Streams: episodes in which every step is a query that is answered from the steps before it."""
+"""Streams: episodes in which every step is a query, to be predicted from the steps before it."""
 
 import numpy as np
 from torch import Tensor
@@ -17,18 +17,18 @@ def streams_over_pool(
     groups: np.ndarray | None = None,
     width: int | None = None,
 ) -> EpisodeBatch:
-    """Builds streams over a pool of examples: `size.shots` examples of each class, all different, in random order.
+    """Builds streams over a pool: `size.shots` different examples of each class in random order.
 
     Labels are a random permutation of a stream's classes. The queries are the support examples themselves.
 
     Args:
-        rng: where all randomness comes from.
+        rng: source of all randomness.
         inputs: [M, *x], M = classes x examples per class, one class after the other.
         classes: number of classes in the pool.
-        size: ways, and in place of shots how often each class is presented.
-        streams: how many to build.
-        groups: [classes] the group of each class, within which a stream stays; None to take any class.
-        width: Y, where labels must be wider than the ways of these streams.
+        size: ways, and as `shots` the number of times that each class is presented.
+        streams: number of streams to build.
+        groups: [classes] group of each class; a stream stays within one group. None to take any class.
+        width: Y, width of the labels; None for the number of ways.
 
     Raises:
         ValueError: if the pool has fewer classes, or fewer examples of a class, than a stream needs.
@@ -39,10 +39,10 @@ def streams_over_pool(
 
 
 def select_presentation(batch: EpisodeBatch, number: int) -> EpisodeBatch:
-    """Keeps of the queries those steps at which a class is presented for the `number`-th time, in order of time.
+    """Keeps the queries at which a class is presented for the `number`-th time, in order of time.
 
     Args:
-        batch: streams, as `streams_over_pool` makes them.
+        batch: streams from `streams_over_pool`.
         number: 1 for the first time.
     """
     times = (batch.support_y.cumsum(dim=1) * batch.support_y).sum(dim=-1)

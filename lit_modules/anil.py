@@ -1,4 +1,4 @@
-"""ANIL: a head from which a few gradient steps on frozen features go a long way, through learn2learn."""
+"""ANIL: learned initial weights of a head, adapted by a few gradient steps on frozen features with learn2learn."""
 
 from typing import ClassVar
 
@@ -11,20 +11,20 @@ from adaptbench.lit_modules.likelihoods import with_unit_scale
 
 
 class ANIL(nn.Module):
-    """Learns an encoder and the initial weights of a head for gradient descent on the support set's features.
+    """Learns an encoder and initial weights of a head for gradient descent on the support set's features.
 
-    Raghu et al. 2020 (arXiv 1909.09157), through `learn2learn.algorithms.MAML` (Arnold et al. 2020, arXiv 2008.12284),
-    one episode after the other. The head alone takes steps, so features are encoded once for all episodes, as for any
-    learner here, and batch norms keep running statistics: prediction is inductive, theirs is not.
+    Raghu et al. 2020 (arXiv 1909.09157), with `learn2learn.algorithms.MAML` (Arnold et al. 2020, arXiv 2008.12284), one
+    episode at a time. Only the head adapts, so features are encoded once for all episodes, as for every learner here.
+    Batch norms keep running statistics, so prediction is inductive; in the paper it is not.
 
     Args:
         features: D, width of an example's features.
         targets: Y, width of a target.
-        outputs: P, width of a prediction: Y for classes, 2Y for regression, which has a scale of one.
+        outputs: P, width of a prediction: Y for classes, 2Y for regression, whose predicted scale is one.
         steps: gradient steps on the support set in training.
-        test_steps: the same outside of training; None for as many.
+        test_steps: gradient steps in validation and test; None for as many as in training.
         lr: learning rate of these steps.
-        first_order: leave second derivatives out.
+        first_order: whether to leave out second derivatives.
     """
 
     permutation_invariant: ClassVar[bool] = True
@@ -47,7 +47,7 @@ class ANIL(nn.Module):
         self.regression = outputs != targets
         self.steps, self.test_steps = steps, test_steps
         self.head = nn.Linear(features, targets)
-        # In a list, because a module would register the weights under a second name.
+        # In a list, so that the weights are not registered under a second name.
         self._wrapped = [algorithms.MAML(self.head, lr=lr, first_order=first_order)]
 
     def forward(self, support_x: Tensor, support_y: Tensor, query_x: Tensor) -> Tensor:

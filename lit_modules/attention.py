@@ -1,4 +1,4 @@
-"""Attention: a transformer over the support set that queries attend to."""
+"""Attention: a transformer over the support set, to which the queries attend."""
 
 from typing import ClassVar
 
@@ -10,22 +10,24 @@ from adaptbench.lit_modules.embedding import EmbeddingLearner
 
 
 class Attention(EmbeddingLearner):
-    """Transformer neural process in the manner of TNP-D, Nguyen & Grover 2022 (arXiv 2207.04179).
+    """Transformer neural process similar to TNP-D, Nguyen & Grover 2022 (arXiv 2207.04179).
 
-    Support pairs attend to each other; each query attends to the support pairs and never to another query (ANP, Kim et
-    al. 2019, arXiv 1901.05761; Vaswani et al. 2017, arXiv 1706.03762). There are no positions, so the order of the
-    support set does not matter. Departs from TNP-D in two places. Queries pass through cross-attention instead of a
-    mask over one long sequence, which is the same arithmetic without the masked products, except that a query does not
-    attend to itself. And questions and keys are made by one map and compared by their cosine times a learned sharpness
-    (Henry et al. 2020, arXiv 2010.04245), so that a query attends to what resembles it before any training.
+    Support pairs attend to each other. Each query attends to the support pairs and never to another query (ANP, Kim et
+    al. 2019, arXiv 1901.05761; Vaswani et al. 2017, arXiv 1706.03762). There are no positional encodings, so the order
+    of the support set does not matter.
+
+    It differs from TNP-D in two ways. First, queries use cross-attention instead of a mask over one long sequence. This
+    is the same arithmetic without the masked products, except that a query does not attend to itself. Second, one map
+    makes attention queries and keys, and they are compared by their cosine times a learned sharpness (Henry et al.
+    2020, arXiv 2010.04245). A query thus attends to similar examples before any training.
 
     Args:
         features: D, width of an example's features.
         targets: Y, width of a target.
         outputs: P, width of a prediction.
         width: width of a token.
-        layers: transformer layers.
-        heads: attention heads in a layer.
+        layers: number of transformer layers.
+        heads: number of attention heads in a layer.
     """
 
     permutation_invariant: ClassVar[bool] = True
@@ -46,7 +48,7 @@ class Attention(EmbeddingLearner):
         return self.embed_x(x)
 
     def infer(self, support_x: Tensor, support_y: Tensor, query_x: Tensor) -> Tensor:
-        """Predicts from what each query finds in the support set."""
+        """Predicts each query from what it attends to in the support set."""
         query, support = query_x, support_x + self.embed_y(support_y)
         for number, layer in enumerate(self.layers, start=1):
             query, support = layer(query, support, last=number == len(self.layers))
@@ -54,7 +56,7 @@ class Attention(EmbeddingLearner):
 
 
 class AttentionLayer(nn.Module):
-    """A pre-norm transformer layer with the same weights for support self-attention and query cross-attention."""
+    """A pre-norm transformer layer that shares weights between support self-attention and query cross-attention."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -66,7 +68,7 @@ class AttentionLayer(nn.Module):
         self.feed = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, width))
 
     def forward(self, query: Tensor, support: Tensor, *, last: bool) -> tuple[Tensor, Tensor]:
-        """Updates the tokens of queries [B, Q, W] and support [B, S, W]; the last layer leaves the support as it is."""
+        """Updates the tokens of queries [B, Q, W] and, except in the last layer, of the support set [B, S, W]."""
         asking = query if last else torch.cat([query, support], dim=1)
         source = self.norm(support)
         questions = F.normalize(self._split(self.compare(self.norm(asking))), dim=-1) * self.sharpness

@@ -1,8 +1,8 @@
-"""Binding by multiplication: how features meet labels, and how a query meets what was carried over.
+"""Binding by multiplication: combines features with labels, and a query with the context.
 
-A sum of functions of the concatenation [x; y] must first learn to multiply before it can say which x went with which
-y, and learners built on one stay at the loss of a guess for a long time. A sum of products says it from the first step;
-and when queries are embedded by the same weights as support examples, a query resembles its class before any training.
+A learner that sums functions of the concatenation [x; y] must first learn to multiply before it can represent which x
+belongs to which y, and stays at chance for a long time. A sum of products represents it from the first step. Queries
+are embedded with the same weights as support examples, so a query resembles its class before any training.
 """
 
 from itertools import pairwise
@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 
 class Binding(nn.Module):
-    """Binds features to targets by the outer product of their embeddings, and lets a query read a context the same way.
+    """Binds features to targets by the outer product of their embeddings; a query reads a context the same way.
 
-    This is the tensor product of Smolensky 1990 (Artificial Intelligence 46:159): with as many slots as classes, a sum
-    of pairs can hold the sum of every class's embeddings apart from the others'. With one slot there is nothing to keep
-    apart, and each feature is multiplied by a target map of its own, which suits real targets.
+    This is the tensor product of Smolensky 1990 (Artificial Intelligence 46:159). With as many slots as classes, a sum
+    of pairs can hold the sum of each class's embeddings separately. With one slot, each feature is multiplied by its
+    own linear map of the target, which suits real targets.
 
     Args:
         features: D, width of an example's features.
@@ -50,12 +50,12 @@ class Binding(nn.Module):
 
 
 class Readout(nn.Module):
-    """A perceptron beside a linear map, from [..., width] to [..., outputs].
+    """The sum of a perceptron and a linear map, from [..., width] to [..., outputs].
 
     Args:
         width: width of the input.
         outputs: width of the output.
-        depth: hidden layers.
+        depth: number of hidden layers.
         hidden: width of the hidden layers.
     """
 
@@ -66,5 +66,5 @@ class Readout(nn.Module):
         self.deep, self.linear = nn.Sequential(*layers, nn.Linear(widths[-1], outputs)), nn.Linear(width, outputs)
 
     def forward(self, met: Tensor) -> Tensor:
-        """Adds both."""
+        """Returns the sum, [..., outputs]."""
         return self.deep(met) + self.linear(met)

@@ -1,15 +1,15 @@
-"""Blocks: an encoder cut into the layers that fine-tuning freezes, unfreezes and gives rates of their own."""
+"""Blocks: the parts of an encoder that fine-tuning freezes, unfreezes and gives separate learning rates."""
 
 from torch import nn
 
 OPENING = (nn.Conv1d, nn.Conv2d, nn.Linear)
-"""Layers that open a block; what follows them (norms, activations, pooling) belongs to it."""
+"""Layers that begin a block; the norms, activations and pooling after them belong to it."""
 
 
 def blocks(encoder: nn.Module) -> list[nn.Sequential]:
-    """Cuts an encoder into blocks, each a convolution or linear layer with all that follows it, from bottom to top.
+    """Divides an encoder into blocks from bottom to top, each a convolution or linear layer and what follows it.
 
-    The blocks share the encoder's weights, and one after the other compute what it computes. An encoder that is no
+    The blocks share the encoder's weights; applied in order, they compute what it computes. An encoder that is not an
     `nn.Sequential` is one block.
     """
     children = list(encoder.children()) if isinstance(encoder, nn.Sequential) else [encoder]

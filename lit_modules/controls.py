@@ -1,4 +1,4 @@
-"""Controls: what a fine-tuned network has to beat, and what nothing can beat."""
+"""Controls: lower bounds that a fine-tuned network should beat, and an upper bound that nothing can beat."""
 
 from typing import ClassVar
 
@@ -19,7 +19,7 @@ EPISODES_AT_ONCE = 100
 
 
 def _refuse(network: TransferModule, name: str, *, regression: bool) -> None:
-    """Raises ValueError where a control is asked for on the wrong kind of task."""
+    """Raises ValueError if the task is not of the kind that the control needs."""
     if isinstance(network.likelihood, Gaussian) != regression:
         wanted = "regression" if regression else "classification"
         raise ValueError(f"Expected a task of {wanted} for the control `{name}` but got the other kind.")
@@ -28,16 +28,16 @@ def _refuse(network: TransferModule, name: str, *, regression: bool) -> None:
 class FromScratch(FineTuning):
     """Fine-tuning without pretraining: the same network, with random weights, learns from the support set alone.
 
-    Batch norms take their statistics from the support set, for there are no others. The random weights are the same
-    for every episode.
+    Batch norms take their statistics from the support set, because there are no pretrained ones. The random weights are
+    the same for every episode.
 
     Args:
-        network: the pretrained network, of which only the architecture is used.
+        network: the pretrained network; only its architecture is used.
         targets: Y, width of an episode's targets.
         steps: gradient steps on the whole support set.
         lr: learning rate of Adam.
         seed: decides the random weights.
-        episodes_at_once: how many episodes are adapted side by side.
+        episodes_at_once: number of episodes adapted in parallel.
     """
 
     examples_encoded: ClassVar[int] = 0
@@ -66,13 +66,13 @@ class FromScratch(FineTuning):
 class NearestCentroid:
     """Predicts the class whose mean of frozen features is nearest, without a gradient step.
 
-    With "cosine" the features are normalised first, which suits a network pretrained with a cosine head.
+    With the metric "cosine", features are normalised first, which suits a network pretrained with a cosine head.
 
     Args:
         network: the pretrained network.
         targets: Y, classes in an episode.
         metric: "cosine" or "euclidean".
-        scale: length of normalised features, which decides how sure predictions are.
+        scale: length of normalised features; larger values make predictions more confident.
     """
 
     def __init__(self, network: TransferModule, targets: int, *, metric: str = "cosine", scale: float = 4.0) -> None:
@@ -94,7 +94,7 @@ class NearestCentroid:
 
 
 class NearestNeighbour:
-    """Predicts the class of the nearest support image, pixel by pixel; no network is used.
+    """Predicts the class of the support image nearest in pixel space; no network is used.
 
     Args:
         network: the pretrained network, which is not used.
@@ -109,9 +109,9 @@ class NearestNeighbour:
         self.network = network
 
     def predict(self, batch: EpisodeBatch) -> Tensor:
-        """Scores each class by how near its nearest support image is, [B, Q, Y]."""
+        """Scores each class by the negative distance to its nearest support image, [B, Q, Y]."""
         pixels = Scale()(batch.inputs).flatten(1)
-        parts = batch.parts(EPISODES_AT_ONCE)
+        parts = batch.chunks(EPISODES_AT_ONCE)
         return torch.cat([self._nearest(pixels[support], y, pixels[query]) for support, y, query in parts])
 
     def _nearest(self, support_x: Tensor, support_y: Tensor, query_x: Tensor) -> Tensor:
@@ -121,7 +121,7 @@ class NearestNeighbour:
 
 
 class Average:
-    """Predicts what the pretrained network does, whatever the support set: the mean of all training functions.
+    """Predicts the output of the pretrained network, the mean of all training functions, for any support set.
 
     Args:
         network: the network pretrained on all functions at once.
@@ -134,22 +134,22 @@ class Average:
         self.parameters = sum(weight.numel() for weight in network.parameters())
 
     def predict(self, batch: EpisodeBatch) -> Tensor:
-        """Predicts the queries as the network does, [B, Q, P]."""
+        """Predicts the queries with the network, [B, Q, P]."""
         with evaluating(self.network), torch.no_grad():
             return with_unit_scale(self.network.head(encode_all(self.network.encoder, batch.inputs)))[batch.query]
 
 
 class Oracle:
-    """Predicts sinusoids from their amplitude and phase, which it is told: what is left is the noise alone.
+    """Predicts sinusoids from their amplitude and phase, which it is told, so that its only error is the noise.
 
-    Finn et al. 2017 (arXiv 1703.03400, section 5.1) train a network that is told both; this one knows the sine, too.
+    Finn et al. 2017 (arXiv 1703.03400, section 5.1) train a network that is told both; this one also knows the sine.
 
     Args:
         network: the pretrained network, which is not used.
         targets: Y, width of a real target.
 
     Attributes:
-        functions: amplitude and phase of each episode's function, [B, 2], that the evaluator tells before it asks.
+        functions: amplitude and phase of each episode's function, [B, 2]; the evaluation sets them before `predict`.
     """
 
     parameters: ClassVar[int] = 0
@@ -161,7 +161,7 @@ class Oracle:
         self.functions: Tensor | None = None
 
     def predict(self, batch: EpisodeBatch) -> Tensor:
-        """Predicts the queries, [B, Q, P], of the first B functions that it was told.
+        """Predicts the queries of the first B functions that it was told, [B, Q, P].
 
         Raises:
             ValueError: if it was told fewer.

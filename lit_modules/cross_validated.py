@@ -1,4 +1,4 @@
-"""Fine-tuning whose rate, steps and whatever else are chosen by cross-validation, never on test episodes."""
+"""Fine-tuning whose learning rate, steps and other arguments are chosen by cross-validation, never on test queries."""
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
@@ -34,16 +34,16 @@ class Choice(NamedTuple):
 class ChosenFineTuning:
     """Fine-tuning with the best of several values of its arguments.
 
-    By "validation", one choice is made for each number of support examples, on episodes of the validation classes or
-    functions (`choose`). By "leave_one_out", every test episode makes its own: each support example in turn is told
-    from the others, and the candidate with the least mean loss is taken; an episode with one example of a class cannot
-    leave it out, so there the first candidate is taken. Queries have no part in either.
+    With `by="validation"`, `choose` makes one choice for each number of support examples, on validation episodes. With
+    `by="leave_one_out"`, each test episode makes its own choice. Each support example is predicted from the others,
+    and the candidate with the least mean loss is chosen. An episode with a single example of some class cannot leave it
+    out and takes the first candidate. Test queries have no part in the choice.
 
     Args:
-        network: the pretrained network, which is left as it is.
+        network: the pretrained network, which does not change.
         targets: Y, width of an episode's targets.
-        grid: for names of arguments of `FineTuning`, the values to choose from; every combination is a candidate.
-        fixed: its other arguments.
+        grid: values to choose from for arguments of `FineTuning`, by name; every combination is a candidate.
+        fixed: the other arguments of `FineTuning`.
         by: how to choose.
 
     Attributes:
@@ -74,7 +74,7 @@ class ChosenFineTuning:
         self.chosen: dict[int, list[Choice]] = {}
 
     def choose(self, episodes: Iterable[EpisodeBatch]) -> None:
-        """Chooses for each batch's number of support examples by its queries, where the choice is by validation."""
+        """Chooses by the queries of each batch, one for each number of support examples, if `by` is "validation"."""
         if self.by != "validation":
             return
         likelihood = self.network.likelihood
@@ -96,10 +96,10 @@ class ChosenFineTuning:
         return [choice for size in sorted(self.chosen) for choice in self.chosen[size]]
 
     def predict(self, batch: EpisodeBatch) -> Tensor:
-        """Adapts as chosen and predicts the queries, [B, Q, P].
+        """Adapts with the chosen arguments and predicts the queries, [B, Q, P].
 
         Raises:
-            ValueError: if the choice is by validation and has not been made.
+            ValueError: if `by` is "validation" and `choose` has not been called.
         """
         if self.by == "validation":
             return self.candidates[self._choice(batch.support.shape[1])].predict(batch)
@@ -114,7 +114,7 @@ class ChosenFineTuning:
         return torch.cat(parts)[order.argsort()]
 
     def _choice(self, support: int) -> int:
-        """The candidate for so many support examples, or for the nearest number that a choice was made for."""
+        """Returns the candidate chosen for the nearest number of support examples."""
         if not self.chosen:
             raise ValueError(
                 "Expected `choose` to be called with validation episodes before `predict`, but it was not."
@@ -124,7 +124,7 @@ class ChosenFineTuning:
         return self.arguments.index(dict(taken.settings))
 
     def _left_out_loss(self, candidate: FineTuning, batch: EpisodeBatch) -> Tensor:
-        """The mean loss of each support example predicted from the others, [B]; zero where none can be left out."""
+        """Returns the mean loss of support examples predicted from the others, [B]; zero if none can be left out."""
         episodes, support = batch.support.shape
         if support < 2 or not bool((self._counts(batch) != 1).all()):
             return torch.zeros(episodes)
@@ -140,7 +140,7 @@ class ChosenFineTuning:
         return loss.nan_to_num(nan=-ABSENT, posinf=-ABSENT)
 
     def _counts(self, batch: EpisodeBatch) -> Tensor:
-        """Examples of each class of each episode; two where there are no classes, of which any can be left out."""
+        """Counts the examples of each class of each episode; regression gives two, so any example can be left out."""
         if self.candidates[0].regression:
             return torch.full((1,), 2.0)
         return batch.support_y.sum(dim=1)

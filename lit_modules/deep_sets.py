@@ -1,4 +1,4 @@
-"""Deep sets: the support set as a mean of encoded pairs."""
+"""Deep sets: the support set as the mean of its encoded pairs."""
 
 from typing import Literal
 
@@ -10,13 +10,13 @@ from adaptbench.lit_modules.prototypes import ABSENT, class_means, require_class
 
 
 class SetEncoder(nn.Module):
-    """Sums up a support set in a context vector: the mean of its encoded pairs.
+    """Summarises a support set in a context vector, the mean of its encoded pairs.
 
     Args:
         features: D, width of an example's features.
         targets: Y, width of a target.
         width: W, width of the context vector.
-        slots: slots of the context (see `lit_modules.binding.Binding`).
+        slots: number of slots of the context (see `lit_modules.binding.Binding`).
         encode: whether a perceptron refines each bound pair before the mean.
     """
 
@@ -33,20 +33,22 @@ class SetEncoder(nn.Module):
 class DeepSets(EmbeddingLearner):
     """Conditional neural process of Garnelo et al. 2018 (arXiv 1807.01613) on the deep sets of Zaheer et al. 2017.
 
-    With one mean over all pairs it departs from the papers (arXiv 1807.01613, 1703.06114) in that features and labels
-    are bound by multiplication, and the query meets the mean the same way (see `lit_modules.binding`): with
-    concatenation the learner stays at the loss of a guess. With a mean for each class, as Garnelo et al. have it for
-    Omniglot, the query meets each class's mean by multiplication and one decoder judges each class, instead of one that
-    reads all means in a row; no label is encoded then, and any number of ways can be predicted.
+    With one mean over all pairs, it differs from the papers (arXiv 1807.01613, 1703.06114) in one way: multiplication
+    combines features with labels, and the query with the mean (see `lit_modules.binding`). With concatenation, the
+    learner stays at chance.
+
+    With one mean per class, as Garnelo et al. use for Omniglot, the query is multiplied with each class's mean, and the
+    same decoder scores each class; theirs reads the concatenation of all means. Labels are then not encoded, and any
+    number of ways can be predicted.
 
     Args:
         features: D, width of an example's features.
         targets: Y, width of a target.
         outputs: P, width of a prediction.
         aggregate: one "mean" over all pairs, or one "per_class" (classification only).
-        width: width of the context vector that is carried over from the support set, or from each class.
-        slots: slots of the context (see `lit_modules.binding.Binding`); not used per class.
-        depth: hidden layers of the decoder.
+        width: width of the context vector, which summarises the support set or, per class, the class.
+        slots: number of slots of the context (see `lit_modules.binding.Binding`); not used per class.
+        depth: number of hidden layers of the decoder.
         encode: whether a perceptron refines each bound pair before the mean.
     """
 
@@ -82,7 +84,7 @@ class DeepSets(EmbeddingLearner):
         return self.embed_x(x) if self.per_class else self.support.binding.embed(x)
 
     def infer(self, support_x: Tensor, support_y: Tensor, query_x: Tensor) -> Tensor:
-        """Predicts from the mean of the bound pairs, or from the mean of each class, whose labels must be one-hot."""
+        """Predicts from the mean of all pairs, or from the mean of each class, which needs one-hot labels."""
         if not self.per_class:
             context = self.support(support_x, support_y)
             return self.decode(self.norm(self.support.binding.meet(query_x, context)))

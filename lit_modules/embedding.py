@@ -1,4 +1,4 @@
-"""Learners that begin with a map of each example by itself, which an example in many episodes needs only once."""
+"""Learners that first map each example on its own, so an example in many episodes is embedded only once."""
 
 from typing import TypeGuard
 
@@ -6,10 +6,10 @@ from torch import Tensor, nn
 
 
 class EmbeddingLearner(nn.Module):
-    """A black-box learner in two parts: `embed` sees one example, `infer` the embedded examples of an episode.
+    """A black-box learner in two parts: `embed` maps single examples, `infer` the embedded examples of an episode.
 
-    `EpisodicModule` embeds the examples of a batch before it gathers episodes from them, so that each is embedded once.
-    Called by itself, the learner embeds the examples of each episode; the predictions are the same up to rounding.
+    `EpisodicModule` embeds the examples of a batch before it gathers episodes from them, so each is embedded once.
+    `forward` embeds the examples of each episode instead; its predictions are the same up to rounding.
     """
 
     def embed(self, x: Tensor) -> Tensor:
@@ -35,5 +35,5 @@ class EmbeddingLearner(nn.Module):
 
 
 def embeds_once(learner: nn.Module) -> TypeGuard[EmbeddingLearner]:
-    """Says whether examples may be embedded before `infer`; not for a class with a `forward` of its own."""
+    """Returns whether examples may be embedded before `infer`; false for a subclass with its own `forward`."""
     return isinstance(learner, EmbeddingLearner) and type(learner).forward is EmbeddingLearner.forward

@@ -31,23 +31,23 @@ class MLP(nn.Sequential):
 
 
 class Scale(nn.Module):
-    """Turns uint8 examples [M, *x] into float32 ones in [0, 1]; real ones keep their values."""
+    """Converts uint8 examples [M, *x] to float32 in [0, 1], and others to float32 without scaling."""
 
     def forward(self, examples: Tensor) -> Tensor:
-        """Scales."""
+        """Scales [M, *x]."""
         return examples.float().div(255) if examples.dtype == torch.uint8 else examples.float()
 
 
 class ConvNet(nn.Sequential):
     """Four 3x3 convolutions with batch norm and ReLU, flattened.
 
-    Batch norm uses the statistics of the pool in training and running statistics afterwards, so prediction is
+    Batch norm uses the statistics of the pool in training and running statistics afterwards. Prediction is therefore
     inductive: a query's features do not depend on the other queries.
 
     Args:
         example_shape: height and width of an image.
-        filters: channels of the four layers, or of each.
-        pooled: max-pool after each convolution instead of striding.
+        filters: number of channels of every layer, or of each of the four layers.
+        pooled: whether each convolution is followed by max-pooling instead of having stride 2.
     """
 
     def __init__(self, example_shape: tuple[int, ...], *, filters: Filters, pooled: bool) -> None:
@@ -74,7 +74,7 @@ class Conv4(ConvNet):
 
     Args:
         example_shape: height and width of an image.
-        filters: channels of the four layers, or of each.
+        filters: number of channels of every layer, or of each of the four layers.
     """
 
     def __init__(self, example_shape: tuple[int, ...], *, filters: Filters = 64) -> None:
@@ -82,11 +82,11 @@ class Conv4(ConvNet):
 
 
 class StridedConv(ConvNet):
-    """Four convolutions of stride 2, as Finn et al. 2017 (arXiv 1703.03400) have them for Omniglot.
+    """Four convolutions of stride 2, as Finn et al. 2017 (arXiv 1703.03400) use for Omniglot.
 
     Args:
         example_shape: height and width of an image.
-        filters: channels of the four layers, or of each.
+        filters: number of channels of every layer, or of each of the four layers.
     """
 
     def __init__(self, example_shape: tuple[int, ...], *, filters: Filters = 64) -> None:

@@ -15,8 +15,7 @@ EPISODES_AT_ONCE = 128
 class EpisodicModule(TrainedModule):
     """Trains encoder and learner together on the likelihood of the query targets.
 
-    Each example of a batch is encoded once, and embedded once by a learner that begins with that, however many episodes
-    it stands in.
+    Each example of a batch is encoded once, however many episodes use it; an `EmbeddingLearner` embeds it once as well.
 
     Args:
         encoder: from examples [M, *x] to features [M, D].
@@ -32,7 +31,7 @@ class EpisodicModule(TrainedModule):
         self.learner, self.likelihood = learner, likelihood
 
     def training_step(self, batch: EpisodeBatch, batch_idx: int) -> Tensor:
-        """Mean negative log-likelihood of the query targets."""
+        """Returns the mean negative log-likelihood of the query targets."""
         examples = self.embed(self.encode_training(batch.inputs))
         prediction = self.answer(examples, batch.support, batch.support_y, batch.query)
         loss = self.likelihood.nll(prediction, batch.query_y).mean()
@@ -41,7 +40,7 @@ class EpisodicModule(TrainedModule):
         return loss
 
     def validation_step(self, batch: EpisodeBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Scores the validation episodes, all numbers of shots together."""
+        """Scores the validation episodes; the log averages over all numbers of shots."""
         prediction = self.predict(batch)
         values = {
             "nll": self.likelihood.nll(prediction, batch.query_y),
@@ -53,31 +52,31 @@ class EpisodicModule(TrainedModule):
         """Predicts all queries from their support sets, [B, Q, P], in evaluation mode and without gradients."""
         with evaluating(self), torch.no_grad():
             examples = self.embed(encode_all(self.encoder, batch.inputs))
-            return torch.cat([self.answer(examples, *part) for part in batch.parts(EPISODES_AT_ONCE)])
+            return torch.cat([self.answer(examples, *part) for part in batch.chunks(EPISODES_AT_ONCE)])
 
     def embed(self, features: Tensor) -> Tensor:
-        """Does the part of the learner that sees single examples [M, D], if it has one."""
+        """Embeds examples [M, D] if the learner can embed them one by one."""
         return self.learner.embed(features) if embeds_once(self.learner) else features
 
     def answer(self, examples: Tensor, support: Tensor, support_y: Tensor, query: Tensor) -> Tensor:
-        """Predicts queries [B, Q] from support sets [B, S], both rows of the embedded examples; returns [B, Q, P]."""
+        """Predicts queries [B, Q] from support sets [B, S], given as rows of the examples; returns [B, Q, P]."""
         infer = self.learner.infer if embeds_once(self.learner) else self.learner
         return infer(examples[support], support_y, examples[query])
 
 
 class StreamModule(EpisodicModule):
-    """Trains on streams: every query is a step of the support sequence, and is predicted from the steps before it.
+    """Trains on streams, in which every query is a step of the support sequence, predicted from the steps before it.
 
-    Takes the arguments of `EpisodicModule`; the learner must also have `stream(x [B, T, D], y [B, T, Y])`, which gives
-    the prediction of every step, [B, T, P].
+    The arguments are those of `EpisodicModule`. The learner must also have `stream(x [B, T, D], y [B, T, Y])`, which
+    returns the predictions of all steps, [B, T, P].
     """
 
     def embed(self, features: Tensor) -> Tensor:
-        """Leaves it to the learner, for an example stands in one stream."""
+        """Returns the features as they are; `stream` embeds them, because an example is in one stream only."""
         return features
 
     def answer(self, examples: Tensor, support: Tensor, support_y: Tensor, query: Tensor) -> Tensor:
-        """Predicts the steps of the streams at which the queries stand; returns [B, Q, P]."""
+        """Predicts the steps of the streams that are queries; returns [B, Q, P]."""
         predictions = self.learner.stream(examples[support], support_y)  # type: ignore[operator]  # a learner that has it
         steps = (query.unsqueeze(-1) == support.unsqueeze(1)).int().argmax(dim=-1)
         return predictions.gather(1, steps.unsqueeze(-1).expand(-1, -1, predictions.shape[-1]))

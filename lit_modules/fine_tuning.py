@@ -10,10 +10,10 @@ from torch.nn import functional as F
 from adaptbench.datamodules.episodes import EpisodeBatch
 from adaptbench.lit_modules.blocks import blocks
 from adaptbench.lit_modules.heads import (
+    ContextHead,
     HeadKind,
     HeadStart,
     NormalizedFeatures,
-    ToldHead,
     class_mean_weights,
     make_head,
     restart_head,
@@ -26,44 +26,45 @@ from adaptbench.lit_modules.transfer import TransferModule
 
 Parameters = dict[str, Tensor]
 BODY, HEAD = "0.", "1."
-"""How the names of parameters begin that stand below the head, and in it."""
+"""Prefixes of the names of parameters below the head, and in the head."""
 
 
 class FineTuning:
-    """Adapts a pretrained network to a support set, with all episodes side by side.
+    """Adapts a pretrained network to each support set, many episodes in parallel.
 
-    Every episode has parameters of its own, stacked in front, and the losses of the episodes are summed: each episode
-    gets the gradients, and the elementwise optimiser the steps, that it would get alone. Normalisation statistics stay
-    those of pretraining, or come from the support set, so prediction is inductive unless asked otherwise.
-    Classification gets a head of its own; regression goes on from the pretrained head, fits squared error, and predicts
-    with a scale of one.
+    Each episode has its own parameters, stacked along the first dimension, and the losses of the episodes are summed.
+    The optimiser works elementwise, so each episode gets the steps that it would get alone. Normalisation statistics
+    are those of pretraining or of the support set, so prediction is inductive unless `transductive` is set.
+    Classification gets a new head in each episode. Regression continues from the pretrained head, minimises squared
+    error, and predicts a scale of one.
 
     Args:
-        network: the pretrained network, which is left as it is.
+        network: the pretrained network, which does not change.
         targets: Y, width of an episode's targets.
-        moves: what is trained: the "head" on frozen features (a linear probe), "all" layers, or "last_k" for the head
-            and the k blocks below it; "context" for the context alone of a network that was told the function.
+        moves: what is trained: the "head" on frozen features (a linear probe), "all" layers, "last_k" for the head and
+            the k blocks below it, or only the "context" of a network pretrained with one.
         steps: gradient steps on the whole support set.
         lr: learning rate.
-        weight_decay: L2 penalty on what moves.
-        normalize: divide features by their L2 norm and multiply by `scale` before a linear head (classification only).
+        weight_decay: L2 penalty on the trained weights.
+        normalize: whether features are divided by their L2 norm and multiplied by `scale` before a linear head
+            (classification only).
         scale: length of the normalised features; the scale of a cosine head.
-        episodes_at_once: how many episodes are adapted side by side.
+        episodes_at_once: number of episodes adapted in parallel.
         head: "linear", or "cosine" (Chen et al. 2019, arXiv 1904.04232); classification only.
         head_start: weights of the episode's head before the first step: "zero", "random", "class_means" (as in
             proto-MAML, Triantafillou et al. 2020, arXiv 1903.03096), or "pretrained" (regression only); None for
             "zero" in classification and "pretrained" in regression.
-        head_seed: decides the random head, which is the same for every episode.
+        head_seed: seed of the random head, which is the same for every episode.
         optimizer: "adam" or "sgd".
-        schedule, layer_lr_decay, gradual_unfreeze, unfreeze_every: how fast each block moves when; see `Rates`.
+        schedule, layer_lr_decay, gradual_unfreeze, unfreeze_every: each block's rate at each step; see `Rates`.
         l2_sp: strength of the L2 penalty on the distance from the starting weights (Li et al. 2018, arXiv 1802.01483,
             who penalise a new head's distance from zero; here it is the distance from the head's start).
-        frozen_norm: whether batch norms keep the statistics of pretraining; otherwise those of moving blocks take
-            the support set's.
-        transductive: whether those statistics are taken over the queries too, which then see each other.
+        frozen_norm: whether batch norms keep the statistics of pretraining; if not, the trained blocks take the
+            statistics of the support set.
+        transductive: whether those statistics include the queries, whose predictions then depend on each other.
 
     Attributes:
-        parameters: number of weights of the network that adapts.
+        parameters: number of weights of the adapted network.
     """
 
     def __init__(
@@ -101,8 +102,8 @@ class FineTuning:
         self._set_head(targets, head, head_start, head_seed, scale, normalize)
         layers = blocks(network.encoder)
         self.context_only = moves == "context"
-        if self.context_only and not isinstance(self.head, ToldHead):
-            raise ValueError("Expected argument `moves` not to be 'context' for a network that was told no function.")
+        if self.context_only and not isinstance(self.head, ContextHead):
+            raise ValueError("Expected argument `moves` not to be 'context' for a network that has none.")
         moving = 0 if self.context_only else blocks_to_move(moves, len(layers))
         if not frozen_norm and moving == 0:
             raise ValueError("Expected argument `frozen_norm` to be true where only the head moves but got False.")
@@ -120,7 +121,7 @@ class FineTuning:
     def _set_head(
         self, targets: int, kind: HeadKind, start: HeadStart | None, seed: int, scale: float, normalize: bool
     ) -> None:
-        """Decides what stands above the encoder, and how it starts."""
+        """Sets the layers above the encoder and their initial weights."""
         self.start: HeadStart = start or ("pretrained" if self.regression else "zero")
         allowed = ("pretrained", "zero", "random") if self.regression else ("zero", "random", "class_means")
         if self.start not in allowed:
@@ -137,11 +138,11 @@ class FineTuning:
             self.head = head
 
     def predict(self, batch: EpisodeBatch) -> Tensor:
-        """Adapts to every support set and predicts its queries, [B, Q, P]; the network stays untouched."""
+        """Adapts to each support set and predicts its queries, [B, Q, P]; the network does not change."""
         self.moving.to(self.network.device)
         with evaluating(self.network):
             inputs = encode_all(self.frozen, batch.inputs)
-            parts = batch.parts(self.episodes_at_once)
+            parts = batch.chunks(self.episodes_at_once)
             outputs = torch.cat([self._adapt(inputs[support], y, inputs[query]) for support, y, query in parts])
         return with_unit_scale(outputs) if self.regression else outputs
 
@@ -166,12 +167,12 @@ class FineTuning:
             return self._answer(parameters, buffers, support_x, query_x)
 
     def _start_head(self, parameters: Parameters, buffers: Parameters, support_x: Tensor, support_y: Tensor) -> None:
-        """Puts the support set's class means into the head where it starts from them."""
+        """Sets the head to the class means of the support set if it starts from them."""
         if self.start != "class_means":
             return
         with torch.no_grad():
             weights, statistics = (_below_head(state) for state in (parameters, buffers))
-            features = _side_by_side(self.moving[0], weights, statistics, support_x)
+            features = _in_parallel(self.moving[0], weights, statistics, support_x)
             bias = parameters.get(f"{HEAD}bias")
             means, offsets = class_mean_weights(
                 features, support_y, temperature=self.temperature, bias=bias is not None
@@ -181,7 +182,7 @@ class FineTuning:
                 bias.copy_(offsets)
 
     def _by_block(self, parameters: Parameters) -> list[list[Tensor]]:
-        """Groups the moving parameters by block, from bottom to top, the head last."""
+        """Groups the trained parameters by block, from bottom to top, with the head last."""
         found: dict[str, list[Tensor]] = {}
         for name, value in parameters.items():
             if not self.context_only or name == f"{HEAD}context":
@@ -189,7 +190,7 @@ class FineTuning:
         return list(found.values())
 
     def _set_rates(self, optimizer: torch.optim.Optimizer, step: int) -> None:
-        """Gives each block the step's rate; a frozen one needs no gradient, and so keeps weights and moments."""
+        """Sets each block's learning rate; a frozen block gets no gradient, so its weights and moments stay."""
         groups = optimizer.param_groups
         for group, rate in zip(groups, self.rates.of_step(step, len(groups)), strict=True):
             group["lr"] = rate or 0.0
@@ -197,7 +198,7 @@ class FineTuning:
                 value.requires_grad_(rate is not None)
 
     def _answer(self, parameters: Parameters, buffers: Parameters, support_x: Tensor, query_x: Tensor) -> Tensor:
-        """Predicts queries with the adapted weights; norms that follow the episode see its support set too."""
+        """Predicts queries with the adapted weights; norms that are not frozen get the support set too."""
         if self.frozen_norm:
             return self._forward(parameters, buffers, query_x)
         shots = support_x.shape[1]
@@ -205,10 +206,10 @@ class FineTuning:
             return self._forward(parameters, buffers, torch.cat([support_x, query_x], dim=1))[:, shots:]
 
     def _forward(self, parameters: Parameters, buffers: Parameters, x: Tensor) -> Tensor:
-        return _side_by_side(self.moving, parameters, buffers, x)
+        return _in_parallel(self.moving, parameters, buffers, x)
 
     def _loss(self, output: Tensor, target: Tensor) -> Tensor:
-        """Sums the episodes' mean losses, so that no episode's step depends on how many there are."""
+        """Sums the episodes' mean losses, so that an episode's step does not depend on the number of episodes."""
         if self.regression:
             return F.mse_loss(output, target, reduction="none").mean(dim=(1, 2)).sum()
         return self.network.likelihood.nll(output, target).mean(dim=1).sum()
@@ -218,13 +219,13 @@ def _below_head(state: Parameters) -> Parameters:
     return {name.removeprefix(BODY): value for name, value in state.items() if name.startswith(BODY)}
 
 
-def _side_by_side(module: nn.Module, parameters: Parameters, buffers: Parameters, x: Tensor) -> Tensor:
-    """Calls a module on every episode of x [B, ...] with the episode's own parameters [B, ...]."""
+def _in_parallel(module: nn.Module, parameters: Parameters, buffers: Parameters, x: Tensor) -> Tensor:
+    """Applies a module to each episode of x [B, ...] with that episode's parameters [B, ...]."""
     return vmap(lambda p, b, one: functional_call(module, (p, b), (one,)))(parameters, buffers, x)
 
 
 def _require(optimizer: str, scale: float, episodes_at_once: int, **penalties: float) -> None:
-    """Refuses what cannot adapt."""
+    """Raises ValueError for arguments with which nothing can adapt."""
     if optimizer not in ("adam", "sgd"):
         raise ValueError(f"Expected argument `optimizer` to be 'adam' or 'sgd' but got {optimizer!r}.")
     for name, value in {"scale": scale, "episodes_at_once": episodes_at_once}.items():

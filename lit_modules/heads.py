@@ -1,4 +1,4 @@
-"""Heads: the last layer of a network, and how an episode's own head starts."""
+"""Heads: the last layer of a network, and the initial weights of an episode's head."""
 
 from typing import Literal
 
@@ -13,14 +13,14 @@ HeadStart = Literal["zero", "random", "class_means", "pretrained"]
 
 
 class CosineHead(nn.Module):
-    """Scores classes by the cosine between features and a weight vector for each class.
+    """Scores classes by the cosine between the features and a weight vector for each class.
 
     The head of Baseline++, Chen et al. 2019 (arXiv 1904.04232), with one fixed scale for all classes.
 
     Args:
         features: D, width of the features.
-        outputs: classes.
-        scale: the logit of features that point where a class does.
+        outputs: number of classes.
+        scale: logit of features that have the direction of a class's weights.
     """
 
     def __init__(self, features: int, outputs: int, *, scale: float) -> None:
@@ -34,7 +34,7 @@ class CosineHead(nn.Module):
 
 
 class NormalizedFeatures(nn.Module):
-    """Gives every feature vector the same length.
+    """Scales every feature vector to the same length.
 
     Args:
         scale: that length.
@@ -50,7 +50,7 @@ class NormalizedFeatures(nn.Module):
 
 
 def make_head(kind: HeadKind, features: int, outputs: int, scale: float) -> nn.Linear | CosineHead:
-    """Makes a head with the random weights that torch's global generator gives.
+    """Makes a head with random weights from torch's global generator.
 
     Raises:
         ValueError: if there is no such kind of head.
@@ -63,9 +63,9 @@ def make_head(kind: HeadKind, features: int, outputs: int, scale: float) -> nn.L
 
 
 def restart_head(head: nn.Linear | CosineHead, start: HeadStart, seed: int) -> None:
-    """Sets a new head's weights to zero, or to random ones that the seed decides; class means come with an episode.
+    """Sets a new head's weights to zero, or to random values from the seed; class means are set for each episode.
 
-    A cosine has no direction at zero, so a cosine head starts at random where it is asked to start at zero.
+    A zero vector has no direction, so a cosine head starts from random weights instead of zero.
     """
     if start == "random" or isinstance(head, CosineHead):
         with torch.random.fork_rng(devices=[]):
@@ -79,20 +79,20 @@ def restart_head(head: nn.Linear | CosineHead, start: HeadStart, seed: int) -> N
 
 
 def class_mean_weights(x: Tensor, y: Tensor, *, temperature: float, bias: bool) -> tuple[Tensor, Tensor | None]:
-    """Weights with which a head scores classes by the distance to their means, as a prototypical network does.
+    """Returns weights with which a head scores classes by the distance to their means, like a prototypical network.
 
-    A linear head gets those of Triantafillou et al. 2020 (arXiv 1903.03096, proto-MAML), divided by twice the
-    temperature: its logits are -|x - mean|^2 / (2 temperature) up to what all classes share. Without a bias the weights
-    are the means themselves, whose direction is all that a cosine head reads.
+    A linear head gets the weights of Triantafillou et al. 2020 (arXiv 1903.03096, proto-MAML), divided by twice the
+    temperature. Its logits are -|x - mean|^2 / (2 temperature) plus a term that is the same for all classes. A head
+    without a bias gets the means themselves; a cosine head uses only their direction.
 
     Args:
-        x: [B, S, D], what the head gets.
+        x: [B, S, D] input of the head.
         y: [B, S, Y] one-hot.
-        temperature: by which squared distances are divided.
-        bias: whether the head has one.
+        temperature: divisor of the squared distances.
+        bias: whether the head has a bias.
 
     Returns:
-        Weights [B, Y, D], and biases [B, Y] or None; a class without an example gets a bias that rules it out.
+        Weights [B, Y, D], and biases [B, Y] or None; the bias of a class without an example rules it out.
     """
     means, absent = class_means(x, y)
     if not bias:
@@ -101,32 +101,33 @@ def class_mean_weights(x: Tensor, y: Tensor, *, temperature: float, bias: bool) 
     return means / temperature, torch.where(absent.squeeze(1), ABSENT, -squares)
 
 
-class ToldHead(nn.Module):
-    """A head for regression that is told, by a context vector, which function it predicts.
+class ContextHead(nn.Module):
+    """A head for regression that predicts the function given by a context vector.
 
-    The context sets gain and offset of the hidden units (FiLM, Perez et al. 2018, arXiv 1709.07871). In pretraining
-    it is each example's own, the function's identity; for a new function it is a weight to be fitted, which starts at
-    the mean of all identities (as in CAVIA, Zintgraf et al. 2019, arXiv 1810.03642, whose context means nothing).
+    The context sets gain and offset of the hidden units (FiLM, Perez et al. 2018, arXiv 1709.07871). In pretraining it
+    is the parameters of each example's function. For a new function it is a weight to be fitted, which starts at the
+    mean of the training parameters (as in CAVIA, Zintgraf et al. 2019, arXiv 1810.03642, whose context has no given
+    meaning).
 
     Args:
         features: D, width of the features and of the hidden layer.
         outputs: width of a real target.
-        told: K, width of the context.
+        width: K, width of the context.
     """
 
-    def __init__(self, features: int, outputs: int, *, told: int) -> None:
+    def __init__(self, features: int, outputs: int, *, width: int) -> None:
         super().__init__()
-        self.standardize = nn.BatchNorm1d(told, affine=False, momentum=0.01)
-        self.film = nn.Sequential(nn.Linear(told, features), nn.ReLU(), nn.Linear(features, 2 * features))
+        self.standardize = nn.BatchNorm1d(width, affine=False, momentum=0.01)
+        self.film = nn.Sequential(nn.Linear(width, features), nn.ReLU(), nn.Linear(features, 2 * features))
         self.hidden, self.output = nn.Linear(features, features), nn.Linear(features, outputs)
-        self.context = nn.Parameter(torch.zeros(told))
+        self.context = nn.Parameter(torch.zeros(width))
 
-    def told(self, features: Tensor, told: Tensor) -> Tensor:
-        """From features [M, D] and identities [M, K] to predictions [M, outputs]."""
-        return self._predict(features, self.standardize(told))
+    def of_functions(self, features: Tensor, functions: Tensor) -> Tensor:
+        """From features [M, D] and the parameters of their functions [M, K] to predictions [M, outputs]."""
+        return self._predict(features, self.standardize(functions))
 
     def forward(self, features: Tensor) -> Tensor:
-        """From features [..., D] to predictions [..., outputs] of the function that the context stands for."""
+        """From features [..., D] to predictions [..., outputs] of the function given by the fitted context."""
         return self._predict(features, self.context)
 
     def _predict(self, features: Tensor, context: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Hypernetwork: the support set mapped to all weights of a small predictor."""
+"""Hypernetwork: maps the support set to all weights of a small predictor."""
 
 import math
 from typing import ClassVar
@@ -14,20 +14,21 @@ from adaptbench.lit_modules.embedding import EmbeddingLearner
 class Hypernetwork(EmbeddingLearner):
     """phi = f(support set): hypernetwork of Ha et al. 2016 (arXiv 1609.09106) on a set encoder.
 
-    The support set is summed up by the very encoder that deep sets use. There the context vector itself is handed over;
-    here all weights of a perceptron with one hidden layer, which predicts the queries and never sees the context.
-    Departs from the paper in that weights are generated from a support set instead of a layer's place, and in that the
-    first layer also has fast weights in the sense of Schlag et al. 2021 (arXiv 2102.11174): each of its units starts
-    with one slot of the context as its weights, so that a query meets the support set by multiplication from the first
-    step (see `lit_modules.binding`). A linear generator alone learns, but slowly.
+    The same encoder as in deep sets summarises the support set. Deep sets pass the context vector to the decoder; here
+    it generates all weights of a perceptron with one hidden layer, which predicts the queries without the context.
+
+    It differs from the paper in two ways. Weights are generated from a support set instead of the position of a layer.
+    And the first layer also has fast weights in the sense of Schlag et al. 2021 (arXiv 2102.11174): the weights of each
+    unit start as one slot of the context, so a query is multiplied with the support set from the first step (see
+    `lit_modules.binding`). A linear generator alone learns too, but slowly.
 
     Args:
         features: D, width of an example's features.
         targets: Y, width of a target.
         outputs: P, width of a prediction.
-        width: width of the context vector that the weights are generated from.
-        slots: slots of the context (see `lit_modules.binding.Binding`).
-        heads: units of the predictor for each slot.
+        width: width of the context vector that generates the weights.
+        slots: number of slots of the context (see `lit_modules.binding.Binding`).
+        heads: number of hidden units of the predictor for each slot.
         encode: whether a perceptron refines each bound pair before the mean.
     """
 
@@ -50,7 +51,7 @@ class Hypernetwork(EmbeddingLearner):
         self.norm = nn.LayerNorm(width)
         self.fast = nn.Parameter(torch.randn(heads, 1, embedding) / math.sqrt(embedding))
         self.first = Generator(width, hidden, embedding)
-        nn.init.zeros_(self.first.generate.bias)  # nothing in the first layer is the same for all support sets
+        nn.init.zeros_(self.first.generate.bias)  # no weight of the first layer is common to all support sets
         self.second = Generator(width, outputs, hidden)
 
     def embed(self, x: Tensor) -> Tensor:
@@ -70,8 +71,9 @@ class Hypernetwork(EmbeddingLearner):
 class Generator(nn.Module):
     """A linear map from a context [B, W] to the weights and biases of a linear layer.
 
-    The context is divided by the root of W, so that the optimiser's steps, which are as large for every weight, move a
-    generated weight no further for a wide context than for a narrow one (Chang et al. 2020, arXiv 2312.08399).
+    The context is divided by the root of W. The optimiser's steps have the same size for every weight; without the
+    division, a wide context would change a generated weight more than a narrow one (Chang et al. 2020, arXiv
+    2312.08399).
     """
 
     def __init__(self, width: int, rows: int, columns: int) -> None:
@@ -88,5 +90,5 @@ class Generator(nn.Module):
 
 
 def _affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Applies each episode's layer to its x [B, Q, C]."""
+    """Applies each episode's linear layer to its x [B, Q, C]."""
     return torch.baddbmm(bias.unsqueeze(1), x, weight.transpose(1, 2))

@@ -1,4 +1,4 @@
-"""What MAML and ANIL have in common: inner steps, and learn2learn, an extra that is imported when one needs it."""
+"""What MAML and ANIL share: the check of their inner steps, and the import of learn2learn, an optional extra."""
 
 import importlib
 from typing import Any
@@ -22,7 +22,7 @@ def learn2learn_algorithms(name: str) -> Any:  # noqa: ANN401 - a module without
     """Imports `learn2learn.algorithms`.
 
     Args:
-        name: what needs it, for the message.
+        name: the learner that needs it, for the message.
 
     Raises:
         ValueError: if it cannot be imported; the message says how to install it.

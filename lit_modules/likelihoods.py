@@ -1,4 +1,4 @@
-"""Likelihoods: the only place where classification and regression differ."""
+"""Likelihoods: how predictions are read in classification and in regression."""
 
 import math
 from typing import ClassVar, Protocol
@@ -23,20 +23,20 @@ class Likelihood(Protocol):
         """Returns the negative log-likelihood of each target, [...]."""
 
     def score(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """Returns what `metric` averages, for each target, [...]."""
+        """Returns the value of each target that `metric` averages, [...]."""
 
     def point(self, prediction: Tensor) -> Tensor:
         """Returns class probabilities or means, [..., Y]."""
 
 
 class Categorical:
-    """One of Y classes: predictions are logits, targets are one-hot."""
+    """A choice among Y classes: predictions are logits, targets are one-hot."""
 
     metric: ClassVar[str] = "accuracy"
     higher_is_better: ClassVar[bool] = True
 
     def outputs(self, targets: int) -> int:
-        """One logit a class."""
+        """One logit per class."""
         return targets
 
     def nll(self, prediction: Tensor, target: Tensor) -> Tensor:
@@ -78,7 +78,7 @@ class Gaussian:
 
 
 def with_unit_scale(mean: Tensor) -> Tensor:
-    """Makes a Gaussian prediction [..., 2Y] of means [..., Y] whose scale is one."""
+    """Makes a Gaussian prediction [..., 2Y] from means [..., Y], with a scale of one."""
     return torch.cat([mean, torch.full_like(mean, math.log(math.expm1(1 - SCALE_FLOOR)))], dim=-1)
 
 

@@ -1,4 +1,4 @@
-"""MAML: weights from which a few gradient steps on a support set go a long way, through learn2learn."""
+"""MAML: learned initial weights, adapted by a few gradient steps on a support set with learn2learn."""
 
 import torch
 from torch import Tensor, nn
@@ -15,13 +15,13 @@ from adaptbench.lit_modules.training import TrainedModule, evaluating
 class MAML(TrainedModule):
     """Learns initial weights of encoder and head for gradient descent on the support set.
 
-    Finn et al. 2017 (arXiv 1703.03400), through `learn2learn.algorithms.MAML` (Arnold et al. 2020, arXiv 2008.12284),
-    one episode after the other. Their batch norms see queries together, in training and test; here norms take the
-    statistics of the support set, so that prediction is inductive unless asked otherwise. Regression fits squared error
-    and predicts with a scale of one.
+    Finn et al. 2017 (arXiv 1703.03400), with `learn2learn.algorithms.MAML` (Arnold et al. 2020, arXiv 2008.12284), one
+    episode at a time. In the paper, batch norms take their statistics over all queries, in training and test. Here they
+    take them from the support set, so prediction is inductive unless `transductive` is set. Regression minimises
+    squared error and predicts a scale of one.
 
-    The examples that it encodes are counted as often as they pass through the encoder: the support set once for every
-    step, and once more with the queries where norms need it.
+    Encoded examples are counted each time they pass through the encoder: the support set once per step, and once more
+    with the queries if norms need it.
 
     Args:
         encoder: from examples [M, *x] to features [M, D]; its attribute `features` is D.
@@ -29,12 +29,12 @@ class MAML(TrainedModule):
         likelihood: how predictions are read.
         optimization: settings of the outer optimiser.
         steps: gradient steps on the support set in training.
-        test_steps: the same in validation and test; None for as many as in training.
+        test_steps: gradient steps in validation and test; None for as many as in training.
         lr: learning rate of these steps.
-        first_order: leave second derivatives out.
-        zero_head: adapt the head from zero in every episode instead of from learned weights (Kao et al. 2022, arXiv
-            2106.15367), so that it does not matter which class of an episode is called which. The first step
-            then moves the head alone, so that there have to be two.
+        first_order: whether to leave out second derivatives.
+        zero_head: whether the head starts from zero in every episode instead of from learned weights (Kao et al. 2022,
+            arXiv 2106.15367), so that predictions do not depend on the numbering of the classes. The first step
+            then changes only the head, so at least two steps are needed.
         transductive: whether norms take their statistics from support set and queries together.
     """
 
@@ -66,12 +66,12 @@ class MAML(TrainedModule):
         self.steps, self.test_steps = steps, test_steps
         self.regression = isinstance(likelihood, Gaussian)
         self.zero_head = zero_head
-        # In a list, because a LightningModule would register the weights under a second name.
+        # In a list, so that the weights are not registered under a second name.
         network = nn.Sequential(self.encoder, self.head)
         self._wrapped = [algorithms.MAML(network, lr=lr, first_order=first_order, allow_unused=True)]
 
     def training_step(self, batch: EpisodeBatch, batch_idx: int) -> Tensor:
-        """Mean loss of the query targets, after the steps."""
+        """Returns the mean loss of the query targets after adaptation."""
         episodes, support, queries = len(batch.query), batch.support.shape[1], batch.query.shape[1]
         self.count_encoded(episodes * (support * (self.steps + self.normed) + queries))
         output = self._adapt_each(batch, self.steps)
@@ -81,12 +81,12 @@ class MAML(TrainedModule):
         return loss
 
     def validation_step(self, batch: EpisodeBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Scores the validation episodes, all numbers of shots together."""
+        """Scores the validation episodes; the log averages over all numbers of shots."""
         score = self.likelihood.score(self.predict(batch), batch.query_y)
         self.log_means("val", {self.likelihood.metric: score}, len(batch.query))
 
     def predict(self, batch: EpisodeBatch) -> Tensor:
-        """Adapts to every support set and predicts its queries, [B, Q, P]; the weights stay as they are."""
+        """Adapts to each support set and predicts its queries, [B, Q, P]; the weights do not change."""
         with evaluating(self), torch.inference_mode(False), torch.enable_grad():
             batch = EpisodeBatch(*(field.clone() for field in batch))
             return self._predicted(self._adapt_each(batch, self.test_steps, keep=False))
@@ -99,10 +99,10 @@ class MAML(TrainedModule):
         return torch.stack(outputs)
 
     def _adapt(self, support_x: Tensor, support_y: Tensor, query_x: Tensor, steps: int) -> Tensor:
-        """Takes the steps of one episode and predicts its queries, [Q, Y]."""
+        """Adapts to one episode and predicts its queries, [Q, Y]."""
         learner = self._wrapped[0].clone()
         if self.zero_head:
-            weights = learner.module[1]._parameters  # a clone's are no nn.Parameters, which attributes would have to be
+            weights = learner.module[1]._parameters  # a clone's are no nn.Parameters and cannot be set as attributes
             weights.update({name: 0 * value for name, value in weights.items()})
         for _ in range(steps):
             learner.adapt(self._loss(learner(support_x), support_y))

@@ -13,12 +13,12 @@ from adaptbench.lit_modules.embedding import EmbeddingLearner
 
 
 class Memory(NamedTuple):
-    """State of the memory after some pairs, for each of B episodes with N rows.
+    """State of the memory, with N rows for each of B episodes.
 
     Attributes:
-        keys: [B, N, K], what rows are addressed by.
-        values: [B, N, W], what they hold.
-        usage: [B, N], how much each was used, fading.
+        keys: [B, N, K], addresses of the rows.
+        values: [B, N, W], contents of the rows.
+        usage: [B, N], decaying sum of reads and writes of each row.
     """
 
     keys: Tensor
@@ -29,22 +29,24 @@ class Memory(NamedTuple):
 class MANN(EmbeddingLearner):
     """Memory-augmented network of Santoro et al. 2016 (ICML; one-shot version arXiv 1605.06065).
 
-    A controller reads the support pairs one after the other. Rows are addressed by content (cosine), and each pair is
-    written partly into the rows it resembles and partly into the one used least, which is wiped first; usage fades.
-    Queries read from the memory and never write. Departs from the paper in that label and image come in the same step,
-    bound by multiplication (see `lit_modules.binding`), so that a pair is written where its own key reads instead of
-    where the last one did; and in that a row's key is the embedded example and its value comes from the controller.
+    A controller reads the support pairs in order. Rows are addressed by content (cosine). Each pair is written partly
+    into the rows that it resembles and partly into the least used row, which is erased first. Usage decays over time.
+    Queries read from the memory and never write.
+
+    It differs from the paper in two ways. Label and image come in the same step, combined by multiplication (see
+    `lit_modules.binding`), so a pair is written where its own key reads instead of where the previous one did. And a
+    row's key is the embedded example, while its value comes from the controller.
 
     Args:
         features: D, width of an example's features.
         targets: Y, width of a target.
         outputs: P, width of a prediction.
-        width: width of the controller's state and of what a memory row holds.
+        width: width of the controller's state and of a memory row's value.
         pair_width: width of a bound pair.
-        slots: slots of a bound pair (see `lit_modules.binding.Binding`).
-        rows: rows of the memory.
-        controller: "lstm", or "feed_forward" for one without a state of its own.
-        fading: share of the usage that is left after a step.
+        slots: number of slots of a bound pair (see `lit_modules.binding.Binding`).
+        rows: number of rows of the memory.
+        controller: "lstm", or "feed_forward" for a controller without a state.
+        fading: factor by which usage decays in each step.
     """
 
     permutation_invariant: ClassVar[bool] = False
@@ -83,12 +85,12 @@ class MANN(EmbeddingLearner):
         return self.binding.embed(x)
 
     def infer(self, support_x: Tensor, support_y: Tensor, query_x: Tensor) -> Tensor:
-        """Predicts from what each query reads in the final memory, and from the controller's final state."""
+        """Predicts each query from what it reads in the final memory and from the controller's final state."""
         last = deque(self._read_through(support_x, support_y), maxlen=1)
         return self._answer(*last[0], query_x)
 
     def stream(self, x: Tensor, y: Tensor) -> Tensor:
-        """Predicts every step of a stream from the steps before it, whose targets are known by then.
+        """Predicts every step of a stream from the earlier steps and their targets.
 
         Args:
             x: [B, T, D] float32.
@@ -118,7 +120,7 @@ class MANN(EmbeddingLearner):
         return Memory(keys, values, usage=keys[..., 0])
 
     def _write(self, memory: Memory, key: Tensor, value: Tensor) -> Memory:
-        """Writes a key [B, K] and a value [B, W]: partly where the key points, partly into the least used row."""
+        """Writes a value [B, W] partly where its key [B, K] reads, and partly into the least used row."""
         read = self._address(memory, key.unsqueeze(1)).squeeze(1)
         least = F.one_hot(memory.usage.argmin(dim=-1), self.rows).to(key.dtype)
         share = self.overwrite.sigmoid()
@@ -131,7 +133,7 @@ class MANN(EmbeddingLearner):
         )
 
     def _address(self, memory: Memory, keys: Tensor) -> Tensor:
-        """Returns how much each key [B, T, K] attends to each row, [B, T, N]."""
+        """Returns the attention of each key [B, T, K] to each row, [B, T, N]."""
         cosine = keys @ F.normalize(memory.keys, dim=-1).transpose(1, 2)
         return (self.sharpness * cosine).softmax(dim=-1)
 
@@ -143,7 +145,7 @@ class MANN(EmbeddingLearner):
 
 
 class FeedForward(nn.Module):
-    """A controller that sees one pair at a time, with the interface of `nn.LSTM`."""
+    """A controller without a state, with the interface of `nn.LSTM`."""
 
     def __init__(self, pair_width: int, width: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Batch normalisation whose statistics come from an episode itself, without queries seeing each other."""
+"""Batch normalisation with statistics from the episode's support set."""
 
 import copy
 from collections.abc import Iterator
@@ -9,16 +9,16 @@ from torch import Tensor, nn
 
 
 class EpisodeNorm2d(nn.Module):
-    """Normalises the images of an episode by the statistics of its first ones, the support set.
+    """Normalises the images of an episode by the statistics of its first images, the support set.
 
-    Bronskill et al. 2020 (arXiv 2003.03284) compare such statistics for meta-learning; these are those of their
-    MetaBN, of the support set for support set and queries, with the weights of a trained batch norm.
+    Bronskill et al. 2020 (arXiv 2003.03284) compare such statistics for meta-learning. This is their MetaBN: the
+    support set's statistics normalise support set and queries, here with the weights of a trained batch norm.
 
     Args:
-        norm: the batch norm that it takes the place of; its weights are copied, its running statistics not used.
+        norm: the batch norm to replace; its weights are copied, its running statistics are not used.
 
     Attributes:
-        rows: how many images, from the first on, give the statistics; None for all, which lets queries see each other.
+        rows: number of images, beginning with the first, that give the statistics; None for all, the queries included.
     """
 
     def __init__(self, norm: nn.BatchNorm2d) -> None:
@@ -38,7 +38,7 @@ class EpisodeNorm2d(nn.Module):
 
 
 def with_episode_norms(module: nn.Module) -> nn.Module:
-    """Copies a module, with an `EpisodeNorm2d` in the place of every batch norm of images."""
+    """Copies a module and replaces every batch norm of images by an `EpisodeNorm2d`."""
     copied = copy.deepcopy(module)
     for parent in list(copied.modules()):
         for name, child in list(parent.named_children()):
@@ -49,7 +49,7 @@ def with_episode_norms(module: nn.Module) -> nn.Module:
 
 @contextmanager
 def statistics_of(module: nn.Module, rows: int | None) -> Iterator[None]:
-    """Lets every `EpisodeNorm2d` in a module take its statistics from so many first images."""
+    """Makes every `EpisodeNorm2d` in a module take its statistics from the first `rows` images."""
     norms = [part for part in module.modules() if isinstance(part, EpisodeNorm2d)]
     before = [norm.rows for norm in norms]
     for norm in norms:

@@ -1,4 +1,4 @@
-"""How every network here is trained: AdamW, a short warm-up, then a cosine down to zero."""
+"""The optimisation of every network here: AdamW with a short warm-up, then a cosine decay to zero."""
 
 import math
 from collections.abc import Iterable
@@ -16,8 +16,8 @@ class Optimization:
     Attributes:
         lr: peak learning rate.
         weight_decay: decoupled weight decay.
-        warmup: share of the steps over which the rate rises linearly to its peak.
-        clip: largest norm of the gradient; None for no limit.
+        warmup: share of the steps in which the learning rate rises linearly to its peak.
+        clip: largest norm of the gradient; None for no clipping.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
@@ -28,7 +28,7 @@ class Optimization:
     clip: float | None = 1.0
 
     def __post_init__(self) -> None:
-        """Refuses settings that cannot train."""
+        """Raises ValueError for settings that cannot train."""
         if not self.lr > 0:
             raise ValueError(f"Expected argument `lr` to be positive but got {self.lr}.")
         if not 0 <= self.warmup < 1:
@@ -37,7 +37,7 @@ class Optimization:
             raise ValueError(f"Expected argument `clip` to be positive or None but got {self.clip}.")
 
     def configure(self, parameters: Iterable[nn.Parameter], steps: int) -> dict[str, Any]:
-        """Makes optimiser and schedule for so many steps, in the form that Lightning takes."""
+        """Makes optimiser and schedule for `steps` steps, in the form that Lightning expects."""
         optimizer = torch.optim.AdamW(parameters, lr=self.lr, weight_decay=self.weight_decay, fused=True)
         warm = max(1, round(self.warmup * steps))
 

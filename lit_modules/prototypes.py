@@ -1,4 +1,4 @@
-"""Prototypes: the nearest class mean in feature space, the metric reference."""
+"""Prototypes: classification by the nearest class mean in feature space."""
 
 from typing import ClassVar
 
@@ -12,14 +12,14 @@ def class_means(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """Averages x [B, S, D] over the examples of each class of y [B, S, Y].
 
     Returns:
-        Means [B, Y, D], zero for a class without an example, and which classes those are, [B, 1, Y] bool.
+        Means [B, Y, D], zero for a class without an example, and a mask of these classes, [B, 1, Y] bool.
     """
     counts = y.sum(dim=1)
     return y.transpose(1, 2) @ x / counts.clamp(min=1).unsqueeze(-1), (counts == 0).unsqueeze(1)
 
 
 def require_classes(targets: int, outputs: int) -> None:
-    """Raises ValueError for a task of regression, whose predictions are wider than its targets."""
+    """Raises ValueError for regression, whose predictions are wider than its targets."""
     if targets != outputs:
         raise ValueError("Class means need classes, but this task is one of regression.")
 
@@ -27,13 +27,12 @@ def require_classes(targets: int, outputs: int) -> None:
 class Prototypes(nn.Module):
     """Prototypical network of Snell et al. 2017 (arXiv 1703.05175): logits are negative squared distances.
 
-    It has no weights of its own. Labels must be one-hot, for there is no mean of a class without classes; a class
-    without a support example is never predicted.
+    It has no weights. Labels must be one-hot. A class without a support example is never predicted.
 
     Args:
         features: D, width of an example's features.
         targets: Y, classes in an episode.
-        outputs: P, width of a prediction, which is Y.
+        outputs: P, width of a prediction; must be Y.
     """
 
     permutation_invariant: ClassVar[bool] = True

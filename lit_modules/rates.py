@@ -1,4 +1,4 @@
-"""Rules of fine-tuning that say how fast each block moves at each step, and which move at all."""
+"""Learning rates in fine-tuning: which blocks are trained at each step, and how fast."""
 
 import math
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ Schedule = Literal["constant", "slanted_triangular", "warmup"]
 Unfreezing = Literal["top_down", "bottom_up"]
 
 CUT, RATIO = 0.1, 32.0
-"""Howard & Ruder's share of the steps in which the rate rises, and how much smaller the lowest rate is."""
+"""Howard & Ruder's share of the steps in which the rate rises, and ratio of the largest to the smallest rate."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,13 +17,13 @@ class Rates:
 
     Attributes:
         steps: gradient steps.
-        lr: the largest rate, that of the head.
+        lr: the largest rate, which is that of the head.
         schedule: "constant"; "slanted_triangular", a short rise and a long fall (Howard & Ruder 2018, arXiv
-            1801.06146); or "warmup", a linear rise over the same share of the steps and then no change.
-        layer_lr_decay: what the rate is multiplied by from a block to the one below it (their discriminative rates).
-        gradual_unfreeze: "top_down" begins with the head alone and adds the next block below it every so many steps,
-            as they do; "bottom_up" begins with the lowest block; None moves all from the first step on.
-        unfreeze_every: steps between two blocks.
+            1801.06146); or "warmup", a linear rise over the same share of the steps, then constant.
+        layer_lr_decay: ratio of a block's rate to that of the block above it (their discriminative rates).
+        gradual_unfreeze: "top_down" begins with the head and adds the next block below every `unfreeze_every` steps, as
+            they do; "bottom_up" begins with the lowest block; None trains all blocks from the first step.
+        unfreeze_every: number of steps after which the next block is added.
     """
 
     steps: int
@@ -34,7 +34,7 @@ class Rates:
     unfreeze_every: int = 5
 
     def __post_init__(self) -> None:
-        """Refuses rules that say nothing."""
+        """Raises ValueError for arguments that are out of range or unknown."""
         if self.steps < 0:
             raise ValueError(f"Expected argument `steps` to be zero or more but got {self.steps}.")
         if not 0 < self.lr < math.inf:
@@ -47,7 +47,7 @@ class Rates:
         _among("gradual_unfreeze", self.gradual_unfreeze, (None, "top_down", "bottom_up"))
 
     def of_step(self, step: int, blocks: int) -> list[float | None]:
-        """The rate of each of so many blocks, the head last, at a step; None for a frozen one."""
+        """Returns the rate of each of `blocks` blocks at a step, the head last; None for a frozen block."""
         rate, moving = self.lr * self._share(step), self._moving(step, blocks)
         decayed = [rate * self.layer_lr_decay ** (blocks - 1 - block) for block in range(blocks)]
         return [value if block in moving else None for block, value in enumerate(decayed)]
@@ -67,21 +67,21 @@ class Rates:
 
 
 def blocks_to_move(moves: str, blocks: int) -> int:
-    """Says how many of an encoder's blocks, from the top, are trained together with the head.
+    """Returns the number of an encoder's last blocks that are trained together with the head.
 
     Args:
         moves: "head", "all", or "last_k" for the last k blocks, such as "last_1".
-        blocks: how many there are.
+        blocks: number of blocks of the encoder.
 
     Raises:
-        ValueError: if it is none of these, or there are not so many blocks.
+        ValueError: if `moves` is none of these, or the encoder has too few blocks.
     """
     if moves in ("head", "all"):
         return 0 if moves == "head" else blocks
     number = moves.removeprefix("last_")
     if number == moves or not number.isdecimal() or not 1 <= int(number) <= blocks:
         raise ValueError(
-            f"Expected argument `moves` to be 'head', 'all', or 'last_1' to 'last_{blocks}' for so many blocks but got "
+            f"Expected argument `moves` to be 'head', 'all', or 'last_1' to 'last_{blocks}' for this encoder but got "
             f"{moves!r}."
         )
     return int(number)

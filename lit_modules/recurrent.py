@@ -1,4 +1,4 @@
-"""LSTM and GRU: the support set read as a sequence."""
+"""LSTM and GRU: learners that read the support set as a sequence."""
 
 from typing import ClassVar
 
@@ -10,32 +10,32 @@ from adaptbench.lit_modules.binding import Binding, Readout
 from adaptbench.lit_modules.embedding import EmbeddingLearner
 
 KEEP, CANDIDATE = 1, 2
-"""Where torch has the gate that keeps the state and the candidate, among an LSTM's i, f, g, o and a GRU's r, z, n."""
+"""Index of the gate that keeps the state, and of the candidate, in torch's LSTM (i, f, g, o) and GRU (r, z, n)."""
 GATE_SCALE, RECURRENT_SCALE = 0.3, 0.1
-"""What the usual random weights of reading and recurring are multiplied by at the start."""
+"""Factors of torch's initial input-to-hidden and hidden-to-hidden weights."""
 
 
 class Recurrent(EmbeddingLearner):
-    """A recurrent network that reads support pairs, and answers every query from its state.
+    """A recurrent network that reads support pairs, and predicts every query from its state.
 
-    Departs from the papers in that label and image come in the same step, bound by multiplication, and the query meets
-    the state the same way (see `lit_modules.binding`): with concatenation the learner stays at the loss of a guess. And
-    in where training starts: each layer begins as a gated sum of what it reads, with the identity from input to
-    candidate and from state to context and hardly any recurrent weights, after the identity initialisation of Le et
-    al. 2015 (arXiv 1504.00941); from random weights it first has to find maps that undo each other.
+    It differs from the papers in two ways. First, label and image come in the same step. Multiplication combines
+    features with labels, and the query with the state (see `lit_modules.binding`); with concatenation, the learner
+    stays at chance. Second, each layer starts as a gated sum of its inputs: the maps from input to candidate and from
+    state to context start at the identity, and recurrent weights are small, following the identity initialisation of
+    Le et al. 2015 (arXiv 1504.00941). From random weights, it would first have to learn maps that undo each other.
 
     Args:
         features: D, width of an example's features.
         targets: Y, width of a target.
         outputs: P, width of a prediction.
-        width: width of a bound pair and of the state, the context vector that is carried over from the support set.
-        slots: slots of a bound pair (see `lit_modules.binding.Binding`).
-        depth: hidden layers of the decoder.
-        layers: stacked recurrent layers.
-        pooled: read each pair from the same initial state and average the states that follow, as the second network of
-            Huisman et al. 2023 (arXiv 2310.14139) does, so that the order of the support set does not matter.
-        keep_bias: bias at the start of the gate that keeps the state (Jozefowicz et al. 2015, ICML), so that the first
-            pair is still there at the last.
+        width: width of a bound pair and of the state, the context vector that summarises the support set.
+        slots: number of slots of a bound pair (see `lit_modules.binding.Binding`).
+        depth: number of hidden layers of the decoder.
+        layers: number of stacked recurrent layers.
+        pooled: whether to read each pair from the same initial state and to average the resulting states, so that the
+            order of the support set does not matter (second network of Huisman et al. 2023, arXiv 2310.14139).
+        keep_bias: initial bias of the gate that keeps the state (Jozefowicz et al. 2015, ICML); a large one makes the
+            state remember the first pair until the last.
     """
 
     cell: ClassVar[type[nn.LSTM] | type[nn.GRU]]
@@ -67,11 +67,11 @@ class Recurrent(EmbeddingLearner):
         return self.binding.embed(x)
 
     def infer(self, support_x: Tensor, support_y: Tensor, query_x: Tensor) -> Tensor:
-        """Predicts from the final state, or from the average."""
+        """Predicts from the final state; if pooled, from the average state."""
         return self._answer(query_x, self._states(support_x, support_y)[:, -1:])
 
     def stream(self, x: Tensor, y: Tensor) -> Tensor:
-        """Predicts every step of a stream from the steps before it, whose targets are known by then.
+        """Predicts every step of a stream from the earlier steps and their targets.
 
         Args:
             x: [B, T, D] float32.
@@ -87,7 +87,7 @@ class Recurrent(EmbeddingLearner):
         return self.decode(self.met(self.binding.meet(query_x, self.context(state))))
 
     def _states(self, x: Tensor, y: Tensor) -> Tensor:
-        """Returns the state after each pair, [B, S, W]; when pooled, the average of what each pair so far leaves."""
+        """Returns the state after each pair, [B, S, W]; if pooled, the average over the pairs so far."""
         pairs = self.norm(self.binding.pair(x, y))
         if not self.pooled:
             return self.read(pairs)[0]
@@ -111,8 +111,8 @@ class Recurrent(EmbeddingLearner):
 class LSTM(Recurrent):
     """Recurrent meta-learner of Hochreiter et al. 2001 (ICANN) and Santoro et al. 2016 (ICML).
 
-    The support set is read as a sequence of pairs, in the order given. Departs from the papers as `Recurrent` says,
-    whose arguments it takes.
+    The support set is read as a sequence of pairs, in the order given. `Recurrent` describes the arguments and the
+    differences from the papers.
     """
 
     cell = nn.LSTM
@@ -121,7 +121,7 @@ class LSTM(Recurrent):
 class GRU(Recurrent):
     """The LSTM's recurrent meta-learner with the gated unit of Cho et al. 2014 (arXiv 1406.1078).
 
-    Departs from the papers as `Recurrent` says, whose arguments it takes.
+    `Recurrent` describes the arguments and the differences from the papers.
     """
 
     cell = nn.GRU

@@ -1,4 +1,4 @@
-"""SNAIL: temporal convolutions and causal attention over the support set, the query last in the sequence."""
+"""SNAIL: temporal convolutions and causal attention over the support set, with the query as the last step."""
 
 import math
 from typing import ClassVar, cast
@@ -11,11 +11,11 @@ from adaptbench.lit_modules.embedding import EmbeddingLearner
 
 
 class Block(nn.Module):
-    """A causal block: it appends `added` channels to every step, which depend on that step and earlier ones only.
+    """A causal block, which appends `added` channels to each step; they depend only on that step and earlier ones.
 
-    The support set is one sequence; every query is the last step of a sequence of its own that starts with the support
-    set, or, in a stream, with the steps before that query. No step sees a later one, so the support steps are the same
-    in all those sequences and are computed once.
+    Each query is the last step of its own sequence, after the support set or, in a stream, after the steps before that
+    query. No step depends on a later one, so the support steps are the same in all these sequences and are computed
+    once.
     """
 
     added: int
@@ -36,8 +36,8 @@ class DenseBlock(Block):
 
     Args:
         channels: C, channels of the input.
-        filters: channels it appends.
-        dilation: distance of the taps.
+        filters: channels to append.
+        dilation: distance between the taps in steps.
     """
 
     def __init__(self, channels: int, filters: int, dilation: int) -> None:
@@ -46,7 +46,7 @@ class DenseBlock(Block):
         self.now, self.before = nn.Linear(channels, 2 * filters), nn.Linear(channels, 2 * filters, bias=False)
 
     def forward(self, support: Tensor, query: Tensor, stream: bool) -> tuple[Tensor, Tensor]:
-        """Appends; a tap before the first step reads zeros."""
+        """Appends channels; a tap before the first step reads zeros."""
         steps = support.shape[1]
         early = F.pad(self.before(support), (0, 0, self.dilation, 0))  # entry t belongs to step t - dilation
         before_query = early[:, :steps] if stream else early[:, steps : steps + 1]
@@ -61,15 +61,15 @@ class DenseBlock(Block):
 
 
 class CausalAttention(Block):
-    """One head of attention to all earlier steps, and to nothing, where nothing resembles the question.
+    """One head of attention to all earlier steps and to an empty step, for a step that resembles no earlier one.
 
-    Questions and keys are made by one map and compared by their cosine times a learned sharpness (Henry et al. 2020,
-    arXiv 2010.04245), so that a step attends to what resembles it before any training.
+    One map makes attention queries and keys, and they are compared by their cosine times a learned sharpness (Henry et
+    al. 2020, arXiv 2010.04245). A step thus attends to similar steps before any training.
 
     Args:
         channels: C, channels of the input.
-        keys: width of questions and keys.
-        values: channels it appends.
+        keys: width of attention queries and keys.
+        values: channels to append.
     """
 
     def __init__(self, channels: int, keys: int, values: int) -> None:
@@ -79,9 +79,9 @@ class CausalAttention(Block):
         self.sharpness = nn.Parameter(torch.tensor(10.0))
 
     def forward(self, support: Tensor, query: Tensor, stream: bool) -> tuple[Tensor, Tensor]:
-        """Appends what was read."""
+        """Appends what attention reads."""
         directions, asked = (F.normalize(self.compare(tokens), dim=-1) for tokens in (support, query))
-        keys, values = F.pad(directions, (0, 0, 1, 0)), F.pad(self.value(support), (0, 0, 1, 0))  # nothing, then steps
+        keys, values = F.pad(directions, (0, 0, 1, 0)), F.pad(self.value(support), (0, 0, 1, 0))  # an empty step first
         earlier = keys[:, :-1], values[:, :-1]
         read = self._read(directions, *earlier, causal=True)
         found = self._read(asked, *earlier, causal=True) if stream else self._read(asked, keys, values, causal=False)
@@ -94,11 +94,12 @@ class CausalAttention(Block):
 class SNAIL(EmbeddingLearner):
     """Simple neural attentive learner of Mishra et al. 2018 (arXiv 1707.03141).
 
-    Attention, then twice a stack of dense blocks with dilations 1, 2, 4 ... followed by attention; all of it causal,
-    with the query as the last step of the support sequence. Departs from the paper in its size, which suits a
-    processor; in a layer norm over the embedded example; in how steps are compared (see `CausalAttention`: the paper
-    has two maps, attends to the step itself too, and is slow to leave the loss of a guess); and in that the support set
-    is computed once for all queries, which changes no value.
+    It has attention, then twice a stack of dense blocks with dilations 1, 2, 4 ... and attention. All blocks are
+    causal, and the query is the last step of the support sequence.
+
+    It differs from the paper in its size, which suits a CPU; in a layer norm over the embedded example; and in how
+    steps are compared (see `CausalAttention`): the paper uses two maps, attends to the step itself too, and stays at
+    chance for long. The support set is computed once for all queries, which changes no value.
 
     Args:
         features: D, width of an example's features.
@@ -106,8 +107,8 @@ class SNAIL(EmbeddingLearner):
         outputs: P, width of a prediction.
         width: width of an embedded example.
         filters: channels that each dense block appends.
-        values: channels that each attention appends; questions and keys have twice as many.
-        length: steps that the dilated convolutions span; in longer sequences only attention reaches further.
+        values: channels that each attention appends; attention queries and keys are twice as wide.
+        length: number of steps that the dilated convolutions span; only attention reaches further.
     """
 
     permutation_invariant: ClassVar[bool] = False
@@ -150,7 +151,7 @@ class SNAIL(EmbeddingLearner):
         return self._answer(support, query, stream=False)
 
     def stream(self, x: Tensor, y: Tensor) -> Tensor:
-        """Predicts every step of a stream from the steps before it, whose targets are known by then.
+        """Predicts every step of a stream from the earlier steps and their targets.
 
         Args:
             x: [B, T, D] float32.

@@ -1,4 +1,4 @@
-"""What the two LightningModules share: how they optimise, count what they encode, and encode without gradients."""
+"""The base of all LightningModules here: optimisation, logging and the count of encoded examples."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -15,14 +15,14 @@ ENCODE_AT_ONCE = 1024
 
 
 def encode_all(encoder: nn.Module, inputs: Tensor) -> Tensor:
-    """Encodes [M, *x] into [M, D] without gradients, some examples at a time so that memory stays bounded."""
+    """Encodes [M, *x] into [M, D] without gradients, in chunks so that memory stays bounded."""
     with torch.no_grad():
         return torch.cat([encoder(part) for part in inputs.split(ENCODE_AT_ONCE)])
 
 
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
-    """Puts a module into evaluation mode, and afterwards back into the mode it was in."""
+    """Puts a module into evaluation mode, and restores its mode afterwards."""
     training = module.training
     module.eval()
     try:
@@ -32,9 +32,9 @@ def evaluating(module: nn.Module) -> Iterator[None]:
 
 
 class TrainedModule(pl.LightningModule):
-    """A network with an encoder, trained by `Optimization`, that counts the examples encoded in its training.
+    """A network with an encoder, trained with `Optimization`, that counts the examples encoded in its training.
 
-    Where several devices train it together, those of all of them count.
+    If several devices train it together, the count includes the examples of all devices.
 
     Args:
         encoder: from examples [M, *x] to features [M, D].
@@ -54,7 +54,7 @@ class TrainedModule(pl.LightningModule):
         """Makes optimiser and schedule for the trainer's number of steps.
 
         Raises:
-            ValueError: if the trainer would train for ever.
+            ValueError: if the trainer has no limit of steps or epochs.
         """
         steps = self.trainer.estimated_stepping_batches
         if not math.isfinite(steps):
@@ -62,23 +62,23 @@ class TrainedModule(pl.LightningModule):
         return self.optimization.configure(self.parameters(), int(steps))
 
     def encode_training(self, inputs: Tensor) -> Tensor:
-        """Encodes with gradients, and counts."""
+        """Encodes [M, *x] into [M, D] with gradients, and counts the examples."""
         self.count_encoded(len(inputs))
         return self.encoder(inputs)
 
     def count_encoded(self, examples: int) -> None:
-        """Counts examples that this device, and every other that trains with it, has encoded."""
+        """Adds examples that this device, and each other device that trains with it, has encoded."""
         devices = torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
         self.examples_encoded += examples * devices
 
-    def log_means(self, split: str, values: Mapping[str, Tensor], size: int) -> None:
-        """Logs each value's mean over the epoch as `split/name`; of several devices, only the first one's are kept.
+    def log_means(self, part: str, values: Mapping[str, Tensor], size: int) -> None:
+        """Logs each value's mean over the epoch as `part/name`; with several devices, only those of the first one.
 
-        In training it sums up by itself and logs once an epoch: a call of Lightning's `log` takes as long as a tenth of
-        a step of a small network.
+        In training, it sums the values itself and logs once per epoch, because a call of Lightning's `log` takes a
+        tenth of the time of a small network's step.
         """
-        means = {f"{split}/{name}": value.mean() for name, value in values.items()}
-        if split == "train":
+        means = {f"{part}/{name}": value.mean() for name, value in values.items()}
+        if part == "train":
             self._sums = {name: mean * size + self._sums.get(name, 0.0) for name, mean in means.items()}
             self._summed += size
             if not (self.trainer.is_last_batch or self.trainer.global_step + 1 == self.trainer.max_steps):
@@ -88,10 +88,10 @@ class TrainedModule(pl.LightningModule):
         self.log_dict(means, on_step=False, on_epoch=True, batch_size=size, add_dataloader_idx=False)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keeps the sums of an epoch that has not ended."""
+        """Saves the sums of an unfinished epoch."""
         checkpoint["epoch_sums"] = {name: total.cpu() for name, total in self._sums.items()}, self._summed
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Takes them up again."""
+        """Restores the sums of an unfinished epoch."""
         sums, self._summed = checkpoint.get("epoch_sums", ({}, 0))
         self._sums = {name: total.to(self.device) for name, total in sums.items()}

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from adaptbench.datamodules.episodes import EpisodeBatch, ExampleBatch
-from adaptbench.lit_modules.heads import HeadKind, ToldHead, make_head
+from adaptbench.lit_modules.heads import ContextHead, HeadKind, make_head
 from adaptbench.lit_modules.likelihoods import Likelihood
 from adaptbench.lit_modules.optimization import Optimization
 from adaptbench.lit_modules.prototypes import class_means
@@ -19,21 +19,23 @@ class TransferModule(TrainedModule):
     """Pretrains encoder and head without episodes, as Baseline and Baseline++ of Chen et al. 2019 (arXiv 1904.04232).
 
     Classes are learned with cross-entropy, real targets with squared error. Validation classifies episodes of new
-    classes by the nearest class mean (Snell et al. 2017, arXiv 1703.05175; of normalised features where the head is a
-    cosine), which needs no head; for regression it scores the network as it is, which ignores the support set.
+    classes by the nearest class mean (Snell et al. 2017, arXiv 1703.05175), without a head; with a cosine head,
+    features are normalised first. For regression, validation scores the network's output, which ignores the support
+    set.
 
     Args:
         encoder: from examples [M, *x] to features [M, D]; its attribute `features` is D.
         outputs: outputs of the head: training classes, or the width of a real target.
-        likelihood: how an adapted network's predictions are read.
+        likelihood: how the predictions of an adapted network are read.
         optimization: settings of the optimiser.
-        label_smoothing: share of the probability spread over all classes that an example is told from.
+        label_smoothing: share of the probability that is spread over the classes of the loss.
         head: "linear" (Baseline) or "cosine" (Baseline++); classification only.
         head_scale: scale of a cosine head.
-        groups: the group of each output, such as its alphabet. Each group then has a head of its own on the shared
-            trunk, and an example is told only from the classes of its group (multi-task learning, Caruana 1997,
-            Machine Learning 28:41); None for one classifier over all classes.
-        told: how many numbers tell an example's function to a `ToldHead`; 0 to keep it untold. Regression only.
+        groups: group of each output, such as its alphabet. Each group then has its own head on the shared trunk, and
+            the loss compares an example only with the classes of its group (multi-task learning, Caruana 1997,
+            Machine Learning 28:41). None for one classifier over all classes.
+        context: width of the context, the parameters of an example's function, that a `ContextHead` gets; 0 for a head
+            without a context. Regression only.
     """
 
     groups: Tensor | None
@@ -49,12 +51,14 @@ class TransferModule(TrainedModule):
         head: HeadKind = "linear",
         head_scale: float = 10.0,
         groups: Sequence[int] | None = None,
-        told: int = 0,
+        context: int = 0,
     ) -> None:
         super().__init__(encoder, optimization)
         self.features = int(encoder.features)  # type: ignore[arg-type]  # nn.Module types every attribute as a tensor
         self.head: nn.Module = (
-            ToldHead(self.features, outputs, told=told) if told else make_head(head, self.features, outputs, head_scale)
+            ContextHead(self.features, outputs, width=context)
+            if context
+            else make_head(head, self.features, outputs, head_scale)
         )
         self.likelihood, self.label_smoothing = likelihood, label_smoothing
         self.cosine = head == "cosine"
@@ -63,7 +67,7 @@ class TransferModule(TrainedModule):
         self.register_buffer("groups", None if groups is None else torch.tensor(groups), persistent=False)
 
     def with_new_weights(self) -> "TransferModule":
-        """Copies the network, with weights that torch's global generator draws anew; this one stays as it is."""
+        """Copies the network, with new random weights from torch's global generator; this one does not change."""
         fresh = copy.deepcopy(self)
         for layer in fresh.modules():
             if isinstance(layer, nn.Linear | nn.Conv2d | nn.BatchNorm2d | nn.BatchNorm1d):
@@ -71,10 +75,12 @@ class TransferModule(TrainedModule):
         return fresh
 
     def training_step(self, batch: ExampleBatch, batch_idx: int) -> Tensor:
-        """Cross-entropy or squared error of the head."""
+        """Returns the cross-entropy or squared error of the head."""
         features = self.encode_training(batch.inputs)
-        told = isinstance(self.head, ToldHead) and batch.told is not None
-        output = self.head.told(features, batch.told) if told else self.head(features)  # type: ignore[operator]  # a ToldHead
+        if isinstance(self.head, ContextHead) and batch.functions is not None:
+            output = self.head.of_functions(features, batch.functions)
+        else:
+            output = self.head(features)
         if batch.targets.is_floating_point():
             loss = F.mse_loss(output, batch.targets)
             self.log_means("train", {"mse": loss.detach()}, len(output))
@@ -91,7 +97,7 @@ class TransferModule(TrainedModule):
 
     @torch.no_grad()
     def validation_step(self, batch: EpisodeBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Scores the validation episodes, all numbers of shots together."""
+        """Scores the validation episodes; the log averages over all numbers of shots."""
         features = encode_all(self.encoder, batch.inputs)
         if self.likelihood.metric == "mse":
             error = F.mse_loss(self.head(features)[batch.query], batch.query_y)
@@ -105,7 +111,7 @@ class TransferModule(TrainedModule):
 
 
 def _cross_entropy_among(logits: Tensor, targets: Tensor, known: Tensor, smoothing: float) -> Tensor:
-    """Cross-entropy whose smoothing is spread over the known classes [M, C] of each example alone."""
+    """Returns the cross-entropy with smoothing over only the known classes of each example, a mask [M, C]."""
     log_probability = logits.log_softmax(dim=-1)
     right = log_probability.gather(1, targets.unsqueeze(1)).squeeze(1)
     spread = log_probability.masked_fill(~known, 0.0).sum(dim=-1) / known.sum(dim=-1)

@@ -8,7 +8,7 @@ import torch
 from adaptbench.benchmarks.runs.build import instantiate
 from adaptbench.benchmarks.suites.registry import load
 from adaptbench.benchmarks.suites.spec import Component
-from adaptbench.datamodules.base import EpisodicDataModule, EvalEpisodes, TrainEpisodes
+from adaptbench.datamodules.base import EpisodicDataModule, EvalEpisodes, Sampling, TrainEpisodes
 from adaptbench.datamodules.episodes import EpisodeBatch, EpisodeSize, episodes_digest
 from adaptbench.datamodules.omniglot_splits import DRAWN_SPLITS, SPLITS
 
@@ -70,7 +70,7 @@ def describe_protocol(name: str, init_args: dict[str, Any]) -> Iterator[Describe
     test = kind.fixed_test or (STREAMS if kind.stream else TESTS[kind.likelihood])
     train = TrainEpisodes(ways=test.ways, shots=(1,), queries=1, pool=40, episodes=1 if test.ways else None)
     component = Component(name=name, init_args=init_args)
-    task: EpisodicDataModule = instantiate("task", component, train=train, test=test)
+    task: EpisodicDataModule = instantiate("task", component, Sampling(train=train, test=test))
     for size in test.sizes:
         batch = task.eval_batch("test", size, test.episodes)
         without = episodes_digest(batch._replace(inputs=batch.inputs[:0]))

@@ -13,17 +13,29 @@ from torch import Tensor
 from adaptbench.benchmarks.runs.build import instantiate
 from adaptbench.benchmarks.suites.registry import load
 from adaptbench.benchmarks.suites.spec import Component
-from adaptbench.datamodules.base import EpisodicDataModule, EvalEpisodes, Part, TrainEpisodes, require_positive
+from adaptbench.datamodules.base import (
+    EpisodicDataModule,
+    EvalEpisodes,
+    Part,
+    Sampling,
+    TrainEpisodes,
+    require_positive,
+)
 from adaptbench.datamodules.episodes import EpisodeBatch, EpisodeSize
 
 PARTS: dict[str, Part] = {"train": "train", "val": "val", "test": "test"}
 EPISODES = 100
-"""Size of the evaluation batch that episodes are taken from; `seed` says which one."""
+"""Size of the evaluation batch that episodes are taken from; `seed` is the number of the episode in it."""
+STEPS_IN_A_ROW = 10
+"""Steps of a stream that are drawn side by side."""
+GIVEN, ASKED = "#0072B2", "#D55E00"
+"""Colours of the support set and of the queries."""
 
 DEFAULTS: dict[str, EpisodeSize] = {
     "categorical": EpisodeSize(ways=5, shots=1, queries=2),
     "gaussian": EpisodeSize(ways=None, shots=5, queries=100),
 }
+STREAM = EpisodeSize(ways=5, shots=3, queries=1)
 
 
 def draw_episode(
@@ -33,63 +45,74 @@ def draw_episode(
     ways: int | None = None,
     shots: int | None = None,
     queries: int | None = None,
-    split: str = "test",
+    part: str = "test",
+    split: str | None = None,
     scope: str | None = None,
     seed: int = 0,
 ) -> None:
-    """Draws one episode: images with labels, or points of a function.
+    """Draws one episode: images with labels, the steps of a stream, or points of a function.
 
     Args:
         name: the task.
-        out: the picture's file; its ending says which format.
-        ways: classes; for regression none. What is left out gets a size that makes a good picture.
-        shots: support examples (per class).
-        queries: query examples (per class).
-        split: the part, "train", "val" or "test"; or one of the task's splits, such as "lake"; or both, "lake/val".
-        scope: "across" or "within", for tasks that have scopes.
-        seed: which of the part's episodes: below 100 for validation and test.
+        out: the picture's file; its ending decides the format.
+        ways: number of classes; None for regression, or for a number that makes a good picture.
+        shots: support examples (per class), or presentations of each class in a stream; None as for `ways`.
+        queries: query examples (per class); None as for `ways`, and for streams, whose steps are all queries.
+        part: "train", "val" or "test".
+        split: one of the task's splits, such as "lake"; None for the task's default, or for a task without splits.
+        scope: "across" or "within"; None for the task's default, or for a task without scopes.
+        seed: number of the episode in its part: below 100 for validation and test.
 
     Raises:
-        ValueError: if there is no such task, split, scope or episode, or the file's ending is no picture's.
+        ValueError: if there is no such task, part, split, scope or episode, or no such picture format.
     """
-    kind = load("task", name)
-    part, init_args = _place(name, split, scope)
+    kind: type[EpisodicDataModule] = load("task", name)
+    if part not in PARTS:
+        raise ValueError(f"Expected `--part` to be `train`, `val` or `test` but got `{part}`.")
+    init_args = _arguments(name, split=split, scope=scope)
     count = kind.fixed_test.episodes if kind.fixed_test else EPISODES
     if seed < 0 or (part != "train" and seed >= count):
         raise ValueError(f"Expected `--seed` to be from 0 to {count - 1}, the episode's number, but got {seed}.")
-    default = kind.fixed_test.sizes[0] if kind.fixed_test else DEFAULTS[kind.likelihood]
+    if kind.stream and queries is not None:
+        raise ValueError(f"Expected `--queries` to be left out for {name}, whose steps are queries, but got {queries}.")
+    default = _default_size(kind)
     size = EpisodeSize(
         ways=default.ways if ways is None else ways,
         shots=default.shots if shots is None else shots,
         queries=default.queries if queries is None else queries,
     )
-    task = _task(Component(name=name, init_args=init_args), size, count)
-    if part == "train":
-        batch, row = task.train_batch(seed), 0
-    else:
-        batch, row = task.eval_batch(part, size, count), seed
+    batch, row = _episode(_task(Component(name=name, init_args=init_args), size, count), PARTS[part], size, seed)
     figure = Figure(layout="constrained")
     FigureCanvasAgg(figure)
-    (_draw_images if size.ways else _draw_points)(figure, batch, row=row, size=size)
+    if kind.stream:
+        _draw_stream(figure, batch, row)
+    else:
+        (_draw_images if size.ways else _draw_points)(figure, batch, row=row, size=size)
     figure.suptitle(f"{name} ({kind.protocol(init_args)}), {part}, episode {seed}", fontsize=8, wrap=True)
     figure.savefig(out, dpi=150)
 
 
-def _place(name: str, split: str, scope: str | None) -> tuple[Part, dict[str, Any]]:
-    """Reads `--split` and `--scope` into the part and the task's arguments."""
-    named, _, part = split.rpartition("/")
-    if not named and split not in PARTS:
-        named, part = split, "test"
-    known = inspect.signature(load("task", name)).parameters
-    if part not in PARTS or (named and "split" not in known):
+def _arguments(name: str, **arguments: str | None) -> dict[str, Any]:
+    """Returns the arguments that were given, which the task must have."""
+    given = {argument: value for argument, value in arguments.items() if value is not None}
+    for argument in given.keys() - inspect.signature(load("task", name)).parameters.keys():
         raise ValueError(
-            "Expected `--split` to be `train`, `val` or `test`"
-            f"{', or a split such as `lake` or `lake/val`,' if 'split' in known else ''} but got `{split}`."
+            f"Expected `--{argument}` to be left out for {name}, which has none, but got `{given[argument]}`."
         )
-    if scope is not None and "scope" not in known:
-        raise ValueError(f"Expected `--scope` to be left out for {name}, which has none, but got `{scope}`.")
-    init_args = {"split": named} if named else {}
-    return PARTS[part], init_args if scope is None else {**init_args, "scope": scope}
+    return given
+
+
+def _default_size(kind: type[EpisodicDataModule]) -> EpisodeSize:
+    if kind.fixed_test:
+        return kind.fixed_test.sizes[0]
+    return STREAM if kind.stream else DEFAULTS[kind.likelihood]
+
+
+def _episode(task: EpisodicDataModule, part: Part, size: EpisodeSize, seed: int) -> tuple[EpisodeBatch, int]:
+    """Draws the batch that holds the episode; also returns the episode's number in it."""
+    if part == "train":
+        return task.train_batch(seed), 0
+    return task.eval_batch(part, size, task.test.episodes), seed
 
 
 def _task(component: Component, size: EpisodeSize, episodes: int) -> EpisodicDataModule:
@@ -99,7 +122,7 @@ def _task(component: Component, size: EpisodeSize, episodes: int) -> EpisodicDat
         ways=size.ways, shots=(size.shots,), queries=size.queries, pool=pool, episodes=1 if size.ways else None
     )
     test = EvalEpisodes(ways=size.ways, shots=(size.shots,), queries=size.queries, episodes=episodes)
-    task: EpisodicDataModule = instantiate("task", component, train=train, test=test)
+    task: EpisodicDataModule = instantiate("task", component, Sampling(train=train, test=test))
     return task
 
 
@@ -114,11 +137,28 @@ def _draw_images(figure: Figure, batch: EpisodeBatch, row: int, size: EpisodeSiz
     for (line, column), axes in np.ndenumerate(grid):
         image = batch.inputs[columns[column, line]].numpy()
         is_query = line >= size.shots
-        _draw_image(axes, image, "#D55E00" if is_query else "#0072B2")
+        _draw_image(axes, image, ASKED if is_query else GIVEN)
         if column == 0:
             axes.set_ylabel("query" if is_query else "support", fontsize=8)
         if line == 0:
             axes.set_title(f"label {column}", fontsize=9)
+
+
+def _draw_stream(figure: Figure, batch: EpisodeBatch, row: int) -> None:
+    """The drawings of a stream in order: above each the label given with it, below it the label to predict."""
+    labels = batch.support_y[row].argmax(dim=-1).tolist()
+    columns = min(STEPS_IN_A_ROW, len(labels))
+    rows = -(-len(labels) // columns)
+    figure.set_size_inches(max(4.0, 0.9 * columns + 0.9), 1.4 * rows + 0.8)
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes in grid.flat[len(labels) :]:
+        axes.set_axis_off()
+    for step, (axes, label) in enumerate(zip(grid.flat, labels, strict=False)):
+        _draw_image(axes, batch.inputs[batch.support[row, step]].numpy(), ASKED)
+        axes.set_title(f"given: {labels[step - 1]}" if step else "given: none", fontsize=8, color=GIVEN)
+        axes.set_xlabel(f"predict: {label}", fontsize=8, color=ASKED)
+        if step % columns == 0:
+            axes.set_ylabel(f"step {step + 1}", fontsize=8)
 
 
 def _by_class(rows: Tensor, one_hot: Tensor) -> np.ndarray:
@@ -139,10 +179,10 @@ def _draw_points(figure: Figure, batch: EpisodeBatch, row: int, size: EpisodeSiz
     figure.set_size_inches(5.0, 3.2)
     axes = figure.subplots()
     x, y = _points(batch, batch.query[row], batch.query_y[row])
-    axes.plot(x, y, "-", color="#D55E00", linewidth=0.8, alpha=0.5)
-    axes.plot(x, y, ".", color="#D55E00", markersize=4, label=f"query ({size.queries})")
+    axes.plot(x, y, "-", color=ASKED, linewidth=0.8, alpha=0.5)
+    axes.plot(x, y, ".", color=ASKED, markersize=4, label=f"query ({size.queries})")
     x, y = _points(batch, batch.support[row], batch.support_y[row])
-    axes.plot(x, y, "o", color="#0072B2", label=f"support ({size.shots})")
+    axes.plot(x, y, "o", color=GIVEN, label=f"support ({size.shots})")
     axes.set(xlabel="x", ylabel="y")
     axes.legend(frameon=False, fontsize=8)
 

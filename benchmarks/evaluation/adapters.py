@@ -5,7 +5,7 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
-from adaptbench.datamodules.base import EvalSplit
+from adaptbench.datamodules.base import EvalPart
 from adaptbench.datamodules.episodes import EpisodeBatch, EpisodeSize
 from adaptbench.lit_modules.cross_validated import Choice
 from adaptbench.lit_modules.transfer import TransferModule
@@ -61,7 +61,7 @@ class Told(Protocol):
 class Tells(Protocol):
     """A task that knows the functions of its episodes."""
 
-    def eval_functions(self, split: EvalSplit, size: EpisodeSize, episodes: int) -> Tensor:
+    def eval_functions(self, part: EvalPart, size: EpisodeSize, episodes: int) -> Tensor:
         """Returns what makes the function of each evaluation episode, [B, K]."""
 
 

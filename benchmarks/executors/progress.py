@@ -28,10 +28,10 @@ class SuiteProgress:
 
     def __init__(self, console: Console, store: Store, finished: int, slots: int) -> None:
         self.console, self.store, self.finished, self.slots = console, store, finished, slots
-        self.told = 0
-        self.told_failed: set[str] = set()
-        self.told_again = 0
-        self.told_stopping = False
+        self.shown = 0
+        self.shown_failed: set[str] = set()
+        self.shown_again = 0
+        self.shown_stopping = False
         self.live = Live(console=console, transient=True, refresh_per_second=4) if console.is_terminal else None
 
     def __enter__(self) -> "SuiteProgress":
@@ -49,18 +49,18 @@ class SuiteProgress:
 
     def show(self, status: Status) -> None:
         """Shows where things stand."""
-        for run, seconds in status.done[self.told :]:
-            self.told += 1
+        for run, seconds in status.done[self.shown :]:
+            self.shown += 1
             text = f"[green]done[/] {self._counts(status)} {run.name} ({seconds:.0f} s){self._warning(run)}"
             self.console.print(text, highlight=False, soft_wrap=True)
-        for run_id in list(status.again.elements())[self.told_again :]:
+        for run_id in list(status.again.elements())[self.shown_again :]:
             self.console.print(Text.assemble(("again ", "yellow"), f"{run_id} failed and is tried once more"))
-        self.told_again = status.again.total()
-        if status.stopping and not self.told_stopping:
-            self.told_stopping = True
+        self.shown_again = status.again.total()
+        if status.stopping and not self.shown_stopping:
+            self.shown_stopping = True
             self.console.print("Stopping as soon as checkpoints are written; Ctrl-C again stops now.")
-        for run_id in set(status.failed) - self.told_failed:
-            self.told_failed.add(run_id)
+        for run_id in set(status.failed) - self.shown_failed:
+            self.shown_failed.add(run_id)
             self.console.print(Text.assemble(("failed ", "red"), f"{run_id}: {status.failed[run_id]}"))
         if self.live:
             self.live.update(self._display(status))
@@ -72,7 +72,7 @@ class SuiteProgress:
         return f" [yellow]no better than a guess[/] at {' and '.join(map(str, shots))} shots" if shots else ""
 
     def _counts(self, status: Status) -> str:
-        return f"{self.finished + self.told + len(status.found)}/{self._total(status)}"
+        return f"{self.finished + self.shown + len(status.found)}/{self._total(status)}"
 
     def _total(self, status: Status) -> int:
         ours = (status.done, status.found, status.running, status.waiting, status.elsewhere, status.failed)

@@ -11,7 +11,7 @@ from torch import nn
 from adaptbench.benchmarks.evaluation.adapters import Strategy
 from adaptbench.benchmarks.suites.registry import load
 from adaptbench.benchmarks.suites.spec import Cell, Component, PretrainSpec, Training, TrainingSpec
-from adaptbench.datamodules.base import EpisodicDataModule
+from adaptbench.datamodules.base import EpisodicDataModule, Sampling
 from adaptbench.lit_modules.episodic import EpisodicModule, StreamModule
 from adaptbench.lit_modules.likelihoods import LIKELIHOODS
 from adaptbench.lit_modules.training import TrainedModule
@@ -42,7 +42,7 @@ class TaskShape:
         likelihood: how predictions are read.
         stream: whether queries are steps of a stream.
         groups: the group of each pretraining output, such as an alphabet; None where there are none.
-        told: how many numbers tell a pretraining example's function; 0 where there are none.
+        function_parameters: number of parameters of a training function; 0 if the task has classes.
     """
 
     example_shape: tuple[int, ...]
@@ -51,7 +51,7 @@ class TaskShape:
     likelihood: Literal["categorical", "gaussian"]
     stream: bool
     groups: Sequence[int] | None = None
-    told: int = 0
+    function_parameters: int = 0
 
     @classmethod
     def of(cls, task: EpisodicDataModule) -> "TaskShape":
@@ -59,7 +59,10 @@ class TaskShape:
         shape = (task.example_shape, task.targets)
         if task.mode == "episodes":
             return cls(*shape, 0, task.likelihood, task.stream)
-        return cls(*shape, task.pretraining_outputs, task.likelihood, task.stream, task.pretraining_groups, task.told)
+        return cls(
+            *shape, task.pretraining_outputs, task.likelihood, task.stream, task.pretraining_groups,
+            task.function_parameters,
+        )  # fmt: skip
 
 
 def instantiate(kind: str, component: Component, *args: object, **kwargs: object) -> Any:  # noqa: ANN401 - of any kind
@@ -79,9 +82,7 @@ def instantiate(kind: str, component: Component, *args: object, **kwargs: object
 
 def build_task(spec: TrainingSpec) -> EpisodicDataModule:
     """Makes the task of a training, with the batches that its kind of training needs."""
-    task: EpisodicDataModule = instantiate(
-        "task",
-        spec.task,
+    sampling = Sampling(
         train=spec.train,
         test=spec.test,
         seed=spec.seed,
@@ -89,6 +90,7 @@ def build_task(spec: TrainingSpec) -> EpisodicDataModule:
         steps_per_epoch=spec.steps_per_epoch,
         val_episodes=spec.budget.val_episodes,
     )
+    task: EpisodicDataModule = instantiate("task", spec.task, sampling)
     return task
 
 
@@ -183,8 +185,8 @@ def build_transfer(spec: PretrainSpec, task: TaskShape, encoder: nn.Module) -> T
     wanted = spec.pretraining
     if wanted.objective == "multitask" and task.groups is None:
         raise ValueError(f"Expected argument `objective` not to be 'multitask' for {spec.task.name}, without groups.")
-    if wanted.objective == "told" and not task.told:
-        raise ValueError(f"Expected argument `objective` not to be 'told' for {spec.task.name}, without functions.")
+    if wanted.objective == "context" and not task.function_parameters:
+        raise ValueError(f"Expected argument `objective` not to be 'context' for {spec.task.name}, without functions.")
     return TransferModule(
         encoder,
         task.pretraining_outputs,
@@ -194,5 +196,5 @@ def build_transfer(spec: PretrainSpec, task: TaskShape, encoder: nn.Module) -> T
         head=wanted.head,
         head_scale=wanted.head_scale,
         groups=task.groups if wanted.objective == "multitask" else None,
-        told=task.told if wanted.objective == "told" else 0,
+        context=task.function_parameters if wanted.objective == "context" else 0,
     )

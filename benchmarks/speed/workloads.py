@@ -67,7 +67,7 @@ def _tasks() -> dict[str, Sample]:
     def ours() -> None:
         batch = task.eval_batch("test", size, TEST_EPISODES)
         pixels = batch.inputs.flatten(1)
-        for support, _, query in batch.parts(64):
+        for support, _, query in batch.chunks(64):
             for rows in (support, query):
                 pixels.index_select(0, rows.flatten()).float().div_(255).view(*rows.shape, *batch.inputs.shape[1:])
 

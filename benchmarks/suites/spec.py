@@ -148,14 +148,14 @@ class Pretraining(Frozen):
     """What a network pretrained for transfer learns, and with which head.
 
     Attributes:
-        objective: "joint", to tell all training classes apart, or to fit all training functions at once; "multitask",
-            with one head for each group of classes (alphabet) on a shared trunk; "told", for regression, to fit all
-            training functions with their identity as a further input.
+        objective: "joint", to classify among all training classes, or to fit all training functions at once;
+            "multitask", with one head for each group of classes (alphabet) on a shared trunk; "context", for
+            regression, to fit all training functions with their parameters as a further input.
         head: "linear" or "cosine".
         head_scale: scale of a cosine head.
     """
 
-    objective: Literal["joint", "multitask", "told"] = "joint"
+    objective: Literal["joint", "multitask", "context"] = "joint"
     head: Literal["linear", "cosine"] = "linear"
     head_scale: PositiveFloat = 10.0
 

@@ -33,8 +33,8 @@ SPLITS["thirds"] = thirds
 class LookAlike(OmniglotDataModule):
     """The look-alike."""
 
-    def __init__(self, **arguments):
-        super().__init__(archives=ARCHIVES, **arguments)
+    def __init__(self, sampling, **arguments):
+        super().__init__(sampling, archives=ARCHIVES, **arguments)
 '''
 
 

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adaptbench.datamodules.base import EvalEpisodes, TrainEpisodes
+from adaptbench.datamodules.base import EvalEpisodes, Sampling, TrainEpisodes
 from adaptbench.datamodules.episodes import EpisodeSize, episodes_digest
 from adaptbench.datamodules.glyph_strokes import STROKES, make_glyphs, states_of, uniforms
 from adaptbench.datamodules.glyphs import GlyphsDataModule
@@ -21,8 +21,8 @@ TEST = EvalEpisodes(ways=5, shots=(1, 5), queries=5, episodes=50)
 SIZE = EpisodeSize(5, 1, 5)
 
 
-def glyphs(**arguments):
-    return GlyphsDataModule(**{"train": TRAIN, "test": TEST, "train_classes": 100, **arguments})
+def glyphs(train_classes=100, test=TEST, seed=0, **arguments):
+    return GlyphsDataModule(Sampling(train=TRAIN, test=test, seed=seed), train_classes=train_classes, **arguments)
 
 
 def drawings(task, part="train", classes=(0, 1, 2), each=20):
@@ -133,7 +133,7 @@ def test_pixels_tell_glyphs_apart_as_badly_as_omniglot(real_cache, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(real_cache))
     test = EvalEpisodes(ways=5, shots=(1,), queries=15, episodes=600)
     found = {
-        kind.task_name: nearest_pixels(kind(train=TRAIN, test=test).eval_batch("test", test.sizes[0], 600))
+        kind.task_name: nearest_pixels(kind(Sampling(train=TRAIN, test=test)).eval_batch("test", test.sizes[0], 600))
         for kind in (OmniglotDataModule, GlyphsDataModule)
     }
     assert abs(found["glyphs"] - found["omniglot"]) < 0.05, found
@@ -142,8 +142,9 @@ def test_pixels_tell_glyphs_apart_as_badly_as_omniglot(real_cache, monkeypatch):
 
 def test_glyphs_to_omniglot_is_tested_on_the_episodes_of_omniglot(real_cache, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(real_cache))
-    task = GlyphsToOmniglotDataModule(train=TRAIN, test=TEST, train_classes=50, split="lake", scope="within")
-    own = OmniglotDataModule(train=TRAIN, test=TEST, split="lake", scope="within", rotations="none")
+    sampling = Sampling(train=TRAIN, test=TEST, seed=3)
+    task = GlyphsToOmniglotDataModule(sampling, train_classes=50, split="lake", scope="within")
+    own = OmniglotDataModule(Sampling(train=TRAIN, test=TEST), split="lake", scope="within", rotations="none")
     assert episodes_digest(task.eval_batch("test", SIZE, 50)) == episodes_digest(own.eval_batch("test", SIZE, 50))
     assert torch.equal(
         task.gather("test", np.array([4]), np.array([2])), own.gather("test", np.array([4]), np.array([2]))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from adaptbench.datamodules.base import EvalEpisodes, TrainEpisodes
+from adaptbench.datamodules.base import EvalEpisodes, Sampling, TrainEpisodes
 from adaptbench.datamodules.class_episodes import episodes_over_pool
 from adaptbench.datamodules.episodes import EpisodeSize, rng_for
 from adaptbench.datamodules.glyphs import GlyphsDataModule
@@ -13,10 +13,10 @@ from adaptbench.datamodules.omniglot import OmniglotDataModule
 from adaptbench.datamodules.sinusoid import SinusoidDataModule
 
 SIZE = EpisodeSize(5, 2, 3)
-CLASSES = {
-    "train": TrainEpisodes(ways=5, shots=(1,), queries=3, pool=80, episodes=32),
-    "test": EvalEpisodes(ways=5, shots=(1,), queries=5, episodes=200),
-}
+CLASSES = Sampling(
+    train=TrainEpisodes(ways=5, shots=(1,), queries=3, pool=80, episodes=32),
+    test=EvalEpisodes(ways=5, shots=(1,), queries=5, episodes=200),
+)
 
 
 def episodes(count=400, seed=0, size=SIZE):
@@ -82,14 +82,12 @@ def test_an_image_in_two_parts_is_found():
     assert images_apart(parts).status == "passed"
     parts["test"] = np.concatenate([images[20:], images[3:4]])
     finding = images_apart(parts)
-    assert (
-        finding.status == "failed" and "1 images of test stand in train too, such as number 10, there" in finding.found
-    )
+    assert finding.status == "failed" and "1 images of test are in train too, such as number 10, there" in finding.found
 
 
 def test_classes_in_two_parts_or_twice_in_one_are_found():
     assert classes_apart({"train": [1, 2], "test": [3]}).status == "passed"
-    assert classes_apart({"train": [1, 2], "val": [4], "test": [2]}).found == "2 stands in train and in test."
+    assert classes_apart({"train": [1, 2], "val": [4], "test": [2]}).found == "2 is in train and in test."
     assert classes_apart({"train": [1, 1], "test": [3]}).status == "failed"
 
 
@@ -108,7 +106,8 @@ def statuses(task):
 
 def test_sinusoids_pass_and_a_shared_function_is_found():
     train = TrainEpisodes(shots=(5,), queries=5, pool=40)
-    task = SinusoidDataModule(train=train, test=EvalEpisodes(shots=(5,), queries=5, episodes=20), train_functions=9)
+    test = EvalEpisodes(shots=(5,), queries=5, episodes=20)
+    task = SinusoidDataModule(Sampling(train=train, test=test), train_functions=9)
     assert set(statuses(task).values()) == {"passed"}
     _, functions = task._eval_functions("test", task.test.sizes[0], 20)
     task.functions[4] = functions[17]
@@ -116,14 +115,14 @@ def test_sinusoids_pass_and_a_shared_function_is_found():
 
 
 def test_glyphs_pass():
-    task = GlyphsDataModule(**CLASSES, train_classes=30)
+    task = GlyphsDataModule(CLASSES, train_classes=30)
     assert len(task.guards()) == 4 and set(statuses(task).values()) == {"passed"}
 
 
 @pytest.mark.parametrize(("split", "expected"), [("vinyals", "noted"), ("lake", "passed"), ("small1", "passed")])
 def test_the_real_omniglot_passes(real_cache, monkeypatch, split, expected):
     monkeypatch.setenv("XDG_CACHE_HOME", str(real_cache))
-    task = OmniglotDataModule(**CLASSES, split=split)
+    task = OmniglotDataModule(CLASSES, split=split)
     found = statuses(task)
     assert found.pop("alphabet overlap") == expected
     assert len(found) == 4 and set(found.values()) == {"passed"}

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from adaptbench.benchmarks.evaluation.evaluate import binomial_interval, evaluate
-from adaptbench.datamodules.base import EvalEpisodes, TrainEpisodes
+from adaptbench.datamodules.base import EvalEpisodes, Sampling, TrainEpisodes
 from adaptbench.datamodules.episodes import episodes_digest
 from adaptbench.datamodules.errors import DataUnavailable
 from adaptbench.datamodules.lake_runs import SIZE, LakeRunsDataModule, load_runs
@@ -23,7 +23,11 @@ TEST = EvalEpisodes(ways=20, shots=(1,), queries=1, episodes=20)
 def runs(real_cache, monkeypatch):
     """Makes tasks of the real runs."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(real_cache))
-    return lambda **arguments: LakeRunsDataModule(**{"train": TRAIN, "test": TEST, **arguments})
+
+    def make(seed=0, **arguments):
+        return LakeRunsDataModule(Sampling(train=TRAIN, test=TEST, seed=seed), **arguments)
+
+    return make
 
 
 class Nearest:
@@ -116,17 +120,17 @@ def test_a_learner_of_evaluation_alphabets_is_refused(runs, split, alphabet):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("test", "arguments", "message"),
     [
-        ({"test": EvalEpisodes(ways=20, shots=(1,), queries=2, episodes=20)}, "because the official runs have them"),
-        ({"test": EvalEpisodes(ways=20, shots=(1,), queries=1, episodes=40)}, "because the official runs have them"),
-        ({"rotations": "all"}, "`rotations` to be 'none' or 'train'"),
+        (EvalEpisodes(ways=20, shots=(1,), queries=2, episodes=20), {}, "because the official runs have them"),
+        (EvalEpisodes(ways=20, shots=(1,), queries=1, episodes=40), {}, "because the official runs have them"),
+        (TEST, {"rotations": "all"}, "`rotations` to be 'none' or 'train'"),
     ],
     ids=str,
 )
-def test_what_the_runs_cannot_be_is_refused(arguments, message):
+def test_what_the_runs_cannot_be_is_refused(test, arguments, message):
     with pytest.raises(ValueError, match=message):
-        LakeRunsDataModule(**{"train": TRAIN, "test": TEST, **arguments})
+        LakeRunsDataModule(Sampling(train=TRAIN, test=test), **arguments)
 
 
 def test_the_error_stands_in_per_cent_with_an_exact_interval(runs):

@@ -93,7 +93,7 @@ def test_content_digest_is_that_of_the_definition():
 
 def test_zip_in_the_named_folder_is_read(named, lookalike):
     for archive in lookalike.archives:
-        assert read_archive(archive) == lookalike.members[archive.part]
+        assert read_archive(archive) == lookalike.members[archive.content]
 
 
 def test_extracted_folder_is_read(named, lookalike):

@@ -1,11 +1,11 @@
-"""Omniglot's episodes: no class stands in two splits, and batches depend on the protocol, the seed and their index."""
+"""Omniglot's episodes: no class is in two parts, and batches depend on the protocol, the seed and their index."""
 
 import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
 
-from adaptbench.datamodules.base import EvalEpisodes, TrainEpisodes
+from adaptbench.datamodules.base import EvalEpisodes, Sampling, TrainEpisodes
 from adaptbench.datamodules.episodes import EpisodeSize, ExampleBatch, episodes_digest
 from adaptbench.datamodules.omniglot import OmniglotDataModule
 from adaptbench.datamodules.omniglot_splits import SPLITS, Split
@@ -28,8 +28,14 @@ def omniglot(lookalike, tmp_path_factory):
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("ADAPTBENCH_OMNIGLOT", str(lookalike.folder))
         patch.setitem(SPLITS, "interleaved", interleaved)
-        base = {"train": TRAIN, "test": TEST, "split": "interleaved", "archives": lookalike.archives}
-        yield lambda **arguments: OmniglotDataModule(**{**base, **arguments})
+
+        def make(train=TRAIN, test=TEST, seed=0, mode="episodes", steps_per_epoch=100, val_episodes=100, **arguments):
+            sampling = Sampling(
+                train=train, test=test, seed=seed, mode=mode, steps_per_epoch=steps_per_epoch, val_episodes=val_episodes
+            )
+            return OmniglotDataModule(sampling, **{"split": "interleaved", "archives": lookalike.archives, **arguments})
+
+        yield make
 
 
 @pytest.fixture
@@ -38,7 +44,11 @@ def real(real_cache, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(real_cache))
     train = TrainEpisodes(ways=5, shots=(1, 5), queries=2, pool=128, episodes=20)
     test = EvalEpisodes(ways=5, shots=(1, 5), queries=5, episodes=50)
-    return lambda **arguments: OmniglotDataModule(**{"train": train, "test": test, **arguments})
+
+    def make(seed=0, **arguments):
+        return OmniglotDataModule(Sampling(train=train, test=test, seed=seed), **arguments)
+
+    return make
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +74,7 @@ def parts(task):
     return [set(rows.tolist()) for rows in task.characters.values()]
 
 
-def test_no_character_stands_in_two_splits(omniglot):
+def test_no_character_is_in_two_parts(omniglot):
     train, val, test = parts(omniglot())
     assert len(train) == 20 and len(val) == len(test) == 10
     assert len(train | val | test) == 40
@@ -78,18 +88,18 @@ def test_smaller_sets_of_characters_lie_in_larger_ones(omniglot):
 
 
 @pytest.mark.parametrize("rotations", ["none", "train", "all"])
-def test_batches_show_their_own_split_only(omniglot, identities, rotations):
+def test_batches_show_their_own_part_only(omniglot, identities, rotations):
     task = omniglot(rotations=rotations, train_classes=7)
     batches = {
         "train": torch.cat([task.train_batch(index).inputs for index in range(5)] + [task.example_batch(0).inputs]),
         "val": task.eval_batch("val", SIZE, 5).inputs,
         "test": task.eval_batch("test", SIZE, 5).inputs,
     }
-    for split, images in batches.items():
+    for part, images in batches.items():
         characters, turns = zip(*(identities[image.tobytes()] for image in images.numpy()), strict=True)
-        assert set(characters) == set(task.characters[split].tolist()), split
-        turned = rotations == "all" or (rotations == "train" and split == "train")
-        assert set(turns) == ({0, 1, 2, 3} if turned else {0}), split
+        assert set(characters) == set(task.characters[part].tolist()), part
+        turned = rotations == "all" or (rotations == "train" and part == "train")
+        assert set(turns) == ({0, 1, 2, 3} if turned else {0}), part
 
 
 @pytest.mark.parametrize("index", [0, 1, 2, 3])
@@ -183,7 +193,7 @@ def test_test_episodes_differ_between_protocols(omniglot, monkeypatch):
 
 
 @pytest.mark.parametrize(("rotations", "classes"), [("none", 10), ("train", 10), ("all", 40)])
-def test_an_evaluation_batch_holds_each_image_of_its_split_once(omniglot, rotations, classes):
+def test_an_evaluation_batch_holds_each_image_of_its_part_once(omniglot, rotations, classes):
     batch = omniglot(rotations=rotations).eval_batch("test", SIZE, 20)
     assert len(torch.unique(batch.inputs, dim=0)) == len(batch.inputs) == classes * 20
     assert batch.support.shape == (20, 3) and batch.query.shape == (20, 9)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from adaptbench.datamodules.base import EvalEpisodes, TrainEpisodes
+from adaptbench.datamodules.base import EvalEpisodes, Sampling, TrainEpisodes
 from adaptbench.datamodules.episodes import EpisodeSize, rng_for
 from adaptbench.datamodules.omniglot_online import OmniglotOnlineDataModule
 from adaptbench.datamodules.omniglot_splits import SPLITS, Split
@@ -21,12 +21,11 @@ def interleaved(characters):
 @pytest.fixture
 def online(lookalike_archives, lookalike, monkeypatch):
     monkeypatch.setitem(SPLITS, "interleaved", interleaved)
-    return OmniglotOnlineDataModule(
+    sampling = Sampling(
         train=TrainEpisodes(ways=WAYS, shots=(PRESENTATIONS,), queries=1, pool=60, episodes=10),
         test=EvalEpisodes(ways=WAYS, shots=(1, 2, PRESENTATIONS), queries=1, episodes=30),
-        split="interleaved",
-        archives=lookalike.archives,
     )
+    return OmniglotOnlineDataModule(sampling, split="interleaved", archives=lookalike.archives)
 
 
 @pytest.fixture

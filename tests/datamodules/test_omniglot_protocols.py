@@ -6,7 +6,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from adaptbench.datamodules.base import EvalEpisodes, TrainEpisodes
+from adaptbench.datamodules.base import EvalEpisodes, Sampling, TrainEpisodes
 from adaptbench.datamodules.class_task import drawings_each
 from adaptbench.datamodules.episodes import EpisodeSize, episodes_digest
 from adaptbench.datamodules.glyphs import GlyphsDataModule
@@ -41,8 +41,12 @@ def omniglot(lookalike, tmp_path_factory):
         patch.setenv("ADAPTBENCH_OMNIGLOT", str(lookalike.folder))
         patch.setitem(SPLITS, "interleaved", interleaved)
         patch.setitem(SPLITS, "by_alphabet", by_alphabet)
-        base = {"train": TRAIN, "test": TEST, "split": "by_alphabet", "archives": lookalike.archives}
-        yield lambda **arguments: OmniglotDataModule(**{**base, **arguments})
+
+        def make(train=TRAIN, test=TEST, seed=0, **arguments):
+            sampling = Sampling(train=train, test=test, seed=seed)
+            return OmniglotDataModule(sampling, **{"split": "by_alphabet", "archives": lookalike.archives, **arguments})
+
+        yield make
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from adaptbench.datamodules.base import EvalEpisodes, TrainEpisodes
+from adaptbench.datamodules.base import EvalEpisodes, Sampling, TrainEpisodes
 from adaptbench.datamodules.episodes import EpisodeBatch, EpisodeSize, episodes_digest, rng_for
 from adaptbench.datamodules.sinusoid import AMPLITUDES, PHASES, SinusoidDataModule, _draw_functions
 
@@ -16,8 +16,11 @@ SIZE = EpisodeSize(None, 5, 50)
 RANGES = (AMPLITUDES, PHASES)
 
 
-def sinusoid(**arguments):
-    return SinusoidDataModule(**{"train": TRAIN, "test": TEST, **arguments})
+def sinusoid(train=TRAIN, test=TEST, seed=0, mode="episodes", steps_per_epoch=100, val_episodes=100, **arguments):
+    sampling = Sampling(
+        train=train, test=test, seed=seed, mode=mode, steps_per_epoch=steps_per_epoch, val_episodes=val_episodes
+    )
+    return SinusoidDataModule(sampling, **arguments)
 
 
 def functions_of(x, y):

@@ -185,7 +185,7 @@ def test_parameters_count_what_predicts(network, adapter, targets):
     [
         (
             {"moves": "tail"},
-            r"`moves` to be 'head', 'all', or 'last_1' to 'last_\d' for so many blocks but got 'tail'\.$",
+            r"`moves` to be 'head', 'all', or 'last_1' to 'last_\d' for this encoder but got 'tail'\.$",
         ),
         ({"steps": -1}, r"`steps` to be zero or more but got -1\.$"),
     ],

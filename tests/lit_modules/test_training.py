@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from adaptbench.benchmarks.suites.registry import LEARNERS, load
-from adaptbench.datamodules.base import EvalEpisodes, TrainEpisodes
+from adaptbench.datamodules.base import EvalEpisodes, Sampling, TrainEpisodes
 from adaptbench.datamodules.episodes import EpisodeBatch, ExampleBatch
 from adaptbench.datamodules.sinusoid import SinusoidDataModule
 from adaptbench.lit_modules.encoders import MLP
@@ -42,13 +42,14 @@ def logged(trainer, prefix):
 
 
 def sinusoid(mode):
-    return SinusoidDataModule(
+    sampling = Sampling(
         train=TrainEpisodes(shots=(5, 10), queries=10, pool=300),
         test=EvalEpisodes(shots=(5, 10), queries=10, episodes=20),
         mode=mode,
         steps_per_epoch=STEPS_PER_EPOCH,
         val_episodes=20,
     )
+    return SinusoidDataModule(sampling)
 
 
 def episodic(name):
@@ -149,15 +150,15 @@ def test_with_groups_an_example_is_told_from_its_own_group_alone(label_smoothing
     torch.testing.assert_close(module.training_step(batch, 0), torch.stack(losses).mean())
 
 
-def test_a_told_network_is_given_each_examples_function():
+def test_the_context_in_pretraining_is_each_examples_function():
     torch.manual_seed(0)
-    module = TransferModule(MLP((1,), width=16), 1, LIKELIHOODS["gaussian"], FAST, told=2)
+    module = TransferModule(MLP((1,), width=16), 1, LIKELIHOODS["gaussian"], FAST, context=2)
     trained(module, "examples", max_epochs=1)
     batch = sinusoid("examples").example_batch(7)
     module.log_means = lambda *_: None
-    told = module.training_step(batch, 0)
-    assert told != module.training_step(batch._replace(told=batch.told.flip(0)), 0)
-    assert told != module.training_step(batch._replace(told=None), 0)
+    loss = module.training_step(batch, 0)
+    assert loss != module.training_step(batch._replace(functions=batch.functions.flip(0)), 0)
+    assert loss != module.training_step(batch._replace(functions=None), 0)
 
 
 def test_pretraining_on_classes_is_validated_by_the_nearest_class_mean():

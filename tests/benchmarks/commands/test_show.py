@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
-from adaptbench.benchmarks.commands.show import draw_episode
+from adaptbench.benchmarks.commands.show import PARTS, draw_episode
+from adaptbench.benchmarks.suites.registry import TASKS
 from adaptbench.datamodules import omniglot
 from adaptbench.datamodules.omniglot_splits import SPLITS, Split
 
@@ -21,12 +23,12 @@ def small_omniglot(lookalike_archives, monkeypatch):
     monkeypatch.setitem(omniglot.OmniglotDataModule.__init__.__kwdefaults__, "archives", lookalike_archives)
 
 
-@pytest.mark.parametrize("split", ["train", "val", "test"])
-def test_images_are_drawn(split, small_omniglot, tmp_path):
+@pytest.mark.parametrize("part", PARTS)
+def test_images_are_drawn(part, small_omniglot, tmp_path):
     sizes = []
     for shots in (1, 3):
         path = tmp_path / f"{shots}.png"
-        draw_episode("omniglot", path, ways=3, shots=shots, split=split, seed=4)
+        draw_episode("omniglot", path, ways=3, shots=shots, part=part, seed=4)
         with Image.open(path) as image:
             sizes.append(image.size)
             assert len(image.convert("L").getcolors()) > 20
@@ -34,24 +36,41 @@ def test_images_are_drawn(split, small_omniglot, tmp_path):
     assert sizes[0][1] < sizes[1][1], "more shots, more rows"
 
 
-def test_split_and_scope_choose_the_episode(small_omniglot, tmp_path):
+def test_part_split_and_scope_choose_the_episode(small_omniglot, tmp_path):
     def picture(**arguments):
         path = tmp_path / "a.png"
         draw_episode("omniglot", path, ways=3, **arguments)
         with Image.open(path) as image:
             return np.asarray(image.convert("L"))[100:].tobytes()  # below the title
 
-    assert picture() == picture(split="vinyals") == picture(split="vinyals/test", scope="across")
-    assert picture(split="val") == picture(split="vinyals/val") != picture()
-    assert picture(scope="within") not in (picture(), picture(split="val"))
+    assert picture() == picture(split="vinyals") == picture(part="test", split="vinyals", scope="across")
+    assert picture(part="val") == picture(part="val", split="vinyals") != picture()
+    assert picture(scope="within") not in (picture(), picture(part="val"))
 
 
-def test_glyphs_and_the_official_runs_are_drawn(real_cache, monkeypatch, tmp_path):
+@pytest.mark.parametrize("part", PARTS)
+def test_a_stream_is_drawn_in_order_with_each_label_one_step_late(part, small_omniglot, monkeypatch, tmp_path):
+    figures = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: figures.append(figure))
+    draw_episode("omniglot-online", tmp_path / "a.png", ways=3, shots=4, part=part, seed=4)
+    steps = [axes for axes in figures[0].axes if axes.images]
+    assert len(steps) == 3 * 4
+    asked = [axes.get_xlabel().removeprefix("predict: ") for axes in steps]
+    assert sorted(asked) == [label for label in "012" for _ in range(4)]
+    assert [axes.get_title().removeprefix("given: ") for axes in steps] == ["none", *asked[:-1]]
+    images = {label: set() for label in asked}
+    for axes, label in zip(steps, asked, strict=True):
+        images[label].add(axes.images[0].get_array().tobytes())
+    assert [len(drawings) for drawings in images.values()] == [4, 4, 4], "each drawing of a class is another one"
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("name", TASKS)
+def test_every_task_that_ships_is_drawn(name, part, real_cache, monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(real_cache))
-    for name in ("glyphs", "lake_runs", "glyphs_to_omniglot"):
-        draw_episode(name, tmp_path / f"{name}.png", seed=3)
-        with Image.open(tmp_path / f"{name}.png") as image:
-            assert image.width > 300 and len(image.convert("L").getcolors()) > 20
+    draw_episode(name, tmp_path / "a.png", part=part, seed=3)
+    with Image.open(tmp_path / "a.png") as image:
+        assert image.width > 300 and len(image.convert("L").getcolors()) > 20
 
 
 def test_the_seed_chooses_the_episode(tmp_path):
@@ -69,17 +88,19 @@ def test_the_seed_chooses_the_episode(tmp_path):
         ("sinusoid", {"ways": 5}, "`ways` to be left out for sinusoids"),
         ("sinusoid", {"shots": 0}, "`shots` to be a positive integer but got 0"),
         ("sinusoid", {"queries": -1}, "`queries` to be a positive integer but got -1"),
-        ("sinusoid", {"split": "tset"}, "`--split` to be `train`, `val` or `test` but got `tset`"),
+        ("sinusoid", {"part": "tset"}, "`--part` to be `train`, `val` or `test` but got `tset`"),
+        ("sinusoid", {"split": "lake"}, "`--split` to be left out for sinusoid, which has none, but got `lake`"),
         ("sinusoid", {"scope": "within"}, "`--scope` to be left out for sinusoid, which has none, but got `within`"),
-        ("glyphs", {"split": "lake/test"}, "`--split` to be `train`, `val` or `test` but got `lake/test`"),
-        ("omniglot", {"split": "vinyals/tests"}, "or a split such as `lake` or `lake/val`, but got `vinyals/tests`"),
+        ("glyphs", {"split": "lake"}, "`--split` to be left out for glyphs, which has none, but got `lake`"),
         ("omniglot", {"split": "vinylas"}, "`split` to be a known split such as 'vinyals'"),
         ("omniglot", {"scope": "inside"}, "`scope` to be 'across' or 'within' but got 'inside'"),
         ("omniglot", {"scope": "within", "ways": 8}, "so at most 6 ways are possible"),
         ("lake_runs", {"ways": 5}, "because the official runs have them"),
         ("lake_runs", {"seed": 20}, "`--seed` to be from 0 to 19"),
         ("sinusoid", {"seed": 100}, "`--seed` to be from 0 to 99"),
-        ("sinusoid", {"seed": -1, "split": "train"}, "`--seed`"),
+        ("sinusoid", {"seed": -1, "part": "train"}, "`--seed`"),
+        ("omniglot-online", {"queries": 2}, "`--queries` to be left out for omniglot-online, whose steps are queries"),
+        ("omniglot-online", {"shots": 20}, "20 shots and queries together, are possible"),
         ("sinusoids", {}, "Did you mean `sinusoid`"),
         ("omniglot", {"ways": 1}, "`ways` to be at least 2 but got 1"),
         ("omniglot", {"ways": 11}, "do not fit into 10 classes"),

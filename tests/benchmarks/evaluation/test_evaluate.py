@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from adaptbench.benchmarks.evaluation.evaluate import _at_chance, evaluate
-from adaptbench.datamodules.base import EvalEpisodes, TrainEpisodes
+from adaptbench.datamodules.base import EvalEpisodes, Sampling, TrainEpisodes
 from adaptbench.datamodules.class_episodes import episodes_over_pool
 from adaptbench.datamodules.episodes import EpisodeSize, rng_for
 from adaptbench.datamodules.sinusoid import SinusoidDataModule
@@ -45,7 +45,7 @@ class Characters(SinusoidDataModule):
     task_name = "characters"
     likelihood = "categorical"
 
-    def eval_batch(self, split, size, episodes):
+    def eval_batch(self, part, size, episodes):
         size = EpisodeSize(4, size.shots, size.queries)
         return episodes_over_pool(rng_for(size, episodes), torch.zeros(100, 1), 10, size, episodes)
 
@@ -59,7 +59,7 @@ def generator():
 
 def task(kind=SinusoidDataModule, episodes=200):
     train = TrainEpisodes(shots=(5,), queries=5, pool=40)
-    return kind(train=train, test=EvalEpisodes(shots=(5, 3), queries=5, episodes=episodes))
+    return kind(Sampling(train=train, test=EvalEpisodes(shots=(5, 3), queries=5, episodes=episodes)))
 
 
 def score(evaluation, metric, shots=5):

@@ -9,7 +9,7 @@ import torch
 from adaptbench.benchmarks.evaluation.guards import GuardFailed, adapter_guards, chance_guard
 from adaptbench.benchmarks.evaluation.pictured_functions import SHOTS
 from adaptbench.benchmarks.runs.run import execute
-from adaptbench.datamodules.base import EvalEpisodes, TrainEpisodes
+from adaptbench.datamodules.base import EvalEpisodes, Sampling, TrainEpisodes
 from adaptbench.datamodules.episodes import EpisodeSize, rng_for
 from adaptbench.datamodules.glyphs import GlyphsDataModule
 from adaptbench.datamodules.guards import Finding, queries_apart
@@ -45,7 +45,8 @@ class SeesQueries(Nearest):
 @pytest.fixture(scope="module")
 def batch():
     train = TrainEpisodes(ways=3, shots=(1,), queries=2, pool=30, episodes=4)
-    task = GlyphsDataModule(train=train, test=EvalEpisodes(ways=3, shots=(1,), queries=4, episodes=20), train_classes=9)
+    test = EvalEpisodes(ways=3, shots=(1,), queries=4, episodes=20)
+    task = GlyphsDataModule(Sampling(train=train, test=test), train_classes=9)
     return task.eval_batch("test", task.test.sizes[0], 20)
 
 

@@ -135,7 +135,7 @@ def test_a_strategy_without_the_interface_is_refused_before_anything_trains(name
 
 
 def test_data_that_cannot_be_had_leaves_out_its_task_only(suite, monkeypatch):
-    def unavailable(self, **arguments):
+    def unavailable(self, sampling, **arguments):
         raise DataUnavailable("The sines are out.")
 
     tiny = suite()

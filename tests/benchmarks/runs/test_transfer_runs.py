@@ -16,10 +16,10 @@ from adaptbench.benchmarks.runs.run import execute
 from adaptbench.benchmarks.runs.trained import load_adapter
 from adaptbench.benchmarks.suites.registry import GRADIENT_LEARNERS
 from adaptbench.benchmarks.suites.spec import Pretraining, TransferSpec
-from adaptbench.datamodules.base import EvalEpisodes, TrainEpisodes
+from adaptbench.datamodules.base import EvalEpisodes, Sampling, TrainEpisodes
 from adaptbench.datamodules.glyphs import GlyphsDataModule
 from adaptbench.lit_modules.fine_tuning import FineTuning
-from adaptbench.lit_modules.heads import CosineHead, ToldHead
+from adaptbench.lit_modules.heads import ContextHead, CosineHead
 from adaptbench.lit_modules.likelihoods import LIKELIHOODS
 from adaptbench.reports.format import Guards
 from adaptbench.reports.reading import read
@@ -53,10 +53,10 @@ def mse(result):
 
 
 def test_a_pretraining_has_another_id_than_the_usual_one(pretraining):
-    usual, other = pretraining(), pretraining(pretraining={"objective": "told"})
+    usual, other = pretraining(), pretraining(pretraining={"objective": "context"})
     assert "pretraining" not in usual.canonical_json() and usual.run_id != other.run_id
     assert type(usual).model_validate_json(usual.model_dump_json()) == usual
-    assert type(other).model_validate_json(other.model_dump_json()).pretraining == Pretraining(objective="told")
+    assert type(other).model_validate_json(other.model_dump_json()).pretraining == Pretraining(objective="context")
 
 
 def test_each_kind_of_pretraining_builds_its_network(pretraining):
@@ -67,14 +67,14 @@ def test_each_kind_of_pretraining_builds_its_network(pretraining):
     assert isinstance(built(pretraining={"head": "cosine", "head_scale": 7.0}).head, CosineHead)
     with pytest.raises(ValueError, match="`objective` not to be 'multitask' for glyphs"):
         built(pretraining={"objective": "multitask"})
-    with pytest.raises(ValueError, match="`objective` not to be 'told' for glyphs"):
-        built(pretraining={"objective": "told"})
-    told = pretraining(pretraining={"objective": "told"})
-    assert isinstance(build_module(told, TaskShape.of(build_task(told))).head, ToldHead)
+    with pytest.raises(ValueError, match="`objective` not to be 'context' for glyphs"):
+        built(pretraining={"objective": "context"})
+    context = pretraining(pretraining={"objective": "context"})
+    assert isinstance(build_module(context, TaskShape.of(build_task(context))).head, ContextHead)
 
 
-def test_a_network_that_is_told_the_function_adapts_too(adapt):
-    _, result = adapt("fine_tuning", {"moves": "context", "steps": 3}, pretraining={"objective": "told"})
+def test_the_context_of_a_pretrained_network_adapts(adapt):
+    _, result = adapt("fine_tuning", {"moves": "context", "steps": 3}, pretraining={"objective": "context"})
     assert np.isfinite(mse(result)).all()
 
 
@@ -157,7 +157,8 @@ def test_queries_predicted_together_are_marked_so(adapt, store):
 
 def test_an_episode_that_diverges_is_a_guess_and_is_counted():
     train = TrainEpisodes(ways=3, shots=(1,), queries=2, pool=30, episodes=4)
-    task = GlyphsDataModule(train=train, test=EvalEpisodes(ways=3, shots=(1,), queries=4, episodes=9), train_classes=9)
+    test = EvalEpisodes(ways=3, shots=(1,), queries=4, episodes=9)
+    task = GlyphsDataModule(Sampling(train=train, test=test), train_classes=9)
 
     class Sometimes:
         def predict(self, batch):
