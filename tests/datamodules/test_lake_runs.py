@@ -137,10 +137,10 @@ def test_the_error_stands_in_per_cent_with_an_exact_interval(runs):
     task = runs()
     scores = evaluate(Nearest(), task, torch.device("cpu")).scores
     accuracy, _, error, _ = scores
-    assert error["metric"] == "error_percent" and error["trials"] == 400
-    assert error["value"] == pytest.approx(100 * (1 - accuracy["value"]))
-    assert 0 < error["low"] < error["value"] < error["high"] < error["chance"] == pytest.approx(95)
-    assert 60 < error["value"] < 90, "pixels are bad at this: the repository's Hausdorff distance errs in 38.8 %"
+    assert error.metric == "error_percent" and error.trials == 400
+    assert error.value == pytest.approx(100 * (1 - accuracy.value))
+    assert 0 < error.low < error.value < error.high < error.chance == pytest.approx(95)
+    assert 60 < error.value < 90, "pixels are bad at this: the repository's Hausdorff distance errs in 38.8 %"
 
 
 @pytest.mark.parametrize(
