@@ -18,7 +18,9 @@ from adaptbench.reports.reading import Unreadable, read
 CHECKPOINT = "last.ckpt"
 LOG = "log.txt"
 FAILURE = "failure.json"
-SCRATCH = (CHECKPOINT, f"{CHECKPOINT}.new", "progress", LOG, FAILURE)
+NEW = ".new"
+"""Ending of a file that is being written beside the one whose place it takes; a killed process leaves it."""
+SCRATCH = (CHECKPOINT, f"{CHECKPOINT}{NEW}", "progress", LOG, FAILURE)
 """What a run needs while it is unfinished, and nobody afterwards."""
 PARTIAL = ".partial-"
 LOCK = ".lock-"
@@ -62,7 +64,8 @@ class Store:
         """Makes the partial folder, or finds the one of an earlier try; a failure noted there is forgotten."""
         folder = self.partial(run_id)
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / FAILURE).unlink(missing_ok=True)
+        for leftover in (folder / FAILURE, *folder.glob(f"*{NEW}")):
+            leftover.unlink(missing_ok=True)
         return folder
 
     @contextmanager
@@ -205,7 +208,7 @@ def is_free(lease: SoftFileLease) -> bool:
 def write_json(path: Path, record: BaseModel) -> None:
     """Writes canonical JSON atomically: sorted keys, the same bytes every time."""
     text = canonical(record.model_dump(mode="json"))
-    new = path.with_name(f"{path.name}.{os.getpid()}.new")
+    new = path.with_name(f"{path.name}.{os.getpid()}{NEW}")
     new.write_text(text, encoding="utf-8")
     flush(new)
     new.replace(path)

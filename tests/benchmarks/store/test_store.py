@@ -110,3 +110,10 @@ def test_a_folder_that_lost_its_result_makes_way(store, publish):
     assert store.result("a").examples_encoded == 2
     store.tidy()
     assert [path.name for path in store.root.iterdir()] == ["a"]
+
+
+def test_what_a_killed_process_was_writing_is_not_published(store):
+    folder = store.begin("a")
+    (folder / "environment.json.123.new").write_text("{")
+    (folder / "last.ckpt").write_text("kept")
+    assert {path.name for path in store.begin("a").iterdir()} == {"last.ckpt"}
