@@ -2,13 +2,18 @@
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, NoReturn
+from subprocess import SubprocessError
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
+
+from adaptbench.datamodules.errors import DataUnavailable
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -17,6 +22,18 @@ app = typer.Typer(
 )
 console = Console(width=None if sys.stdout.isatty() else 110)
 complaints = Console(stderr=True)
+
+
+@contextmanager
+def _complaining() -> Iterator[None]:
+    """Ends the command with one line and exit code 2 for an error that the user can mend, and with 130 for Ctrl-C."""
+    try:
+        yield
+    except (ValueError, OSError, DataUnavailable, SubprocessError) as error:
+        complaints.print(f"[red]error[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+        raise typer.Exit(2) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
 
 
 def _show_version(wanted: bool) -> None:
@@ -40,53 +57,57 @@ def adaptbench(
 @app.command()
 def run(
     suite: Annotated[
-        str, typer.Argument(help="A suite that ships (see `adaptbench list suites`), or a YAML file.")
+        str, typer.Argument(help="A built-in suite (see `adaptbench list suites`), or a YAML file.")
     ] = "quick",
     only: Annotated[
-        list[str] | None, typer.Option(help="Only cells with this attribute, as KEY=VALUE; repeatable.")
+        list[str] | None, typer.Option(help="Only cells with this value, as KEY=VALUE; repeatable.")
     ] = None,
     learner: Annotated[
-        list[str] | None, typer.Option(help="A learner of your own to add, as package.Class; repeatable.")
+        list[str] | None, typer.Option(help="Add your own learner, as package.Class; repeatable.")
     ] = None,
-    jobs: Annotated[str, typer.Option(help="Runs at a time, or `auto` for one a core.")] = "auto",
-    out: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
-    wandb: Annotated[
-        str, typer.Option(help="auto (online where somebody is logged in), online, offline or off.")
+    jobs: Annotated[
+        str, typer.Option(help="Runs at a time; `auto` means one per core (or as many as GPUs allow).")
     ] = "auto",
-    device: Annotated[str, typer.Option(help="cpu, cuda, or `auto` for cuda where there is one.")] = "auto",
+    out: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
+    wandb: Annotated[str, typer.Option(help="auto (online if you are logged in), online, offline or off.")] = "auto",
+    device: Annotated[str, typer.Option(help="cpu, cuda, or `auto` (cuda if available).")] = "auto",
     wandb_models: Annotated[
-        bool, typer.Option("--wandb-models", help="Give W&B the trained weights too, as artifacts.")
+        bool, typer.Option("--wandb-models", help="Also upload the trained weights to W&B, as artifacts.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done, and how long.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be done and how long it would take.")
+    ] = False,
     report: Annotated[bool, typer.Option(help="End with the suite's report.")] = True,
-    retry: Annotated[int, typer.Option(min=0, help="How often a run that fails is tried again.")] = 0,
+    retry: Annotated[int, typer.Option(min=0, help="How many more times a failed run is tried.")] = 0,
     time_limit: Annotated[
-        float | None, typer.Option(min=1, help="Seconds that a run may take (local); it fails then.")
+        float | None, typer.Option(min=1, help="Seconds after which a run is stopped and counts as failed (local).")
     ] = None,
     runs_per_gpu: Annotated[int, typer.Option(min=1, help="Runs that share a GPU (local).")] = 1,
     executor: Annotated[str, typer.Option(help="local, ray or slurm.")] = "local",
-    address: Annotated[str | None, typer.Option(help="Of a Ray cluster; without it, one on this machine.")] = None,
+    address: Annotated[
+        str | None, typer.Option(help="Address of a Ray cluster; by default one is started on this machine.")
+    ] = None,
     cpus: Annotated[int, typer.Option(min=1, help="Cores for each device of a run (ray, slurm).")] = 1,
     gpus: Annotated[float, typer.Option(min=0, help="GPUs for each device (ray, slurm); fractions on Ray.")] = 0,
     partition: Annotated[str | None, typer.Option(help="SLURM's partition.")] = None,
     time: Annotated[
-        float, typer.Option(min=0.1, help="Minutes of a SLURM job; a run that takes longer goes on in another.")
+        float, typer.Option(min=0.1, help="Minutes of a SLURM job; a longer run continues in another job.")
     ] = 60,
     memory: Annotated[float | None, typer.Option(help="Gigabytes of a SLURM job.")] = None,
     max_parallel: Annotated[int, typer.Option(min=1, help="SLURM jobs at a time.")] = 256,
     slurm: Annotated[
-        list[str] | None, typer.Option(help="Another option of `sbatch`, as NAME=VALUE; repeatable.")
+        list[str] | None, typer.Option(help="Another option of submitit's SlurmExecutor, as NAME=VALUE; repeatable.")
     ] = None,
     cluster: Annotated[
         str, typer.Option(hidden=True, help="submitit's cluster; `local` runs SLURM's jobs as processes here.")
     ] = "slurm",
 ) -> None:
-    """Trains and tests the cells of a suite that are not finished yet, then reports."""
+    """Trains and tests the unfinished cells of a suite, then writes its report."""
     from adaptbench.benchmarks.commands.run import RunOptions, run_suite
     from adaptbench.benchmarks.executors.options import ExecutorOptions, parse_slurm
 
     os.environ["WANDB_SILENT"] = "true"
-    try:
+    with _complaining():
         where = ExecutorOptions(
             name=executor, time_limit=time_limit, address=address, cpus=cpus, gpus=gpus, partition=partition,
             minutes=time, memory=memory, max_parallel=max_parallel, slurm=parse_slurm(slurm or []), cluster=cluster,
@@ -95,55 +116,43 @@ def run(
             only=only or [], learners=learner or [], jobs=jobs, out=out, wandb=wandb, device=device, dry_run=dry_run,
             report=report, wandb_models=wandb_models, retry=retry, runs_per_gpu=runs_per_gpu, executor=where,
         )  # fmt: skip
-        code = run_suite(suite, options, console)
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None
-    except (ValueError, OSError) as error:
-        _complain(error)
-    raise typer.Exit(code)
+        raise typer.Exit(run_suite(suite, options, console))
 
 
 @app.command()
 def report(
     runs: Annotated[Path, typer.Argument(help="Folder of the runs.")] = Path("runs"),
     out: Annotated[Path | None, typer.Option(help="Folder of the report; RUNS/report-SUITE by default.")] = None,
-    suite: Annotated[str | None, typer.Option(help="The suite, where the folder has several.")] = None,
+    suite: Annotated[str | None, typer.Option(help="The suite to report, if the folder has several.")] = None,
 ) -> None:
     """Writes tables (Markdown, LaTeX, CSV), figures (PNG, PDF) and one page (HTML) from the finished runs."""
-    from adaptbench.reports.errors import ReportError
     from adaptbench.reports.terminal import show_report
 
-    try:
+    with _complaining():
         show_report(runs, out=out, suite=suite, console=console)
-    except (ReportError, OSError) as error:
-        _complain(error)
 
 
 @app.command("wandb-sync")
 def wandb_sync(
     runs: Annotated[Path, typer.Argument(help="Folder of the runs.")] = Path("runs"),
-    suite: Annotated[str | None, typer.Option(help="The suite, where the folder has several.")] = None,
+    suite: Annotated[str | None, typer.Option(help="The suite to upload, if the folder has several.")] = None,
     project: Annotated[str, typer.Option(help="W&B's project.")] = "adaptbench",
     entity: Annotated[str | None, typer.Option(help="W&B's user or team.")] = None,
-    wandb: Annotated[str, typer.Option(help="auto (online where somebody is logged in), online or offline.")] = "auto",
-    models: Annotated[bool, typer.Option("--models", help="Upload the trained weights too, as artifacts.")] = False,
+    wandb: Annotated[str, typer.Option(help="auto (online if you are logged in), online or offline.")] = "auto",
+    models: Annotated[bool, typer.Option("--models", help="Also upload the trained weights, as artifacts.")] = False,
 ) -> None:
-    """Uploads finished runs and their report to W&B, each run once; repeat it to go on after an interruption."""
+    """Uploads finished runs and their report to W&B, each run once; repeat it to continue after an interruption."""
     from adaptbench.benchmarks.commands.wandb_sync import sync_suite
     from adaptbench.benchmarks.tracking.wandb_logger import default_mode
     from adaptbench.benchmarks.tracking.wandb_runs import Target
-    from adaptbench.reports.errors import ReportError
 
-    mode = default_mode() if wandb == "auto" else wandb
-    if mode not in ("online", "offline"):
-        _complain(ValueError(f"Expected `--wandb` to be `auto`, `online` or `offline` but got `{mode}`."))
     os.environ["WANDB_SILENT"] = "true"
-    try:
+    with _complaining():
+        mode = default_mode() if wandb == "auto" else wandb
+        if mode not in ("online", "offline"):
+            raise ValueError(f"Expected `--wandb` to be `auto`, `online` or `offline` but got `{mode}`.")
         target = Target("", "online" if mode == "online" else "offline", project=project, entity=entity, models=models)
-        left = sync_suite(runs, suite, target=target, console=console)
-    except (ReportError, OSError, ValueError) as error:
-        _complain(error)
-    raise typer.Exit(1 if left else 0)
+        raise typer.Exit(1 if sync_suite(runs, suite, target=target, console=console) else 0)
 
 
 @app.command()
@@ -151,17 +160,14 @@ def dashboard(
     runs: Annotated[Path, typer.Argument(help="Folder of the runs.")] = Path("runs"),
     entity: Annotated[str, typer.Option(help="W&B's user or team.")] = "",
     project: Annotated[str, typer.Option(help="W&B's project.")] = "adaptbench",
-    suite: Annotated[str | None, typer.Option(help="The suite, where the folder has several.")] = None,
+    suite: Annotated[str | None, typer.Option(help="The suite to show, if the folder has several.")] = None,
     out: Annotated[Path | None, typer.Option(help="The JSON file; RUNS/dashboard-SUITE.json by default.")] = None,
 ) -> None:
     """Creates the suite's report in W&B; without a login, writes it as JSON instead."""
     from adaptbench.reports.dashboard import build_dashboard
-    from adaptbench.reports.errors import ReportError
 
-    try:
+    with _complaining():
         said = build_dashboard(runs, entity=entity, project=project, suite=suite, out=out)
-    except (ReportError, OSError) as error:
-        _complain(error)
     console.print(escape(said), highlight=False, soft_wrap=True)
 
 
@@ -181,15 +187,12 @@ def show(
 ) -> None:
     """Draws one episode as a picture."""
     from adaptbench.benchmarks.commands.show import draw_episode
-    from adaptbench.datamodules.errors import DataUnavailable
 
     path = out or Path(f"show-{task}.png")
-    try:
+    with _complaining():
         draw_episode(
             task, path, ways=ways, shots=shots, queries=queries, part=part, split=split, scope=scope, seed=seed
         )
-    except (ValueError, OSError, DataUnavailable) as error:
-        _complain(error)
     console.print(f"Picture: {path}", highlight=False, soft_wrap=True)
 
 
@@ -205,21 +208,16 @@ def verify(
     Runs of another processor, device or version need not agree to the bit. Their test episodes must be the same, and
     their scores may differ by a tenth of the distance from a guess to a perfect score.
     """
-    from adaptbench.benchmarks.commands.verify import TOLERANCE, choose
-    from adaptbench.benchmarks.commands.verify import verify as verify_runs
+    from adaptbench.benchmarks.commands.verify import TOLERANCE, choose, verify_runs
 
     different = 0
-    try:
+    with _complaining():
         for verdict in verify_runs(runs, choose(runs, sample, seed), jobs):
             same = "[green]same[/]   " if verdict.exact else f"[green]within {TOLERANCE:.0%}[/]"
             word = same if verdict.difference is None else "[red]differs[/]"
             text = f"{word} {verdict.run_id} {escape(f'{verdict.name} {verdict.difference or str()}'.strip())}"
             console.print(text, highlight=False, soft_wrap=True)
             different += verdict.difference is not None
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None
-    except (ValueError, OSError) as error:
-        _complain(error)
     raise typer.Exit(1 if different else 0)
 
 
@@ -233,15 +231,13 @@ def doctor(
     from adaptbench.benchmarks.store.store import Store
 
     wrong = 0
-    try:
+    with _complaining():
         for complaint in examine(Store(runs), repair):
             wrong += complaint.wrong
             color = "red" if complaint.wrong else "yellow"
             text = f"[{color}]{complaint.kind}[/] {escape(f'{complaint.path.name}: {complaint.text}')}."
             console.print(text, highlight=False, soft_wrap=True)
         finished = sum(1 for _ in runs.glob("[!.]*/result.json"))
-    except OSError as error:
-        _complain(error)
     console.print(f"Finished runs: {finished}. Wrong: {wrong}.")
     raise typer.Exit(1 if wrong else 0)
 
@@ -250,7 +246,7 @@ def doctor(
 def speed(
     repeats: Annotated[
         int | None,
-        typer.Option(min=1, help="Measurements of each number; the median counts. [default: 5; 1 with --until]"),
+        typer.Option(min=1, help="Measurements of each number; the median counts. By default 5, or 1 with --until."),
     ] = None,
     only: Annotated[str | None, typer.Option(help="Part of a row's name; with --until, of a peer's name.")] = None,
     until: Annotated[
@@ -269,32 +265,27 @@ def speed(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="JSON file for the numbers, the machine, the commit and the date. [default: speed.json, "
-            "race.json with --until, growth.json with --growth]"
+            help="JSON file for the numbers, the machine, the commit and the date. By default speed.json, "
+            "race.json with --until, growth.json with --growth."
         ),
     ] = None,
 ) -> None:
     """Measures this project against plain PyTorch and the libraries that are installed, on the same work."""
-    from subprocess import SubprocessError
-
-    from adaptbench.benchmarks.commands.speed import measure_growth, measure_speed
-    from adaptbench.datamodules.errors import DataUnavailable
+    from adaptbench.benchmarks.commands.speed import measure_scaling, measure_speed
 
     repeats = repeats or (5 if until is None else 1)
     out = out or Path("growth.json" if growth else "speed.json" if until is None else "race.json")
-    try:
+    with _complaining():
         if growth and not (until is None and only is None):
             raise ValueError("Expected `--growth` without `--until` and `--only`, because it measures something else.")
         out.parent.mkdir(parents=True, exist_ok=True)
         if growth:
-            measure_growth(repeats, out, console=console, progress=complaints)
+            measure_scaling(repeats, out, console=console, progress=complaints)
         else:
             race = None if until is None else {
                 "accuracy": until, "threads": threads, "limit": limit, "examples": examples, "augment": augment
             }  # fmt: skip
             measure_speed(repeats, only, racing=race, out=out, console=console, progress=complaints)
-    except (DataUnavailable, OSError, ValueError, SubprocessError) as error:
-        _complain(error)
 
 
 @app.command("list")
@@ -304,13 +295,11 @@ def list_(
         bool, typer.Option("--verbose", help="Add digests of test episodes to tasks, and sizes to learners.")
     ] = False,
 ) -> None:
-    """Lists suites, tasks or learners, one a line."""
+    """Lists suites, tasks or learners, one per line."""
     from adaptbench.benchmarks.commands.listing import show_list
 
-    try:
+    with _complaining():
         show_list(what, verbose, console)
-    except ValueError as error:
-        _complain(error)
 
 
 @app.command()
@@ -318,22 +307,13 @@ def data(
     name: Annotated[str, typer.Argument(help="The data set.")] = "omniglot",
 ) -> None:
     """Downloads, verifies and prepares a data set."""
-    if name != "omniglot":
-        _complain(ValueError(f"Expected `omniglot`, the only task with data of its own, but got `{name}`."))
-    from adaptbench.datamodules.errors import DataUnavailable
     from adaptbench.datamodules.lake_runs import load_runs
     from adaptbench.datamodules.omniglot_images import load_images
 
-    try:
+    with _complaining():
+        if name != "omniglot":
+            raise ValueError(f"Expected `omniglot`, the only data set, but got `{name}`.")
         images = load_images()
         characters, drawings = images.pixels.shape[:2]
         console.print(f"Omniglot is ready: {characters} characters, {drawings} drawings each, {images.digest[:16]}.")
-        trials = load_runs().answers.size
-    except DataUnavailable as error:
-        _complain(error)
-    console.print(f"Its official one-shot runs are ready: {trials} trials.")
-
-
-def _complain(error: Exception) -> NoReturn:
-    complaints.print(f"[red]error[/] {escape(str(error))}", highlight=False, soft_wrap=True)
-    raise typer.Exit(2)
+        console.print(f"Its official one-shot runs are ready: {load_runs().answers.size} trials.")

@@ -1,6 +1,6 @@
-"""What a folder of runs holds: every JSON file as a type, and the columns of every table.
+"""The format of a folder of runs: every JSON file as a type, and the columns of every table.
 
-`benchmarks` writes through these types and `reports` reads through them. Their docstrings make `docs/format.md`.
+`benchmarks` writes these types and `reports` reads them. Their docstrings become `docs/format.md`.
 """
 
 from typing import Annotated, Literal, NamedTuple
@@ -8,7 +8,7 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
 
 FORMAT_VERSION = 1
-"""Raised when a file gets another shape or a field another meaning. Files of other versions are refused."""
+"""Raised when a file or the meaning of a field changes. Files of other versions are refused."""
 
 _LARGEST = 2**63 - 1
 Count = Annotated[int, Field(ge=0, le=_LARGEST)]
@@ -40,7 +40,7 @@ class File(Record):
 
 
 class Size(Record):
-    """What an episode is like."""
+    """The size of an episode."""
 
     ways: Positive | None
     """Classes in an episode; null in regression."""
@@ -58,26 +58,26 @@ class Component(Record):
 
 
 class Description(Record):
-    """What a run is of."""
+    """Describes a run."""
 
     run_id: RunId
     """Hash of everything that determines the result, and the name of the run's folder."""
     task: Name
-    """Name of the task that episodes come from; a pretraining has one, too."""
+    """Name of the task, also for a pretraining."""
     protocol: str
-    """What decides the difficulty of the task besides ways, shots and training classes, in words."""
+    """What decides the task's difficulty besides ways, shots and training classes, in words."""
     learner: Name
     """Name of the learner or of the strategy of transfer; "pretraining" for a network that others adapt."""
     family: Name
-    """Family of learners that it belongs to."""
+    """Family of the learner."""
     seed: Integer
     """Seed of weights and training episodes. Test episodes do not depend on it."""
     train_classes: Positive | None
-    """Training classes (before rotations) or functions; null if there is no end of them."""
+    """Training classes (before rotations) or functions; null if they are unlimited."""
     class_word: Name
-    """What training classes are called, in the plural."""
+    """The word for training classes, in the plural."""
     shots_word: Name
-    """What a shot is called, in the singular."""
+    """The word for a shot, in the singular."""
 
 
 class ManifestCell(Description):
@@ -86,17 +86,17 @@ class ManifestCell(Description):
     label: Name
     """Name of the learner in tables and figures."""
     metric: Name
-    """The metric that is compared: "accuracy" (a fraction), "mse" (squared units of the target), or another column."""
+    """The metric for comparisons: "accuracy" (a fraction), "mse" (squared units of the target), or another column."""
     higher_is_better: bool
     """Direction of that metric."""
     tests: tuple[Size, ...]
-    """The sizes of episodes that the run is tested on."""
+    """The sizes of the test episodes."""
     remarks: tuple[str, ...] = ()
     """Sentences that every table of the protocol carries."""
 
 
 class Manifest(File):
-    """`suites/SUITE.json`: what a suite wants, whether its runs are finished or not."""
+    """`suites/SUITE.json`: the runs that a suite wants, finished or not."""
 
     name: Name
     """Name of the suite."""
@@ -129,9 +129,9 @@ class Score(Size):
     n_episodes: Positive
     """Episodes in the mean."""
     episodes_digest: Digest
-    """Hash of the episodes: equal for runs that met the same ones."""
+    """Hash of the episodes: equal for runs with the same episodes."""
     chance: Finite | None
-    """Value of a guess, in the unit of the metric; null if it is not known."""
+    """Value of a guess, in the unit of the metric; null if not known."""
     at_chance: bool
     """Whether the run's own metric is no better than a guess at this size, within noise."""
     diverged: Count = 0
@@ -145,7 +145,7 @@ class Score(Size):
 
 
 class PretrainingCandidate(Record):
-    """A pretraining that was tried with one of several learning rates."""
+    """A pretraining with one of several learning rates."""
 
     run_id: RunId
     """The run that pretrained."""
@@ -156,20 +156,20 @@ class PretrainingCandidate(Record):
 
 
 class Candidate(Record):
-    """Settings of a strategy that were tried by cross-validation."""
+    """Settings of a strategy that cross-validation tried."""
 
     support: Positive
     """Support examples in an episode, over all classes."""
     settings: dict[str, JsonValue]
-    """The arguments that were tried."""
+    """The arguments of the strategy."""
     score: float
     """Their score: the task's metric by validation, the loss (nats per query) by leave-one-out."""
     share: Share
-    """Fraction of the episodes that took these settings."""
+    """Fraction of the episodes for which these settings were chosen."""
 
 
 class Checksum(Record):
-    """A file of the run as it was published."""
+    """A published file of the run."""
 
     bytes: Count
     """Its size in bytes."""
@@ -178,12 +178,12 @@ class Checksum(Record):
 
 
 class Result(File, Description):
-    """`result.json`: what the spec determines and nothing else, the same bytes every time."""
+    """`result.json`: the results that the spec determines, the same bytes every time."""
 
     kind: Literal["episodic", "pretrain", "transfer"]
     """A learner trained on episodes, a pretraining (which has no scores), or a strategy that adapts a pretraining."""
     selection: Selection
-    """Which weights were kept: those after the last step, or the best on validation."""
+    """Which weights were kept: those after the last step, or the best in validation."""
     examples_encoded: Count
     """Examples encoded in training."""
     parameters: Count
@@ -195,35 +195,35 @@ class Result(File, Description):
     pretrained: RunId | None = None
     """The pretraining that was adapted; null if the run trained its own network."""
     pretrainings: tuple[PretrainingCandidate, ...] = ()
-    """The pretrainings that it was chosen from by validation; none if there was no choice."""
+    """The pretrainings that validation chose from; none if there was no choice."""
     chosen: tuple[Candidate, ...] = ()
-    """Settings that were tried by cross-validation; none if there was no choice."""
+    """The settings that cross-validation tried; none if there was no choice."""
     files: dict[str, Checksum]
-    """Size and checksum of every other file of the run, by name, but of `environment.json`, which holds times."""
+    """Size and checksum of the run's other files by name, except `environment.json`, which has times."""
     sha256: Digest
     """SHA-256 of this file without this field."""
 
 
 class GuardFinding(Record):
-    """What a guard found."""
+    """A guard's finding."""
 
     guard: Name
-    """What it looks at."""
+    """What it checks."""
     status: Literal["passed", "noted", "failed"]
-    """"passed"; "noted" if the protocol allows what was found; or "failed", which stops a run."""
+    """"passed"; "noted" if the protocol allows the finding; or "failed", which stops a run."""
     found: str
-    """What it found, in a sentence."""
+    """The finding in a sentence."""
 
 
 class Guards(File):
-    """`guards.json`: what the guards against leaks and collapsed training found."""
+    """`guards.json`: findings of the guards against leaks and collapsed training."""
 
     findings: tuple[GuardFinding, ...]
-    """What each guard found."""
+    """The finding of each guard."""
 
 
 class Machine(Record):
-    """What computed a run."""
+    """The machine that computed a run."""
 
     versions: dict[str, str | None]
     """Versions of Python and of packages, by name; null if a package is not installed."""
@@ -238,7 +238,7 @@ class Machine(Record):
     git_commit: Annotated[str, Field(pattern=r"^[0-9a-f]{40,64}$")] | None
     """Commit of the code; null outside a checkout."""
     git_dirty: bool | None
-    """Whether the checkout had changes that were not committed; null if that is not known."""
+    """Whether the checkout had uncommitted changes; null if not known."""
 
 
 class PredictTime(Size):
@@ -252,22 +252,22 @@ class Times(Record):
     """How long a run took."""
 
     started: AwareDatetime
-    """When the run began; if it was resumed, when the last try began."""
+    """When the run began; for a resumed run, when the last try began."""
     finished: AwareDatetime
     """When it was published."""
     train_seconds: Duration | None = None
-    """Wall-clock seconds of training, over all tries, up to the checkpoint that each was resumed from; for a strategy,
-    those of its pretraining."""
+    """Wall-clock seconds of training over all tries, except what was lost after the last checkpoint of a try; for a
+    strategy, those of its pretraining."""
     train_cpu_seconds: Duration | None = None
-    """CPU seconds of training, counted in the same way."""
+    """CPU time of training in seconds, counted in the same way."""
     test_seconds: Duration | None = None
-    """Seconds spent in prediction of all test episodes; null for a pretraining."""
+    """Seconds to predict all test episodes; null for a pretraining."""
     predict: tuple[PredictTime, ...] = ()
     """Prediction time for each size of test episodes; none for a pretraining."""
 
     @property
     def predict_ms_per_episode(self) -> float | None:
-        """Mean milliseconds of prediction over all test episodes; every size has equally many."""
+        """Mean milliseconds of prediction over all test episodes; every size has the same number of them."""
         times = [each.ms_per_episode for each in self.predict]
         return sum(times) / len(times) if times else None
 
@@ -276,7 +276,7 @@ class Environment(File):
     """`environment.json`: where and how fast a run was computed. It differs every time and has no checksum."""
 
     machine: Machine
-    """What computed the run."""
+    """The machine that computed the run."""
     times: Times
     """How long it took."""
     data_digest: str | None
@@ -293,25 +293,25 @@ class Failure(File):
 
 
 class TrainingEpisodes(Record):
-    """Training episodes, as far as reports compare them."""
+    """The fields of training episodes that reports compare."""
 
     shots: tuple[Positive, ...] = ()
-    """Numbers of shots that training episodes have."""
+    """Numbers of shots of the training episodes."""
 
 
 class Spec(Record):
-    """`spec.json`: what determines the result; `benchmarks/suites/spec.py` has the fields that are not named here."""
+    """`spec.json`: what determines the result; `benchmarks/suites/spec.py` has the other fields."""
 
     model_config = ConfigDict(extra="allow")
 
     results_version: Integer | None = None
-    """Version of the code's numbers: runs of different versions are never taken for each other."""
+    """Version of the code's numbers: runs of different versions have different ids."""
     learner: Component | None = None
     """The learner; null in a pretraining and its strategies."""
     strategy: Component | None = None
     """The strategy that adapts a pretraining."""
     train: TrainingEpisodes | None = None
-    """Training episodes; null if the training is that of a pretraining."""
+    """Training episodes; null if its pretraining has them."""
     pretrained: "Spec | None" = None
     """The pretraining that is adapted."""
 
@@ -321,9 +321,9 @@ class Column(NamedTuple):
 
     Args:
         name: Its name.
-        kind: What it holds; integers and numbers may be absent.
+        kind: The kind of its values; integers and numbers may be absent.
         unit: Its unit; empty if it has none.
-        meaning: What it says.
+        meaning: Its meaning.
     """
 
     name: str
@@ -344,17 +344,17 @@ EPISODES = (
 CURVE = (
     Column("step", "integer", "steps", "Training steps done."),
     Column("examples_encoded", "integer", "examples", "Examples encoded in training so far."),
-    Column("part", "text", "", 'Part that was measured: "train" or "val".'),
+    Column("part", "text", "", 'The part: "train" or "val".'),
     Column("metric", "text", "", "The metric, as in the scores of `result.json`."),
     Column("value", "number", "unit of the metric", "Its mean over the epoch, or over the validation episodes."),
 )
-"""`curve.parquet`: a row for each epoch, part and metric; absent if the run trained nothing."""
+"""`curve.parquet`: a row for each epoch, part and metric; only for runs that train."""
 FITS = (
     Column("shots", "integer", "examples", "Support examples of the function."),
     Column("function", "integer", "", "Number of the test function."),
     Column("role", "text", "", '"support" for an example, "query" for a point of the curve.'),
     Column("x", "number", "unit of the task", "Input."),
-    Column("y", "number", "unit of the task", "Target of an example, or truth on the curve."),
+    Column("y", "number", "unit of the task", "Target of an example, or true value on the curve."),
     Column("prediction", "number", "unit of the task", "Predicted mean; absent for support examples."),
 )
 """`fits.parquet`: predicted functions beside the true ones; tasks of regression only."""

@@ -1,4 +1,4 @@
-"""Reads the JSON files of a folder of runs; whatever is wrong with one is said in one sentence."""
+"""Reads the JSON files of a folder of runs; errors are one sentence."""
 
 import reprlib
 from pathlib import Path
@@ -13,7 +13,7 @@ R = TypeVar("R", bound=Record)
 
 
 class Unreadable(ReportError):
-    """A file is missing, damaged or of another format version; the sentence says which field is wrong, and how."""
+    """A file is missing, damaged or of another format version; the message says which field is wrong."""
 
 
 class NewerFormat(Unreadable):
@@ -51,7 +51,7 @@ class _Version(Record):
 
 
 def _check_version(content: bytes, kind: type[Record], file: str) -> None:
-    """Refuses another format version; content without any structure has none to refuse."""
+    """Refuses content of another format version; content that is not JSON has no version."""
     try:
         version = _Version.model_validate_json(content).format_version if issubclass(kind, File) else FORMAT_VERSION
     except ValidationError:
@@ -65,7 +65,7 @@ def _check_version(content: bytes, kind: type[Record], file: str) -> None:
 
 
 def _sentence(error: ValidationError, file: str) -> str:
-    """The first complaint: file, field, what was expected, and the value in a few characters."""
+    """Returns the first error as a sentence: file, field, what was expected, and the value, shortened."""
     first = error.errors(include_url=False)[0]
     where = ".".join(map(str, first["loc"]))
     if first["type"] == "json_invalid":

@@ -1,4 +1,4 @@
-"""What is wrong with a folder of runs, read file by file, and put right where that loses nothing."""
+"""Finds what is wrong with a folder of runs, and repairs what can be repaired without loss."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ Kind = Literal["damaged", "newer", "failed", "unfinished", "locked", "leftover"]
 
 @dataclass(frozen=True)
 class Complaint:
-    """Something in a folder of runs that is not a sound, finished run.
+    """Something in a folder of runs that is not an intact, finished run.
 
     Attributes:
-        kind: "unfinished" and "locked" need nobody's attention, the others do; "newer" is what a later version wrote.
-        path: where.
-        text: what, in a sentence.
+        kind: all but "unfinished" and "locked" need attention; "newer" means that a later version wrote the run.
+        path: where it is.
+        text: what it is, in a sentence without a full stop.
     """
 
     kind: Kind
@@ -28,20 +28,21 @@ class Complaint:
 
     @property
     def wrong(self) -> bool:
-        """Whether somebody should do something about it."""
+        """Whether it needs attention."""
         return self.kind not in ("unfinished", "locked")
 
 
 def examine(store: Store, repair: bool = False) -> Iterator[Complaint]:
-    """Reads every file of every run, and complains.
+    """Reads every file of every run, and yields what is wrong.
 
     Args:
         store: the folder.
-        repair: whether to set damaged runs aside, for the next `run` to compute again, and to remove leftovers.
+        repair: whether to set damaged runs aside, so that the next `run` computes them again, and to remove leftovers.
     """
     held = {run_id for run_id in store.locked() if not is_free(store.watch(run_id))}
     for run_id in sorted(held):
-        yield Complaint("locked", store.root / run_id, "a process works on it, or did a moment ago on another machine")
+        text = "a process is working on it, or was a moment ago on another machine"
+        yield Complaint("locked", store.root / run_id, text)
     for path in sorted(store.root.iterdir()):
         if path.name.startswith(PARTIAL):
             yield from _unfinished(store, path, path.name.removeprefix(PARTIAL) in held, repair)
@@ -78,9 +79,9 @@ def _unfinished(store: Store, path: Path, held: bool, repair: bool) -> Iterator[
     elif part is not None:
         if repair:
             checkpoint.unlink()
-        yield Complaint("damaged", checkpoint, f"the checkpoint cannot be read ({part}); the run has to start anew")
+        yield Complaint("damaged", checkpoint, f"the checkpoint cannot be read ({part}); the run has to start again")
     elif reason := store.failure(run_id):
         yield Complaint("failed", path, f"{reason}; `adaptbench run` tries it again")
     else:
-        where = "goes on from its checkpoint" if checkpoint.is_file() else "starts anew"
-        yield Complaint("unfinished", path, f"`adaptbench run` {where}")
+        what = "continues from its checkpoint" if checkpoint.is_file() else "starts it again"
+        yield Complaint("unfinished", path, f"`adaptbench run` {what}")

@@ -1,4 +1,4 @@
-"""The protocols that `adaptbench list tasks --verbose` shows, with digests of their test episodes."""
+"""The protocols of `adaptbench list tasks --verbose`, with digests of their test episodes."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -42,7 +42,7 @@ class Described(NamedTuple):
 
     Attributes:
         task: the task's name.
-        protocol: everything that decides its difficulty besides the size.
+        protocol: what decides its difficulty besides the size.
         size: ways, shots and queries.
         shots_word: what the number of shots counts.
         digest: digest of the episodes, as in results.
@@ -83,7 +83,7 @@ def describe_protocol(name: str, init_args: dict[str, Any]) -> Iterator[Describe
 
 
 def nearest_pixels(batch: EpisodeBatch) -> float:
-    """Accuracy if each query gets the label of its nearest support image, by Euclidean distance of pixels."""
+    """Returns the accuracy if each query gets the label of the nearest support image, by Euclidean distance."""
     pixels = batch.inputs.flatten(1).float() / 255
     correct = []
     for support, support_y, query, query_y in zip(*(rows.split(EPISODES_AT_ONCE) for rows in batch[1:]), strict=True):

@@ -1,4 +1,4 @@
-"""The command `adaptbench list`: suites, tasks and learners, one a line; torch is imported only for `--verbose`."""
+"""The command `adaptbench list`: suites, tasks and learners, one per line; only `--verbose` imports torch."""
 
 from collections.abc import Callable, Mapping
 
@@ -6,15 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from adaptbench.benchmarks.suites.registry import (
-    GRADIENT_LEARNERS,
-    LEARNERS,
-    STRATEGIES,
-    TASKS,
-    Entry,
-    suggest,
-    suites,
-)
+from adaptbench.benchmarks.suites.registry import GRADIENT_LEARNERS, LEARNERS, STRATEGIES, TASKS, Named, suggest, suites
 
 
 def show_list(what: str, verbose: bool, console: Console) -> None:
@@ -28,7 +20,7 @@ def show_list(what: str, verbose: bool, console: Console) -> None:
     Raises:
         ValueError: if `what` is anything else.
     """
-    tables: dict[str, Callable[[], Mapping[str, Entry]]] = {
+    tables: dict[str, Callable[[], Mapping[str, Named]]] = {
         "suites": suites,
         "tasks": lambda: TASKS,
         "learners": lambda: LEARNERS | GRADIENT_LEARNERS | STRATEGIES,

@@ -1,10 +1,10 @@
-"""Running a suite from the command line: plan, workers, progress, summary, report."""
+"""The command `adaptbench run`: plan, workers, progress, summary, report."""
 
 import itertools
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -15,8 +15,8 @@ from rich.markup import escape
 
 from adaptbench.benchmarks.commands.wandb_sync import close_with_report
 from adaptbench.benchmarks.executors.choose import make_backend
-from adaptbench.benchmarks.executors.interruption import Interruption
-from adaptbench.benchmarks.executors.options import ExecutorOptions, check_executor
+from adaptbench.benchmarks.executors.interruption import interruption
+from adaptbench.benchmarks.executors.options import ExecutorOptions
 from adaptbench.benchmarks.executors.plan import Plan, PlannedRun, add_learner, make_plan, parse_only
 from adaptbench.benchmarks.executors.progress import SuiteProgress
 from adaptbench.benchmarks.executors.schedule import Status, drive
@@ -42,11 +42,11 @@ class RunOptions:
         out: folder of the runs.
         wandb: "auto", "online", "offline" or "off".
         device: "auto", "cpu" or "cuda".
-        dry_run: whether only to say what would be done.
+        dry_run: whether to say only what would be done.
         report: whether to end with a report.
-        wandb_models: whether W&B gets the weights too.
-        retry: how often a run that failed is tried again.
-        runs_per_gpu: how many runs share a GPU.
+        wandb_models: whether to upload the weights to W&B.
+        retry: how often a failed run is tried again.
+        runs_per_gpu: number of runs that share a GPU.
         executor: where runs are executed; its devices follow from `jobs` and `device`.
     """
 
@@ -66,12 +66,12 @@ class RunOptions:
 
 @dataclass(frozen=True)
 class Standing:
-    """How far a plan has got.
+    """The progress of a plan.
 
     Attributes:
-        finished: runs that are finished and sound.
-        damaged: what is wrong with those that are finished and damaged, by id.
-        left: runs to do, among them the damaged ones.
+        finished: finished, intact runs.
+        damaged: what is wrong with finished, damaged runs, by id.
+        left: runs to do, including the damaged ones.
     """
 
     finished: list[PlannedRun]
@@ -80,7 +80,7 @@ class Standing:
 
     @classmethod
     def of(cls, plan: Plan, store: Store) -> "Standing":
-        """Looks at what is published, as far as that can be done without reading all files."""
+        """Checks the published runs, without reading all files."""
         runs = plan.runs()
         published = [run.spec.run_id for run in runs if store.is_published(run.spec.run_id)]
         found = {run_id: store.damage(run_id, thorough=False) for run_id in published}
@@ -92,12 +92,11 @@ class Standing:
 
 
 def run_suite(name: str, options: RunOptions, console: Console) -> int:
-    """Runs what is unfinished of a suite; returns the exit code.
+    """Runs the unfinished cells of a suite; returns the exit code.
 
     Raises:
-        ValueError: if the suite or an option is wrong; nothing has been run then.
+        ValueError: if the suite or an option is wrong; then nothing is run.
     """
-    check_executor(options.executor.name)
     kind, wandb = _kind(options), _wandb(options)
     options = replace(options, executor=replace(options.executor, devices=_devices(options, kind)))
     suite = load_suite(name)
@@ -131,14 +130,14 @@ def run_suite(name: str, options: RunOptions, console: Console) -> int:
 
     status = _execute(standing, store, make_job, options=options, console=console)
     if status is None:
-        console.print("Stopped. What is finished is kept; the same command goes on from here.")
+        console.print("Stopped. Finished runs are kept; the same command continues from here.")
         return INTERRUPTED
     _conclude(plan, status, wandb, options=options, console=console)
     return FAILURE if status.failed else SUCCESS
 
 
 def _prepare(store: Store, damaged: Iterable[str]) -> None:
-    """Makes sure that the folder can be written to, and takes what is damaged or left behind out of the way.
+    """Makes the folder, removes leftovers, and sets damaged runs aside.
 
     Raises:
         OSError: if the folder cannot be written to.
@@ -155,24 +154,17 @@ def _prepare(store: Store, damaged: Iterable[str]) -> None:
 
 
 def _execute(
-    standing: Standing,
-    store: Store,
-    make_job: Callable[[PlannedRun], Job],
-    *,
-    options: RunOptions,
-    console: Console,
+    standing: Standing, store: Store, make_job: Callable[[PlannedRun], Job], *, options: RunOptions, console: Console
 ) -> Status | None:
     """Runs everything that is left; returns None if Ctrl-C stopped it."""
     last = Status([])
     try:
-        with Interruption() as interruption:
+        with interruption() as stop:
             backend = make_backend(options.executor, store, make_job)
-            execution = drive(
-                standing.left, backend, store, retry=options.retry, stop=interruption, damaged=standing.damaged
-            )
+            execution = drive(standing.left, backend, store, retry=options.retry, stop=stop, damaged=standing.damaged)
             slots = options.executor.at_a_time or backend.slots
             display = SuiteProgress(console, store, finished=len(standing.finished), slots=slots)
-            with display, closing(execution):
+            with display.live or nullcontext(), closing(execution):
                 for status in execution:
                     display.show(status)
                     last = status
@@ -191,18 +183,14 @@ def _announce(plan: Plan, standing: Standing, executor: ExecutorOptions, console
 
 
 def _announce_time(standing: Standing, store: Store, executor: ExecutorOptions, console: Console) -> None:
-    """Ends a dry run: what is damaged, and how long what is left will take, judged by what is finished."""
+    """Lists damaged runs, and estimates the time left from finished runs."""
     for run_id, reason in standing.damaged.items():
         console.print(f"[red]damaged[/] {run_id}: {escape(reason)}", highlight=False)
     if standing.left:
         seconds = estimate(standing.finished, standing.left, store, slots=executor.at_a_time or 1)
         condition = "" if executor.at_a_time else ", one run at a time"
-        text = "unknown, since nothing is finished" if seconds is None else f"about {_clock(seconds)}{condition}"
-        console.print(f"Time left: {text}.", highlight=False)
-
-
-def _clock(seconds: float) -> str:
-    return str(timedelta(seconds=round(seconds)))
+        known = seconds is not None and f"about {timedelta(seconds=round(seconds))}{condition}"
+        console.print(f"Time left: {known or 'unknown, because nothing is finished'}.", highlight=False)
 
 
 def _conclude(plan: Plan, status: Status, wandb: Mode, *, options: RunOptions, console: Console) -> None:
@@ -219,16 +207,14 @@ def _conclude(plan: Plan, status: Status, wandb: Mode, *, options: RunOptions, c
     for run_id, reason in status.failed.items():
         console.print(f"[red]failed[/] {run_id}: {escape(reason)}", highlight=False)
     if status.failed:
-        console.print("The same command tries what failed again.")
+        console.print("The same command tries the failed runs again.")
     _say_unavailable(plan, console)
 
 
 def _say_unavailable(plan: Plan, console: Console) -> None:
-    stands_in = {cell.otherwise: cell.attributes.task for cell in plan.cells}
+    others = {cell.otherwise: cell.attributes.task for cell in plan.cells}
     for task, reason in plan.unavailable.items():
-        what = (
-            f"{stands_in[task]} stands in for {task}" if task in stands_in else f"The cells of task {task} cannot run"
-        )
+        what = f"{others[task]} replaces {task}" if task in others else f"The cells of task {task} cannot run"
         console.print(f"[yellow]missing[/] {what}: {escape(reason)}", highlight=False)
 
 
@@ -242,12 +228,12 @@ def _say_where_wandb(wandb: Mode, status: Status, out: Path, console: Console) -
             f"`wandb sync {folder}/offline-run-*` uploads them."
         )
     for reason, missed in Counter(status.unmirrored.values()).items():
-        text = f"W&B missed {missed} of {len(status.done)} runs ({escape(reason)}); their own files hold everything."
+        text = f"W&B missed {missed} of {len(status.done)} runs ({escape(reason)}); their own files are complete."
         console.print(f"[yellow]warning[/] {text}", highlight=False)
 
 
 def _devices(options: RunOptions, kind: Literal["cpu", "cuda"]) -> tuple[Devices, ...]:
-    """Lists the devices of each run at a time; none where other machines execute.
+    """Lists the devices of the local runs at a time; none if other machines execute them.
 
     Raises:
         ValueError: if `--jobs` is wrong.
@@ -267,18 +253,21 @@ def _devices(options: RunOptions, kind: Literal["cpu", "cuda"]) -> tuple[Devices
 
 
 def _check_devices(left: list[PlannedRun], options: RunOptions) -> None:
-    """Refuses runs that need more GPUs than there are; cores they share.
+    """Refuses runs that need more GPUs than there are; runs may share cores.
 
     Raises:
-        ValueError: with the number of GPUs.
+        ValueError: if there are too few GPUs.
     """
     wanted, devices = max((run.spec.devices for run in left), default=1), options.executor.devices
     if wanted == 1 or not devices or devices[0].kind == "cpu":
         return
     if options.runs_per_gpu > 1:
-        raise ValueError("Expected `--runs-per-gpu` to be 1 where a cell trains on several devices.")
+        raise ValueError(
+            "Expected `--runs-per-gpu` to be 1, because a cell trains on several devices, "
+            f"but got {options.runs_per_gpu}."
+        )
     if wanted > len(devices):
-        raise ValueError(f"Expected {wanted} GPUs, on which a cell of the suite trains, but got {len(devices)}.")
+        raise ValueError(f"Expected {wanted} GPUs, because a cell trains on that many, but found {len(devices)}.")
 
 
 def _kind(options: RunOptions) -> Literal["cpu", "cuda"]:
@@ -286,13 +275,13 @@ def _kind(options: RunOptions) -> Literal["cpu", "cuda"]:
 
     text = options.device
     if options.executor.name != "local" and text in ("auto", "cpu", "cuda"):
-        return "cuda" if options.executor.gpus else "cpu"  # this machine's own say nothing of the cluster's
+        return "cuda" if options.executor.gpus else "cpu"  # the cluster's devices may differ from this machine's
     if text == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if text not in ("cpu", "cuda"):
         raise ValueError(f"Expected `--device` to be `auto`, `cpu` or `cuda` but got `{text}`.")
     if text == "cuda" and not torch.cuda.is_available():
-        raise ValueError("Expected a CUDA device for `--device cuda` but torch finds none.")
+        raise ValueError("Expected a CUDA device for `--device cuda` but torch found none.")
     return cast(Literal["cpu", "cuda"], text)
 
 

@@ -1,4 +1,4 @@
-"""One episode of a task as a picture."""
+"""The command `adaptbench show`: draws one episode of a task."""
 
 import inspect
 from pathlib import Path
@@ -25,7 +25,7 @@ from adaptbench.datamodules.episodes import EpisodeBatch, EpisodeSize
 
 PARTS: dict[str, Part] = {"train": "train", "val": "val", "test": "test"}
 EPISODES = 100
-"""Size of the evaluation batch that episodes are taken from; `seed` is the number of the episode in it."""
+"""Size of the evaluation batch; `seed` is the number of the episode in it."""
 STEPS_IN_A_ROW = 10
 """Steps of a stream that are drawn side by side."""
 GIVEN, ASKED = "#0072B2", "#D55E00"
@@ -55,16 +55,16 @@ def draw_episode(
     Args:
         name: the task.
         out: the picture's file; its ending decides the format.
-        ways: number of classes; None for regression, or for a number that makes a good picture.
+        ways: number of classes; None for regression, or for a default.
         shots: support examples (per class), or presentations of each class in a stream; None as for `ways`.
-        queries: query examples (per class); None as for `ways`, and for streams, whose steps are all queries.
+        queries: query examples (per class); None as for `ways`, and for streams, in which every step is a query.
         part: "train", "val" or "test".
         split: one of the task's splits, such as "lake"; None for the task's default, or for a task without splits.
         scope: "across" or "within"; None for the task's default, or for a task without scopes.
         seed: number of the episode in its part: below 100 for validation and test.
 
     Raises:
-        ValueError: if there is no such task, part, split, scope or episode, or no such picture format.
+        ValueError: if the task, part, split, scope, episode or picture format does not exist.
     """
     kind: type[EpisodicDataModule] = load("task", name)
     if part not in PARTS:
@@ -93,12 +93,11 @@ def draw_episode(
 
 
 def _arguments(name: str, **arguments: str | None) -> dict[str, Any]:
-    """Returns the arguments that were given, which the task must have."""
+    """Returns the arguments that were given; the task must have them."""
     given = {argument: value for argument, value in arguments.items() if value is not None}
     for argument in given.keys() - inspect.signature(load("task", name)).parameters.keys():
-        raise ValueError(
-            f"Expected `--{argument}` to be left out for {name}, which has none, but got `{given[argument]}`."
-        )
+        text = f"Expected `--{argument}` to be left out for {name}, which has none, but got `{given[argument]}`."
+        raise ValueError(text)
     return given
 
 
@@ -109,7 +108,7 @@ def _default_size(kind: type[EpisodicDataModule]) -> EpisodeSize:
 
 
 def _episode(task: EpisodicDataModule, part: Part, size: EpisodeSize, seed: int) -> tuple[EpisodeBatch, int]:
-    """Draws the batch that holds the episode; also returns the episode's number in it."""
+    """Returns the batch that has the episode, and the episode's number in it."""
     if part == "train":
         return task.train_batch(seed), 0
     return task.eval_batch(part, size, task.test.episodes), seed
@@ -127,7 +126,7 @@ def _task(component: Component, size: EpisodeSize, episodes: int) -> EpisodicDat
 
 
 def _draw_images(figure: Figure, batch: EpisodeBatch, row: int, size: EpisodeSize) -> None:
-    """One column a class, in the order of the labels: support images above the line, queries below."""
+    """Draws a column per class in the order of the labels, support images above queries."""
     ways, rows = size.ways or 1, size.shots + size.queries
     figure.set_size_inches(max(3.0, 0.9 * ways + 0.6), 0.9 * rows + 0.9)
     support = _by_class(batch.support[row], batch.support_y[row])
@@ -145,7 +144,7 @@ def _draw_images(figure: Figure, batch: EpisodeBatch, row: int, size: EpisodeSiz
 
 
 def _draw_stream(figure: Figure, batch: EpisodeBatch, row: int) -> None:
-    """The drawings of a stream in order: above each the label given with it, below it the label to predict."""
+    """Draws the images of a stream in order, each below the label given with it and above the label to predict."""
     labels = batch.support_y[row].argmax(dim=-1).tolist()
     columns = min(STEPS_IN_A_ROW, len(labels))
     rows = -(-len(labels) // columns)
@@ -175,7 +174,7 @@ def _draw_image(axes: Axes, image: np.ndarray, frame: str) -> None:
 
 
 def _draw_points(figure: Figure, batch: EpisodeBatch, row: int, size: EpisodeSize) -> None:
-    """Support points, and the queries, whose true values trace the function."""
+    """Draws the support points and the queries, whose true values trace the function."""
     figure.set_size_inches(5.0, 3.2)
     axes = figure.subplots()
     x, y = _points(batch, batch.query[row], batch.query_y[row])

@@ -32,7 +32,7 @@ def measure_speed(
     """
     quiet()
     for library, reason in missing().items():
-        progress.print(f"{library} cannot be imported and is not measured: {escape(reason)}", highlight=False)
+        progress.print(f"{library} is not measured, because it cannot be imported: {escape(reason)}", highlight=False)
     measurements: list[Measurement] = []
     rows = measure(repeats, only) if racing is None else race(**racing, only=only, repeats=repeats)
     try:
@@ -45,7 +45,7 @@ def measure_speed(
             console.print(as_table(measurements))
 
 
-def measure_growth(repeats: int, out: Path, console: Console, progress: Console) -> None:
+def measure_scaling(repeats: int, out: Path, console: Console, progress: Console) -> None:
     """Measures how cost grows with ways, shots and sizes, and draws a figure.
 
     Args:
@@ -56,12 +56,12 @@ def measure_growth(repeats: int, out: Path, console: Console, progress: Console)
     """
     quiet()
     frames = []
-    for frame in scaling.measure_growth(repeats):
+    for frame in scaling.measure_costs(repeats):
         frames.append(frame)
         progress.print(f"measured: {frame['against'].iloc[0]}", highlight=False)
     found = pd.concat(frames, ignore_index=True)
     record(found.to_dict(orient="records"), out)
     figures = save(lambda: draw_scaling(found), out.with_suffix(""))
     for against, slope in slopes(found).items():
-        console.print(f"{against}: final slope {slope:.2f} (1 is growth in proportion)", highlight=False)
+        console.print(f"{against}: last slope {slope:.2f} (1 means proportional)", highlight=False)
     console.print(*(f"Figure: {figure}" for figure in figures), sep="\n", highlight=False)

@@ -1,4 +1,4 @@
-"""Verification: finished runs computed again and compared with what was published, bit for bit."""
+"""The command `adaptbench verify`: computes finished runs again and compares them bit for bit."""
 
 import json
 import random
@@ -23,20 +23,20 @@ from adaptbench.reports.reading import read
 
 TABLES = ("episodes.parquet", "curve.parquet")
 HARDWARE = ("device", "processor", "versions", "threads")
-"""Recorded things of which, where they differ, other roundings follow, and from these other numbers."""
+"""Fields of the record of the machine; if they differ, rounding may differ."""
 TOLERANCE = 0.1
-"""On other hardware: of the way from a guess to perfection, how far a score may move."""
+"""The share of the way from a guess to perfection that a score may move on other hardware."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What verifying a run found.
+    """The result of verifying a run.
 
     Attributes:
         run_id: the run.
-        name: how people call it.
-        difference: the first difference, or why the run could not be computed again; None where all is the same.
-        exact: whether bits were compared; on other hardware, scores are, within `TOLERANCE`.
+        name: its name for readers.
+        difference: the first difference, or why the run could not be computed again; None if there is no difference.
+        exact: whether bits were compared; runs of other hardware are compared by scores, within `TOLERANCE`.
     """
 
     run_id: str
@@ -50,11 +50,11 @@ def choose(runs: Path, sample: int | None, seed: int) -> list[str]:
 
     Args:
         runs: folder of the runs.
-        sample: how many to draw; None for all.
-        seed: decides the sample.
+        sample: number of runs to draw; None for all.
+        seed: seed of the draw.
 
     Raises:
-        ValueError: if there are none, or fewer than the sample asks for.
+        ValueError: if there are none, or fewer than `sample`.
     """
     found = sorted(path.parent.name for path in runs.glob("[!.]*/result.json"))
     if not found:
@@ -66,10 +66,10 @@ def choose(runs: Path, sample: int | None, seed: int) -> list[str]:
     return sorted(random.Random(seed).sample(found, sample))
 
 
-def verify(runs: Path, chosen: list[str], jobs: int = 1) -> Iterator[Verdict]:
-    """Computes runs again in a temporary folder, on the kind of device that they had, and compares.
+def verify_runs(runs: Path, chosen: list[str], jobs: int = 1) -> Iterator[Verdict]:
+    """Computes runs again in a temporary folder, on the same kind of device, and compares them.
 
-    Pretrained networks that a transfer run needs are the published ones, so each run is judged by itself.
+    A transfer run gets the published pretrainings, so each run is verified by itself.
 
     Args:
         runs: folder of the runs.
@@ -77,7 +77,7 @@ def verify(runs: Path, chosen: list[str], jobs: int = 1) -> Iterator[Verdict]:
         jobs: worker processes.
 
     Yields:
-        A verdict for each run, in the order in which they end; failures last.
+        A verdict for each run, in the order in which they end, failures last.
     """
     published = Store(runs)
     with tempfile.TemporaryDirectory(prefix="adaptbench-verify-") as folder:
@@ -94,10 +94,10 @@ def verify(runs: Path, chosen: list[str], jobs: int = 1) -> Iterator[Verdict]:
 
 
 def _plan(published: Store, run_id: str) -> PlannedRun:
-    """Reads what a published run was asked to be; nothing of its result."""
+    """Plans a run again from its published spec."""
     spec = RUN_SPEC.validate_json((published.published(run_id) / "spec.json").read_text(encoding="utf-8"))
     if spec.results_version != RESULTS_VERSION:
-        raise ValueError(f"results version {spec.results_version} made it, and this is version {RESULTS_VERSION}")
+        raise ValueError(f"made by results version {spec.results_version}; this is version {RESULTS_VERSION}")
     if spec.run_id != run_id:
         raise ValueError(f"its spec.json is that of run {spec.run_id}")
     return PlannedRun(spec, _name(spec))
@@ -108,7 +108,7 @@ def _name(spec: RunSpec) -> str:
 
 
 def _job(published: Store, run: PlannedRun, folder: Path) -> Job:
-    """Puts a run into a folder of its own kind, so that a lent network is never taken for one computed again."""
+    """Makes the job of a run in a folder for its kind, apart from copies of published pretrainings."""
     root = folder / run.spec.kind
     for needed in run.spec.candidates:
         shutil.copytree(published.published(needed.run_id), root / needed.run_id, dirs_exist_ok=True)
@@ -136,12 +136,12 @@ def _compute(
 
 def _judge(run: PlannedRun, old: Path, new: Path) -> Verdict:
     if same_hardware(old, new):
-        return Verdict(run.spec.run_id, run.name, compare(old, new))
+        return Verdict(run.spec.run_id, run.name, compare_exactly(old, new))
     return Verdict(run.spec.run_id, run.name, compare_loosely(old, new), exact=False)
 
 
-def compare(old: Path, new: Path) -> str | None:
-    """Says what first differs between two folders of a run: bytes of `result.json`, contents of the tables."""
+def compare_exactly(old: Path, new: Path) -> str | None:
+    """Returns the first difference between two folders of a run: bytes of `result.json`, contents of the tables."""
     before, after = (folder.joinpath("result.json").read_bytes() for folder in (old, new))
     if before != after:
         difference = _first_difference(json.loads(before), json.loads(after))
@@ -160,12 +160,12 @@ def same_hardware(old: Path, new: Path) -> bool:
 
 
 def compare_loosely(old: Path, new: Path, tolerance: float = TOLERANCE) -> str | None:
-    """Says what first differs by more than another processor explains: the same test episodes, scores nearly as good.
+    """Returns the first difference that other hardware does not explain: other test episodes, or a score too far off.
 
     Args:
         old: a run's folder.
-        new: another one of the same run.
-        tolerance: of the way from a guess to perfection; metrics without a known guess are not looked at.
+        new: another folder of the same run.
+        tolerance: share of the way from a guess to perfection; metrics without a known guess are not compared.
     """
     before, after = (read(folder / "result.json", Result) for folder in (old, new))
     for was, now in zip(before.scores, after.scores, strict=True):
@@ -181,7 +181,7 @@ def compare_loosely(old: Path, new: Path, tolerance: float = TOLERANCE) -> str |
 
 
 def _first_difference(old: object, new: object, where: str = "") -> str | None:
-    """Walks through two JSON values side by side; numbers differ where their texts do."""
+    """Returns the first difference between two JSON values; numbers are compared as text."""
     if isinstance(old, dict) and isinstance(new, dict):
         pairs = [(key, old.get(key), new.get(key)) for key in sorted(old.keys() | new.keys())]
     elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):

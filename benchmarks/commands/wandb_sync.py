@@ -1,4 +1,4 @@
-"""What `adaptbench wandb-sync` does: finished runs go into W&B from their files."""
+"""The command `adaptbench wandb-sync`: sends finished runs to W&B from their files."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def sync_suite(runs: Path, suite: str | None, target: Target, console: Console) -> int:
-    """Mirrors a suite's finished runs and its report into W&B, each run once; returns how many were not taken."""
+    """Mirrors a suite's finished runs and its report in W&B, each run once; returns how many runs are left."""
     from adaptbench.reports.report import write_report
     from adaptbench.reports.results.manifest import read_suite
 
@@ -43,11 +43,11 @@ def sync_suite(runs: Path, suite: str | None, target: Target, console: Console) 
 
 
 def _names(cells: Iterable["Cell"], store: Store) -> dict[str, str]:
-    """How W&B calls each run, pretrainings before the runs that need them."""
+    """Returns the name of each run in W&B by id, pretrainings before the runs that need them."""
     names: dict[str, str] = {}
     for cell in cells:
         where = f"{cell.task}{f' {cell.train_classes}' if cell.train_classes else ''} seed {cell.seed}"
-        with suppress(Unreadable):  # it is among the runs that cannot be mirrored
+        with suppress(Unreadable):  # an unreadable run cannot be mirrored
             for needed in store.pretrainings(cell.run_id):
                 names.setdefault(needed, f"pretraining {where}")
         names[cell.run_id] = f"{cell.learner} {where}"
@@ -55,6 +55,6 @@ def _names(cells: Iterable["Cell"], store: Store) -> dict[str, str]:
 
 
 def close_with_report(report: "Report", target: Target, runs: Path) -> str | None:
-    """Logs the report of a suite."""
+    """Logs the report of a suite to W&B; returns what went wrong, or None."""
     pictures = [figure for figure in report.figures if figure.suffix == ".png"]
     return close_suite(target, runs, {table.name: table.frame for table in report.tables}, [*pictures, report.page])

@@ -1,1 +1,1 @@
-"""The one judge of all adapters."""
+"""Tests and guards of adapters."""

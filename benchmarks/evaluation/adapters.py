@@ -1,4 +1,4 @@
-"""What the judge asks of adapters: the interface of all, and what some can do besides."""
+"""The interface of adapters, and what some adapters and tasks can do besides."""
 
 from collections.abc import Iterable
 from typing import Protocol, runtime_checkable
@@ -19,14 +19,14 @@ class Adapter(Protocol):
 
 
 class Strategy(Protocol):
-    """How a pretrained network adapts to an episode: all that a class of `STRATEGIES` must have.
+    """How a pretrained network adapts to an episode: what a class of `STRATEGIES` must have.
 
-    It may have more: `parameters`, its number of weights, and `examples_encoded`, the examples that were encoded in its
-    training, where they are not the network's; `transductive`, whether it predicts the queries of an episode together;
-    and what `Chooses` and `Told` say.
+    It may also have `parameters` (its number of weights) and `examples_encoded` (in training), if they are not the
+    network's; `transductive`, whether it predicts the queries of an episode together; and what `Chooses` and `Told`
+    declare.
 
     Args:
-        network: the pretrained network, which must stay as it is.
+        network: the pretrained network, which must not be changed.
         targets: Y, width of an episode's targets.
     """
 
@@ -38,21 +38,21 @@ class Strategy(Protocol):
 
 @runtime_checkable
 class Chooses(Protocol):
-    """An adapter that chooses among settings of its own, on validation episodes or within support sets."""
+    """An adapter that chooses its settings on validation episodes or within support sets."""
 
     def choose(self, episodes: Iterable[EpisodeBatch]) -> None:
         """Chooses by the queries of validation episodes, a batch for each number of shots."""
 
     def choices(self) -> list[Choice]:
-        """Returns what was tried, and what was chosen of it."""
+        """Returns the settings that were tried, with their scores and how often each was chosen."""
 
     def restore(self, choices: Iterable[Choice]) -> None:
-        """Takes over what an earlier run chose."""
+        """Uses what an earlier run chose."""
 
 
 @runtime_checkable
 class Told(Protocol):
-    """An adapter that is told the functions of the episodes before it predicts them: a control, no competitor."""
+    """A control that is given the functions of the episodes before it predicts them."""
 
     functions: Tensor | None
 
@@ -62,11 +62,11 @@ class Tells(Protocol):
     """A task that knows the functions of its episodes."""
 
     def eval_functions(self, part: EvalPart, size: EpisodeSize, episodes: int) -> Tensor:
-        """Returns what makes the function of each evaluation episode, [B, K]."""
+        """Returns the parameters of each evaluation episode's function, [B, K]."""
 
 
 def size_of(adapter: Adapter, network: nn.Module) -> int:
-    """Counts the weights of an adapter: as many as it says, or its own where it is a module, or the network's."""
+    """Returns the number of weights: the adapter's `parameters`, else its own if it is a module, else the network's."""
     said = getattr(adapter, "parameters", None)
     if isinstance(said, int):
         return said
@@ -75,13 +75,13 @@ def size_of(adapter: Adapter, network: nn.Module) -> int:
 
 
 def with_guesses(prediction: Tensor) -> tuple[Tensor, int]:
-    """Puts a guess, which is all zeros, in the place of what an adapter that diverged in an episode predicts.
+    """Replaces the predictions of episodes in which the adapter diverged by a guess, which is all zeros.
 
     Args:
         prediction: [B, Q, P].
 
     Returns:
-        The predictions, and in how many episodes one was not finite.
+        The predictions, and the number of episodes in which one was not finite.
     """
     diverged = ~prediction.isfinite().all(dim=-1).all(dim=-1)
     return prediction.masked_fill(diverged.view(-1, 1, 1), 0.0), int(diverged.sum())

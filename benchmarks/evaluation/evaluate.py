@@ -1,4 +1,4 @@
-"""The one judge: scores whatever adapts on a task's fixed test episodes."""
+"""Scores an adapter on a task's fixed test episodes; all adapters are tested here."""
 
 import time
 from dataclasses import dataclass
@@ -20,13 +20,13 @@ CHANCE_STANDARD_ERRORS = 3.0
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What testing gives.
+    """The results of a test.
 
     Attributes:
-        scores: one for each size of episodes and metric.
-        episodes: one row for each test episode.
-        seconds: time spent in `Adapter.predict`, encoding included.
-        times: the same for an episode of each size.
+        scores: a score for each size of episodes and metric.
+        episodes: a row for each test episode.
+        seconds: seconds in `Adapter.predict`, encoding included.
+        times: the same per episode, for each size.
     """
 
     scores: tuple[Score, ...]
@@ -36,7 +36,7 @@ class Evaluation:
 
 
 def evaluate(adapter: Adapter, task: EpisodicDataModule, device: torch.device) -> Evaluation:
-    """Tests an adapter on the test episodes at every number of shots."""
+    """Tests an adapter on the test episodes of every size."""
     scores: list[Score] = []
     frames: list[pd.DataFrame] = []
     times: list[PredictTime] = []
@@ -64,7 +64,7 @@ def evaluate(adapter: Adapter, task: EpisodicDataModule, device: torch.device) -
 
 
 def tell(adapter: Adapter, task: EpisodicDataModule, size: EpisodeSize) -> None:
-    """Tells a control that is to be told the functions of the test episodes; any other adapter is told nothing."""
+    """Gives the functions of the test episodes to a control that needs them, and nothing to other adapters."""
     if isinstance(adapter, Told) and isinstance(task, Tells):
         adapter.functions = task.eval_functions("test", size, task.test.episodes)
 
@@ -85,7 +85,7 @@ def _episode_scores(
 def _scores(
     frame: pd.DataFrame, task: EpisodicDataModule, size: EpisodeSize, digest: str, diverged: int
 ) -> tuple[Score, Score]:
-    """The score of the task's own metric, and that of the likelihood."""
+    """The scores of the task's own metric and of the likelihood."""
     likelihood = LIKELIHOODS[task.likelihood]
     chance = task.chance(size)
     own = Score(

@@ -1,4 +1,4 @@
-"""Guards of a run: what its adapter must not see, whether it learned anything, and what stops the run."""
+"""Guards of a run: whether its adapter sees what it must not, and whether it learned anything."""
 
 from collections.abc import Sequence
 
@@ -12,18 +12,18 @@ from adaptbench.reports.format import Score
 
 GUARDED_EPISODES = 8
 TOLERANCE = 1e-3
-"""Of a prediction, relative to the largest: other queries in the same batch may change how sums are rounded."""
+"""Largest allowed change relative to the largest prediction: other queries in a batch may change the rounding."""
 
 
 class GuardFailed(RuntimeError):
-    """A guard found something that would make a result worthless; the message says what."""
+    """A guard found something that makes the result worthless; the message says what."""
 
 
 def require_passed(findings: Sequence[Finding]) -> None:
-    """Stops where a guard failed.
+    """Stops the run if a guard failed.
 
     Raises:
-        GuardFailed: with everything that the failed guards found.
+        GuardFailed: with the findings of all guards that failed.
     """
     failed = [f"{finding.guard}: {finding.found}" for finding in findings if finding.status == "failed"]
     if failed:
@@ -31,13 +31,13 @@ def require_passed(findings: Sequence[Finding]) -> None:
 
 
 def adapter_guards(adapter: Adapter, batch: EpisodeBatch, stream: bool = False) -> list[Finding]:
-    """Perturbs what an adapter must not see, the queries' targets and other queries, and looks at its predictions.
+    """Changes what an adapter must not see, the queries' targets and other queries, and compares its predictions.
 
     Args:
         adapter: the adapter as it is tested.
-        batch: evaluation episodes, of which some are used.
-        stream: whether queries are steps of the support sequence; their targets then are the labels from there on, and
-            other queries the steps that come later.
+        batch: evaluation episodes; the first few are used.
+        stream: whether queries are steps of the support sequence. Then a query's targets are the labels from its step
+            on, and the other queries are the later steps.
     """
     some = first_episodes(batch, GUARDED_EPISODES)
     if stream:
@@ -52,7 +52,7 @@ def adapter_guards(adapter: Adapter, batch: EpisodeBatch, stream: bool = False) 
 
 
 def _stream_guards(adapter: Adapter, batch: EpisodeBatch) -> list[Finding]:
-    """Looks at the predictions of the step in the middle of each stream."""
+    """Compares the predictions of the middle step of each stream."""
     step = batch.support.shape[1] // 2
     now = batch._replace(query=batch.support[:, step : step + 1], query_y=batch.support_y[:, step : step + 1])
     labels = torch.cat([now.support_y[:, :step], now.support_y[:, step:].roll(1, dims=-1)], dim=1)
@@ -69,13 +69,13 @@ def _stream_guards(adapter: Adapter, batch: EpisodeBatch) -> list[Finding]:
 
 
 def _with_some_guesses(prediction: Tensor) -> Tensor:
-    """Lets an adapter diverge in some episodes, as its test does; one that diverges in all of them does not pass."""
+    """Allows an adapter to diverge in some episodes, as its test does, but not in all of them."""
     guessed, diverged = with_guesses(prediction)
     return prediction if diverged == len(prediction) else guessed
 
 
 def _other_queries(batch: EpisodeBatch) -> Tensor:
-    """Keeps the first query of each episode and puts other examples in the places of the rest."""
+    """Keeps the first query of each episode and replaces the others."""
     shifted = (batch.query + len(batch.inputs) // 2) % len(batch.inputs)
     return torch.cat([batch.query[:, :1], shifted[:, 1:]], dim=1)
 
@@ -89,7 +89,7 @@ def _unmoved(guard: str, what: str, before: Tensor, after: Tensor) -> Finding:
 
 
 def chance_guard(scores: Sequence[Score]) -> Finding:
-    """Says where a tested adapter is no better than a guess: a collapsed training, told but no reason to stop."""
+    """Notes the shots at which an adapter is no better than a guess; a collapsed training does not stop the run."""
     collapsed = [f"{score.shots}-shot" for score in scores if score.chance is not None and score.at_chance]
     if collapsed:
         return Finding("chance level", "noted", f"No better than a guess at {', '.join(dict.fromkeys(collapsed))}.")

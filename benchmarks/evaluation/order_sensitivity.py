@@ -1,4 +1,4 @@
-"""Order sensitivity: how far an adapter's predictions move when a support set comes in another order."""
+"""Order sensitivity: how much an adapter's predictions change with the order of the support set."""
 
 import numpy as np
 import torch
@@ -9,19 +9,20 @@ from adaptbench.datamodules.episodes import EpisodeBatch, first_episodes, rng_fo
 from adaptbench.lit_modules.likelihoods import Likelihood
 
 ORDERED_EPISODES = 100
-"""Episodes that are predicted a second time."""
+"""Episodes that are predicted again in another order."""
 
 
 def order_sensitivity(adapter: Adapter, batch: EpisodeBatch, likelihood: Likelihood) -> float:
-    """Predicts some episodes, and again with their support sets shuffled.
+    """Predicts the first episodes, and again with their support sets shuffled.
 
     Args:
         adapter: what predicts.
-        batch: test episodes, of which the first are used.
+        batch: test episodes.
         likelihood: how predictions are read.
 
     Returns:
-        In classification the share of queries whose predicted class changes; in regression the mean squared change.
+        In classification, the fraction of queries whose predicted class changes; in regression, the mean squared
+        change.
     """
     some = first_episodes(batch, ORDERED_EPISODES)
     rows = _shuffled_rows(*some.support.shape).to(some.support.device)

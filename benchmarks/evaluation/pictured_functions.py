@@ -1,4 +1,4 @@
-"""Predicted curves of a regression, for a report to draw beside the truth."""
+"""Predicted functions of a regression run, which a report draws beside the true ones."""
 
 from typing import Protocol, runtime_checkable
 
@@ -15,18 +15,17 @@ FUNCTIONS = 4
 
 @runtime_checkable
 class Pictured(Protocol):
-    """A task of functions of one variable that has episodes to be drawn."""
+    """A task of functions of one variable that has episodes for figures."""
 
     def picture_batch(self, shots: int, functions: int) -> EpisodeBatch:
-        """Returns episodes whose queries trace the truth."""
+        """Returns episodes whose queries trace the true functions."""
 
 
 def fits(adapter: Adapter, task: Pictured, device: torch.device) -> pd.DataFrame:
-    """Predicts the curves of some test functions from 1, 2, 5 and 10 points.
+    """Predicts some test functions from 1, 2, 5 and 10 points.
 
     Returns:
-        A row for each point: `function`, `shots`, `role` ("support", or "query" on the curve), `x`, `y` (the truth on
-        the curve) and `prediction` (the mean; absent for support points).
+        A row for each point with the columns `FITS` of the format.
     """
     return pd.concat([_fit(adapter, task, shots=shots, device=device) for shots in SHOTS], ignore_index=True)
 

@@ -1,8 +1,8 @@
-"""The executors by name: this machine, a Ray cluster, SLURM; the last two are imported only when asked for."""
+"""Makes the executor by name; Ray and SLURM are imported only if they are chosen."""
 
 from collections.abc import Callable
 
-from adaptbench.benchmarks.executors.options import ExecutorOptions, check_executor
+from adaptbench.benchmarks.executors.options import ExecutorOptions
 from adaptbench.benchmarks.executors.plan import PlannedRun
 from adaptbench.benchmarks.executors.schedule import Backend
 from adaptbench.benchmarks.executors.worker import Job
@@ -10,12 +10,11 @@ from adaptbench.benchmarks.store.store import Store
 
 
 def make_backend(options: ExecutorOptions, store: Store, make_job: Callable[[PlannedRun], Job]) -> Backend:
-    """Starts what executes runs.
+    """Starts the executor.
 
     Raises:
-        ValueError: if it is not there; the message says how to get it.
+        ValueError: if it is not installed or does not answer; the message says how to get it.
     """
-    check_executor(options.name)
     if options.name == "ray":
         from adaptbench.benchmarks.executors.ray_cluster import RayBackend
 

@@ -1,53 +1,46 @@
-"""Ctrl-C: once to stop in order, twice to stop now."""
+"""Ctrl-C: once to stop after a checkpoint, twice to stop now."""
 
 import signal
 import threading
-from types import FrameType, TracebackType
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-class Interruption:
-    """Remembers the first Ctrl-C (or SIGTERM) while it is entered, and lets the second one interrupt."""
+@contextmanager
+def interruption() -> Iterator[Callable[[], bool]]:
+    """Provides a function that says whether Ctrl-C (or SIGTERM) came; the second one interrupts.
 
-    def __init__(self) -> None:
-        self.asked = False
-        self._before: dict[signal.Signals, Any] = {}
+    Python handles signals in the main thread only; elsewhere nothing is caught.
+    """
+    heard: list[int] = []
 
-    def __call__(self) -> bool:
-        """Whether somebody asked to stop."""
-        return self.asked
-
-    def __enter__(self) -> "Interruption":
-        """Listens, where signals can be heard at all."""
-        if threading.current_thread() is threading.main_thread():
-            self._before = {each: signal.signal(each, self._hear) for each in SIGNALS}
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Listens no more."""
-        for each, handler in self._before.items():
-            signal.signal(each, handler)
-
-    def _hear(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
+    def hear(number: int, frame: FrameType | None) -> None:
+        if heard:
             raise KeyboardInterrupt
-        self.asked = True
+        heard.append(number)
+
+    main = threading.current_thread() is threading.main_thread()
+    before = {each: signal.signal(each, hear) for each in SIGNALS} if main else {}
+    try:
+        yield lambda: bool(heard)
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 class Stopping:
-    """Knows whether runs on other machines shall stop; an actor there, which imports nothing heavy."""
+    """A Ray actor that knows whether runs were asked to stop; its module imports nothing heavy."""
 
     def __init__(self) -> None:
         self._asked = False
 
     def stop(self) -> None:
-        """From now on, they shall."""
+        """Asks them to stop."""
         self._asked = True
 
     def asked(self) -> bool:
-        """Whether they shall."""
+        """Whether they were asked to stop."""
         return self._asked

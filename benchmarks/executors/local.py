@@ -26,8 +26,8 @@ class LocalBackend:
     """A pool of worker processes.
 
     Args:
-        devices: what runs have at a time, one each or several, each GPU as often as runs share it; None for what the
-            job says.
+        devices: the devices for runs at a time; a GPU that runs share is listed several times. None leaves the job's
+            own devices.
         make_job: makes the job of a run.
         time_limit: seconds that a run may take; None for no limit.
     """
@@ -40,7 +40,7 @@ class LocalBackend:
         self._devices = list(devices)
         self._futures: dict[Future[Ended], tuple[Job, list[Devices | None]]] = {}
         context = _context()
-        self._stopping = context.RawValue("b", 0)  # without a lock, which a killed worker would hold for ever
+        self._stopping = context.RawValue("b", 0)  # without a lock, which a killed worker would never release
         self._pool = ProcessPool(
             max_workers=self.slots, initializer=initialise, initargs=(self._stopping,), context=context
         )
@@ -56,7 +56,7 @@ class LocalBackend:
             self._futures[future] = job, devices
 
     def ended(self, seconds: float) -> Iterator[tuple[str, Ended]]:
-        """Waits for workers."""
+        """Waits until a worker has finished, or the seconds have passed."""
         if not self._futures:
             time.sleep(seconds)
         for future in wait(self._futures, seconds, FIRST_COMPLETED).done:
@@ -65,7 +65,7 @@ class LocalBackend:
             yield job.spec.run_id, self._outcome(future, job)
 
     def ask_to_stop(self) -> None:
-        """Sets what every worker looks at after each step."""
+        """Sets the value that every worker reads after each step."""
         self._stopping.value = 1
 
     def close(self) -> None:
@@ -86,7 +86,7 @@ class LocalBackend:
 
 
 def _context() -> BaseContext:
-    """Makes workers forks of a process that has imported everything once; elsewhere than on Linux, that is not safe."""
+    """On Linux, workers are forks of a process that has imported everything; elsewhere forks are not safe."""
     if sys.platform != "linux":
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
@@ -98,7 +98,7 @@ def _context() -> BaseContext:
 
 @contextmanager
 def _deaf_to_interrupts() -> Iterator[None]:
-    """Ignores Ctrl-C for a moment: processes started in it ignore Ctrl-C from their first instruction on."""
+    """Ignores Ctrl-C for a moment, so that processes started meanwhile ignore it from their first instruction on."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -111,7 +111,7 @@ def _deaf_to_interrupts() -> Iterator[None]:
 
 @contextmanager
 def _safe_path() -> Iterator[None]:
-    """Keeps the current folder out of the module path of processes that start now; workers then get this one's path."""
+    """Keeps the current folder off the module path of processes that start now; workers get this process's path."""
     before = os.environ.get("PYTHONSAFEPATH")
     os.environ["PYTHONSAFEPATH"] = "1"
     try:

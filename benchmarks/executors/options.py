@@ -1,4 +1,4 @@
-"""Where and how runs are executed, as typed."""
+"""The options of executors, as typed."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -12,21 +12,24 @@ EXECUTORS = ("local", "ray", "slurm")
 
 @dataclass(frozen=True)
 class ExecutorOptions:
-    """Where and how runs are executed, as typed; nothing here changes a result.
+    """Where and how runs are executed; no option changes a result.
 
     Attributes:
         name: "local", "ray" or "slurm".
-        devices: of the local workers, one each.
-        time_limit: seconds that a try of a run may take, locally; None for no limit.
-        address: of the Ray cluster; None for one on this machine.
+        devices: devices of the local workers.
+        time_limit: seconds that a try of a local run may take; None for no limit.
+        address: address of the Ray cluster; None for one on this machine.
         cpus: cores for each device of a run.
-        gpus: GPUs for each device of a run, on Ray fractions too.
+        gpus: GPUs for each device of a run; Ray allows fractions.
         partition: SLURM's partition; None for its default.
-        minutes: time limit of a SLURM job, after which it goes on as a new one.
+        minutes: time limit of a SLURM job; a longer run continues in another job.
         memory: gigabytes of a SLURM job; None for SLURM's default.
-        max_parallel: SLURM jobs of an array that run at a time.
-        slurm: further options of SLURM's `sbatch`, by name.
+        max_parallel: SLURM jobs at a time.
+        slurm: further options of submitit's SlurmExecutor, by name.
         cluster: submitit's name of the cluster; "local" runs SLURM's jobs as processes here.
+
+    Raises:
+        ValueError: if there is no executor of that name.
     """
 
     name: str = "local"
@@ -42,14 +45,22 @@ class ExecutorOptions:
     slurm: Mapping[str, Any] = field(default_factory=dict)
     cluster: str = "slurm"
 
+    def __post_init__(self) -> None:
+        """Checks the name."""
+        if self.name not in EXECUTORS:
+            names = "`local`, `ray` or `slurm`"
+            raise ValueError(
+                f"Expected `--executor` to be {names} but got `{self.name}`. {suggest(self.name, EXECUTORS)}"
+            )
+
     @property
     def at_a_time(self) -> int | None:
-        """How many runs of one device run at a time; None for Ray, where only the cluster knows."""
+        """The number of one-device runs at a time; None for Ray, whose cluster decides it."""
         return {"local": len(self.devices), "slurm": self.max_parallel}.get(self.name)
 
 
 def parse_slurm(pairs: Iterable[str]) -> dict[str, str]:
-    """Reads further options of `sbatch`, NAME=VALUE each.
+    """Reads further options of submitit's SlurmExecutor, NAME=VALUE each.
 
     Raises:
         ValueError: if one has no `=`.
@@ -58,15 +69,3 @@ def parse_slurm(pairs: Iterable[str]) -> dict[str, str]:
         if "=" not in pair:
             raise ValueError(f"Expected `--slurm` to be NAME=VALUE but got `{pair}`.")
     return {name.replace("-", "_"): value for name, _, value in (pair.partition("=") for pair in pairs)}
-
-
-def check_executor(name: str) -> None:
-    """Refuses an executor that there is none of.
-
-    Raises:
-        ValueError: with the nearest name.
-    """
-    if name not in EXECUTORS:
-        raise ValueError(
-            f"Expected `--executor` to be `local`, `ray` or `slurm` but got `{name}`. {suggest(name, EXECUTORS)}"
-        )

@@ -1,4 +1,4 @@
-"""From a suite to the runs that it needs, each once, and what each must wait for."""
+"""Plans the runs of a suite: each once, with the runs that it must wait for."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from adaptbench.reports.format import Manifest
 
 ONLY_ATTRIBUTES = ("task", "protocol", "learner", "family", "seed", "train_classes", "run_id")
 ONLY_ARGUMENTS = ("split", "scope", "rotations", "images_per_class", "train_images", "train_functions", "noise")
-"""Arguments of tasks that select cells too."""
+"""Arguments of tasks that select cells, too."""
 ONLY_KEYS = (*ONLY_ATTRIBUTES, "ways", *ONLY_ARGUMENTS)
 
 
@@ -23,8 +23,8 @@ class PlannedRun:
 
     Attributes:
         spec: what to run.
-        name: how people call it.
-        needs: ids of the runs that must be published before.
+        name: its name for readers.
+        needs: ids of the runs that must be published first.
     """
 
     spec: RunSpec
@@ -33,26 +33,21 @@ class PlannedRun:
 
     @cached_property
     def likenesses(self) -> list[tuple[str, ...]]:
-        """What it has in common with other runs, from all to nothing; runs that are alike take about equally long."""
-        spec, training = self.spec, self.spec.training
-        own = spec.model_dump_json(include={"learner", "strategy", "pretraining"})
-        all_ = (
-            "adapts" if spec.candidates else "trains",
-            training.task.name,
-            spec.adapter,
-            own + str(training.encoder),
-        )
-        return [all_[:shared] for shared in range(len(all_), -1, -1)]
+        """Keys that it shares with similar runs, the most similar first; similar runs take about equally long."""
+        spec, task = self.spec, self.spec.training.task.name
+        own = spec.model_dump_json(include={"learner", "strategy", "pretraining"}) + str(spec.training.encoder)
+        key = ("adapts" if spec.candidates else "trains", task, spec.adapter, own)
+        return [key[:shared] for shared in range(len(key), -1, -1)]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a suite wants and what can be had.
+    """The cells of a suite that were selected, and the tasks that lack data.
 
     Attributes:
         suite: the suite.
         cells: its cells, after selection.
-        unavailable: the reason why a task's data cannot be had, by task, also where another task stands in.
+        unavailable: why a task's data is unavailable, by task, even if another task replaces it.
     """
 
     suite: Suite
@@ -60,7 +55,7 @@ class Plan:
     unavailable: Mapping[str, str]
 
     def runs(self) -> list[PlannedRun]:
-        """Lists every run whose data can be had, once, pretraining first because others wait for it."""
+        """Lists every run with available data once, pretrainings first because others wait for them."""
         runs: dict[str, PlannedRun] = {}
         for cell in self.cells:
             if cell.attributes.task not in self.unavailable:
@@ -69,7 +64,7 @@ class Plan:
         return sorted(runs.values(), key=lambda run: run.spec.kind != "pretrain")
 
     def manifest(self, command: Sequence[str]) -> Manifest:
-        """What reports read to know what was wanted: the whole suite, also where only a part was selected.
+        """Returns the manifest for reports: the whole suite, even if only a part was selected.
 
         Args:
             command: the arguments of `adaptbench run` that decide the runs.
@@ -85,14 +80,14 @@ class Plan:
 
 
 def make_plan(suite: Suite, only: Mapping[str, str] | None = None) -> Plan:
-    """Selects cells, sees which tasks' data can be had, and builds each task and network once to find what is wrong.
+    """Selects cells, and builds each task and network once to find wrong arguments and unavailable data.
 
-    Where a task's data cannot be had and the suite names another, the cells of that one take their place, under its
-    name; `only` may then select them by either name.
+    If a task's data is unavailable and the suite names another task, the cells of that task replace its cells. `only`
+    may then select them by either name.
 
     Args:
         suite: the suite.
-        only: values that a cell's attributes must have.
+        only: values that a cell must have.
 
     Raises:
         ValueError: if an argument of a task, encoder or learner is wrong, or `only` selects nothing.
@@ -108,17 +103,17 @@ def make_plan(suite: Suite, only: Mapping[str, str] | None = None) -> Plan:
 
 
 def add_learner(suite: Suite, name: str) -> tuple[Suite, dict[str, str]]:
-    """Adds a learner to every task that it takes.
+    """Adds a learner to every task that it can learn.
 
     Args:
         suite: the suite.
         name: a registered name, or the dotted path of a class.
 
     Returns:
-        The suite with it, and why it was left out of some tasks, by task.
+        The suite with the learner, and why it was left out of some tasks, by task.
 
     Raises:
-        ValueError: if it takes none of the tasks, is no learner, or is called like another; the message says why.
+        ValueError: if it can learn none of the tasks, is not a learner, or has the name of another one.
     """
     everywhere = suite.with_learner(name)
     key = list(everywhere.tasks[0].learners)[-1]
@@ -140,7 +135,7 @@ def add_learner(suite: Suite, name: str) -> tuple[Suite, dict[str, str]]:
 
 
 def _select(suite: Suite, only: Mapping[str, str], names: Collection[str]) -> list[SuiteCell]:
-    """Lists the cells that `only` wants; names of tasks that stand in for others, or gave way, are among `names`."""
+    """Lists the cells that `only` selects; `names` has the tasks that a cell's `otherwise` may be selected by."""
     cells = [cell for cell in suite.cells() if all(_has(cell, *pair, names) for pair in only.items())]
     if not cells:
         raise ValueError(f"No cell of suite `{suite.suite}` has {' and '.join(f'{k}={v}' for k, v in only.items())}.")
@@ -160,12 +155,12 @@ def _has(cell: SuiteCell, key: str, value: str, names: Collection[str]) -> bool:
 
 
 def _unavailable(cells: Sequence[SuiteCell]) -> dict[str, str]:
-    """Tries one of each kind of cell, and says why tasks' data cannot be had."""
+    """Builds one of each kind of cell; returns why tasks' data is unavailable, by task."""
     reasons: dict[str, str] = {}
     build = _Builder()
     for cell in cells:
         if cell.attributes.seed != cells[0].attributes.seed:
-            continue  # it decides no shape
+            continue  # the seed changes no shape
         try:
             build(cell)
         except DataUnavailable as error:
@@ -191,7 +186,7 @@ def parse_only(pairs: Iterable[str]) -> dict[str, str]:
 
 
 class _Builder:
-    """Builds tasks and networks to see whether they can be built, each that differs from all before it once."""
+    """Builds tasks and networks to find errors, each different one once."""
 
     def __init__(self) -> None:
         self._shapes: dict[str, TaskShape] = {}
@@ -202,7 +197,7 @@ class _Builder:
 
         Raises:
             ValueError: if they cannot be built.
-            DataUnavailable: if the task's data cannot be had.
+            DataUnavailable: if the task's data is unavailable.
         """
         try:
             self._build(cell.spec)
@@ -210,7 +205,7 @@ class _Builder:
             raise
         except Exception as error:  # an argument of the wrong type can make a class raise anything
             what = f"{cell.attributes.learner} on {cell.attributes.task}"
-            raise ValueError(f"Expected {what} to be built, but {type(error).__name__}: {error}.") from error
+            raise ValueError(f"{what} cannot be built: {type(error).__name__}: {error}.") from error
 
     def _build(self, spec: Cell) -> None:
         training = spec.training

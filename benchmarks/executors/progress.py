@@ -2,7 +2,6 @@
 
 import time
 from datetime import timedelta
-from types import TracebackType
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -17,13 +16,13 @@ from adaptbench.benchmarks.store.store import Store
 
 
 class SuiteProgress:
-    """A bar for the whole suite with the time left, and a line for each run at work; plain lines where nobody looks.
+    """A bar for the whole suite with the time left, and one for each running run; plain lines without a terminal.
 
     Args:
         console: where to show it.
-        store: where running runs leave how far they are.
-        finished: runs that were finished before.
-        slots: how many runs of one device there may be at a time.
+        store: where runs write their progress.
+        finished: number of runs that were finished before.
+        slots: number of one-device runs at a time.
     """
 
     def __init__(self, console: Console, store: Store, finished: int, slots: int) -> None:
@@ -34,31 +33,18 @@ class SuiteProgress:
         self.shown_stopping = False
         self.live = Live(console=console, transient=True, refresh_per_second=4) if console.is_terminal else None
 
-    def __enter__(self) -> "SuiteProgress":
-        """Starts the display."""
-        if self.live:
-            self.live.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Takes the display away."""
-        if self.live:
-            self.live.stop()
-
     def show(self, status: Status) -> None:
-        """Shows where things stand."""
+        """Shows the status; bars need `live`, if there is one, to be entered."""
         for run, seconds in status.done[self.shown :]:
             self.shown += 1
             text = f"[green]done[/] {self._counts(status)} {run.name} ({seconds:.0f} s){self._warning(run)}"
             self.console.print(text, highlight=False, soft_wrap=True)
         for run_id in list(status.again.elements())[self.shown_again :]:
-            self.console.print(Text.assemble(("again ", "yellow"), f"{run_id} failed and is tried once more"))
+            self.console.print(Text.assemble(("again ", "yellow"), f"{run_id} failed and is tried again"))
         self.shown_again = status.again.total()
         if status.stopping and not self.shown_stopping:
             self.shown_stopping = True
-            self.console.print("Stopping as soon as checkpoints are written; Ctrl-C again stops now.")
+            self.console.print("Stopping as soon as checkpoints are written; press Ctrl-C again to stop now.")
         for run_id in set(status.failed) - self.shown_failed:
             self.shown_failed.add(run_id)
             self.console.print(Text.assemble(("failed ", "red"), f"{run_id}: {status.failed[run_id]}"))
@@ -66,7 +52,7 @@ class SuiteProgress:
             self.live.update(self._display(status))
 
     def _warning(self, run: PlannedRun) -> str:
-        """Says where a run learned nothing."""
+        """Names the shots at which a run learned nothing."""
         scores = self.store.result(run.spec.run_id).scores
         shots = sorted({score.shots for score in scores if score.at_chance})
         return f" [yellow]no better than a guess[/] at {' and '.join(map(str, shots))} shots" if shots else ""

@@ -1,4 +1,4 @@
-"""The Ray executor: runs as tasks on the nodes of a cluster."""
+"""The Ray executor: runs are tasks on the nodes of a cluster."""
 
 import functools
 import os
@@ -27,19 +27,19 @@ except ImportError as error:
     raise ValueError("The executor `ray` needs Ray, which is not installed: pip install 'adaptbench[ray]'.") from error
 
 TRIES_AFTER_LOSS = 3
-"""How often Ray starts a task again whose node or process was lost."""
+"""How often Ray restarts a task whose node or process was lost."""
 STOP_POLL_SECONDS = 1.0
 PROBE_SECONDS = 300.0
 
 
 class RayBackend:
-    """Tasks on a Ray cluster; Ray starts those of a lost node again on the others.
+    """Tasks on a Ray cluster; Ray restarts those of a lost node on other nodes.
 
     Args:
         options: address of the cluster, and what a run needs.
         store: where runs are published.
         make_job: makes the job of a run.
-        shared: whether every node sees the folder of the runs; None to find out.
+        shared: whether every node can read the folder of the runs; None to find out.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class RayBackend:
 
     @property
     def slots(self) -> int:
-        """How many runs of one device the cluster has room for, as it is now."""
+        """The number of one-device runs that the cluster has room for now."""
         there = ray.cluster_resources()
         rooms = [there.get("CPU", 0) / self._options.cpus]
         if self._options.gpus:
@@ -66,7 +66,7 @@ class RayBackend:
         return max(1, int(min(rooms)))
 
     def submit(self, runs: list[PlannedRun]) -> None:
-        """Makes a task of each run; where nothing is shared, this process holds the lock, and sends what is needed."""
+        """Starts a task for each run; without a shared folder, this process holds its lock and sends what it needs."""
         for run in runs:
             job, claim = self._make_job(run), ExitStack()
             needed: dict[str, bytes] = {}
@@ -84,7 +84,7 @@ class RayBackend:
             self._running[reference] = job, claim
 
     def ended(self, seconds: float) -> Iterator[tuple[str, Ended]]:
-        """Waits for tasks; publishes what they send."""
+        """Waits for tasks, and publishes what they return."""
         while self._elsewhere:
             yield self._elsewhere.pop(), Ended("elsewhere")
         if not self._running:
@@ -98,7 +98,7 @@ class RayBackend:
             yield job.spec.run_id, ended
 
     def ask_to_stop(self) -> None:
-        """Tells the actor that every task asks now and then."""
+        """Tells the actor, which every task asks now and then."""
         self._stopping.stop.remote()
 
     def close(self) -> None:
@@ -127,18 +127,18 @@ def _connect(address: str | None) -> None:
             address=address or "local",
             log_to_driver=False,
             logging_level="ERROR",
-            # Of a cluster on this machine: no dashboard, and tasks that yield to nobody more than local workers do.
+            # A cluster on this machine has no dashboard, and its tasks have the priority of local workers.
             **({} if address else {"include_dashboard": False, "_system_config": {"worker_niceness": 0}}),
         )
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise ValueError(
-            f"Expected `--address` to be that of a Ray cluster, but {address} is not: {error}. "
+            f"Expected `--address` to be a Ray cluster's, but {address} does not answer: {error}. "
             "(A cluster with a token answers only with RAY_AUTH_MODE=token in the environment.)"
         ) from error
 
 
 def _is_shared(store: Store) -> bool:
-    """Sees whether every node finds a file that this process writes into the folder of the runs."""
+    """Whether every node finds a file that this process writes into the folder of the runs."""
     probe = store.root / f".probe-{uuid.uuid4().hex}"
     probe.touch()
     try:
@@ -154,7 +154,7 @@ def _is_shared(store: Store) -> bool:
 
 
 def _compute(job: Job, stopping: Any, needed: dict[str, bytes] | None) -> tuple[Ended, bytes | None]:  # noqa: ANN401
-    """Executes a run on its node, in the shared folder, or else in one of its own whose content it returns."""
+    """Executes a run on its node, in the shared folder, or in a temporary one whose content it returns."""
     _prepare()
     asked = _Asking(stopping)
     if needed is None:
@@ -169,14 +169,11 @@ def _compute(job: Job, stopping: Any, needed: dict[str, bytes] | None) -> tuple[
         shutil.rmtree(root, ignore_errors=True)
 
 
-@functools.cache
-def _prepare() -> None:
-    """Prepares this process, once."""
-    initialise()
+_prepare = functools.cache(initialise)
 
 
 class _Asking:
-    """Asks the actor now and then, not after every step.
+    """Asks the actor once a second, not after every step.
 
     Args:
         stopping: the actor.
@@ -186,7 +183,7 @@ class _Asking:
         self._stopping, self._last, self._answer = stopping, time.monotonic(), False
 
     def __call__(self) -> bool:
-        """Whether the run shall stop."""
+        """Whether the run was asked to stop."""
         if not self._answer and time.monotonic() - self._last > STOP_POLL_SECONDS:
             self._answer = bool(ray.get(self._stopping.asked.remote()))
             self._last = time.monotonic()

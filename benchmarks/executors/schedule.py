@@ -1,4 +1,4 @@
-"""Which run goes next, what its end means, and when to give up; the same for every executor."""
+"""Starts runs, records how they end, and retries them; the same for every executor."""
 
 import time
 from collections import Counter
@@ -10,26 +10,27 @@ from filelock import SoftFileLease
 
 from adaptbench.benchmarks.executors.plan import PlannedRun
 from adaptbench.benchmarks.executors.worker import Ended
+from adaptbench.benchmarks.runs.checkpoints import never
 from adaptbench.benchmarks.store.store import LEASE_SECONDS, Store, is_free
 
 POLL_SECONDS = 0.5
 GRACE_SECONDS = 10.0
-"""How long running runs have to write a checkpoint once they are asked to stop."""
+"""Seconds that running runs have for a checkpoint once they are asked to stop."""
 
 
 @dataclass
 class Status:
-    """Where an execution stands.
+    """The status of an execution.
 
     Attributes:
-        waiting: runs that no worker has yet.
-        running: runs that a worker has, with the time when it got them.
-        elsewhere: runs that another process works on, with what sees its lock get old.
-        done: runs published by this execution, with the seconds each took.
+        waiting: runs that have not started.
+        running: running runs with their start times, by id.
+        elsewhere: runs that another process works on, with the lease that watches its lock, by id.
+        done: runs published by this execution, with the seconds that each took.
         found: runs that another process published meanwhile.
-        failed: reasons of the runs that failed, by id.
-        again: how often each run failed and was tried again.
-        unmirrored: what went wrong with W&B, by the id of the run that it missed.
+        failed: why runs failed, by id.
+        again: how often each run failed and was tried again, by id.
+        unmirrored: why W&B missed a run, by id.
         stopping: whether it was asked to stop.
     """
 
@@ -49,13 +50,13 @@ class Backend(Protocol):
 
     @property
     def slots(self) -> int:
-        """How many runs of one device it takes at a time."""
+        """The number of one-device runs at a time."""
 
     def submit(self, runs: list[PlannedRun]) -> None:
-        """Starts runs; their devices are no more than there are free slots, but for a run alone."""
+        """Starts runs; together they need no more devices than there are free slots, except for a run alone."""
 
     def ended(self, seconds: float) -> Iterable[tuple[str, Ended]]:
-        """Waits a while for runs to end; returns the ids of those that did, and how."""
+        """Waits up to some seconds for runs to end; returns their ids and how they ended."""
 
     def ask_to_stop(self) -> None:
         """Asks all running runs to write a checkpoint and to stop; does not wait for them."""
@@ -64,32 +65,27 @@ class Backend(Protocol):
         """Stops at once whatever still runs."""
 
 
-def nobody_stops() -> bool:
-    """Says that nobody asked the execution to stop."""
-    return False
-
-
 def drive(
     runs: list[PlannedRun],
     backend: Backend,
     store: Store,
     retry: int = 0,
-    stop: Callable[[], bool] = nobody_stops,
+    stop: Callable[[], bool] = never,
     damaged: Mapping[str, str] | None = None,
 ) -> Generator[Status, None, None]:
-    """Runs everything, several at a time, and yields where it stands now and then.
+    """Executes runs, several at a time, and yields the status now and then.
 
-    A run that fails, or whose worker dies, is noted and does not stop the others. A run on which another process works
-    is left to that one, as long as it lives. When the caller closes the iterator, whatever runs is stopped at once: a
-    run's files are always whole, and it goes on later.
+    A run that fails, or whose worker dies, is recorded and does not stop the others. A run that another process works
+    on is left to it while it lives. When the caller closes the iterator, running runs are stopped at once; their files
+    stay whole, so a later execution can continue them.
 
     Args:
-        runs: what to run; a run that needs another stands after it.
-        backend: where.
+        runs: what to run; a run comes after those that it needs.
+        backend: where to run.
         store: where the runs are published.
-        retry: how often a run that failed is tried again.
-        stop: asked now and then; once it says yes, no run starts any more, and the running ones are asked to stop.
-        damaged: what was wrong with runs that had been published; a failed try of each.
+        retry: how often a failed run is tried again.
+        stop: called now and then; once it returns true, no run starts, and the running ones are asked to stop.
+        damaged: what was wrong with published runs, by id; it counts as a failed try of each.
     """
     status = _start(runs, damaged or {}, retry)
     try:
@@ -117,9 +113,9 @@ def _start(runs: list[PlannedRun], damaged: Mapping[str, str], retry: int) -> St
 
 
 def _ready(status: Status, store: Store, slots: int) -> list[PlannedRun]:
-    """Takes runs that can start off the waiting list; those whose need cannot be had any more fail.
+    """Removes the runs that can start from the waiting list; runs whose needs cannot be published any more fail.
 
-    A run takes a slot for each of its devices, or all there are; the next run of the list waits until it has room.
+    A run takes a slot for each of its devices, at most all slots. The next run in the list waits for free slots.
     """
     free = slots - sum(min(run.spec.devices, slots) for run, _ in status.running.values())
     if free <= 0:
@@ -146,7 +142,7 @@ def _ready(status: Status, store: Store, slots: int) -> list[PlannedRun]:
 
 
 def _advance(status: Status, backend: Backend, store: Store, retry: int) -> None:
-    """Takes note of what ended, here and elsewhere."""
+    """Records which runs ended, here and elsewhere."""
     for run_id, ended in backend.ended(POLL_SECONDS):
         run, start = status.running.pop(run_id)
         if ended.how == "done":
@@ -169,7 +165,7 @@ def _advance(status: Status, backend: Backend, store: Store, retry: int) -> None
 
 
 def _came_back(run: PlannedRun, status: Status, store: Store) -> None:
-    """Sees what another process made of a run that it no longer works on."""
+    """Records how a run ended that another process worked on."""
     reason = store.failure(run.spec.run_id)
     if store.is_published(run.spec.run_id):
         status.found.append(run)
@@ -195,7 +191,7 @@ def _fail(run: PlannedRun, ended: Ended, *, status: Status, store: Store) -> Non
 
 
 def _remove_locks(status: Status, store: Store) -> None:
-    """Removes the locks of workers that died; those on other machines only once they are old."""
+    """Removes the locks of dead workers; those on other machines only once their leases expired."""
     ours = {*status.failed, *status.running, *(run.spec.run_id for run in status.waiting)}
     leases = {run_id: store.watch(run_id) for run_id in ours.intersection(store.locked())}
     deadline = time.monotonic() + (0 if status.running or status.stopping else 1.5 * LEASE_SECONDS)

@@ -1,4 +1,4 @@
-"""The SLURM executor: runs as the jobs of job arrays, through submitit."""
+"""The SLURM executor: runs are the jobs of job arrays, through submitit."""
 
 import os
 import shutil
@@ -23,22 +23,22 @@ except ImportError as error:
     raise ValueError("The executor `slurm` needs submitit: pip install 'adaptbench[slurm]'.") from error
 
 FOLDER = ".slurm"
-"""Below the runs: what submitit writes, one folder for each command."""
+"""Folder of submitit's files below the runs, with a folder for each command."""
 SIGNAL_SECONDS = 90
-"""How long before its time limit a job is told of it; a quarter of the limit where that is short."""
+"""Seconds between the signal to a job and its time limit; at most a quarter of the limit."""
 MOST_REQUEUES = 1000
 STOP = "stop"
 """A file in that folder that tells jobs to stop."""
 STOP_POLL_SECONDS = 1.0
 LOST_SECONDS = 30.0
-"""A job that SLURM no longer lists and that left no result for so long was lost."""
+"""Seconds after which a job counts as lost if SLURM does not list it and it has no result."""
 
 
 class SlurmBackend:
-    """Job arrays; every job is one run, which goes on in a new job when it meets its time limit.
+    """Job arrays; every job is one run, which continues in a new job after its time limit.
 
     Args:
-        options: what a job needs, and how many run at a time.
+        options: what a job needs, and the number of jobs at a time.
         store: where runs are published, on a file system that the nodes share.
         make_job: makes the job of a run.
     """
@@ -54,7 +54,7 @@ class SlurmBackend:
         self._failed = False
 
     def submit(self, runs: list[PlannedRun]) -> None:
-        """Submits a job array of all the runs that take as many devices."""
+        """Submits a job array for each number of devices."""
         for devices in sorted({run.spec.devices for run in runs}):
             asked = [self._make_job(run) for run in runs if run.spec.devices == devices]
             self._executor.update_parameters(**_for_devices(self._options, devices))
@@ -62,7 +62,7 @@ class SlurmBackend:
             self._jobs |= {each.spec.run_id: job for each, job in zip(asked, jobs, strict=True)}
 
     def ended(self, seconds: float) -> Iterator[tuple[str, Ended]]:
-        """Waits, and looks for results of jobs, and for jobs that are gone without one."""
+        """Waits, and looks for results of jobs and for lost jobs."""
         time.sleep(seconds)
         there = self._listed() if self._jobs else set()
         for run_id, job in list(self._jobs.items()):
@@ -74,12 +74,12 @@ class SlurmBackend:
                 yield run_id, self._lost(self._jobs.pop(run_id), run_id, "its job ended without a result")
 
     def ask_to_stop(self) -> None:
-        """Writes what running jobs look for; those that wait are cancelled in the end."""
+        """Writes the file that running jobs look for; waiting jobs are cancelled by `close`."""
         self._folder.mkdir(parents=True, exist_ok=True)
         (self._folder / STOP).touch()
 
     def close(self) -> None:
-        """Cancels what is left, and removes submitit's files, unless something failed of which they tell."""
+        """Cancels the jobs that are left, and removes submitit's files unless a job failed."""
         for job in self._jobs.values():
             job.cancel(check=False)
         if not self._failed:
@@ -97,7 +97,7 @@ class SlurmBackend:
         return Ended("failed", without_secrets(reason), log)
 
     def _listed(self) -> set[str] | None:
-        """Ids of the jobs that there are; None where that cannot be said."""
+        """Ids of the jobs that SLURM knows; None if it does not answer."""
         if self._cluster != "slurm":
             return {job.job_id for job in self._jobs.values() if job.state == "RUNNING"}
         command = ["squeue", "--noheader", "--array", "--format=%F_%K %A", "--user", str(os.getuid())]
@@ -106,7 +106,7 @@ class SlurmBackend:
 
 
 class SlurmWork:
-    """What a job does: its run, with submitit's signal put off until the run has written a checkpoint.
+    """The work of a job: its run. It delays submitit's handling of the signal until the run has written a checkpoint.
 
     Args:
         stop: a file that tells all jobs of a command to stop.
@@ -116,7 +116,7 @@ class SlurmWork:
         self._stop = stop
 
     def __call__(self, job: Job) -> Ended:
-        """Executes the run; when told of the time limit, lets submitit requeue the job once the run has stopped."""
+        """Executes the run; after the signal of the time limit, submitit requeues the job once the run has stopped."""
         told: list[tuple[int, FrameType | None]] = []
         requeue = signal.getsignal(signal.SIGUSR2)
         initialise()
@@ -134,7 +134,7 @@ class SlurmWork:
         return ended
 
     def checkpoint(self, job: Job) -> Any:  # noqa: ANN401 - submitit has no types
-        """The same job again: the checkpoint lies in the run's folder."""
+        """Returns the same job again; the checkpoint is in the run's folder."""
         return submitit.helpers.DelayedSubmission(self, job)
 
 
@@ -142,7 +142,7 @@ def _executor(options: ExecutorOptions, folder: Path) -> Any:  # noqa: ANN401 - 
     """Makes submitit's executor.
 
     Raises:
-        ValueError: if there is no SLURM, or an option is none of `sbatch`.
+        ValueError: if there is no SLURM, or submitit does not know an option.
     """
     warned = min(SIGNAL_SECONDS, int(60 * options.minutes / 4))
     if options.cluster == "local":
@@ -150,7 +150,7 @@ def _executor(options: ExecutorOptions, folder: Path) -> Any:  # noqa: ANN401 - 
         here.update_parameters(timeout_min=options.minutes, signal_delay_s=warned)
         return here
     if shutil.which("sbatch") is None:
-        raise ValueError("The executor `slurm` needs SLURM, but the command `sbatch` is not to be found here.")
+        raise ValueError("The executor `slurm` needs SLURM, but the command `sbatch` was not found on this machine.")
     executor = submitit.SlurmExecutor(folder, max_num_timeout=MOST_REQUEUES)
     parameters = {
         "job_name": "adaptbench",
@@ -166,7 +166,7 @@ def _executor(options: ExecutorOptions, folder: Path) -> Any:  # noqa: ANN401 - 
 
 
 def _for_devices(options: ExecutorOptions, devices: int) -> dict[str, Any]:
-    """What a job needs that trains on so many devices, unless an option of SLURM's says otherwise."""
+    """Returns what a job with this number of devices needs, except what `--slurm` sets."""
     gpus = int(options.gpus) * devices
     if options.cluster == "local":
         return {"gpus_per_node": gpus}

@@ -1,4 +1,4 @@
-"""The time that a suite still takes: how long each run takes, and how many run at a time."""
+"""Estimates the time left from the duration of each run and the number of runs at a time."""
 
 import itertools
 import time
@@ -13,17 +13,18 @@ from adaptbench.benchmarks.store.store import Store
 from adaptbench.benchmarks.suites.spec import RUN_SPEC, RunSpec
 
 SHARE_TO_JUDGE_BY = 0.1
+"""The share of a running run that must be done before it counts."""
 RUNS_TO_JUDGE_BY = 10
-"""Finished runs that are read of each kind."""
+"""The most finished runs of each kind that are read."""
 RUNS_TO_READ = 1000
-"""Finished runs of any suite that are looked at."""
+"""The most finished runs of any suite that are considered."""
 
 
 class Pace:
-    """How long runs take, judged by the time that others took, scaled by how much there is to do.
+    """Estimates how long runs take from the times of others, in proportion to the work.
 
-    A run is judged by the runs that are most like it: those of the same component and encoder on the same task, or
-    else of the same name, of the same task, of any task; what trains by what trains, and what adapts by what adapts.
+    A run is estimated from the most similar runs: those of the same component and encoder on the same task, else of
+    the same name, else of the same task, else of any task. Trainings and adaptations are kept apart.
     """
 
     def __init__(self) -> None:
@@ -32,14 +33,14 @@ class Pace:
         self._runs: Counter[tuple[str, ...]] = Counter()
 
     def add(self, run: PlannedRun, seconds: float) -> None:
-        """Takes note of the seconds that a run took."""
+        """Records the seconds that a run took."""
         for likeness in run.likenesses:
             self._seconds[likeness] += seconds
             self._work[likeness] += _work(run.spec) if likeness else 1
             self._runs[likeness] += 1
 
     def alike(self, run: PlannedRun) -> int:
-        """Counts the runs that are most like a run."""
+        """Counts the runs with the same component, encoder and task."""
         return self._runs[run.likenesses[0]]
 
     def __bool__(self) -> bool:
@@ -47,24 +48,24 @@ class Pace:
         return bool(self._runs)
 
     def expected(self, run: PlannedRun) -> float:
-        """Returns the seconds that a run takes in all; something must be known."""
+        """Returns the seconds that a run takes in total; needs at least one recorded run."""
         known = next(each for each in run.likenesses if each in self._runs)
         return self._seconds[known] / self._work[known] * (_work(run.spec) if known else 1)
 
 
 def _work(spec: RunSpec) -> int:
-    """How much a run has to do: training examples, or test episodes where it only adapts."""
+    """The work of a run: training examples, or test episodes if it only adapts."""
     return len(spec.test.sizes) * spec.test.episodes if spec.candidates else spec.training.budget.examples
 
 
 def makespan(runs: Iterable[tuple[PlannedRun, float]], slots: int) -> float:
     """Returns the seconds until all runs have ended.
 
-    As in `drive`, they start in order, each on a slot for each of its devices, and none before what it needs.
+    As in `drive`, they start in order, each takes a slot for each of its devices, and none starts before what it needs.
 
     Args:
         runs: runs with the seconds that each takes.
-        slots: how many runs of one device there may be at a time.
+        slots: number of one-device runs at a time.
     """
     order = list(runs)
     places = {run.spec.run_id: place for place, (run, _) in enumerate(order)}
@@ -91,16 +92,16 @@ def makespan(runs: Iterable[tuple[PlannedRun, float]], slots: int) -> float:
 
 
 def estimate(finished: Iterable[PlannedRun], left: Iterable[PlannedRun], store: Store, slots: int) -> float | None:
-    """Estimates the seconds until all runs have ended, from what finished ones took.
+    """Estimates the seconds until all runs have ended from the times of finished runs.
 
     Args:
         finished: finished runs of the same plan.
         left: the others.
-        store: where finished runs are, also those of other suites.
-        slots: how many runs of one device there may be at a time.
+        store: where finished runs are, including those of other suites.
+        slots: number of one-device runs at a time.
 
     Returns:
-        The seconds; None where nothing is finished.
+        The seconds; None if nothing is finished.
     """
     pace = Pace()
     for run in itertools.chain(finished, _published(store)):
@@ -111,7 +112,7 @@ def estimate(finished: Iterable[PlannedRun], left: Iterable[PlannedRun], store: 
 
 
 def _published(store: Store) -> Iterator[PlannedRun]:
-    """Yields some of the finished runs in a folder, of whatever suite."""
+    """Yields some of the finished runs in a folder, from any suite."""
     for path in itertools.islice(store.root.glob("[!.]*/result.json"), RUNS_TO_READ):
         with suppress(OSError, ValueError):
             yield PlannedRun(RUN_SPEC.validate_json(path.with_name("spec.json").read_bytes()), path.parent.name)
@@ -119,17 +120,17 @@ def _published(store: Store) -> Iterator[PlannedRun]:
 
 def _seconds_taken(spec: RunSpec, store: Store) -> float:
     times = store.environment(spec.run_id).times
-    trained = None if spec.candidates else times.train_seconds  # that of what it needs counts by itself
+    trained = None if spec.candidates else times.train_seconds  # its pretraining counts by itself
     return (trained or 0.0) + (times.test_seconds or 0.0)
 
 
 def seconds_left(status: Status, shares: dict[str, float], slots: int) -> float | None:
-    """Estimates the time left from what others took; None while nothing is known.
+    """Estimates the seconds left from the runs of this execution; None while nothing is known.
 
     Args:
-        status: where things stand.
-        shares: the share of each running run that is done.
-        slots: how many runs of one device there may be at a time.
+        status: the status of the execution.
+        shares: the share of each running run that is done, by id.
+        slots: number of one-device runs at a time.
     """
     pace = Pace()
     for run, seconds in status.done:

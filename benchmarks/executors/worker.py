@@ -1,4 +1,4 @@
-"""What a worker process does: one run after the other, each with one thread."""
+"""The work of a worker process: one run after the other, each with one thread."""
 
 import os
 import sys
@@ -11,7 +11,7 @@ from typing import Literal
 
 from adaptbench.benchmarks.runs.checkpoints import Checkpoints, Interrupted
 from adaptbench.benchmarks.runs.devices import CPU, Devices
-from adaptbench.benchmarks.runs.process import _Asked
+from adaptbench.benchmarks.runs.process import StopRequest
 from adaptbench.benchmarks.store.redaction import without_secrets
 from adaptbench.benchmarks.store.store import LOG, RunElsewhere, Store
 from adaptbench.benchmarks.suites.spec import CHECKPOINT_SECONDS, RunSpec
@@ -19,24 +19,24 @@ from adaptbench.benchmarks.tracking.wandb_logger import Mode
 from adaptbench.benchmarks.tracking.wandb_runs import Target, close_mirror, open_mirror
 
 PRELOAD = ("adaptbench.benchmarks.runs.run", "adaptbench.benchmarks.suites.registry", "wandb")
-"""What a process is forked from has imported, so that workers need not."""
+"""Modules that are imported once, in the process that workers are forked from."""
 EXIT_LOST = 75
 LOG_CHARACTERS = 4000
-"""Of a run's log, from its end, that the note of its failure keeps."""
+"""Characters of the log's tail kept in failure.json."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What a worker is asked to do: a run, and settings that change no result.
+    """A run for a worker, and settings that change no result.
 
     Attributes:
         spec: what to run.
         root: folder of the runs.
         suite: name of the suite, by which W&B groups runs.
-        name: what to call the run in W&B.
-        wandb: how W&B follows.
+        name: name of the run in W&B.
+        wandb: mode of W&B.
         devices: where it runs.
-        models: whether W&B gets the weights too.
+        models: whether to upload the weights to W&B.
         checkpoint_seconds: time between two checkpoints within an epoch.
     """
 
@@ -55,9 +55,10 @@ class Ended:
     """How a try of a run ended.
 
     Attributes:
-        how: published; failed; left to another process that works on it; or stopped on request, with a checkpoint.
+        how: "done", published; "failed"; "elsewhere", left to another process that works on it; or "stopped" on
+            request, with a checkpoint.
         reason: why it failed.
-        log: the end of its log, where it failed.
+        log: the end of its log if it failed.
         unmirrored: what went wrong with W&B; None if nothing did.
     """
 
@@ -67,16 +68,16 @@ class Ended:
     unmirrored: str | None = None
 
 
-def work(job: Job, should_stop: Callable[[], bool] = _Asked.to_stop) -> Ended:
-    """Runs one cell and publishes it, unless another process does; W&B follows as far as it can.
+def work(job: Job, should_stop: Callable[[], bool] = StopRequest.made) -> Ended:
+    """Executes and publishes one run, unless another process works on it; W&B may fail.
 
-    Nothing that the run raises leaves this function; a failure is noted beside the run too, because whoever asked
-    for it may be gone by then.
+    No exception of the run leaves this function. A failure is also written into the run's folder, because the process
+    that asked for the run may be gone by then.
     """
     store = Store(job.root)
     try:
         with store.claimed(job.spec.run_id, on_loss=_give_up):
-            if store.is_published(job.spec.run_id):  # since it was asked for
+            if store.is_published(job.spec.run_id):  # by another process since
                 return Ended("elsewhere")
             with _logged(store.partial(job.spec.run_id)):
                 return _try(job, store, should_stop)
@@ -100,7 +101,7 @@ def _try(job: Job, store: Store, should_stop: Callable[[], bool]) -> Ended:
 
 
 def last_words(store: Store, run_id: str) -> str:
-    """Takes secrets out of the log of an unfinished run, and reads its end; empty where there is none."""
+    """Removes secrets from the log of an unfinished run, and returns its end; empty if there is no log."""
     try:
         return _clean(store.partial(run_id) / LOG)[-LOG_CHARACTERS:]
     except OSError:
@@ -135,13 +136,13 @@ def _run(job: Job, store: Store, should_stop: Callable[[], bool]) -> Ended:
 
 
 def _give_up() -> None:
-    """Ends this process at once: another one believed it dead and works on its run."""
+    """Ends this process at once, because another one took it for dead and works on its run."""
     os._exit(EXIT_LOST)
 
 
 @contextmanager
 def _logged(folder: Path) -> Iterator[None]:
-    """Lets everything that this process says while it works on a run go into the run's log."""
+    """Redirects what this process prints into the run's log."""
     folder.mkdir(parents=True, exist_ok=True)
     before = [os.dup(stream) for stream in (1, 2)]
     with (folder / LOG).open("wb") as log:
@@ -155,5 +156,5 @@ def _logged(folder: Path) -> Iterator[None]:
         for stream, descriptor in enumerate(before, start=1):
             os.dup2(descriptor, stream)
             os.close(descriptor)
-        with suppress(OSError):  # a published run has no log any more
+        with suppress(OSError):  # a published run has no log
             _clean(folder / LOG)

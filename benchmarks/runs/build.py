@@ -1,4 +1,4 @@
-"""From specs to objects: tasks, networks and adapters."""
+"""Builds tasks, networks and adapters from specs."""
 
 import inspect
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from adaptbench.lit_modules.training import TrainedModule
 from adaptbench.lit_modules.transfer import TransferModule
 
 KINDS_OF_CLASS = {"task": EpisodicDataModule, "encoder": nn.Module, "learner": nn.Module}
-"""What a class must be before it is called: a suite may name any class there is."""
+"""Base classes that are checked before a call, because a suite may name any class."""
 LEARNER_SIGNATURE = (
     "a torch.nn.Module with __init__(self, features: int, targets: int, outputs: int, **init_args) and "
     "forward(self, support_x [B, S, features], support_y [B, S, targets], query_x [B, Q, features]) "
@@ -33,15 +33,15 @@ STREAM_SIGNATURE = "stream(self, x [B, T, features], y [B, T, targets]) -> predi
 
 @dataclass(frozen=True)
 class TaskShape:
-    """What a network must know of its task; kept beside its weights, so that it can be built without the data.
+    """What a network must know of its task; saved with its weights, so that it can be built without the data.
 
     Attributes:
         example_shape: shape of one example.
         targets: Y, width of a target.
-        pretraining_outputs: outputs of a network that pretrains on all training data; 0 where none does.
+        pretraining_outputs: outputs of a network that pretrains on all training data; 0 for training on episodes.
         likelihood: how predictions are read.
         stream: whether queries are steps of a stream.
-        groups: the group of each pretraining output, such as an alphabet; None where there are none.
+        groups: the group of each pretraining output, such as an alphabet; None if there are no groups.
         function_parameters: number of parameters of a training function; 0 if the task has classes.
     """
 
@@ -55,7 +55,7 @@ class TaskShape:
 
     @classmethod
     def of(cls, task: EpisodicDataModule) -> "TaskShape":
-        """Reads it off a task."""
+        """Returns the shape of a task."""
         shape = (task.example_shape, task.targets)
         if task.mode == "episodes":
             return cls(*shape, 0, task.likelihood, task.stream)
@@ -69,11 +69,11 @@ def instantiate(kind: str, component: Component, *args: object, **kwargs: object
     """Makes an object of a component's class.
 
     Raises:
-        ValueError: if the class does not take the component's arguments.
+        ValueError: if the class is of another kind or does not take the component's arguments.
     """
     cls = load(kind, component.name)
     if not (isinstance(cls, type) and issubclass(cls, KINDS_OF_CLASS.get(kind, object))):
-        raise ValueError(f"`{component.name}` is no {kind}.") from TypeError("another kind of object")
+        raise ValueError(f"`{component.name}` is not the class of a {kind}.") from TypeError("another kind of object")
     try:
         return cls(*args, **kwargs, **component.init_args)
     except TypeError as error:
@@ -81,7 +81,7 @@ def instantiate(kind: str, component: Component, *args: object, **kwargs: object
 
 
 def build_task(spec: TrainingSpec) -> EpisodicDataModule:
-    """Makes the task of a training, with the batches that its kind of training needs."""
+    """Makes the task of a training, with the batches for its kind of training."""
     sampling = Sampling(
         train=spec.train,
         test=spec.test,
@@ -94,41 +94,41 @@ def build_task(spec: TrainingSpec) -> EpisodicDataModule:
     return task
 
 
-def build_learner(component: Component, *, features: int, targets: int, outputs: int) -> nn.Module:
-    """Makes a black-box learner, and sees to it that it has the interface of one.
-
-    Raises:
-        ValueError: if it has not; the message gives the signature.
-    """
+def _instantiate_checked(kind: str, signature: str, component: Component, *args: object) -> Any:  # noqa: ANN401
+    """Makes an object of a component's class; if it does not take the arguments, the error gives the signature."""
     try:
-        learner: nn.Module = instantiate("learner", component, features, targets, outputs)
+        return instantiate(kind, component, *args)
     except ValueError as error:
         if isinstance(error.__cause__, TypeError):
-            raise ValueError(f"{error} It must be {LEARNER_SIGNATURE}.") from error
+            raise ValueError(f"{error} It must be {signature}.") from error
         raise
+
+
+def build_learner(component: Component, *, features: int, targets: int, outputs: int) -> nn.Module:
+    """Makes a black-box learner, and checks its interface.
+
+    Raises:
+        ValueError: if the interface is wrong; the message gives the signature.
+    """
+    learner: nn.Module = _instantiate_checked("learner", LEARNER_SIGNATURE, component, features, targets, outputs)
     try:
         with torch.no_grad():
             prediction = learner(torch.zeros(2, 3, features), torch.zeros(2, 3, targets), torch.zeros(2, 4, features))
-    except Exception as error:  # a class of the user's own may raise anything
+    except Exception as error:  # a user's class may raise anything
         complaint = f"The learner `{component.name}` cannot be called: {type(error).__name__}: {error}."
         raise ValueError(f"{complaint} It must be {LEARNER_SIGNATURE}.") from error
     if not isinstance(learner, nn.Module) or getattr(prediction, "shape", None) != (2, 4, outputs):
-        raise ValueError(f"The learner `{component.name}` has another interface. It must be {LEARNER_SIGNATURE}.")
+        raise ValueError(f"The learner `{component.name}` has the wrong interface. It must be {LEARNER_SIGNATURE}.")
     return learner
 
 
 def build_strategy(component: Component, network: TrainedModule, targets: int) -> Strategy:
-    """Makes a strategy of transfer, and sees to it that it has the interface of one.
+    """Makes a strategy of transfer, and checks its interface.
 
     Raises:
-        ValueError: if it has not; the message says what is missing and gives the signature.
+        ValueError: if the interface is wrong; the message says what is missing and gives the signature.
     """
-    try:
-        strategy: Strategy = instantiate("strategy", component, network, targets)
-    except ValueError as error:
-        if isinstance(error.__cause__, TypeError):
-            raise ValueError(f"{error} It must be {STRATEGY_SIGNATURE}.") from error
-        raise
+    strategy: Strategy = _instantiate_checked("strategy", STRATEGY_SIGNATURE, component, network, targets)
     complaint = f"The strategy `{component.name}` {{}}. It must be {STRATEGY_SIGNATURE}."
     if not callable(getattr(strategy, "predict", None)):
         raise ValueError(complaint.format("has no method `predict`"))
@@ -140,7 +140,7 @@ def build_strategy(component: Component, network: TrainedModule, targets: int) -
 
 
 def build_adapter(spec: Cell, network: TrainedModule, task: TaskShape) -> Any:  # noqa: ANN401 - with what its class has
-    """Makes what predicts test episodes: the trained network itself, or the strategy that adapts it."""
+    """Returns what predicts test episodes: the trained network itself, or the strategy that adapts it."""
     return network if spec.kind == "episodic" else build_strategy(spec.strategy, network, task.targets)
 
 
@@ -154,7 +154,7 @@ def build_module(spec: Training, task: TaskShape) -> TrainedModule:
     """Makes the network of a training, with weights that the spec's seed decides.
 
     Raises:
-        ValueError: if an argument is wrong, or the learner cannot do what the task asks.
+        ValueError: if an argument is wrong, or the learner cannot learn the task.
     """
     torch.manual_seed(spec.seed)
     likelihood = LIKELIHOODS[task.likelihood]
@@ -162,7 +162,7 @@ def build_module(spec: Training, task: TaskShape) -> TrainedModule:
     if spec.kind == "pretrain":
         return build_transfer(spec, task, encoder)
     own = load("learner", spec.learner.name)
-    if isinstance(own, type) and issubclass(own, TrainedModule):  # it adapts the encoder, too
+    if isinstance(own, type) and issubclass(own, TrainedModule):  # which adapts the encoder, too
         trained: TrainedModule = instantiate(
             "learner", spec.learner, encoder, task.targets, likelihood, spec.optimization
         )
@@ -170,23 +170,24 @@ def build_module(spec: Training, task: TaskShape) -> TrainedModule:
     outputs = likelihood.outputs(task.targets)
     learner = build_learner(spec.learner, features=encoder.features, targets=task.targets, outputs=outputs)
     if task.stream and not hasattr(learner, "stream"):
-        raise ValueError(f"The learner `{spec.learner.name}` reads no streams: it has no {STREAM_SIGNATURE}.")
+        raise ValueError(f"The learner `{spec.learner.name}` cannot read streams, because it lacks {STREAM_SIGNATURE}.")
     return (StreamModule if task.stream else EpisodicModule)(
         encoder, learner, likelihood, optimization=spec.optimization
     )
 
 
 def build_transfer(spec: PretrainSpec, task: TaskShape, encoder: nn.Module) -> TransferModule:
-    """Makes the network of a pretraining above an encoder.
+    """Makes the network of a pretraining on an encoder.
 
     Raises:
-        ValueError: if the task has not what the pretraining needs.
+        ValueError: if the task lacks the groups or functions that the objective needs.
     """
     wanted = spec.pretraining
+    complaint = f"Expected argument `objective` not to be '{wanted.objective}' for {spec.task.name}, which has no"
     if wanted.objective == "multitask" and task.groups is None:
-        raise ValueError(f"Expected argument `objective` not to be 'multitask' for {spec.task.name}, without groups.")
+        raise ValueError(f"{complaint} groups.")
     if wanted.objective == "context" and not task.function_parameters:
-        raise ValueError(f"Expected argument `objective` not to be 'context' for {spec.task.name}, without functions.")
+        raise ValueError(f"{complaint} functions.")
     return TransferModule(
         encoder,
         task.pretraining_outputs,

@@ -1,4 +1,4 @@
-"""Lightning callbacks of a run: its time, its learning curve, the weights it selects, its progress."""
+"""Lightning callbacks of a run: training time, learning curve, best weights, progress."""
 
 import math
 import time
@@ -11,7 +11,7 @@ from pytorch_lightning.callbacks import Callback
 
 
 class Stopwatch(Callback):
-    """Measures the time of a training over all its tries: checkpoints keep the time until them.
+    """Measures the time of a training over all its tries; checkpoints store it.
 
     Attributes:
         seconds: wall-clock seconds until the last start or stop.
@@ -38,13 +38,13 @@ class Stopwatch(Callback):
         return {"seconds": self.seconds, "cpu_seconds": self.cpu_seconds}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Adds the time until a checkpoint."""
+        """Adds the time stored in a checkpoint."""
         self.seconds += state_dict["seconds"]
         self.cpu_seconds += state_dict["cpu_seconds"]
 
 
 class Curve(Callback):
-    """Collects what the module logged in each epoch, as rows of `curve.parquet`; kept in checkpoints."""
+    """Collects the logged metrics of each epoch as rows of `curve.parquet`; checkpoints store them."""
 
     def __init__(self) -> None:
         self.rows: list[dict[str, Any]] = []
@@ -67,10 +67,10 @@ class Curve(Callback):
 
 
 class BestWeights(Callback):
-    """Keeps the weights with the best validation score, and puts them back when training ends.
+    """Keeps the weights with the best validation score, and restores them when training ends.
 
     Args:
-        metric: the score, as logged on validation.
+        metric: the metric, as logged on validation.
         higher_is_better: its direction.
     """
 
@@ -80,14 +80,14 @@ class BestWeights(Callback):
         self.weights: dict[str, torch.Tensor] = {}
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Compares."""
+        """Copies the weights if they are the best so far."""
         value = self.sign * float(trainer.callback_metrics[self.metric])
         if value > self.best:
             self.best = value
             self.weights = {name: tensor.detach().clone() for name, tensor in pl_module.state_dict().items()}
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Puts the best weights back, if any score was a number; the count of what was encoded stays."""
+        """Restores the best weights, if any score was a number, but not the count of examples encoded."""
         last = pl_module.state_dict()
         pl_module.load_state_dict({**last, **self.weights, "examples_encoded": last["examples_encoded"]})
 
@@ -101,7 +101,7 @@ class BestWeights(Callback):
 
 
 class ProgressFile(Callback):
-    """Writes the share of the training that is done into a file, for whoever watches the run.
+    """Writes the share of the training that is done into a file, for the progress display.
 
     Args:
         folder: the run's partial folder.

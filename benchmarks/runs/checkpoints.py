@@ -1,4 +1,4 @@
-"""Checkpoints of a training: written atomically, at intervals and on request, and resumed to the same bits."""
+"""Checkpoints of a training: written atomically, at intervals and on request; resuming gives the same bits."""
 
 import os
 import time
@@ -17,7 +17,7 @@ from adaptbench.benchmarks.suites.spec import CHECKPOINT_SECONDS
 
 
 class Interrupted(Exception):
-    """The run was asked to stop; it wrote a checkpoint and goes on from there another time."""
+    """The run was asked to stop and wrote a checkpoint, from which it can continue."""
 
 
 class CheckpointDamaged(RuntimeError):
@@ -25,17 +25,17 @@ class CheckpointDamaged(RuntimeError):
 
 
 def never() -> bool:
-    """Says that nobody asked the run to stop."""
+    """Returns False: nobody asks to stop."""
     return False
 
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """When a training writes checkpoints; nothing here changes a result.
+    """When a training writes checkpoints; it changes no result.
 
     Attributes:
-        seconds: time between two checkpoints within an epoch; every epoch ends with one, whatever this is.
-        should_stop: asked after every step; once it says yes, the training writes a checkpoint and stops.
+        seconds: time between two checkpoints within an epoch; every epoch also ends with one.
+        should_stop: called after every step; once it returns true, the training writes a checkpoint and stops.
     """
 
     seconds: float = CHECKPOINT_SECONDS
@@ -43,9 +43,9 @@ class Checkpoints:
 
 
 class AtomicCheckpoint(Callback):
-    """Writes the training's state after every epoch and at intervals, so that a killed run goes on from there.
+    """Writes the training's state after every epoch and at intervals, so that a killed run can continue.
 
-    It has to be the last of the callbacks, for it writes what they hold.
+    It must be the last callback, because it writes the state of the others.
 
     Args:
         folder: the run's partial folder.
@@ -57,7 +57,7 @@ class AtomicCheckpoint(Callback):
         self.last = time.monotonic()
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: object) -> None:
-        """Writes if it is time; the last step of an epoch is left to the epoch's end, which comes after validation."""
+        """Writes if it is time, except after an epoch's last step: the epoch's end writes after validation."""
         if trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
             return
         stop = self.checkpoints.should_stop()
@@ -70,7 +70,7 @@ class AtomicCheckpoint(Callback):
         self._write(trainer, *_agreed(trainer, (self.checkpoints.should_stop(),)))
 
     def _write(self, trainer: pl.Trainer, stop: bool) -> None:
-        """Writes beside the last checkpoint, then takes its place."""
+        """Writes a new file, then replaces the last checkpoint."""
         new = self.folder / f"{CHECKPOINT}.new"
         try:
             trainer.save_checkpoint(new, weights_only=False)
@@ -78,7 +78,7 @@ class AtomicCheckpoint(Callback):
                 flush(new)
                 os.replace(new, self.folder / CHECKPOINT)
         except BaseException:
-            new.unlink(missing_ok=True)  # on a full disk, what was written of it is in everybody's way
+            new.unlink(missing_ok=True)  # frees a full disk
             raise
         self.last = time.monotonic()
         if stop and trainer.global_step < trainer.max_steps:
@@ -86,19 +86,17 @@ class AtomicCheckpoint(Callback):
 
 
 def _agreed(trainer: pl.Trainer, decision: tuple[bool, ...]) -> tuple[bool, ...]:
-    """The decision of the first of the devices that train together, which all have to follow."""
+    """Returns the decision of the first device, which all devices follow."""
     return trainer.strategy.broadcast(decision) if trainer.world_size > 1 else decision
 
 
 class Generators(Callback):
-    """Keeps the state of torch's generators in checkpoints, which Lightning does not."""
+    """Stores the state of torch's generators in checkpoints, which Lightning does not."""
 
     def state_dict(self) -> dict[str, Any]:
-        """The state of each."""
-        return {
-            "generator": torch.get_rng_state(),
-            "generators": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [],
-        }
+        """The states."""
+        on_gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+        return {"generator": torch.get_rng_state(), "generators": on_gpus}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """The states of a checkpoint."""
@@ -108,10 +106,10 @@ class Generators(Callback):
 
 
 def checkpoint_to_resume(folder: Path) -> Path | None:
-    """Finds the checkpoint of an earlier try, and looks at every byte of it.
+    """Finds the checkpoint of an earlier try, and reads every byte of it.
 
     Raises:
-        CheckpointDamaged: if it cannot be what was written.
+        CheckpointDamaged: if it is not what was written.
     """
     path = folder / CHECKPOINT
     if not path.is_file():
@@ -120,13 +118,13 @@ def checkpoint_to_resume(folder: Path) -> Path | None:
     if damaged is None:
         return path
     path.unlink()
-    raise CheckpointDamaged(f"the checkpoint was damaged ({damaged}) and is removed; the next try starts anew")
+    raise CheckpointDamaged(f"the checkpoint was damaged ({damaged}) and was removed; the next try starts again")
 
 
 def damaged_part(path: Path) -> str | None:
-    """Reads every byte of a checkpoint; says what of it is damaged, or None."""
+    """Reads every byte of a checkpoint; returns the damaged part, or None."""
     try:
-        with zipfile.ZipFile(path) as archive:  # what torch writes, with a checksum of each part that torch never reads
+        with zipfile.ZipFile(path) as archive:  # torch writes a checksum of each part, but does not check it
             return archive.testzip()
     except (zipfile.BadZipFile, OSError, ValueError, EOFError) as error:
         return str(error)

@@ -1,4 +1,4 @@
-"""Several devices for one training: a process for each, which meet as the ranks of Lightning's DDP."""
+"""Trains on several devices: a process for each, as the ranks of Lightning's DDP."""
 
 import os
 import subprocess
@@ -14,11 +14,11 @@ from adaptbench.benchmarks.suites.spec import Training
 
 
 class Ranks(LightningEnvironment):
-    """Tells Lightning that all processes have been started, on this machine, and which of them this one is.
+    """Tells Lightning that all processes run on this machine, and which of them this one is.
 
     Args:
-        rank: number of this process; 0 is the one that publishes.
-        port: of this machine, where they meet.
+        rank: number of this process; process 0 publishes.
+        port: the port that they connect to.
     """
 
     main_address = "127.0.0.1"
@@ -35,7 +35,7 @@ class Ranks(LightningEnvironment):
 
 @contextmanager
 def together(spec: Training, folder: Path, devices: Devices) -> Iterator[LightningEnvironment]:
-    """Starts the processes that train with this one, if the spec wants several; in the end they are gone."""
+    """Starts the other processes if the spec wants several devices, and kills them in the end."""
     if spec.devices == 1:
         yield LightningEnvironment()
         return
@@ -46,7 +46,7 @@ def together(spec: Training, folder: Path, devices: Devices) -> Iterator[Lightni
             # -P: the current folder is searched for modules only if this process searches it
             command = [sys.executable, "-P", "-m", "adaptbench.benchmarks.runs.ddp_process"]
             command += map(str, (rank, port, folder, devices.kind, *devices.indices))
-            paths = {"PYTHONPATH": os.pathsep.join(sys.path)}  # a learner of the user's own has to be found there too
+            paths = {"PYTHONPATH": os.pathsep.join(sys.path)}  # the process must find a user's learner, too
             others.append(subprocess.Popen(command, stdin=subprocess.PIPE, env=os.environ | paths))
             _say(others[-1], spec.model_dump_json())
         yield Ranks(0, port)
@@ -57,7 +57,7 @@ def together(spec: Training, folder: Path, devices: Devices) -> Iterator[Lightni
 
 
 def _say(process: "subprocess.Popen[bytes]", line: str) -> None:
-    """Writes a line to a process, which goes on listening: the end of what it hears is the end of this one."""
+    """Writes a line to a process; it keeps reading, because the end of its input is the end of this process."""
     if process.stdin is not None:
         process.stdin.write(line.encode() + b"\n")
         process.stdin.flush()

@@ -1,4 +1,4 @@
-"""One of the processes that train together, started by the first."""
+"""One of the processes that train together; the first process starts it."""
 
 import os
 import sys
@@ -18,7 +18,7 @@ from adaptbench.benchmarks.suites.spec import RUN_SPEC
 
 
 def train_along(ranks: Ranks, folder: Path, devices: Devices) -> None:
-    """Trains as one of the other processes, which publish nothing."""
+    """Trains as one of the processes that publish nothing."""
     initialise()
     spec = RUN_SPEC.validate_json(sys.stdin.buffer.readline()).training
     threading.Thread(target=_end_with_first, name="end-with-first", daemon=True).start()
@@ -38,8 +38,5 @@ def _end_with_first() -> None:
 
 if __name__ == "__main__":
     _, rank, port, partial, kind, *indices = sys.argv
-    train_along(
-        Ranks(int(rank), int(port)),
-        Path(partial),
-        Devices("cpu" if kind == "cpu" else "cuda", tuple(map(int, indices))),
-    )
+    devices = Devices("cpu" if kind == "cpu" else "cuda", tuple(map(int, indices)))
+    train_along(Ranks(int(rank), int(port)), Path(partial), devices)

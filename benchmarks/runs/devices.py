@@ -1,4 +1,4 @@
-"""The devices that a run is given: the CPU, or GPUs by their indices."""
+"""The devices of a run: the CPU, or GPUs by their indices."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class Devices:
 
     @classmethod
     def joined(cls, devices: "Sequence[Devices]") -> "Devices":
-        """Makes one of several: GPU 0 and GPU 1 are GPUs 0 and 1."""
+        """Joins several into one."""
         return cls(devices[0].kind, tuple(index for each in devices for index in each.indices))
 
     @property
@@ -31,7 +31,7 @@ class Devices:
 
     @property
     def name(self) -> str:
-        """What records say: "cpu", or the model of the first GPU."""
+        """The name in records: "cpu", or the model of the first GPU."""
         return "cpu" if self.kind == "cpu" else torch.cuda.get_device_name(self.first)
 
     def trainer_arguments(self, count: int) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a run's numbers do not depend on, but a reader wants to know: versions, hardware, commit."""
+"""The environment of a run: versions, hardware, commit."""
 
 import functools
 import platform
@@ -30,7 +30,7 @@ def describe_machine(devices: Devices) -> Machine:
 
 
 def version_of(package: str) -> str | None:
-    """The version of a package; None where it is not installed."""
+    """The version of a package; None if it is not installed."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
@@ -53,9 +53,9 @@ def git_state(module: Path) -> tuple[str | None, bool | None]:
 
     Returns:
         The commit, and whether tracked files differ from it. Both are None unless the file is tracked at this place in
-        a repository: an environment may lie in somebody else's. Each is None if git gives no answer.
+        a repository, because an environment may lie in another repository. Each is None if git gives no answer.
     """
-    module = module.resolve()  # the checkout has it under `adaptbench` by a link
+    module = module.resolve()  # in a checkout, `adaptbench` has links to the packages
     ask = functools.partial(_git, module.parent)
     if ask("rev-parse", "--show-toplevel") != module.parents[2].as_posix():
         return None, None
@@ -66,7 +66,7 @@ def git_state(module: Path) -> tuple[str | None, bool | None]:
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
-    """Asks git in a folder; None if it refuses, or there is none."""
+    """Asks git in a folder; None if git fails or is not installed."""
     try:
         command = ["git", "-C", str(folder), *arguments]
         answer = subprocess.run(command, capture_output=True, text=True, timeout=10)

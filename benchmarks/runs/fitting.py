@@ -1,4 +1,4 @@
-"""How a network is trained: the budget, the callbacks and the devices that Lightning's Trainer is given."""
+"""Trains a network with Lightning's Trainer."""
 
 from pathlib import Path
 
@@ -31,7 +31,7 @@ def fit(
     """Trains for the whole budget, or what is left of it after the checkpoint in the folder.
 
     Returns:
-        What measured the time of training, with that before the checkpoint.
+        The stopwatch with the time of training, including the time before the checkpoint.
     """
     stopwatch = Stopwatch()
     callbacks: list[pl.Callback] = [stopwatch, curve, ProgressFile(folder), Generators()]
@@ -41,12 +41,11 @@ def fit(
     trainer = pl.Trainer(
         **devices.trainer_arguments(spec.devices),
         strategy="auto" if spec.devices == 1 else "ddp",
-        use_distributed_sampler=False,  # batches already differ between devices, and validation is the same on all
+        use_distributed_sampler=False,  # training batches already differ between devices; validation is equal on all
         max_steps=spec.steps,
         max_epochs=-1,
         callbacks=[*callbacks, AtomicCheckpoint(folder, checkpoints or Checkpoints())],
-        plugins=environment
-        or LightningEnvironment(),  # not SLURM's, which would requeue jobs behind the executor's back
+        plugins=environment or LightningEnvironment(),  # not SLURM's, which would requeue jobs by itself
         logger=logger or False,
         log_every_n_steps=spec.steps_per_epoch,
         gradient_clip_val=spec.optimization.clip,
@@ -61,7 +60,7 @@ def fit(
     try:
         trainer.fit(module, datamodule=task, ckpt_path=checkpoint_to_resume(folder), weights_only=True)
     finally:
-        if torch.distributed.is_initialized():  # this process may train with others again, as another group
+        if torch.distributed.is_initialized():  # this process may train in another group later
             torch.distributed.destroy_process_group()
     stopwatch.stop()
     return stopwatch

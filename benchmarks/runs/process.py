@@ -1,4 +1,4 @@
-"""How a process that computes runs is prepared: one thread, quiet, and gone with its parent."""
+"""Prepares a process that computes runs: one thread, quiet, and ended with its parent."""
 
 import logging
 import multiprocessing
@@ -9,25 +9,26 @@ import warnings
 from typing import Any
 
 
-class _Asked:
-    """Whether this worker process was asked to stop; its executor says where to look."""
+class StopRequest:
+    """The request of an executor that this worker process stops."""
 
     flag: Any = None
 
     @classmethod
-    def to_stop(cls) -> bool:
+    def made(cls) -> bool:
+        """Whether it was made."""
         return cls.flag is not None and bool(cls.flag.value)
 
 
 def initialise(stopping: Any = None) -> None:  # noqa: ANN401 - ctypes' shared value has no type of its own
-    """Prepares a worker process: one thread, quiet, deaf to Ctrl-C, which the parent answers, and gone with it.
+    """Prepares a worker process: one thread, quiet, ended with its parent, which alone handles Ctrl-C.
 
     Args:
-        stopping: a shared value that is set once running runs shall stop.
+        stopping: a shared value that is set to ask running runs to stop.
     """
     import torch
 
-    _Asked.flag = stopping
+    StopRequest.flag = stopping
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, name="end-with-parent", daemon=True).start()
     os.environ["WANDB_SILENT"] = "true"
@@ -37,7 +38,7 @@ def initialise(stopping: Any = None) -> None:  # noqa: ANN401 - ctypes' shared v
 
 
 def _end_with_parent() -> None:
-    """Ends this process when its parent is killed: a run nobody waits for would meet the next command's own try."""
+    """Ends this process with its parent, so that an orphan does not work on a run that the next command starts."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
@@ -45,11 +46,11 @@ def _end_with_parent() -> None:
 
 
 def quiet() -> None:
-    """Silences what Lightning says about every training that a suite has no use for."""
+    """Silences messages of Lightning that are of no use in a suite."""
     for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric", "pytorch_lightning.utilities.rank_zero"):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", message=r".*does not have many workers.*")
-    warnings.filterwarnings("ignore", message=r".*recommended to use .*sync_dist=True")  # the first device's are logged
+    warnings.filterwarnings("ignore", message=r".*recommended to use .*sync_dist=True")  # only the first device logs
     warnings.filterwarnings("ignore", message=r".*LeafSpec.*is deprecated.*")
     warnings.filterwarnings("ignore", message=r".*checkpoint.*ended before the epoch ended.*")
     warnings.filterwarnings("ignore", message=r".*`srun` command is available.*")

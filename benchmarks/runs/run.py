@@ -1,4 +1,4 @@
-"""One run: from its spec to a published folder."""
+"""Executes one run, from its spec to a published folder."""
 
 import io
 from collections.abc import Mapping
@@ -42,31 +42,31 @@ from adaptbench.reports.format import (
     Times,
 )
 
-UNSEALED = "0" * 64
-"""Stands in a result until its own checksum is known."""
+NO_CHECKSUM = "0" * 64
+"""Placeholder in a result until its own checksum is known."""
 
 
 class NotFinite(RuntimeError):
-    """A training whose weights are no longer numbers."""
+    """The weights are no longer finite numbers."""
 
 
 @dataclass
 class Outcome:
-    """What a run has to publish.
+    """What a run publishes.
 
     Attributes:
         examples_encoded: examples encoded in training.
-        parameters: parameters of what adapts.
-        train_seconds: wall-clock seconds of training; None where that is not known.
-        train_cpu_seconds: CPU seconds of training; None where that is not known.
+        parameters: parameters of the adapter.
+        train_seconds: wall-clock seconds of training; None if not known.
+        train_cpu_seconds: CPU seconds of training; None if not known.
         transductive: whether a query's prediction may depend on other queries.
         pretrained: the run of the network that was adapted.
         pretrainings: the candidates that it was chosen from, if there were several.
-        chosen: what was tried by cross-validation.
-        evaluation: what testing gave; None for a pretraining.
-        checkpoint: `model.ckpt`; None where the weights are another run's.
+        chosen: the settings that were tried by cross-validation.
+        evaluation: the results of the test; None for a pretraining.
+        checkpoint: `model.ckpt`; None if the weights are another run's.
         curve: `curve.parquet`.
-        fits: `fits.parquet`, where predicted curves can be drawn.
+        fits: `fits.parquet`; None if predicted functions cannot be drawn.
         findings: what the guards of the adapter found, for `guards.json`.
     """
 
@@ -92,13 +92,13 @@ def execute(
     devices: Devices = CPU,
     checkpoints: Checkpoints | None = None,
 ) -> Path:
-    """Trains and tests, or goes on from the last checkpoint, and publishes.
+    """Trains from the last checkpoint, if there is one, tests and publishes.
 
     Args:
-        spec: what to run; the pretrained network of a `TransferSpec` must have been published.
+        spec: what to run; the pretrainings of a `TransferSpec` must have been published.
         store: where to publish.
         logger: a Lightning logger that follows the training.
-        devices: where it trains; tests use the first.
+        devices: where it trains; tests use the first device.
         checkpoints: when to write checkpoints.
 
     Returns:
@@ -108,7 +108,7 @@ def execute(
         NotFinite: if training diverged.
         Interrupted: if it was asked to stop.
         CheckpointDamaged: if the checkpoint of an earlier try cannot be read.
-        GuardFailed: if a guard found a leak, in the data before training, or in the adapter before its test.
+        GuardFailed: if a guard found a leak in the data before training, or in the adapter before its test.
     """
     if store.is_published(spec.run_id):
         return store.published(spec.run_id)
@@ -160,7 +160,7 @@ def _result(spec: RunSpec, outcome: Outcome, folder: Path) -> Result:
         pretrainings=outcome.pretrainings,
         chosen=outcome.chosen,
         files=checksums(folder, SCRATCH),
-        sha256=UNSEALED,
+        sha256=NO_CHECKSUM,
     )
     return seal(result)
 
@@ -221,7 +221,7 @@ def _adapt(spec: TransferSpec, task: EpisodicDataModule, store: Store, device: t
 
 
 def _judged(spec: TransferSpec, task: EpisodicDataModule, store: Store) -> tuple[PretrainingCandidate, ...]:
-    """The candidates of the pretraining, with their validation scores."""
+    """Returns the candidates of the pretraining with their validation scores."""
     return tuple(
         PretrainingCandidate(run_id=each.run_id, lr=each.optimization.lr, score=_validation_score(each, task, store))
         for each in spec.candidates
@@ -233,7 +233,7 @@ def _best(candidates: tuple[PretrainingCandidate, ...], task: EpisodicDataModule
 
 
 def _validation_score(spec: PretrainSpec, task: EpisodicDataModule, store: Store) -> float:
-    """The validation score of the weights that a pretraining published."""
+    """Returns the validation score of the weights that a pretraining published."""
     likelihood = LIKELIHOODS[task.likelihood]
     curve = pd.read_parquet(store.published(spec.run_id) / "curve.parquet")
     values = curve.loc[(curve["part"] == "val") & (curve["metric"] == likelihood.metric), "value"]

@@ -1,4 +1,4 @@
-"""Trained adapters: finished runs for use from Python, on raw inputs."""
+"""Loads the adapter of a finished run, to predict raw inputs from Python."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -83,7 +83,7 @@ class TrainedAdapter:
         return x.float()
 
     def _labels(self, labels: Examples) -> tuple[Tensor, int]:
-        """Turns labels into one-hot targets as wide as the adapter's; returns how many classes there are, too."""
+        """Returns one-hot targets of the adapter's width, and the number of classes."""
         y = _tensor("support_y", labels)
         if y.dim() != 1 or not len(y) or y.is_floating_point() or y.dtype == torch.bool:
             raise ValueError(
@@ -112,11 +112,11 @@ def load_run(folder: str | Path) -> TrainedAdapter:
     """Loads the trained adapter of a finished run.
 
     Args:
-        folder: the run's own folder, as `adaptbench run` published it; that of a transfer run stands beside the folder
-            of the pretraining that it uses.
+        folder: the run's folder, as `adaptbench run` published it. A transfer run needs the folder of its pretraining
+            beside it.
 
     Raises:
-        ValueError: if that is no finished run that can predict, or another version of the code made it.
+        ValueError: if it is not a finished run that can predict, or another version of the code made it.
     """
     path = Path(folder)
     try:
@@ -126,7 +126,7 @@ def load_run(folder: str | Path) -> TrainedAdapter:
         if spec is not None and spec.kind == "transfer" and result is not None and result.pretrained is not None:
             spec = spec.with_pretraining(result.pretrained)
     except (OSError, ValueError) as error:
-        raise ValueError(f"Expected {path} to be the folder of a finished run but it is not: {error}.") from error
+        raise ValueError(f"Expected {path} to be the folder of a finished run, but it is not: {error}.") from error
     if spec is None:
         raise ValueError(f"{path} was made by results version {made_by} of the code; this is {RESULTS_VERSION}.")
     if spec.kind == "pretrain":
@@ -139,10 +139,10 @@ def load_run(folder: str | Path) -> TrainedAdapter:
 
 
 class Loaded(NamedTuple):
-    """What is made of published weights.
+    """An adapter made from published weights.
 
     Attributes:
-        adapter: what predicts test episodes, with whatever its class has.
+        adapter: what predicts test episodes.
         network: the trained network.
         shape: the shapes that it was built for.
     """
@@ -156,12 +156,12 @@ def load_adapter(spec: Cell, store: Store, device: str | torch.device = "cpu") -
     """Makes the adapter of a run from published weights.
 
     Raises:
-        ValueError: if the weights cannot be read, or do not fit.
+        ValueError: if the weights cannot be read, or do not fit the network.
     """
     training = spec.training
     try:
         checkpoint = store.load_checkpoint(training.run_id)
-        shape = replace(TaskShape(**checkpoint["task_shape"]), stream=False)  # support and queries, whatever it read
+        shape = replace(TaskShape(**checkpoint["task_shape"]), stream=False)  # it predicts queries from a support set
         module = build_module(training, shape)
         module.load_state_dict(checkpoint["state_dict"])
     except (OSError, RuntimeError, KeyError) as error:

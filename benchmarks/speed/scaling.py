@@ -26,7 +26,7 @@ STEPS, EPISODES = 3, 16
 
 
 @dataclass(frozen=True)
-class Growth:
+class Scaling:
     """One cost against one size.
 
     Attributes:
@@ -44,7 +44,7 @@ class Growth:
     others: str
 
 
-def measure_growth(repeats: int) -> Iterator[pd.DataFrame]:
+def measure_costs(repeats: int) -> Iterator[pd.DataFrame]:
     """Measures each cost at each size; torch uses one thread.
 
     Args:
@@ -54,13 +54,13 @@ def measure_growth(repeats: int) -> Iterator[pd.DataFrame]:
         A table for each cost with the columns `against`, `unit`, `others`, `size` and `cost`.
     """
     torch.set_num_threads(1)
-    for growth in GROWTHS:
+    for each in SCALINGS:
         with tempfile.TemporaryDirectory() as folder:
-            samples = {size: growth.prepare(size, Path(folder)) for size in growth.sizes}
+            samples = {size: each.prepare(size, Path(folder)) for size in each.sizes}
             turns = [{size: sample() for size, sample in samples.items()} for _ in range(repeats)]
         rows = [(size, statistics.median(turn[size] for turn in turns)) for size in samples]
         frame = pd.DataFrame(rows, columns=["size", "cost"])
-        yield frame.assign(against=growth.against, unit=growth.unit, others=growth.others)
+        yield frame.assign(against=each.against, unit=each.unit, others=each.others)
 
 
 def _step(ways: int = 5, shots: int = 1, pool: int = 512) -> Sample:
@@ -108,27 +108,27 @@ def _report(runs: int, folder: Path) -> Sample:
 
 def _memory(classes: int, _: Path) -> Sample:
     """Measures the peak memory of a process that draws a training batch from `classes` classes of glyphs."""
-    script = "import sys; from adaptbench.benchmarks.speed.scaling import draw_glyphs; draw_glyphs(int(sys.argv[1]))"
+    script = "import sys; from adaptbench.benchmarks.speed.scaling import draw_batch; draw_batch(int(sys.argv[1]))"
     return lambda: most_memory(script, str(classes))
 
 
-def draw_glyphs(classes: int) -> None:
+def draw_batch(classes: int) -> None:
     """Draws a training batch from `classes` classes of glyphs."""
     build_task(omniglot(task=Component(name="glyphs", init_args={"train_classes": classes}))).train_batch(0)
 
 
-GROWTHS = (
-    Growth("ways", "s a training step", sizes=(5, 10, 20, 50, 100), prepare=lambda ways, _: _step(ways=ways),
-           others="1 shot, pool 512, 16 episodes"),
-    Growth("shots", "s a training step", sizes=(1, 5, 10, 20, 50), prepare=lambda shots, _: _step(shots=shots),
-           others="5 ways, pool 512, 16 episodes"),
-    Growth("pool", "s a training step", sizes=(64, 128, 256, 512, 1024), prepare=lambda pool, _: _step(pool=pool),
-           others="5 ways, 1 shot, 16 episodes"),
-    Growth("test episodes", "s a test", sizes=(10, 100, 1000, 10_000), prepare=_test,
-           others="attention, Omniglot, 5 ways, 1 shot"),
-    Growth("runs", "s a report", sizes=(10, 30, 100, 300), prepare=_report,
-           others="sinusoids, one learner, many seeds"),
-    Growth("classes of glyphs", "GiB", sizes=(100, 1000, 10_000, 100_000), prepare=_memory,
-           others="one training batch, pool 256"),
+SCALINGS = (
+    Scaling("ways", "s a training step", sizes=(5, 10, 20, 50, 100), prepare=lambda ways, _: _step(ways=ways),
+            others="1 shot, pool 512, 16 episodes"),
+    Scaling("shots", "s a training step", sizes=(1, 5, 10, 20, 50), prepare=lambda shots, _: _step(shots=shots),
+            others="5 ways, pool 512, 16 episodes"),
+    Scaling("pool", "s a training step", sizes=(64, 128, 256, 512, 1024), prepare=lambda pool, _: _step(pool=pool),
+            others="5 ways, 1 shot, 16 episodes"),
+    Scaling("test episodes", "s a test", sizes=(10, 100, 1000, 10_000), prepare=_test,
+            others="attention, Omniglot, 5 ways, 1 shot"),
+    Scaling("runs", "s a report", sizes=(10, 30, 100, 300), prepare=_report,
+            others="sinusoids, one learner, many seeds"),
+    Scaling("classes of glyphs", "GiB", sizes=(100, 1000, 10_000, 100_000), prepare=_memory,
+            others="one training batch, pool 256"),
 )  # fmt: skip
 """The costs that `adaptbench speed --growth` measures."""

@@ -1,4 +1,4 @@
-"""A run's folder as bytes, to send it where no folder is shared."""
+"""Packs a run's folder into bytes, to send it to a node that does not share the folder."""
 
 import io
 import tarfile
@@ -15,10 +15,10 @@ def pack(folder: Path) -> bytes:
 
 
 def unpack(content: bytes, folder: Path) -> None:
-    """Unpacks files into a folder, and nothing anywhere else.
+    """Unpacks files into a folder and nowhere else.
 
     Raises:
-        ValueError: if the archive holds anything but files with plain names; nothing has been written then.
+        ValueError: if the archive has anything but files with plain names; then nothing is written.
     """
     try:
         with tarfile.open(fileobj=io.BytesIO(content)) as archive:
@@ -29,4 +29,4 @@ def unpack(content: bytes, folder: Path) -> None:
             folder.mkdir(parents=True, exist_ok=True)
             archive.extractall(folder, members, filter="data")
     except tarfile.TarError as error:
-        raise ValueError(f"Expected an archive but got something else: {error}.") from error
+        raise ValueError(f"Expected a tar archive but got other content: {error}.") from error

@@ -1,4 +1,4 @@
-"""Checksums of a run's files: written with its result, and looked at again later."""
+"""Checksums of a run's files: written into its result, and checked later."""
 
 import hashlib
 import json
@@ -10,20 +10,20 @@ from adaptbench.reports.reading import NewerFormat, Unreadable, read
 
 RESULT = "result.json"
 UNSEALED = (RESULT, "environment.json")
-"""Files without a checksum of their own: the one that holds them, and the one with times, which differ every time."""
+"""Files without a checksum in the result: the result itself, and the environment, whose times always differ."""
 BLOCK = 1 << 20
 
 
 def canonical(value: object) -> str:
-    """The one JSON text of a value in a run's files."""
+    """Returns the JSON text of a value as a run's files have it."""
     return json.dumps(value, sort_keys=True, indent=1) + "\n"
 
 
 def checksums(folder: Path, scratch: Collection[str] = ()) -> dict[str, Checksum]:
-    """Computes the checksum of each file that the spec determines, but of the result itself.
+    """Computes the checksum of each published file that the spec determines, except the result.
 
     Args:
-        folder: the run's folder, with all its files but `result.json`.
+        folder: the run's folder, with all files except `result.json`.
         scratch: names of files that are not published.
     """
     return {
@@ -39,14 +39,14 @@ def seal(result: Result) -> Result:
 
 
 def damage(folder: Path, thorough: bool = True) -> str | None:
-    """Says what is wrong with a published folder, in one sentence without a full stop; None where all is well.
+    """Says what is wrong with a published folder, in a sentence without a full stop; None if nothing is.
 
     Args:
         folder: the published folder.
-        thorough: whether to read every file; otherwise what is absent, truncated or no JSON is found, and no more.
+        thorough: whether to read every file; otherwise only missing and truncated files and broken JSON are found.
 
     Raises:
-        NewerFormat: a later version of adaptbench wrote the run, so it must not be called damaged.
+        NewerFormat: a later version of adaptbench wrote the run, so it is not damaged.
     """
     try:
         result = read(folder / RESULT, Result)

@@ -1,9 +1,9 @@
-"""Where runs are kept: one folder a run, published by one atomic rename, and worked on by one process at a time."""
+"""The folder of the runs: each run has a folder, which is published by an atomic rename and locked by one process."""
 
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +21,14 @@ FAILURE = "failure.json"
 NEW = ".new"
 """Ending of a file that is being written beside the one whose place it takes; a killed process leaves it."""
 SCRATCH = (CHECKPOINT, f"{CHECKPOINT}{NEW}", "progress", LOG, FAILURE)
-"""What a run needs while it is unfinished, and nobody afterwards."""
+"""Files of an unfinished run; publishing deletes them."""
 PARTIAL = ".partial-"
 LOCK = ".lock-"
 DAMAGED = ".damaged-"
 LEASE_SECONDS = 30.0
-"""A lock that its owner has not refreshed for so long is taken over; one of a dead process on this machine, at once."""
+"""Seconds after which a lock that is not refreshed can be taken; that of a dead process on this machine, at once."""
 LEASE_PATIENCE = 0.5
-"""Seconds to try: long enough to take over a dead owner's lock, short enough to turn to another run."""
+"""Seconds to wait for a lock: enough to take over a dead owner's lock."""
 
 
 class RunElsewhere(Exception):
@@ -38,22 +38,22 @@ class RunElsewhere(Exception):
 class Store:
     """A folder of runs.
 
-    A run is written under a hidden partial folder, which also holds its checkpoint, and renamed when it is complete; so
-    a folder with a run's own name is a finished run.
+    A run is written into a hidden partial folder, which also has its checkpoint. The folder gets the run's id as its
+    name when the run is complete, so a folder of that name is a finished run.
 
     Args:
-        root: the folder, made where it is missing.
+        root: the folder; it is made when it is needed.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     def published(self, run_id: str) -> Path:
-        """Where a finished run is, or will be."""
+        """The folder of a finished run."""
         return self.root / run_id
 
     def partial(self, run_id: str) -> Path:
-        """Where an unfinished run is kept."""
+        """The folder of an unfinished run."""
         return self.root / f"{PARTIAL}{run_id}"
 
     def is_published(self, run_id: str) -> bool:
@@ -61,7 +61,7 @@ class Store:
         return Path(self.root, run_id, "result.json").is_file()
 
     def begin(self, run_id: str) -> Path:
-        """Makes the partial folder, or finds the one of an earlier try; a failure noted there is forgotten."""
+        """Makes the partial folder, or uses that of an earlier try and deletes the note of its failure."""
         folder = self.partial(run_id)
         folder.mkdir(parents=True, exist_ok=True)
         for leftover in (folder / FAILURE, *folder.glob(f"*{NEW}")):
@@ -70,11 +70,11 @@ class Store:
 
     @contextmanager
     def claimed(self, run_id: str, on_loss: Callable[[], None]) -> Iterator[None]:
-        """Holds the lock of a run, which names its owner and which a thread refreshes.
+        """Holds the lock of a run; a thread refreshes it.
 
         Args:
             run_id: the run.
-            on_loss: called from that thread if another process took the lock, believing this one dead.
+            on_loss: called from that thread if another process took the lock because this one seemed dead.
 
         Raises:
             RunElsewhere: if another process holds it.
@@ -95,7 +95,7 @@ class Store:
             lease.release()
 
     def watch(self, run_id: str) -> SoftFileLease:
-        """Makes what `is_free` needs to see whether another process still refreshes its lock."""
+        """Makes the lease by which `is_free` sees whether another process still refreshes its lock."""
         return SoftFileLease(self._lock(run_id), lease_duration=LEASE_SECONDS)
 
     def locked(self) -> list[str]:
@@ -106,18 +106,18 @@ class Store:
         return self.root / f"{LOCK}{run_id}"
 
     def damage(self, run_id: str, thorough: bool = True) -> str | None:
-        """Says what is wrong with a finished run's files; None where all is well."""
+        """Says what is wrong with a finished run's files; None if nothing is."""
         return damage(self.published(run_id), thorough)
 
     def set_aside(self, run_id: str) -> None:
-        """Takes a damaged run out of the way, so that it can be computed again."""
+        """Renames the folder of a damaged run, so that the run can be computed again."""
         aside = self.root / f"{DAMAGED}{run_id}"
         if aside.exists():
             shutil.rmtree(aside)
         self.published(run_id).rename(aside)
 
     def tidy(self) -> None:
-        """Removes what killed processes left and nobody needs: locks of the dead, leftovers of published runs."""
+        """Removes the locks of dead processes, and partial and damaged folders of runs that are published."""
         for run_id in self.locked():
             is_free(self.watch(run_id))
         for pattern in (PARTIAL, DAMAGED):
@@ -126,7 +126,7 @@ class Store:
                     shutil.rmtree(path, ignore_errors=True)
 
     def publish(self, run_id: str) -> Path:
-        """Renames a complete partial folder; if the run was published meanwhile, that one stays."""
+        """Renames a complete partial folder; if the run was published meanwhile, the published folder stays."""
         partial, final = self.partial(run_id), self.published(run_id)
         for name in SCRATCH:
             (partial / name).unlink(missing_ok=True)
@@ -137,7 +137,7 @@ class Store:
         except OSError:
             if self.is_published(run_id):
                 shutil.rmtree(partial)
-            elif final.exists():  # without its result, it was no published run
+            elif final.exists():  # a folder without a result is not a published run
                 self.set_aside(run_id)
                 partial.rename(final)
             else:
@@ -146,13 +146,11 @@ class Store:
         return final
 
     def note_failure(self, run_id: str, reason: str, log: str) -> None:
-        """Leaves a note of why a run failed for the report; a folder that cannot be written to is none the worse."""
-        try:
-            folder = self.partial(run_id)
+        """Writes why a run failed, for the report, if the folder can be written to."""
+        folder = self.partial(run_id)
+        with suppress(OSError):
             folder.mkdir(parents=True, exist_ok=True)
             write_json(folder / FAILURE, Failure(reason=reason, log=log))
-        except OSError:
-            return
 
     def failure(self, run_id: str) -> str | None:
         """Reads the reason why a run failed, if it did."""
@@ -162,7 +160,7 @@ class Store:
             return None
 
     def write_manifest(self, manifest: Manifest) -> None:
-        """Writes what a suite wants, whether finished or not, for reports to compare with what is there."""
+        """Writes the runs that a suite wants, finished or not, for reports."""
         folder = self.root / "suites"
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / f"{manifest.name}.json", manifest)
@@ -176,7 +174,7 @@ class Store:
         return read(self.published(run_id) / "environment.json", Environment)
 
     def pretrainings(self, run_id: str) -> list[str]:
-        """The runs of which a finished run adapted one's network; none if it trained its own or is not finished."""
+        """The candidate pretrainings of a finished transfer run; none for other and for unfinished runs."""
         if not self.is_published(run_id):
             return []
         result = self.result(run_id)
@@ -192,10 +190,10 @@ class Store:
 
 
 def is_free(lease: SoftFileLease) -> bool:
-    """Whether nobody works on a run: its lock is gone, or its owner is dead, or has not refreshed it for too long.
+    """Whether nobody works on a run: it has no lock, or the lock's owner is dead or has not refreshed it in time.
 
     Args:
-        lease: of `Store.watch`; the same one has to be asked again and again, for it sees the lock get old.
+        lease: from `Store.watch`; every call needs the same one, because it remembers the age of the lock.
     """
     try:
         lease.acquire(timeout=0)

@@ -1,4 +1,4 @@
-"""What a run is of, as manifests, results, tables and W&B have it."""
+"""Describes a run for manifests, results, tables and W&B."""
 
 from adaptbench.benchmarks.suites.registry import find, load
 from adaptbench.benchmarks.suites.spec import RunSpec
@@ -11,16 +11,16 @@ def describe(spec: RunSpec, name: str | None = None, label: str | None = None) -
 
     Args:
         spec: what determines the run.
-        name: what the suite calls the learner; by default the name of what adapts.
-        label: how tables call it; by default the component's own label.
+        name: the learner's name in the suite; by default the component's name.
+        label: its name in tables; by default the component's label.
 
     Raises:
-        ValueError: if its task is no task.
+        ValueError: if its task is not a task.
     """
     training = spec.training
     task = load("task", training.task.name)
     if not (isinstance(task, type) and issubclass(task, EpisodicDataModule)):
-        raise ValueError(f"Expected a task but `{training.task.name}` is no subclass of EpisodicDataModule.")
+        raise ValueError(f"Expected a task but `{training.task.name}` is not a subclass of EpisodicDataModule.")
     adapter = find(spec.adapter_kind, spec.adapter)
     arguments = training.task.init_args
     categorical = task.likelihood == "categorical"

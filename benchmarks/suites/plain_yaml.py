@@ -1,4 +1,4 @@
-"""YAML as plain values, read strictly: no key twice, no tags, no cycles, nothing larger than a suite can be."""
+"""Reads YAML strictly: plain values only, no duplicate keys, no tags, no cycles, and a limit on the size."""
 
 import re
 from typing import Any
@@ -10,14 +10,14 @@ MOST_VALUES = 1_000_000
 
 
 class NotPlain(ValueError):
-    """A text that is no YAML of plain values; the message says where and why."""
+    """A text is not YAML of plain values; the message says where and why."""
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """Plain YAML values, no key twice, and `1e-3` a number, which YAML 1.1 takes for a text."""
+    """Refuses duplicate keys, and reads `1e-3` as a number, which is text in YAML 1.1."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Refuses a key that stands twice, of which YAML would silently take the last."""
+        """Refuses a duplicate key; YAML would silently use the last."""
         seen = set()
         for key, _ in node.value:
             if str(key.value) in seen:
@@ -32,35 +32,35 @@ _StrictLoader.add_implicit_resolver(
 
 
 def read_plain(content: bytes) -> Any:  # noqa: ANN401 - YAML of any kind
-    """Reads mappings, lists, texts, numbers, true, false and null.
+    """Reads mappings, lists, text, numbers, true, false and null.
 
     Raises:
-        NotPlain: if the text is anything else.
+        NotPlain: if there is anything else.
     """
     try:
         value = yaml.load(content.decode("utf-8"), Loader=_StrictLoader)  # a SafeLoader
     except RecursionError as error:
         raise NotPlain("its values are nested too deeply") from error
-    except Exception as error:  # a tag with an unfitting value makes PyYAML raise nearly anything
+    except Exception as error:  # PyYAML can raise almost anything for a tag with a wrong value
         raise NotPlain(" ".join(str(error).split())) from error
     _require_plain(value)
     return value
 
 
 def _require_plain(value: object) -> None:
-    """Walks through all values, shared ones as often as they stand there, and counts."""
+    """Checks and counts all values; an alias counts each time."""
     left: list[tuple[object, tuple[object, ...]]] = [(value, ())]
     count = 0
     while left:
         each, where = left.pop()
         count += 1
         if count > MOST_VALUES or len(where) > DEEPEST:
-            raise NotPlain(f"`{_dotted(where[:5])}` repeats itself or is too large")
+            raise NotPlain(f"`{_dotted(where[:5])}` contains itself or is too large")
         if isinstance(each, dict):
             left += [(inner, (*where, key)) for key, inner in each.items()]
             strange = [key for key in each if not isinstance(key, str)]
             if strange:
-                raise NotPlain(f"`{_dotted((*where, strange[0]))}` is a key that is no text")
+                raise NotPlain(f"`{_dotted((*where, strange[0]))}` is a key that is not text")
         elif isinstance(each, list):
             left += [(inner, (*where, index)) for index, inner in enumerate(each)]
         elif each is not None and type(each) not in (str, int, float, bool):

@@ -1,4 +1,4 @@
-"""The names that suites use: one line for each task, encoder and learner (nothing here imports torch)."""
+"""The names that suites use for tasks, encoders and learners; nothing here imports torch."""
 
 import difflib
 import importlib
@@ -10,15 +10,15 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Entry:
+class Named:
     """A named component.
 
     Attributes:
-        path: dotted path of its class, below `adaptbench` where it is registered here.
+        path: dotted path of its class; relative to `adaptbench` in the tables below.
         summary: one line for `adaptbench list`.
-        label: how tables call it.
-        family: which learners share a line style.
-        reference: where a learner was published.
+        label: its name in tables.
+        family: learners of a family share a line style.
+        reference: the publication of a learner.
     """
 
     path: str
@@ -29,70 +29,70 @@ class Entry:
 
 
 TASKS = {
-    "omniglot": Entry("datamodules.omniglot.OmniglotDataModule", "handwritten characters, N-way K-shot",
+    "omniglot": Named("datamodules.omniglot.OmniglotDataModule", "handwritten characters, N-way K-shot",
                       label="Omniglot"),
-    "glyphs": Entry("datamodules.glyphs.GlyphsDataModule", "generated characters without end, N-way K-shot",
+    "glyphs": Named("datamodules.glyphs.GlyphsDataModule", "generated characters without end, N-way K-shot",
                     label="Glyphs"),
-    "glyphs_to_omniglot": Entry("datamodules.glyphs_to_omniglot.GlyphsToOmniglotDataModule",
+    "glyphs_to_omniglot": Named("datamodules.glyphs_to_omniglot.GlyphsToOmniglotDataModule",
                                 "trained on glyphs, tested on Omniglot", label="Glyphs to Omniglot"),
-    "lake_runs": Entry("datamodules.lake_runs.LakeRunsDataModule", "Omniglot's 20 official one-shot runs, 400 trials",
+    "lake_runs": Named("datamodules.lake_runs.LakeRunsDataModule", "Omniglot's 20 official one-shot runs, 400 trials",
                        label="Lake's runs"),
-    "omniglot-online": Entry("datamodules.omniglot_online.OmniglotOnlineDataModule",
+    "omniglot-online": Named("datamodules.omniglot_online.OmniglotOnlineDataModule",
                              "a stream of characters, labels one step late", label="Omniglot online"),
-    "sinusoid": Entry("datamodules.sinusoid.SinusoidDataModule", "regression of A sin(x - phase)", label="Sinusoid"),
+    "sinusoid": Named("datamodules.sinusoid.SinusoidDataModule", "regression of A sin(x - phase)", label="Sinusoid"),
 }  # fmt: skip
 ENCODERS = {
-    "mlp": Entry("lit_modules.encoders.MLP", "a perceptron"),
-    "conv4": Entry("lit_modules.encoders.Conv4", "four convolutions with max-pooling"),
-    "strided": Entry("lit_modules.encoders.StridedConv", "four convolutions of stride 2, about four times as fast"),
+    "mlp": Named("lit_modules.encoders.MLP", "a perceptron"),
+    "conv4": Named("lit_modules.encoders.Conv4", "four convolutions with max-pooling"),
+    "strided": Named("lit_modules.encoders.StridedConv", "four convolutions of stride 2, about four times as fast"),
 }  # fmt: skip
 LEARNERS = {
-    "lstm": Entry("lit_modules.recurrent.LSTM", "reads the support set as a sequence", label="LSTM",
+    "lstm": Named("lit_modules.recurrent.LSTM", "reads the support set as a sequence", label="LSTM",
                   family="recurrent", reference="Hochreiter et al. 2001; Santoro et al. 2016"),
-    "gru": Entry("lit_modules.recurrent.GRU", "reads the support set as a sequence", label="GRU", family="recurrent",
+    "gru": Named("lit_modules.recurrent.GRU", "reads the support set as a sequence", label="GRU", family="recurrent",
                  reference="Cho et al. 2014, arXiv 1406.1078"),
-    "mann": Entry("lit_modules.mann.MANN", "writes the support set into a memory", label="MANN", family="recurrent",
+    "mann": Named("lit_modules.mann.MANN", "writes the support set into a memory", label="MANN", family="recurrent",
                   reference="Santoro et al. 2016, arXiv 1605.06065"),
-    "deep_sets": Entry("lit_modules.deep_sets.DeepSets", "averages bound pairs, in all or per class",
+    "deep_sets": Named("lit_modules.deep_sets.DeepSets", "averages bound pairs, in all or per class",
                        label="Deep sets", family="sets",
                        reference="Zaheer et al. 2017, arXiv 1703.06114; Garnelo et al. 2018, arXiv 1807.01613"),
-    "hypernetwork": Entry("lit_modules.hypernetwork.Hypernetwork", "generates a predictor's weights",
+    "hypernetwork": Named("lit_modules.hypernetwork.Hypernetwork", "generates a predictor's weights",
                           label="Hypernetwork", family="sets", reference="Ha et al. 2016, arXiv 1609.09106"),
-    "attention": Entry("lit_modules.attention.Attention", "transformer that queries attend to", label="Attention",
+    "attention": Named("lit_modules.attention.Attention", "transformer that queries attend to", label="Attention",
                        family="attention",
                        reference="Kim et al. 2019, arXiv 1901.05761; Nguyen & Grover 2022, arXiv 2207.04179"),
-    "snail": Entry("lit_modules.snail.SNAIL", "causal convolutions and attention", label="SNAIL", family="attention",
+    "snail": Named("lit_modules.snail.SNAIL", "causal convolutions and attention", label="SNAIL", family="attention",
                    reference="Mishra et al. 2018, arXiv 1707.03141"),
-    "prototypes": Entry("lit_modules.prototypes.Prototypes", "nearest class mean in feature space",
+    "prototypes": Named("lit_modules.prototypes.Prototypes", "nearest class mean in feature space",
                         label="Prototypes", family="metric", reference="Snell et al. 2017, arXiv 1703.05175"),
 }  # fmt: skip
 GRADIENT_LEARNERS = {
-    "maml": Entry("lit_modules.maml.MAML", "weights to take gradient steps from (extra `learn2learn`)", label="MAML",
+    "maml": Named("lit_modules.maml.MAML", "weights to take gradient steps from (extra `learn2learn`)", label="MAML",
                   family="optimization", reference="Finn et al. 2017, arXiv 1703.03400"),
-    "anil": Entry("lit_modules.anil.ANIL", "a head to take gradient steps from (extra `learn2learn`)", label="ANIL",
+    "anil": Named("lit_modules.anil.ANIL", "a head to take gradient steps from (extra `learn2learn`)", label="ANIL",
                   family="optimization", reference="Raghu et al. 2020, arXiv 1909.09157"),
 }  # fmt: skip
 """Learners that need learn2learn."""
 STRATEGIES = {
-    "fine_tuning": Entry("lit_modules.fine_tuning.FineTuning", "gradient steps from a pretrained network",
+    "fine_tuning": Named("lit_modules.fine_tuning.FineTuning", "gradient steps from a pretrained network",
                          label="Fine-tuning", family="transfer", reference="Chen et al. 2019, arXiv 1904.04232"),
-    "chosen_fine_tuning": Entry("lit_modules.cross_validated.ChosenFineTuning",
+    "chosen_fine_tuning": Named("lit_modules.cross_validated.ChosenFineTuning",
                                 "fine-tuning, its settings cross-validated", label="Fine-tuning, chosen",
                                 family="transfer"),
-    "from_scratch": Entry("lit_modules.controls.FromScratch", "control: the same network without pretraining",
+    "from_scratch": Named("lit_modules.controls.FromScratch", "control: the same network without pretraining",
                           label="From scratch", family="control"),
-    "nearest_centroid": Entry("lit_modules.controls.NearestCentroid",
+    "nearest_centroid": Named("lit_modules.controls.NearestCentroid",
                               "control: nearest class mean of frozen features", label="Nearest centroid",
                               family="control", reference="Mensink et al. 2013; Snell et al. 2017"),
-    "nearest_neighbour": Entry("lit_modules.controls.NearestNeighbour", "control: nearest neighbour on pixels",
+    "nearest_neighbour": Named("lit_modules.controls.NearestNeighbour", "control: nearest neighbour on pixels",
                                label="Nearest pixels", family="control"),
-    "average": Entry("lit_modules.controls.Average", "control: the mean function, whatever the support set",
+    "average": Named("lit_modules.controls.Average", "control: the mean function, ignoring the support set",
                      label="Average function", family="control"),
-    "oracle": Entry("lit_modules.controls.Oracle", "control: told amplitude and phase", label="Oracle",
+    "oracle": Named("lit_modules.controls.Oracle", "control: told amplitude and phase", label="Oracle",
                     family="control", reference="Finn et al. 2017, arXiv 1703.03400"),
 }  # fmt: skip
 PRETRAINING = {
-    "pretraining": Entry("lit_modules.transfer.TransferModule", "what strategies adapt", "Pretraining", "transfer")
+    "pretraining": Named("lit_modules.transfer.TransferModule", "what strategies adapt", "Pretraining", "transfer")
 }
 KINDS = {
     "task": TASKS,
@@ -101,20 +101,18 @@ KINDS = {
     "strategy": STRATEGIES,
     "pretraining": PRETRAINING,
 }
-
-
 OLD_NAMES = ("benchmarks", "datamodules", "lit_modules", "reports")
-"""What the packages were called by themselves, before all of them lay under `adaptbench`."""
+"""Names of the packages before they were parts of `adaptbench`."""
 RENAMED = {
     "lit_modules.rules": "lit_modules.rates",
     "lit_modules.chosen": "lit_modules.cross_validated",
     "lit_modules.learn2learn_import": "lit_modules.inner_loop",
 }
-"""Modules that have another name now."""
+"""Former names of modules, and their present ones."""
 
 
-def find(kind: str, name: str) -> Entry:
-    """Finds a component by its name, or by the dotted path of a class of the user's own.
+def find(kind: str, name: str) -> Named:
+    """Finds a component by its name, or by the dotted path of a user's class.
 
     Raises:
         ValueError: if there is no such name; the message names the nearest one.
@@ -123,16 +121,16 @@ def find(kind: str, name: str) -> Entry:
     if name in entries:
         return replace(entries[name], path=f"adaptbench.{entries[name].path}")
     if (current := _current(name)) != name:
-        raise ValueError(f"Expected a {kind} but got `{name}`, which is called `{current}` now.")
+        raise ValueError(f"Expected a known {kind} but got `{name}`, whose name is now `{current}`.")
     if "." in name:
-        return Entry(name, "", label=name.rpartition(".")[2], family="own")
-    raise ValueError(f"Expected a {kind} but got `{name}`. {suggest(name, entries)}")
+        return Named(name, "", label=name.rpartition(".")[2], family="own")
+    raise ValueError(f"Expected a known {kind} but got `{name}`. {suggest(name, entries)}")
 
 
 def _current(name: str) -> str:
-    """Returns the dotted path that a class of ours has now; any other name stays as it is.
+    """Returns the present dotted path of one of our classes, or any other name unchanged.
 
-    A user may have a package named like one of ours used to be, so only modules that exist count as ours.
+    A user's package may have a former name of ours, so only modules that exist count as ours.
     """
     module, dot, attribute = name.removeprefix("adaptbench.").rpartition(".")
     path = RENAMED.get(module, module)
@@ -150,7 +148,7 @@ def load(kind: str, name: str) -> Any:  # noqa: ANN401 - a class of any kind
     try:
         return getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
-        raise ValueError(f"Expected a {kind} but `{name}` cannot be imported: {error}.") from error
+        raise ValueError(f"Expected a known {kind} but `{name}` cannot be imported: {error}.") from error
 
 
 def suite_files() -> dict[str, Path]:
@@ -159,17 +157,17 @@ def suite_files() -> dict[str, Path]:
     return {file.stem: file for file in sorted(folder.glob("*.yaml"))}
 
 
-def suites() -> dict[str, Entry]:
+def suites() -> dict[str, Named]:
     """Returns the suites that ship, by name."""
-    import yaml  # which nothing else here needs
+    import yaml
 
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast where it was compiled
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the compiled loader is ten times as fast
     files = suite_files()
-    return {name: Entry(str(path), yaml.load(path.read_text(), loader)["description"]) for name, path in files.items()}
+    return {name: Named(str(path), yaml.load(path.read_text(), loader)["description"]) for name, path in files.items()}
 
 
 def suggest(name: str, known: object) -> str:
-    """Says which known name is nearest to a wrong one, or lists them all."""
+    """Suggests the known name that is nearest to a wrong one, or lists all known names."""
     names = sorted(map(str, known))  # type: ignore[call-overload]
     near = difflib.get_close_matches(name, names, n=1)
     return f"Did you mean `{near[0]}`?" if near else f"Known: {', '.join(names)}."

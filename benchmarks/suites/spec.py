@@ -1,4 +1,4 @@
-"""RunSpec: everything that determines a run's result, and its name."""
+"""Specs: everything that determines a run's result, and the run's id."""
 
 import hashlib
 import json
@@ -12,8 +12,10 @@ from adaptbench.datamodules.base import EvalEpisodes, TrainEpisodes
 from adaptbench.lit_modules.optimization import Optimization
 
 RESULTS_VERSION = 5
-"""Bumped whenever a change of the code may change numbers, so that old runs are never taken for new ones."""
+"""Raised when a change of the code may change numbers, so that old runs are not taken for new ones."""
 CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+CHECKPOINT_SECONDS = 300.0
+"""Default of the time between two checkpoints within an epoch; it changes no result."""
 
 
 class Frozen(BaseModel):
@@ -22,7 +24,7 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, ser_json_inf_nan="constants")
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """Copies, but for the id, which may be another one."""
+        """Copies without the cached id, because an update may change it."""
         copied = super().model_copy(update=update, deep=deep)
         copied.__dict__.pop("run_id", None)
         return copied
@@ -32,7 +34,7 @@ class Component(Frozen):
     """A class with arguments.
 
     Attributes:
-        name: a registered name, or the dotted path of a class of the user's own.
+        name: a registered name, or the dotted path of a user's class.
         init_args: keyword arguments of the class.
     """
 
@@ -60,8 +62,8 @@ class TrainerOptions(Frozen):
     """How Lightning's Trainer trains.
 
     Attributes:
-        devices: processes that train one network together (DDP), each with a GPU, or a core, of its own. Each draws
-            batches of its own, and their gradients are averaged.
+        devices: processes that train one network together (DDP), each with its own GPU or core. Each draws its own
+            batches, and their gradients are averaged.
     """
 
     devices: PositiveInt = 1
@@ -93,7 +95,7 @@ class TrainingSpec(Spec):
 
     Attributes:
         mode: what the task yields in training.
-        candidates: the pretrainings that must be published before; none.
+        candidates: pretrainings that must be published first; none.
     """
 
     mode: ClassVar[Literal["episodes", "examples"]]
@@ -115,22 +117,22 @@ class TrainingSpec(Spec):
 
     @property
     def devices(self) -> int:
-        """Number of devices that it takes."""
+        """Number of devices that it trains on."""
         return self.trainer.devices
 
     @property
     def steps_per_epoch(self) -> int:
-        """Training steps in an epoch; in each, every device encodes a pool."""
+        """Training steps in an epoch; every device encodes a pool in each step."""
         return max(1, self.budget.examples // (self.train.pool * self.trainer.devices) // self.budget.epochs)
 
     @property
     def steps(self) -> int:
-        """Training steps in all."""
+        """Training steps in total."""
         return self.steps_per_epoch * self.budget.epochs
 
 
 class EpisodicSpec(TrainingSpec):
-    """A black-box learner trained on episodes and tested."""
+    """A black-box learner, trained on episodes and tested."""
 
     mode: ClassVar[Literal["episodes", "examples"]] = "episodes"
     adapter_kind: ClassVar[str] = "learner"
@@ -145,12 +147,12 @@ class EpisodicSpec(TrainingSpec):
 
 
 class Pretraining(Frozen):
-    """What a network pretrained for transfer learns, and with which head.
+    """What a network learns in pretraining, and with which head.
 
     Attributes:
-        objective: "joint", to classify among all training classes, or to fit all training functions at once;
-            "multitask", with one head for each group of classes (alphabet) on a shared trunk; "context", for
-            regression, to fit all training functions with their parameters as a further input.
+        objective: "joint" classifies among all training classes, or fits all training functions at once; "multitask"
+            has a head for each group of classes (alphabet) on a shared trunk; "context", for regression, fits all
+            training functions with their parameters as a further input.
         head: "linear" or "cosine".
         head_scale: scale of a cosine head.
     """
@@ -177,7 +179,7 @@ class TransferSpec(Spec):
 
     Attributes:
         pretrained: the pretraining.
-        rivals: others that differ from it in the learning rate; the one with the best validation score is adapted.
+        rivals: pretrainings with other learning rates; the one with the best validation score is adapted.
         strategy: how it adapts.
         test: the test episodes.
     """
@@ -193,11 +195,11 @@ class TransferSpec(Spec):
 
     @property
     def candidates(self) -> tuple[PretrainSpec, ...]:
-        """The pretrainings that must be published before; one of them is adapted."""
+        """The pretrainings that must be published first; one of them is adapted."""
         return self.pretrained, *self.rivals
 
     def with_pretraining(self, run_id: str) -> "TransferSpec":
-        """Returns this spec with one of its candidates as the only one."""
+        """Returns this spec with one of its candidates only."""
         (chosen,) = (each for each in self.candidates if each.run_id == run_id)
         return self.model_copy(update={"pretrained": chosen, "rivals": ()})
 
@@ -216,6 +218,3 @@ Cell = EpisodicSpec | TransferSpec
 Training = EpisodicSpec | PretrainSpec
 RunSpec = Annotated[EpisodicSpec | PretrainSpec | TransferSpec, Field(discriminator="kind")]
 RUN_SPEC: TypeAdapter[RunSpec] = TypeAdapter(RunSpec)
-
-
-CHECKPOINT_SECONDS = 300.0

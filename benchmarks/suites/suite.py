@@ -34,7 +34,7 @@ MOST_CELLS = 200_000
 
 
 class SuiteError(ValueError):
-    """A suite that cannot be read; the message says where and why, in one line whatever it quotes of the file."""
+    """A suite cannot be read; the message says where and why, in one line."""
 
     def __init__(self, message: str) -> None:
         super().__init__(" ".join(message.splitlines()))
@@ -46,12 +46,12 @@ class LearnerEntry(Frozen):
     Attributes:
         learner: the black-box learner.
         strategy: how a pretrained network adapts.
-        label_smoothing: of the pretraining, where there is one.
-        pretraining: what is pretrained, where there is a pretraining.
-        pretraining_lr: learning rates of the pretraining to choose from by its validation score, each with the whole
-            budget; where there are none, the one of `optimization` is taken.
+        label_smoothing: label smoothing of the pretraining; only with a `strategy`.
+        pretraining: objective and head of the pretraining; only with a `strategy`.
+        pretraining_lr: learning rates of the pretraining, chosen by validation score, each with the whole budget; if
+            empty, the rate of `optimization`.
         optimization: how the network is trained.
-        label: how tables call it; by default the component's own label.
+        label: its name in tables; by default the component's label.
     """
 
     learner: Component | None = None
@@ -68,32 +68,23 @@ class LearnerEntry(Frozen):
             raise ValueError("expected either `learner` or `strategy`")
         for name in ("pretraining_lr", "pretraining", "label_smoothing"):
             if self.learner is not None and name in self.model_fields_set:
-                raise ValueError(f"expected `{name}` beside a `strategy` only")
+                raise ValueError(f"expected `{name}` only together with a `strategy`")
         return self
-
-    @property
-    def component(self) -> tuple[str, Component]:
-        """The kind of component that adapts, and the component."""
-        if self.learner is not None:
-            return "learner", self.learner
-        if self.strategy is not None:
-            return "strategy", self.strategy
-        raise AssertionError("unreachable: the validator saw to it")
 
 
 class TaskEntry(Frozen):
-    """One task of a suite with the learners that meet it.
+    """One task of a suite with its learners.
 
     Attributes:
         task: where episodes come from.
-        over: arguments of the task that take several values, each a part of the grid.
-        otherwise: the task to take, with the same `over`, where this one's data cannot be had; it keeps its own name.
+        over: arguments of the task with several values; the grid has every combination.
+        otherwise: the task that replaces this one if its data is unavailable, with the same `over` but its own name.
         train: the training episodes.
         test: the test episodes.
         encoder: the encoder under every learner.
         budget: how long each network trains.
-        trainer: on how many devices each network trains.
-        learners: what adapts, by the name that tables and `--only` use.
+        trainer: number of devices that each network trains on.
+        learners: the learners, by the names that `--only` uses.
     """
 
     task: Component
@@ -119,11 +110,11 @@ class Suite(Frozen):
 
     Attributes:
         suite: its name.
-        version: bumped when its definition changes.
+        version: raised when its definition changes.
         description: one sentence.
         seeds: seeds of every cell.
         tasks: the tasks.
-        checkpoint_seconds: time between two checkpoints within an epoch, which no result depends on.
+        checkpoint_seconds: time between two checkpoints within an epoch; it changes no result.
     """
 
     suite: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
@@ -139,7 +130,7 @@ class Suite(Frozen):
     @classmethod
     def _each_once(cls, seeds: list[int]) -> list[int]:
         if len(set(seeds)) < len(seeds):
-            raise ValueError("expected every seed once")
+            raise ValueError(f"expected distinct seeds but got {', '.join(map(str, seeds))}")
         return seeds
 
     @model_validator(mode="after")
@@ -162,7 +153,7 @@ class Suite(Frozen):
         return list(self._cells)
 
     def without(self, unavailable: Collection[str]) -> "Suite":
-        """Returns this suite with the other task first wherever an entry names one and its own cannot be had."""
+        """Returns this suite with each unavailable task swapped with its `otherwise`, if it has one."""
         if not unavailable:
             return self
         tasks = [
@@ -174,14 +165,14 @@ class Suite(Frozen):
         return self.with_tasks(tasks)
 
     def with_learner(self, name: str) -> "Suite":
-        """Returns this suite with one more learner on every task, named by its dotted path.
+        """Returns this suite with one more learner on every task, given by its dotted path.
 
         Raises:
-            ValueError: if a learner of the suite is called so already.
+            ValueError: if the suite already has a learner of that name.
         """
         entry, key = LearnerEntry(learner=Component(name=name)), name.rpartition(".")[2]
         if any(key in task.learners for task in self.tasks):
-            raise ValueError(f"Expected a learner that is called otherwise, for suite `{self.suite}` has a `{key}`.")
+            raise ValueError(f"Expected another name for the learner: suite `{self.suite}` already has a `{key}`.")
         tasks = [task.model_copy(update={"learners": {**task.learners, key: entry}}) for task in self.tasks]
         return self.with_tasks(tasks)
 
@@ -194,7 +185,13 @@ class Suite(Frozen):
 
 @dataclass(frozen=True)
 class SuiteCell:
-    """A cell of a suite: what is run, how reports call it, and the task that would take its place, or gave it up."""
+    """A cell of a suite.
+
+    Attributes:
+        spec: what is run.
+        attributes: its description for reports.
+        otherwise: the task that would replace its task, or that its task replaces.
+    """
 
     spec: Cell
     attributes: ManifestCell
@@ -204,40 +201,30 @@ class SuiteCell:
     def make(cls, entry: TaskEntry, task: Component, *, name: str, seed: int) -> "SuiteCell":
         """Makes the cell of one learner on one task with one seed."""
         learner = entry.learners[name]
-        training: dict[str, Any] = {
-            "task": task,
-            "train": entry.train,
-            "test": entry.test,
-            "encoder": entry.encoder,
-            "budget": entry.budget,
-            "trainer": entry.trainer,
-            "optimization": learner.optimization,
-            "seed": seed,
-        }
+        training = {name: getattr(entry, name) for name in ("train", "test", "encoder", "budget", "trainer")}
+        training |= {"task": task, "seed": seed}
         spec: Cell
-        if learner.learner is not None:
-            spec = EpisodicSpec(**training, learner=learner.learner)
+        if learner.strategy is None:
+            spec = EpisodicSpec(**training | {"optimization": learner.optimization, "learner": learner.learner})
         else:
-            pretrained = PretrainSpec(
-                **training, label_smoothing=learner.label_smoothing, pretraining=learner.pretraining
-            )
+            training |= {"label_smoothing": learner.label_smoothing, "pretraining": learner.pretraining}
             rates = dict.fromkeys(learner.pretraining_lr or (learner.optimization.lr,))
             first, *rivals = (
-                pretrained.model_copy(update={"optimization": replace(learner.optimization, lr=rate)}) for rate in rates
+                PretrainSpec(**training, optimization=replace(learner.optimization, lr=rate)) for rate in rates
             )
-            spec = TransferSpec(pretrained=first, rivals=tuple(rivals), strategy=learner.component[1], test=entry.test)
+            spec = TransferSpec(pretrained=first, rivals=tuple(rivals), strategy=learner.strategy, test=entry.test)
         return cls(spec, describe(spec, name, learner.label), entry.otherwise.name if entry.otherwise else None)
 
 
 def load_suite(name: str) -> Suite:
-    """Reads a suite that ships, or a YAML file.
+    """Reads a built-in suite, or a YAML file.
 
     Raises:
-        SuiteError: if there is none, or it is malformed; the message names file and field.
+        SuiteError: if it does not exist or is malformed; the message names file and field.
     """
     path = suite_files().get(name, Path(name))
     if not path.is_file():
-        raise SuiteError(f"No suite `{name}`, and no file of that name. {suggest(name, suite_files())}")
+        raise SuiteError(f"Expected a suite or a YAML file but got `{name}`. {suggest(name, suite_files())}")
     try:
         suite = Suite.model_validate(read_plain(path.read_bytes()))
         suite.cells()
@@ -247,13 +234,13 @@ def load_suite(name: str) -> Suite:
         raise SuiteError(f"{path}: {_explain(error)}") from error
     except ValueError as error:
         raise SuiteError(f"{path}: {error}") from error
-    except (TypeError, AttributeError, ArithmeticError, LookupError) as error:  # of a task that reads its arguments
+    except (TypeError, AttributeError, ArithmeticError, LookupError) as error:  # a task that reads wrong arguments
         raise SuiteError(f"{path}: its cells cannot be made: {type(error).__name__}: {error}.") from error
     return suite
 
 
 def _explain(error: ValidationError) -> str:
-    """Turns pydantic's first complaint into a sentence that names the field."""
+    """Makes a sentence of pydantic's first complaint; it names the field."""
     first = error.errors(include_url=False)[0]
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
@@ -263,7 +250,7 @@ def _explain(error: ValidationError) -> str:
 
 
 def _fields_at(location: tuple[int | str, ...]) -> list[str]:
-    """Returns the keys that a suite may have at a place in it."""
+    """Returns the keys that are allowed at a location in a suite."""
     kind: Any = Suite
     for part in location:
         kind = get_args(kind)[-1] if get_origin(kind) in (list, dict) else get_type_hints(kind)[str(part)]

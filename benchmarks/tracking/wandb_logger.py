@@ -1,4 +1,4 @@
-"""Weights & Biases beside the run: it sees everything, and nothing that happens to it costs a result."""
+"""Logs a run to Weights & Biases; no failure of W&B costs a result."""
 
 import os
 import queue
@@ -18,7 +18,7 @@ FINISH_SECONDS = 60
 
 
 def default_mode() -> Mode:
-    """Online where somebody is logged in to W&B, else offline."""
+    """Online if somebody is logged in to W&B, else offline; `WANDB_MODE` decides first."""
     import wandb
 
     mode = os.environ.get("WANDB_MODE", "")
@@ -26,18 +26,18 @@ def default_mode() -> Mode:
         return "off" if mode == "disabled" else "offline"
     try:
         return "online" if wandb.Api(api_key=None).api_key else "offline"
-    except Exception:  # W&B raises its own errors, of several kinds, for somebody who is not logged in
+    except Exception:  # W&B raises several errors of its own without a login
         return "offline"
 
 
 class WandbMirror(Logger):
-    """Lightning's `WandbLogger` in a thread of its own, which is given up when it fails or hangs.
+    """Lightning's `WandbLogger` in its own thread, which is abandoned when it fails or hangs.
 
-    The run only ever puts what it has to say into a queue, so a W&B that is slow, down or broken cannot hold it up.
+    The run only writes into a queue, so W&B cannot delay it.
 
     Args:
         run_id: the run's id, here and in W&B.
-        folder: where W&B keeps its files.
+        folder: folder of W&B's files.
         mode: online or offline.
         settings: further arguments of `WandbLogger`, such as project, group and config.
     """
@@ -68,7 +68,7 @@ class WandbMirror(Logger):
         self._orders.put(lambda logger: logger.log_metrics(values, step))
 
     def log_hyperparams(self, params: object, *_: object, **__: object) -> None:
-        """Does nothing: the configuration is the spec, given to W&B at the start."""
+        """Does nothing: the configuration is the spec, which W&B gets at the start."""
 
     def log_file(self, path: Path, name: str, kind: str) -> None:
         """Queues a file as an artifact."""
@@ -81,7 +81,7 @@ class WandbMirror(Logger):
             import wandb
 
             values: dict[str, Any] = {
-                # What is absent has to be None: W&B cannot write pandas' own word for it.
+                # W&B can write None but not pandas' own missing values.
                 f"tables/{name}": wandb.Table(dataframe=table.astype(object).where(table.notna(), None))
                 for name, table in tables.items()
             }
@@ -95,7 +95,7 @@ class WandbMirror(Logger):
         self._orders.put(log)
 
     def close(self, summary: Mapping[str, Any], failed: bool = False, seconds: float = FINISH_SECONDS) -> str | None:
-        """Queues the results and how the run ended, and waits for W&B no longer than `seconds`.
+        """Queues the results and how the run ended, and waits for W&B at most `seconds`.
 
         Returns:
             What went wrong with W&B; None if nothing did.
@@ -120,7 +120,7 @@ class WandbMirror(Logger):
         import wandb
 
         self._folder.mkdir(parents=True, exist_ok=True)
-        # Before Lightning passes an argument that W&B warns about.
+        # Silences W&B before Lightning passes an argument that it warns about.
         wandb.setup(wandb.Settings(silent=True, mode=self._mode))
         logger = WandbLogger(
             id=self._run_id,

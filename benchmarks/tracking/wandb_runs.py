@@ -1,4 +1,4 @@
-"""What W&B is told of a run and of a suite, live or afterwards, and which runs it has been told of."""
+"""Mirrors runs and the report of a suite in W&B, live or afterwards, and marks the mirrored runs."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,19 +17,19 @@ PROJECT = "adaptbench"
 LONGEST_TAG = 64
 """W&B refuses longer tags."""
 MOST_TROUBLES = 2
-"""After so many runs in a row that W&B refused, the rest are left for the next time."""
+"""Failures in a row after which the other runs are not tried."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where in W&B runs go.
+    """Where runs go in W&B.
 
     Attributes:
         suite: name of the suite, by which W&B groups runs.
         mode: online or offline.
         project: the project.
         entity: user or team; None for W&B's default.
-        models: whether weights go along as artifacts.
+        models: whether to upload weights as artifacts.
     """
 
     suite: str
@@ -52,7 +52,7 @@ class Target:
 
 
 def open_mirror(spec: RunSpec, name: str, root: Path, target: Target) -> WandbMirror:
-    """Starts the W&B run of a run: its configuration is the spec, and `cell`, by which panels and filters pick runs."""
+    """Starts the W&B run of a run; its configuration is the spec and `cell`, for panels and filters."""
     cell = describe(spec)
     attributes = cell.model_dump(include={"task", "learner", "family", "seed", "train_classes"})
     config = {**spec.model_dump(mode="json"), "cell": {"suite": target.suite, **attributes}}
@@ -61,7 +61,7 @@ def open_mirror(spec: RunSpec, name: str, root: Path, target: Target) -> WandbMi
 
 
 def close_mirror(mirror: WandbMirror, store: Store, run_id: str, target: Target) -> str | None:
-    """Tells W&B a finished run's results, and its weights if asked, and notes that it was told.
+    """Sends the results, and the weights if asked, of a finished run to W&B, and marks the run as mirrored.
 
     Returns:
         What went wrong with W&B; None if nothing did.
@@ -89,17 +89,17 @@ def summarise(result: Result) -> dict[str, float]:
 def mirror_afterwards(
     store: Store, names: Mapping[str, str], target: Target, say: Callable[[str], None]
 ) -> dict[str, str | None]:
-    """Mirrors finished runs into W&B from their files alone, those that it was told of already left out.
+    """Mirrors finished runs in W&B from their files, except those that are mirrored already.
 
     Args:
         store: where the runs are.
-        names: how to call each run, by run id; runs that are not finished are left out.
-        target: where in W&B they go.
-        say: told each run that is mirrored.
+        names: names of the runs in W&B, by run id; unfinished runs are left out.
+        target: where they go in W&B.
+        say: called with the name of each run that is mirrored.
 
     Returns:
-        For each run that was tried, what went wrong with W&B; None where nothing did. After some troubles in a row the
-        rest is not tried.
+        For each run that was tried, what went wrong with W&B; None if nothing did. After some failures in a row the
+        other runs are not tried.
     """
     found: dict[str, str | None] = {}
     for run_id, name in names.items():
@@ -114,15 +114,15 @@ def mirror_afterwards(
 
 
 def is_mirrored(store: Store, run_id: str, mode: str) -> bool:
-    """Whether W&B was told of a run in this mode; what is online need not be written offline."""
+    """Whether a run is mirrored in this mode; a run that is online need not be written offline."""
     return any(_mark(store, run_id, each).exists() for each in {mode, "online"})
 
 
 def close_suite(target: Target, root: Path, tables: Mapping[str, pd.DataFrame], files: Sequence[Path]) -> str | None:
-    """Ends a suite with a run that holds its report: tables, figures and the page.
+    """Logs the report of a suite to W&B as a run: tables, figures and the page.
 
     Args:
-        target: where in W&B it goes.
+        target: where it goes in W&B.
         root: folder of the runs.
         tables: the tables, by name.
         files: the figures (PNG) and the page (HTML).
@@ -150,7 +150,7 @@ def _mirror_one(store: Store, run_id: str, name: str, target: Target) -> str | N
 
 
 def _curve(path: Path) -> dict[int, dict[str, float]]:
-    """What training logged, under the names that it has live, by step; empty where the run trained nothing."""
+    """Returns the metrics of training by step, with the names of a live run; empty if the run trained nothing."""
     if not path.is_file():
         return {}
     found: dict[int, dict[str, float]] = {}

@@ -1,1 +1,1 @@
-"""Everything that is read from a folder of runs."""
+"""Reads a folder of runs."""

@@ -1,4 +1,4 @@
-"""Learning curves of runs, and the functions that regression runs predicted, if their files can be read."""
+"""Reads learning curves, and the functions that regression runs predicted."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ from adaptbench.reports.results.tables import read_table
 
 @dataclass(frozen=True)
 class LearningCurve:
-    """How a run's own metric grew in training.
+    """The metric of a run during training.
 
     Args:
-        run_id: The run that trained; for a fine-tuned network its pretraining.
+        run_id: The run that trained; for a fine-tuned network, its pretraining.
         examples: Examples encoded, for each point.
         values: For each part, "train" and "val", the metric at each point; NaN if it was not measured there.
     """
@@ -27,7 +27,7 @@ class LearningCurve:
 
 
 def read_curve(folder: Path, metric: str) -> LearningCurve | None:
-    """Reads the learning curve of a run that trained; None if there is none to be read.
+    """Reads the learning curve of a run; None if it has none or it cannot be read.
 
     Args:
         folder: The run's folder.
@@ -51,7 +51,7 @@ def read_curve(folder: Path, metric: str) -> LearningCurve | None:
 
 
 def read_fits(folder: Path) -> pd.DataFrame | None:
-    """Reads what a regression run predicted of some functions, with the columns FITS; None if there is none."""
+    """Reads the functions that a regression run predicted, with the columns `FITS`; None if there are none."""
     try:
         found: pd.DataFrame = read_table(folder / "fits.parquet", [column.name for column in FITS]).to_pandas()
     except Unreadable:

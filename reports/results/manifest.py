@@ -1,4 +1,4 @@
-"""The manifest of a suite: the cells that it wants, whether they are finished or not."""
+"""The manifest of a suite: the cells that it wants, finished or not."""
 
 import difflib
 from functools import cached_property
@@ -11,7 +11,7 @@ from adaptbench.reports.results.settings import Setting
 
 
 class Cell(ManifestCell):
-    """One run that a suite wants, with the settings that it is tested at."""
+    """One run that a suite wants, with the settings of its tests."""
 
     @cached_property
     def settings(self) -> tuple[Setting, ...]:
@@ -41,15 +41,15 @@ def read_suite(runs: Path, name: str | None = None) -> Suite:
 
     Args:
         runs: The folder that `adaptbench run` wrote.
-        name: The suite; None for the only one there.
+        name: The suite; None for the only one.
 
     Raises:
-        ReportError: There is no such manifest, more than one to choose from, or it cannot be read.
+        ReportError: There is no such manifest, or several and no name, or it cannot be read.
     """
     names = sorted(path.stem for path in (runs / "suites").glob("*.json") if not path.name.startswith("."))
     if not names:
         raise ReportError(
-            f"Expected {runs / 'suites'} to hold the manifest of a suite (*.json) but found none; "
+            f"Expected the manifest of a suite (*.json) in {runs / 'suites'} but found none; "
             f"`adaptbench run SUITE --out {runs}` writes it."
         )
     path = runs / "suites" / f"{_choose(names, name)}.json"
@@ -62,9 +62,7 @@ def _choose(names: list[str], name: str | None) -> str:
     if name is None and len(names) == 1:
         return names[0]
     if name is None:
-        raise ReportError(
-            f"Expected argument `suite` to name one of the suites there, {', '.join(names)}, but got None."
-        )
+        raise ReportError(f"Expected argument `suite`, because the folder has several suites: {', '.join(names)}.")
     if name not in names:
         nearest = difflib.get_close_matches(name, names, n=1)
         hint = f" Did you mean {nearest[0]}?" if nearest else ""
@@ -73,7 +71,7 @@ def _choose(names: list[str], name: str | None) -> str:
 
 
 def _check_distinct(suite: Suite, file: str) -> None:
-    """Two runs for the same place in a table must not be averaged as if they were two seeds."""
+    """Refuses two runs for the same place in a table, which would be averaged as two seeds."""
     seen: dict[tuple[object, ...], str] = {}
     for cell in suite.cells:
         for setting in cell.settings:

@@ -1,4 +1,4 @@
-"""A metric: its name, unit and direction, and how its values are shown and compared."""
+"""Metrics: name, unit and direction, and the format of their values."""
 
 import math
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ class Metric:
         higher_is_better: The direction.
         label: The name for readers, such as "Accuracy".
         logarithmic: Whether values are compared as ratios and drawn on a logarithmic axis.
-        unit: The unit of shown values; empty where there is none.
+        unit: The unit of shown values; empty if there is none.
         scale: A stored value times `scale` is the shown value.
         decimals: The decimals of a shown value.
         most_decimals: The most decimals that a small interval can add up to.
@@ -34,7 +34,7 @@ class Metric:
 
     @classmethod
     def named(cls, name: str, *, higher_is_better: bool) -> "Metric":
-        """The metric of this name; one that is not known here is shown under its name, as it is stored."""
+        """The metric of this name; an unknown metric is shown by its name, with values as they are stored."""
         if name == "accuracy":  # stored as a fraction, shown in per cent
             return cls(name, higher_is_better, "Accuracy", False, unit="%", scale=100.0, decimals=1, most_decimals=3)
         return cls(name, higher_is_better, _LABELS.get(name, name), logarithmic=not higher_is_better)
@@ -56,7 +56,7 @@ class Metric:
 
     @property
     def sign(self) -> float:
-        """1 where higher is better, -1 where lower is better."""
+        """1 if higher is better, else -1."""
         return 1.0 if self.higher_is_better else -1.0
 
     def interval(self, found: Interval) -> str:
@@ -66,8 +66,8 @@ class Metric:
     def number(self, mean: float, half_width: float) -> str:
         """Formats an estimate and half width in the stored unit, such as "93.4 ± 0.8".
 
-        Two decimals are enough for a metric without a unit where the half width is 0.1 or more. More decimals are shown
-        where the half width would otherwise vanish.
+        A metric without a unit has two decimals if the half width is 0.1 or more. There are more decimals if the half
+        width would otherwise be shown as zero.
         """
         mean, half_width = mean * self.scale, half_width * self.scale
         decimals = 2 if not self.unit and half_width >= 0.1 else self.decimals

@@ -22,11 +22,11 @@ EPISODE_COLUMNS = (
     "value",
 )  # fmt: skip
 NULLABLE = ("ways", "shots", "queries", "train_classes")
-"""Columns of integers in which ways (regression) and training classes (no end of them) may be absent."""
+"""Columns of integers that may be absent: ways in regression, training classes if they are unlimited."""
 
 
 class Results(NamedTuple):
-    """What `load_results` gives.
+    """The result of `load_results`.
 
     Attributes:
         runs: a row for each run, setting and metric.
@@ -51,7 +51,7 @@ def load_results(folder: str | Path, suite: str | None = None) -> Results:
     | `ways` | classes | Classes in an episode; absent in regression. |
     | `shots` | examples | Support examples of each class, or of the function. |
     | `queries` | examples | Query examples of each class, or of the function. |
-    | `train_classes` | classes | Training classes or functions; absent if there is no end of them. |
+    | `train_classes` | classes | Training classes or functions; absent if they are unlimited. |
     | `learner`, `label`, `family` | | What adapts: its name, its name in tables, and its family. |
     | `seed` | | Seed of weights and training episodes. |
     | `metric`, `higher_is_better` | | The metric and its direction. |
@@ -80,10 +80,10 @@ def load_results(folder: str | Path, suite: str | None = None) -> Results:
 
     Args:
         folder: the folder that `adaptbench run` wrote.
-        suite: the suite; None for the only one there.
+        suite: the suite; None for the only one.
 
     Raises:
-        ReportError: if there is no manifest of such a suite, more than one to choose from, or it cannot be read.
+        ReportError: if there is no such manifest, or several and no `suite`, or it cannot be read.
     """
     wanted = read_suite(Path(folder), suite)
     runs = [outcome for outcome in read_outcomes(Path(folder), wanted) if isinstance(outcome, Run)]
@@ -91,13 +91,13 @@ def load_results(folder: str | Path, suite: str | None = None) -> Results:
 
 
 def run_records(suite: Suite, runs: Sequence[Run]) -> pd.DataFrame:
-    """A row for each run, setting and metric, in the order of the manifest; `load_results` explains the columns."""
+    """Returns a row for each run, setting and metric, in the order of the manifest, as `load_results` describes."""
     rows = [_record(suite, run, score) for run in runs for score in run.result.scores]
     return pd.DataFrame(rows, columns=list(RUN_COLUMNS)).astype(dict.fromkeys(NULLABLE, "Int64"))
 
 
 def episode_records(runs: Sequence[Run]) -> pd.DataFrame:
-    """A row for each run and test episode, in the order of the manifest; `load_results` explains the columns."""
+    """Returns a row for each run and test episode, in the order of the manifest, as `load_results` describes."""
     frames = [
         pd.DataFrame(
             {

@@ -1,4 +1,4 @@
-"""Reads the run of a cell, or says why there is none; nothing in a runs folder makes it raise."""
+"""Reads the run of a cell, or says why there is none; no content of a runs folder makes it raise."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -29,9 +29,9 @@ class Run:
     """A finished run.
 
     Args:
-        cell: What the manifest wanted.
+        cell: The cell of the manifest.
         folder: The run's folder.
-        result: What `result.json` holds.
+        result: The content of `result.json`.
         episode_scores: For each setting of the cell, the scores [E] of its metric, by episode.
         environment: Where and how fast it was computed; None if that cannot be read.
         spec: What determines the result; None if that cannot be read.
@@ -48,38 +48,38 @@ class Run:
 
     @cached_property
     def curve(self) -> LearningCurve | None:
-        """The learning curve of its training or its pretraining; None if there is none to be read."""
+        """The learning curve of its training or its pretraining; None if there is none."""
         return self.read_curve(self.folder.parent / (self.result.pretrained or self.cell.run_id), self.cell.metric)
 
     @cached_property
     def fits(self) -> pd.DataFrame | None:
-        """What a regression run predicted of some functions; None if there is nothing to be read."""
+        """The functions that a regression run predicted; None if there are none."""
         return read_fits(self.folder)
 
     @property
     def machine(self) -> Machine | None:
-        """What computed it, if that is known."""
+        """The machine that computed it, if known."""
         return self.environment.machine if self.environment else None
 
     @property
     def times(self) -> Times | None:
-        """How long it took, if that is known."""
+        """How long it took, if known."""
         return self.environment.times if self.environment else None
 
     @property
     def component(self) -> str:
-        """The name of what adapts, as its spec has it; empty if that is not known."""
+        """The name of its learner or strategy in its spec; empty if not known."""
         found = self.spec and (self.spec.learner or self.spec.strategy)
         return found.name if found else ""
 
     @property
     def train_shots(self) -> tuple[int, ...]:
-        """The numbers of shots that training episodes had; empty if that is not known."""
+        """The numbers of shots of training episodes; empty if not known."""
         training = self.spec and (self.spec.pretrained or self.spec)
         return training.train.shots if training and training.train else ()
 
     def score(self, setting: Setting, metric: str | None = None) -> Score | None:
-        """The test score of a metric at a setting; by default of the cell's own."""
+        """The test score of a metric at a setting; by default of the cell's metric."""
         wanted = (setting.ways, setting.shots, metric or self.cell.metric, "test")
         for score in self.result.scores:
             if (score.ways, score.shots, score.metric, score.part) == wanted:
@@ -87,13 +87,13 @@ class Run:
         return None
 
     def milliseconds(self, setting: Setting) -> float | None:
-        """The mean time to adapt to a test episode of a setting and predict its queries, if that is known."""
+        """The mean milliseconds to adapt to a test episode of a setting and predict its queries, if known."""
         known = self.times.predict if self.times else ()
         wanted = (setting.ways, setting.shots)
         return next((each.ms_per_episode for each in known if (each.ways, each.shots) == wanted), None)
 
     def diverged(self, setting: Setting) -> int:
-        """In how many test episodes of a setting the adapter diverged, and was scored as a guess."""
+        """The number of test episodes of a setting in which the adapter diverged, which are scored as a guess."""
         score = self.score(setting)
         return 0 if score is None else score.diverged
 
@@ -116,7 +116,7 @@ Outcome = Run | Problem
 
 
 def read_outcomes(runs: Path, suite: Suite) -> tuple[Outcome, ...]:
-    """The outcome of every cell of a suite, in the order of its manifest; each learning curve is read once, if at all.
+    """Reads every cell of a suite, in the order of its manifest; each learning curve is read at most once.
 
     Args:
         runs: The runs folder.
@@ -132,7 +132,7 @@ def read_outcome(runs: Path, cell: Cell, unavailable: str | None = None, curves:
     Args:
         runs: The runs folder.
         cell: The cell that is wanted.
-        unavailable: Why the task's data are not there, if they are not.
+        unavailable: Why the task's data is unavailable, if it is.
         curves: Reads a learning curve.
     """
     if (runs / cell.run_id).exists():
@@ -156,7 +156,7 @@ def _read_failure(path: Path, cell: Cell) -> Problem:
 
 def _read_run(folder: Path, cell: Cell, curves: ReadCurve) -> Run:
     result = read(folder / "result.json", Result)
-    for name in ("run_id", "task", "protocol", "seed", "train_classes"):  # what a learner is called is up to the suite
+    for name in ("run_id", "task", "protocol", "seed", "train_classes"):  # the suite names the learner
         wanted, found = getattr(cell, name), getattr(result, name)
         if wanted != found:
             raise Unreadable(f"Expected field `{name}` of result.json to be {wanted!r} but got {found!r}.")
@@ -175,16 +175,16 @@ def _read_run(folder: Path, cell: Cell, curves: ReadCurve) -> Run:
 
 
 def _read_episode_scores(path: Path, cell: Cell) -> dict[Setting, NDArray[np.float64]]:
-    """The cell's metric for each of its settings, sorted by episode."""
+    """Reads the cell's metric for each of its settings, sorted by episode."""
     table = read_table(path, ["ways", "shots", "episode", cell.metric])
-    # Without pandas, which takes most of the time where runs are many; what is absent becomes NaN.
+    # Pandas would take most of the time for many runs. Absent values become NaN.
     ways, shots, episode, scores = (column.cast(pa.float64(), safe=False).to_numpy() for column in table.columns)
     found = {}
     for setting in cell.settings:
         here = (np.isnan(ways) if setting.ways is None else ways == setting.ways) & (shots == setting.shots)
         order = np.argsort(episode[here], kind="stable")
         if (np.diff(episode[here][order]) == 0).any():
-            raise Unreadable(f"Expected {path.name} to hold each episode once but some stand there twice.")
+            raise Unreadable(f"Expected {path.name} to have each episode once but some are in it twice.")
         found[setting] = scores[here][order]
     return found
 
@@ -194,10 +194,10 @@ def _check_score(run: Run, setting: Setting) -> None:
     score, episodes = run.score(setting), run.episode_scores[setting]
     wanted = f"{run.cell.metric} at ways {setting.ways}, shots {setting.shots}"
     if score is None:
-        raise Unreadable(f"Expected result.json to hold the test {wanted} but it does not.")
+        raise Unreadable(f"Expected result.json to have the test {wanted} but it does not.")
     if len(episodes) != score.n_episodes or len(episodes) < 2:
         raise Unreadable(
-            f"Expected episodes.parquet to hold {score.n_episodes} (at least 2) episodes for {wanted} "
+            f"Expected episodes.parquet to have {score.n_episodes} (at least 2) episodes for {wanted} "
             f"but got {len(episodes)}."
         )
     mean = float(episodes.mean())
@@ -206,7 +206,7 @@ def _check_score(run: Run, setting: Setting) -> None:
 
 
 def _read_beside(path: Path, kind: type[R]) -> R | None:
-    """What was recorded beside a result; a result without it is still a result."""
+    """Reads a file beside a result; None if it cannot be read, because the result is valid without it."""
     try:
         return read(path, kind)
     except Unreadable:

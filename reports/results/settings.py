@@ -1,4 +1,4 @@
-"""A setting: training classes, ways and shots, with the words for them."""
+"""Settings: training classes, ways and shots, and the words for them."""
 
 from dataclasses import dataclass, field
 

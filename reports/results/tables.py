@@ -1,4 +1,4 @@
-"""Tables of a run's folder, each checked against the columns that the format gives it."""
+"""Reads tables of a run's folder, and checks them against the columns of the format."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,10 +15,10 @@ def read_table(path: Path, names: Sequence[str]) -> pa.Table:
 
     Args:
         path: The parquet file; its name says which table it is.
-        names: The columns wanted; one that the format does not know is a metric of a task of the user's own.
+        names: The columns; one that the format does not know is the metric of a user's task.
 
     Raises:
-        Unreadable: The file is no such table.
+        Unreadable: The file is not such a table.
     """
     columns = {column.name: column for column in TABLES[path.name]}
     try:
@@ -26,7 +26,7 @@ def read_table(path: Path, names: Sequence[str]) -> pa.Table:
             if absent := sorted(set(names) - set(file.schema_arrow.names)):
                 raise Unreadable(f"Expected {path.name} to have a column `{absent[0]}` but it has none.")
             table = file.read(columns=list(names), use_threads=False).select(names)
-        table.validate(full=True)  # text that is none would raise later
+        table.validate(full=True)  # invalid text would raise later
     except Unreadable:
         raise
     except Exception as error:  # A damaged file can make a parquet reader raise almost anything.
@@ -41,7 +41,7 @@ def read_table(path: Path, names: Sequence[str]) -> pa.Table:
 
 
 def _holds(found: pa.DataType, kind: str) -> bool:
-    """Whether a column is of the declared kind; what holds nothing but absent values may have any."""
+    """Whether a column is of the declared kind; a column of absent values only is of any kind."""
     integer = pa.types.is_integer(found)
     fits = {
         "integer": integer,

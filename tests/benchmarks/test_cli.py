@@ -118,7 +118,7 @@ def test_control_c_and_a_killed_parent_leave_no_process_behind(adaptbench, write
     out, err = process.communicate(timeout=30)
     assert time.monotonic() - start_of_end < 15
     assert (process.returncode, err) == (130, "")
-    assert "Stopped. What is finished is kept; the same command goes on from here." in out
+    assert "Stopped. Finished runs are kept; the same command continues from here." in out
     wait_for(lambda: not alive(process.pid), seconds=5)
     (checkpoint,) = (tmp_path / "runs").glob(".partial-*/last.ckpt")
     before = checkpoint.stat().st_mtime_ns
@@ -151,7 +151,7 @@ def test_failing_cells_do_not_stop_the_others(adaptbench, write_suite, own_learn
     assert "ArithmeticError: it [broke] in training" in result.stdout
     assert "its worker died with exit code 7" in result.stdout
     assert "2 of 4 runs finished" in result.stdout
-    assert "The same command tries what failed again." in result.stdout
+    assert "The same command tries the failed runs again." in result.stdout
     assert len(published(tmp_path / "runs")) == 2
     rows = (tmp_path / "runs" / "report-tiny" / "table-sinusoid.md").read_text()
     assert {name for name in ("Sound", "Fragile", "Deadly", "Deep sets") if name in rows} == {

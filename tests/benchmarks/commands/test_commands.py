@@ -32,7 +32,7 @@ def test_a_checkout_that_is_not_installed_has_no_version(call, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (("run", "quikc"), "No suite `quikc`, and no file of that name. Did you mean `quick`?"),
+        (("run", "quikc"), "Expected a suite or a YAML file but got `quikc`. Did you mean `quick`?"),
         (("run", "smoke", "--only", "lerner=lstm"), "Did you mean `learner`?"),
         (("run", "smoke", "--only", "lstm"), "Expected `--only` to be KEY=VALUE but got `lstm`."),
         (("run", "smoke", "--only", "learner=gru"), "No cell of suite `smoke` has learner=gru."),
@@ -40,13 +40,13 @@ def test_a_checkout_that_is_not_installed_has_no_version(call, monkeypatch):
         (("run", "smoke", "--jobs", "two"), "Expected `--jobs` to be `auto` or a positive integer but got `two`."),
         (("run", "smoke", "--device", "tpu"), "Expected `--device` to be `auto`, `cpu` or `cuda` but got `tpu`."),
         (("run", "smoke", "--wandb", "on"), "Expected `--wandb` to be `auto`, `online`, `offline` or `off` but got"),
-        (("run", "smoke", "--learner", "lstmm"), "Expected a learner but got `lstmm`. Did you mean `lstm`?"),
+        (("run", "smoke", "--learner", "lstmm"), "Expected a known learner but got `lstmm`. Did you mean `lstm`?"),
         (("run", "smoke", "--learner", "nowhere.Mine"), "`nowhere.Mine` cannot be imported"),
         (("list", "lerners"), "Expected `suites`, `tasks` or `learners` but got `lerners`. Did you mean `learners`?"),
         (("data", "mnist"), "Expected `omniglot`"),
         (("report", "nowhere"), "nowhere"),
         (("verify", "nowhere"), "Expected finished runs in nowhere but found none"),
-        (("show", "omnoglot"), "Expected a task but got `omnoglot`. Did you mean `omniglot`?"),
+        (("show", "omnoglot"), "Expected a known task but got `omnoglot`. Did you mean `omniglot`?"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
@@ -70,7 +70,10 @@ def test_a_learner_takes_no_other_ones_name(call, write_suite, own_learners):
     for added in (["--learner", "deep_sets"], ["--learner", "own.Sound", "--learner", "own.Sound"]):
         result = call("run", write_suite(), "--dry-run", *added)
         assert result.exit_code == 2
-        assert f"called otherwise, for suite `tiny` has a `{added[-1].rpartition('.')[2]}`" in result.stderr
+        assert (
+            f"another name for the learner: suite `tiny` already has a `{added[-1].rpartition('.')[2]}`"
+            in result.stderr
+        )
 
 
 def test_a_dry_run_says_what_would_be_done_and_writes_nothing(call, write_suite, tmp_path):

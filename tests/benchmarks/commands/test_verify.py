@@ -6,7 +6,7 @@ import shutil
 import pandas as pd
 import pytest
 
-from adaptbench.benchmarks.commands.verify import choose, compare, compare_loosely, same_hardware, verify
+from adaptbench.benchmarks.commands.verify import choose, compare_exactly, compare_loosely, same_hardware, verify_runs
 from adaptbench.benchmarks.runs.run import execute
 
 
@@ -27,12 +27,12 @@ def pair(store, episodic, tmp_path):
 
 
 def test_a_copy_is_the_same(pair):
-    assert compare(*pair) is None
+    assert compare_exactly(*pair) is None
 
 
 def test_times_and_machines_do_not_count(pair):
     (pair[1] / "environment.json").write_text("{}")
-    assert compare(*pair) is None
+    assert compare_exactly(*pair) is None
 
 
 def test_the_first_differing_score_is_named(pair):
@@ -41,13 +41,13 @@ def test_the_first_differing_score_is_named(pair):
     value = result["scores"][1]["value"]
     result["scores"][1]["value"] = value + 1e-15
     path.write_text(json.dumps(result, sort_keys=True, indent=1) + "\n")
-    assert compare(*pair) == f"result.json: scores.1.value was {value!r}, is {value + 1e-15!r}"
+    assert compare_exactly(*pair) == f"result.json: scores.1.value was {value!r}, is {value + 1e-15!r}"
 
 
 def test_other_bytes_of_the_same_values_count(pair):
     path = pair[1] / "result.json"
     path.write_text(json.dumps(json.loads(path.read_text())))
-    assert compare(*pair) == "result.json: the same values in other bytes"
+    assert compare_exactly(*pair) == "result.json: the same values in other bytes"
 
 
 @pytest.mark.parametrize("name", ["episodes.parquet", "curve.parquet"])
@@ -55,15 +55,15 @@ def test_tables_are_compared_by_content(name, pair):
     path = pair[1] / name
     table = pd.read_parquet(path)
     table.to_parquet(path, index=False, compression="gzip")
-    assert compare(*pair) is None
+    assert compare_exactly(*pair) is None
     column = table.columns[-1]
     table.loc[3, column] += 1e-9
     table.to_parquet(path, index=False)
-    assert compare(*pair).startswith(f"{name}: {column} of row 3 was ")
+    assert compare_exactly(*pair).startswith(f"{name}: {column} of row 3 was ")
     table.iloc[:-1].to_parquet(path, index=False)
-    assert "x 15" in compare(*pair) or "x 39" in compare(*pair)
+    assert "x 15" in compare_exactly(*pair) or "x 39" in compare_exactly(*pair)
     path.unlink()
-    assert compare(*pair) == f"{name}: was there, is not"
+    assert compare_exactly(*pair) == f"{name}: was there, is not"
 
 
 def test_a_sample_depends_on_its_seed_only(tmp_path):
@@ -81,7 +81,7 @@ def test_a_sample_depends_on_its_seed_only(tmp_path):
 
 @pytest.mark.slow
 def test_runs_are_computed_again_and_changes_are_found(runs, episodic, pretraining, store, tmp_path):
-    verdicts = list(verify(runs, choose(runs, None, 0)))
+    verdicts = list(verify_runs(runs, choose(runs, None, 0)))
     assert len(verdicts) == 3
     assert [verdict.difference for verdict in verdicts] == [None] * 3
 
@@ -90,7 +90,7 @@ def test_runs_are_computed_again_and_changes_are_found(runs, episodic, pretraini
     assert '"at_chance": false' in changed.read_text()
     weights = store.published(pretraining().run_id) / "spec.json"
     weights.write_text(weights.read_text().replace('"seed": 0', '"seed": 1'))
-    differences = {verdict.run_id: verdict.difference for verdict in verify(runs, choose(runs, None, 0))}
+    differences = {verdict.run_id: verdict.difference for verdict in verify_runs(runs, choose(runs, None, 0))}
     assert differences[episodic().run_id] == "result.json: scores.0.at_chance was false, is true"
     assert "its spec.json is that of run" in differences[pretraining().run_id]
     assert sum(difference is None for difference in differences.values()) == 1

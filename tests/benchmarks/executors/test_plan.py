@@ -36,7 +36,7 @@ def test_every_candidate_of_a_pretraining_is_planned(suite):
     assert [run.spec.optimization.lr for run in runs[:2]] == [0.001, 0.01] and len({run.name for run in runs}) == 3
     assert runs[2].needs == tuple(run.spec.run_id for run in runs[:2])
     for name, value in (("pretraining_lr", [0.001]), ("pretraining", {"head": "cosine"}), ("label_smoothing", 0.1)):
-        with pytest.raises(ValueError, match=f"`{name}` beside a `strategy` only"):
+        with pytest.raises(ValueError, match=f"`{name}` only together with a `strategy`"):
             suite(**{f"learners.deep_sets.{name}": value})
 
 
@@ -148,7 +148,7 @@ def test_data_that_cannot_be_had_leaves_out_its_task_only(suite, monkeypatch):
 
 @pytest.fixture
 def without_data(monkeypatch):
-    """A machine on which Omniglot cannot be had."""
+    """A machine without Omniglot."""
 
     def unavailable(*_, **__):
         raise DataUnavailable("The characters are out.")

@@ -235,7 +235,7 @@ def test_a_damaged_checkpoint_is_said_once_and_removed(episodic, tmp_path, conte
     content = bytearray(path.read_bytes())
     content[len(content) // 3] ^= 1
     path.write_bytes(content)
-    with pytest.raises(CheckpointDamaged, match=r"removed; the next try starts anew"):
+    with pytest.raises(CheckpointDamaged, match=r"removed; the next try starts again"):
         execute(spec, store)
     assert not path.exists() and not store.is_published(spec.run_id)
     execute(spec, store)

@@ -203,8 +203,8 @@ def test_a_cost_in_proportion_has_slope_one_and_a_panel(tmp_path):
 
 @pytest.mark.slow
 def test_growth_is_measured_written_and_drawn(tmp_path, monkeypatch):
-    few = [replace(each, sizes=each.sizes[:2]) for each in scaling.GROWTHS if each.against in ("shots", "runs")]
-    monkeypatch.setattr(scaling, "GROWTHS", few)
+    few = [replace(each, sizes=each.sizes[:2]) for each in scaling.SCALINGS if each.against in ("shots", "runs")]
+    monkeypatch.setattr(scaling, "SCALINGS", few)
     result = CliRunner().invoke(app, ["speed", "--growth", "--repeats", "1", "--out", str(tmp_path / "growth.json")])
     assert result.exit_code == 0, result.output
     rows = json.loads((tmp_path / "growth.json").read_text())["rows"]

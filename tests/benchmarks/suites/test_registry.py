@@ -16,9 +16,9 @@ from adaptbench.benchmarks.suites.registry import KINDS, find, load
     ],
 )
 def test_an_old_dotted_path_is_refused_with_its_new_one(old, new):
-    with pytest.raises(ValueError, match="is called") as error:
+    with pytest.raises(ValueError, match="whose name is now") as error:
         find("learner", old)
-    assert f"`{old}`, which is called `{new}` now." in str(error.value)
+    assert f"`{old}`, whose name is now `{new}`." in str(error.value)
     assert find("learner", new).path == new
 
 

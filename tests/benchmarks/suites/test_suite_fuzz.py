@@ -113,6 +113,6 @@ def test_nothing_but_a_component_is_ever_called(name, suite, tmp_path):
     }  # fmt: skip
     path = tmp_path / "trapped.yaml"
     path.write_text(yaml.safe_dump(suite), encoding="utf-8")
-    with pytest.raises(ValueError, match="is no learner"):
+    with pytest.raises(ValueError, match="is not the class of a learner"):
         make_plan(load_suite(str(path)))
     assert not trap.exists()
