@@ -39,7 +39,7 @@ def test_labels_are_made_from_the_arguments(name, init_args, label):
 def test_tables_of_a_suite_carry_the_forms_labels(write_suite):
     concat = {"learner": {"name": "deep_sets", "init_args": {"binding": "concat"}}}
     path = write_suite(**{"learners.cnp": concat, "learners.mine": {**concat, "label": "Mine"}})
-    labels = {cell.attributes["learner"]: cell.attributes["label"] for cell in load_suite(str(path)).cells()}
+    labels = {cell.attributes.learner: cell.attributes.label for cell in load_suite(str(path)).cells()}
     assert (labels["deep_sets"], labels["cnp"], labels["mine"]) == ("Deep sets", "CNP", "Mine")
 
 
