@@ -292,7 +292,7 @@ def speed(
 def list_(
     what: Annotated[str, typer.Argument(help="suites, tasks or learners.")],
     verbose: Annotated[
-        bool, typer.Option("--verbose", help="Add digests of test episodes to tasks, and sizes to learners.")
+        bool, typer.Option("--verbose", help="Add digests of test episodes to tasks, and forms to learners.")
     ] = False,
 ) -> None:
     """Lists suites, tasks or learners, one per line."""

@@ -1,12 +1,16 @@
 """Attention: a transformer over the support set, to which the queries attend."""
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from adaptbench.lit_modules.choices import require_choice
 from adaptbench.lit_modules.embedding import EmbeddingLearner
+
+Compare = Literal["cosine", "dot"]
+Maps = Literal[1, 2]
 
 
 class Attention(EmbeddingLearner):
@@ -16,15 +20,18 @@ class Attention(EmbeddingLearner):
     al. 2019, arXiv 1901.05761; Vaswani et al. 2017, arXiv 1706.03762). There are no positional encodings, so the order
     of the support set does not matter.
 
-    It differs from TNP-D in two ways. First, queries use cross-attention instead of a mask over one long sequence. This
-    is the same arithmetic without the masked products, except that a query does not attend to itself. Second, one map
-    makes attention queries and keys, and they are compared by their cosine times a learned sharpness (Henry et al.
-    2020, arXiv 2010.04245). A query thus attends to similar examples before any training.
+    It differs from TNP-D (see `lit_modules.tnpd`) in three ways. First, queries use cross-attention instead of a mask
+    over one long sequence. Second, a support token is the sum of an embedded example and an embedded label. Third, by
+    default one map makes attention queries and keys, and they are compared by their cosine times a learned sharpness
+    (Henry et al. 2020, arXiv 2010.04245). A query thus attends to similar examples before any training. With
+    `compare="dot", maps=2`, attention is that of Vaswani et al. (eq. 1).
 
     Args:
         features: D, width of an example's features.
         targets: Y, width of a target.
         outputs: P, width of a prediction.
+        compare: questions and keys by their "cosine", or by their "dot" product over the root of their width.
+        maps: 1 that makes questions and keys, or 2.
         width: width of a token.
         layers: number of transformer layers.
         heads: number of attention heads in a layer.
@@ -33,14 +40,23 @@ class Attention(EmbeddingLearner):
     permutation_invariant: ClassVar[bool] = True
 
     def __init__(
-        self, features: int, targets: int, outputs: int, *, width: int = 128, layers: int = 2, heads: int = 4
+        self,
+        features: int,
+        targets: int,
+        outputs: int,
+        *,
+        compare: Compare = "cosine",
+        maps: Maps = 1,
+        width: int = 128,
+        layers: int = 2,
+        heads: int = 4,
     ) -> None:
         super().__init__()
         if width % heads:
             raise ValueError(f"Expected argument `width` to be a multiple of {heads} heads but got {width}.")
         self.embed_x = nn.Sequential(nn.Linear(features, width), nn.LayerNorm(width))
         self.embed_y = nn.Linear(targets, width, bias=False)
-        self.layers = nn.ModuleList(AttentionLayer(width, heads) for _ in range(layers))
+        self.layers = nn.ModuleList(AttentionLayer(width, heads, compare, maps) for _ in range(layers))
         self.decode = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, outputs))
 
     def embed(self, x: Tensor) -> Tensor:
@@ -58,21 +74,24 @@ class Attention(EmbeddingLearner):
 class AttentionLayer(nn.Module):
     """A pre-norm transformer layer that shares weights between support self-attention and query cross-attention."""
 
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, width: int, heads: int, compare: Compare, maps: Maps) -> None:
         super().__init__()
+        require_choice("maps", maps, (1, 2))
         self.heads = heads
         self.norm = nn.LayerNorm(width)
         self.compare, self.value, self.merge = (nn.Linear(width, width) for _ in range(3))
-        self.sharpness = nn.Parameter(torch.tensor(10.0))
+        self.sharpness = initial_sharpness(compare)
         hidden = 2 * width
         self.feed = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, width))
+        self.ask = nn.Linear(width, width) if maps == 2 else None
 
     def forward(self, query: Tensor, support: Tensor, *, last: bool) -> tuple[Tensor, Tensor]:
         """Updates the tokens of queries [B, Q, W] and, except in the last layer, of the support set [B, S, W]."""
         asking = query if last else torch.cat([query, support], dim=1)
         source = self.norm(support)
-        questions = F.normalize(self._split(self.compare(self.norm(asking))), dim=-1) * self.sharpness
-        keys = F.normalize(self._split(self.compare(source)), dim=-1)
+        questions = self._split((self.compare if self.ask is None else self.ask)(self.norm(asking)))
+        questions = sharpen(direct(questions, self.sharpness), self.sharpness)
+        keys = direct(self._split(self.compare(source)), self.sharpness)
         attended = F.scaled_dot_product_attention(questions, keys, self._split(self.value(source)), scale=1.0)
         asking = asking + self.merge(attended.transpose(1, 2).flatten(2))
         asking = asking + self.feed(asking)
@@ -81,3 +100,19 @@ class AttentionLayer(nn.Module):
     def _split(self, tokens: Tensor) -> Tensor:
         """Splits [B, T, W] into heads [B, H, T, W / H]."""
         return tokens.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+
+def initial_sharpness(compare: Compare) -> nn.Parameter | None:
+    """Returns the factor of a cosine at the start of training; a dot product has none."""
+    require_choice("compare", compare, ("cosine", "dot"))
+    return nn.Parameter(torch.tensor(10.0)) if compare == "cosine" else None
+
+
+def direct(tokens: Tensor, sharpness: Tensor | None) -> Tensor:
+    """Gives questions or keys [..., K] the length of one, if their cosine is what counts."""
+    return tokens if sharpness is None else F.normalize(tokens, dim=-1)
+
+
+def sharpen(questions: Tensor, sharpness: Tensor | None) -> Tensor:
+    """Scales questions [..., K], so that their products with keys are sharp cosines, or scaled dot products."""
+    return questions / questions.shape[-1] ** 0.5 if sharpness is None else questions * sharpness

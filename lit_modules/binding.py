@@ -6,8 +6,16 @@ are embedded with the same weights as support examples, so a query resembles its
 """
 
 from itertools import pairwise
+from typing import Literal
 
+import torch
 from torch import Tensor, nn
+
+from adaptbench.lit_modules.choices import require_choice
+
+BindingKind = Literal["product", "concat"]
+FEWEST_SLOTS = 8
+"""Slots of a bound pair in an episode of few classes, unless an argument says otherwise."""
 
 
 class Binding(nn.Module):
@@ -21,18 +29,24 @@ class Binding(nn.Module):
         features: D, width of an example's features.
         targets: Y, width of a target.
         width: W, width of a bound pair and of a context; the embedding of an example has W / slots.
-        slots: width of the embedding of a target.
+        slots: width of the embedding of a target; by default 8, or for more classes the smallest divisor of the width
+            that gives each a slot.
     """
 
-    def __init__(self, features: int, targets: int, width: int, slots: int) -> None:
+    def __init__(self, features: int, targets: int, width: int, slots: int | None) -> None:
         super().__init__()
+        if slots is None:
+            slots = slots_for(targets, width)
         if slots < 1:
             raise ValueError(f"Expected argument `slots` to be a positive integer but got {slots}.")
+        if 1 < slots < targets:
+            raise ValueError(f"Expected argument `slots` to be at least the {targets} classes but got {slots}.")
         if width % slots or width < 2 * slots:
             raise ValueError(
                 f"Expected argument `width` to be a multiple of {slots} slots, twice at least, but got {width}."
             )
         self.slots, self.embedding = slots, width // slots
+        self.paired = self.met = width
         self.embed = nn.Sequential(nn.Linear(features, self.embedding), nn.LayerNorm(self.embedding))
         self.target = nn.Linear(targets, width if slots == 1 else slots)
         if slots > 1:
@@ -49,6 +63,50 @@ class Binding(nn.Module):
         return (x.unsqueeze(-1) * context.unflatten(-1, (self.embedding, self.slots))).flatten(-2)
 
 
+class Concatenation(nn.Module):
+    """Puts features and target, or query and context, side by side, with the interface of `Binding`.
+
+    Args:
+        features: D, width of an example's features.
+        targets: Y, width of a target.
+        width: W, width of a context.
+    """
+
+    def __init__(self, features: int, targets: int, width: int) -> None:
+        super().__init__()
+        self.embed = nn.Identity()
+        self.paired, self.met = features + targets, features + width
+
+    def pair(self, x: Tensor, y: Tensor) -> Tensor:
+        """Returns features [..., D] beside their targets [..., Y], [..., D + Y]."""
+        return torch.cat([x, y], dim=-1)
+
+    def meet(self, x: Tensor, context: Tensor) -> Tensor:
+        """Returns the features of a query [..., D] beside a context [..., W], [..., D + W]."""
+        return torch.cat([x, context.expand(*x.shape[:-1], -1)], dim=-1)
+
+
+def make_binding(
+    kind: BindingKind, features: int, targets: int, width: int, slots: int | None
+) -> Binding | Concatenation:
+    """Makes what joins features to targets and queries to a context; a concatenation has no slots."""
+    require_choice("binding", kind, ("product", "concat"))
+    return Binding(features, targets, width, slots) if kind == "product" else Concatenation(features, targets, width)
+
+
+def slots_for(targets: int, width: int) -> int:
+    """Returns the fewest slots, from eight, that hold every class and divide the width."""
+    fewest = max(FEWEST_SLOTS, targets)
+    return next((slots for slots in range(fewest, width + 1) if width % slots == 0), fewest)
+
+
+def perceptron(width: int, outputs: int, depth: int, hidden: int = 256) -> nn.Sequential:
+    """Makes a perceptron of `depth` hidden layers with ReLU, from [..., width] to [..., outputs]."""
+    widths = [width] + [hidden] * depth
+    layers = [layer for a, b in pairwise(widths) for layer in (nn.Linear(a, b), nn.ReLU())]
+    return nn.Sequential(*layers, nn.Linear(widths[-1], outputs))
+
+
 class Readout(nn.Module):
     """The sum of a perceptron and a linear map, from [..., width] to [..., outputs].
 
@@ -61,9 +119,7 @@ class Readout(nn.Module):
 
     def __init__(self, width: int, outputs: int, depth: int, hidden: int = 256) -> None:
         super().__init__()
-        widths = [width] + [hidden] * depth
-        layers = [layer for a, b in pairwise(widths) for layer in (nn.Linear(a, b), nn.ReLU())]
-        self.deep, self.linear = nn.Sequential(*layers, nn.Linear(widths[-1], outputs)), nn.Linear(width, outputs)
+        self.deep, self.linear = perceptron(width, outputs, depth, hidden), nn.Linear(width, outputs)
 
     def forward(self, met: Tensor) -> Tensor:
         """Returns the sum, [..., outputs]."""

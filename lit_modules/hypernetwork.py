@@ -18,14 +18,15 @@ class Hypernetwork(EmbeddingLearner):
     it generates all weights of a perceptron with one hidden layer, which predicts the queries without the context.
 
     It differs from the paper in two ways. Weights are generated from a support set instead of the position of a layer.
-    And the first layer also has fast weights in the sense of Schlag et al. 2021 (arXiv 2102.11174): the weights of each
-    unit start as one slot of the context, so a query is multiplied with the support set from the first step (see
-    `lit_modules.binding`). A linear generator alone learns too, but slowly.
+    And by default the first layer also has fast weights in the sense of Schlag et al. 2021 (arXiv 2102.11174): the
+    weights of each unit start as one slot of the context, so a query is multiplied with the support set from the first
+    step (see `lit_modules.binding`). A linear generator alone (`fast=False`) learns too, but more slowly.
 
     Args:
         features: D, width of an example's features.
         targets: Y, width of a target.
         outputs: P, width of a prediction.
+        fast: whether the first layer has fast weights beside the generated ones.
         width: width of the context vector that generates the weights.
         slots: number of slots of the context (see `lit_modules.binding.Binding`).
         heads: number of hidden units of the predictor for each slot.
@@ -40,16 +41,17 @@ class Hypernetwork(EmbeddingLearner):
         targets: int,
         outputs: int,
         *,
+        fast: bool = True,
         width: int = 512,
-        slots: int = 8,
+        slots: int | None = None,
         heads: int = 4,
         encode: bool = False,
     ) -> None:
         super().__init__()
         self.support = SetEncoder(features, targets, width, slots, encode)
-        embedding, hidden = width // slots, heads * slots
+        embedding, hidden = self.support.binding.embedding, heads * self.support.binding.slots
         self.norm = nn.LayerNorm(width)
-        self.fast = nn.Parameter(torch.randn(heads, 1, embedding) / math.sqrt(embedding))
+        self.fast = nn.Parameter(torch.randn(heads, 1, embedding) / math.sqrt(embedding)) if fast else None
         self.first = Generator(width, hidden, embedding)
         nn.init.zeros_(self.first.generate.bias)  # no weight of the first layer is common to all support sets
         self.second = Generator(width, outputs, hidden)
@@ -64,7 +66,9 @@ class Hypernetwork(EmbeddingLearner):
         context = self.norm(self.support(support_x, support_y)).squeeze(1)
         slots = context.unflatten(-1, (binding.embedding, binding.slots)).transpose(1, 2).unsqueeze(1)
         weight, bias = self.first(context)
-        hidden = _affine(query_x, weight + (self.fast * slots).flatten(1, 2), bias)
+        if self.fast is not None:
+            weight = weight + (self.fast * slots).flatten(1, 2)
+        hidden = _affine(query_x, weight, bias)
         return _affine(F.relu(hidden), *self.second(context))
 
 

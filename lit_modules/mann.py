@@ -33,9 +33,9 @@ class MANN(EmbeddingLearner):
     into the rows that it resembles and partly into the least used row, which is erased first. Usage decays over time.
     Queries read from the memory and never write.
 
-    It differs from the paper in two ways. Label and image come in the same step, combined by multiplication (see
-    `lit_modules.binding`), so a pair is written where its own key reads instead of where the previous one did. And a
-    row's key is the embedded example, while its value comes from the controller.
+    It differs from the paper (see `lit_modules.mann_lrua`) in two ways. Label and image come in the same step, combined
+    by multiplication (see `lit_modules.binding`), so a pair is written where its own key reads instead of where the
+    previous one did. And a row's key is the embedded example, while its value comes from the controller.
 
     Args:
         features: D, width of an example's features.
@@ -59,7 +59,7 @@ class MANN(EmbeddingLearner):
         *,
         width: int = 256,
         pair_width: int = 512,
-        slots: int = 8,
+        slots: int | None = None,
         rows: int = 64,
         controller: str = "lstm",
         fading: float = 0.95,

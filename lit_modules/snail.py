@@ -1,12 +1,15 @@
 """SNAIL: temporal convolutions and causal attention over the support set, with the query as the last step."""
 
 import math
+from functools import partial
 from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from adaptbench.lit_modules.attention import Compare, Maps, direct, initial_sharpness, sharpen
+from adaptbench.lit_modules.choices import require_choice
 from adaptbench.lit_modules.embedding import EmbeddingLearner
 
 
@@ -63,82 +66,80 @@ class DenseBlock(Block):
 class CausalAttention(Block):
     """One head of attention to all earlier steps and to an empty step, for a step that resembles no earlier one.
 
-    One map makes attention queries and keys, and they are compared by their cosine times a learned sharpness (Henry et
-    al. 2020, arXiv 2010.04245). A step thus attends to similar steps before any training.
+    One map that makes attention queries and keys, and their cosine times a learned sharpness (Henry et al. 2020, arXiv
+    2010.04245), let a step attend to similar steps before any training.
 
     Args:
         channels: C, channels of the input.
         keys: width of attention queries and keys.
         values: channels to append.
+        compare: attention queries and keys by "cosine", or by "dot" product over the root of their width.
+        maps: number of maps that make attention queries and keys, 1 or 2.
+        itself: whether a step attends to itself instead of to an empty step.
     """
 
-    def __init__(self, channels: int, keys: int, values: int) -> None:
+    def __init__(self, channels: int, keys: int, values: int, *, compare: Compare, maps: Maps, itself: bool) -> None:
         super().__init__()
-        self.added = values
+        require_choice("maps", maps, (1, 2))
+        self.added, self.itself = values, itself
         self.compare, self.value = nn.Linear(channels, keys), nn.Linear(channels, values)
-        self.sharpness = nn.Parameter(torch.tensor(10.0))
+        self.sharpness = initial_sharpness(compare)
+        self.ask = nn.Linear(channels, keys) if maps == 2 else None
 
     def forward(self, support: Tensor, query: Tensor, stream: bool) -> tuple[Tensor, Tensor]:
         """Appends what attention reads."""
-        directions, asked = (F.normalize(self.compare(tokens), dim=-1) for tokens in (support, query))
-        keys, values = F.pad(directions, (0, 0, 1, 0)), F.pad(self.value(support), (0, 0, 1, 0))  # an empty step first
-        earlier = keys[:, :-1], values[:, :-1]
-        read = self._read(directions, *earlier, causal=True)
-        found = self._read(asked, *earlier, causal=True) if stream else self._read(asked, keys, values, causal=False)
+        questions, keys = self._compared(support)
+        asked, own = self._compared(query)
+        values = self.value(support)
+        if self.itself:
+            read = self._read(questions, keys, values, causal=True)
+            found = self._read_with_itself(
+                sharpen(asked, self.sharpness), (keys, own), (values, self.value(query)), stream
+            )
+        else:
+            keys, values = F.pad(keys, (0, 0, 1, 0)), F.pad(values, (0, 0, 1, 0))  # nothing, then steps
+            earlier = keys[:, :-1], values[:, :-1]
+            read = self._read(questions, *earlier, causal=True)
+            found = self._read(asked, *(earlier if stream else (keys, values)), causal=stream)
         return torch.cat([support, read], dim=-1), torch.cat([query, found], dim=-1)
 
+    def _compared(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns the questions and keys of steps, [B, T, K] each."""
+        keys = direct(self.compare(tokens), self.sharpness)
+        return keys if self.ask is None else direct(self.ask(tokens), self.sharpness), keys
+
     def _read(self, asked: Tensor, keys: Tensor, values: Tensor, *, causal: bool) -> Tensor:
-        return F.scaled_dot_product_attention(asked * self.sharpness, keys, values, is_causal=causal, scale=1.0)
+        asked = sharpen(asked, self.sharpness)
+        return F.scaled_dot_product_attention(asked, keys, values, is_causal=causal, scale=1.0)
+
+    def _read_with_itself(
+        self, asked: Tensor, keys: tuple[Tensor, Tensor], values: tuple[Tensor, Tensor], stream: bool
+    ) -> Tensor:
+        """Reads the steps before each query [B, Q, K] and the query; keys and values are those of steps and queries."""
+        fits = asked @ keys[0].transpose(1, 2)
+        if stream:
+            fits = fits.masked_fill(torch.ones_like(fits[0], dtype=torch.bool).triu(), -torch.inf)
+        weights = torch.cat([fits, (asked * keys[1]).sum(dim=-1, keepdim=True)], dim=-1).softmax(dim=-1)
+        return weights[..., :-1] @ values[0] + weights[..., -1:] * values[1]
 
 
-class SNAIL(EmbeddingLearner):
-    """Simple neural attentive learner of Mishra et al. 2018 (arXiv 1707.03141).
-
-    It has attention, then twice a stack of dense blocks with dilations 1, 2, 4 ... and attention. All blocks are
-    causal, and the query is the last step of the support sequence.
-
-    It differs from the paper in its size, which suits a CPU; in a layer norm over the embedded example; and in how
-    steps are compared (see `CausalAttention`): the paper uses two maps, attends to the step itself too, and stays at
-    chance for long. The support set is computed once for all queries, which changes no value.
+class CausalLearner(EmbeddingLearner):
+    """Reads a support set through causal blocks, with each query as the last step of the sequence.
 
     Args:
         features: D, width of an example's features.
         targets: Y, width of a target.
-        outputs: P, width of a prediction.
         width: width of an embedded example.
-        filters: channels that each dense block appends.
-        values: channels that each attention appends; attention queries and keys are twice as wide.
-        length: number of steps that the dilated convolutions span; only attention reaches further.
     """
 
     permutation_invariant: ClassVar[bool] = False
+    blocks: nn.ModuleList
+    decode: nn.Linear
 
-    def __init__(
-        self,
-        features: int,
-        targets: int,
-        outputs: int,
-        *,
-        width: int = 64,
-        filters: int = 32,
-        values: int = 32,
-        length: int = 26,
-    ) -> None:
+    def __init__(self, features: int, targets: int, width: int) -> None:
         super().__init__()
-        if length < 2:
-            raise ValueError(f"Expected argument `length` to be at least 2 but got {length}.")
         self.targets = targets
         self.embed_x = nn.Sequential(nn.Linear(features, width), nn.LayerNorm(width))
-        channels = width + targets
-        blocks: list[Block] = [CausalAttention(channels, 2 * values, values)]
-        for _ in range(2):
-            channels += blocks[-1].added
-            for level in range(math.ceil(math.log2(length))):
-                blocks.append(DenseBlock(channels, filters, 2**level))
-                channels += filters
-            blocks.append(CausalAttention(channels, 2 * values, values))
-        self.blocks = nn.ModuleList(blocks)
-        self.decode = nn.Linear(channels + values, outputs)
 
     def embed(self, x: Tensor) -> Tensor:
         """Embeds features [..., D] in [..., E]."""
@@ -168,3 +169,65 @@ class SNAIL(EmbeddingLearner):
         for block in self.blocks:
             support, query = cast(Block, block)(support, query, stream)
         return self.decode(query)
+
+
+def dilations(length: int) -> list[int]:
+    """Returns the distances of taps, 1, 2, 4 ..., with which a stack of dense blocks spans a number of steps.
+
+    Raises:
+        ValueError: if that is fewer than two steps.
+    """
+    if length < 2:
+        raise ValueError(f"Expected argument `length` to be at least 2 but got {length}.")
+    return [2**level for level in range(math.ceil(math.log2(length)))]
+
+
+class SNAIL(CausalLearner):
+    """Simple neural attentive learner of Mishra et al. 2018 (arXiv 1707.03141).
+
+    It has attention, then twice a stack of dense blocks with dilations 1, 2, 4 ... and attention. All blocks are
+    causal, and the query is the last step of the support sequence.
+
+    It differs from the paper in its size, which suits a CPU; in a layer norm over the embedded example; and by default
+    in how steps are compared (see `CausalAttention`): the paper has `compare="dot", maps=2, itself=True`, and learns
+    much more slowly. The support set is computed once for all queries, which changes no value.
+
+    Args:
+        features: D, width of an example's features.
+        targets: Y, width of a target.
+        outputs: P, width of a prediction.
+        compare: attention queries and keys by "cosine", or by "dot" product over the root of their width.
+        maps: number of maps that make attention queries and keys, 1 or 2.
+        itself: whether a step attends to itself too, instead of to an empty step.
+        width: width of an embedded example.
+        filters: channels that each dense block appends.
+        values: channels that each attention appends; attention queries and keys are twice as wide.
+        length: number of steps that the dilated convolutions span; only attention reaches further.
+    """
+
+    def __init__(
+        self,
+        features: int,
+        targets: int,
+        outputs: int,
+        *,
+        compare: Compare = "cosine",
+        maps: Maps = 1,
+        itself: bool = False,
+        width: int = 64,
+        filters: int = 32,
+        values: int = 32,
+        length: int = 26,
+    ) -> None:
+        super().__init__(features, targets, width)
+        attention = partial(CausalAttention, compare=compare, maps=maps, itself=itself)
+        channels = width + targets
+        blocks: list[Block] = [attention(channels, 2 * values, values)]
+        for _ in range(2):
+            channels += blocks[-1].added
+            for dilation in dilations(length):
+                blocks.append(DenseBlock(channels, filters, dilation))
+                channels += filters
+            blocks.append(attention(channels, 2 * values, values))
+        self.blocks = nn.ModuleList(blocks)
+        self.decode = nn.Linear(channels + values, outputs)

@@ -14,7 +14,7 @@ def show_list(what: str, verbose: bool, console: Console) -> None:
 
     Args:
         what: "suites", "tasks" or "learners".
-        verbose: whether to add digests of test episodes to tasks, and sizes to learners.
+        verbose: whether to add digests of test episodes to tasks, and forms to learners.
         console: gets the list.
 
     Raises:
@@ -32,17 +32,24 @@ def show_list(what: str, verbose: bool, console: Console) -> None:
         grid.add_row(f"[bold]{name}[/]", entry.family, escape(entry.summary), escape(entry.reference))
     console.print(grid)
     if verbose and what == "learners":
-        _list_sizes(console)
+        _list_forms(console)
     if verbose and what == "tasks":
         _list_protocols(console)
 
 
-def _list_sizes(console: Console) -> None:
+def _list_forms(console: Console) -> None:
     from adaptbench.benchmarks.runs.build import learner_size
+    from adaptbench.benchmarks.suites.spec import Component
 
-    console.print("\nParameters for 5 ways and 128 features, without the encoder:")
-    for name in LEARNERS:
-        console.print(f"{learner_size(name, features=128, ways=5):>10,}  {name}", highlight=False)
+    for published, title in ((True, "Published forms"), (False, "Forms built here")):
+        grid = Table.grid(padding=(0, 2))
+        for name, entry in LEARNERS.items():
+            for form in (form for form in entry.forms if bool(form.source) == published):
+                size = learner_size(Component(name=name, init_args=dict(form.init_args)), features=128, ways=5)
+                arguments = ", ".join(f"{argument}: {value}" for argument, value in form.init_args.items())
+                grid.add_row(f"[bold]{form.label}[/]", f"{size:,}", escape(f"{name} {arguments}"), escape(form.source))
+        console.print(f"\n{title}, with parameters for 5 ways and 128 features, without the encoder:")
+        console.print(grid, highlight=False)
 
 
 def _list_protocols(console: Console) -> None:

@@ -144,9 +144,9 @@ def build_adapter(spec: Cell, network: TrainedModule, task: TaskShape) -> Any:  
     return network if spec.kind == "episodic" else build_strategy(spec.strategy, network, task.targets)
 
 
-def learner_size(name: str, features: int, ways: int) -> int:
-    """Counts the weights of a registered learner for classification."""
-    learner = build_learner(Component(name=name), features=features, targets=ways, outputs=ways)
+def learner_size(component: Component, features: int, ways: int) -> int:
+    """Counts the weights of a learner for classification."""
+    learner = build_learner(component, features=features, targets=ways, outputs=ways)
     return sum(parameter.numel() for parameter in learner.parameters())
 
 

@@ -12,7 +12,7 @@ def describe(spec: RunSpec, name: str | None = None, label: str | None = None) -
     Args:
         spec: what determines the run.
         name: the learner's name in the suite; by default the component's name.
-        label: its name in tables; by default the component's label.
+        label: its name in tables; by default the label of the component with its arguments.
 
     Raises:
         ValueError: if its task is not a task.
@@ -34,7 +34,7 @@ def describe(spec: RunSpec, name: str | None = None, label: str | None = None) -
         train_classes=task.training_classes(arguments),
         class_word=task.class_word,
         shots_word=task.shots_word,
-        label=label or adapter.label,
+        label=label or adapter.label_of(spec.learner.init_args if spec.kind == "episodic" else {}),
         metric="accuracy" if categorical else "mse",
         higher_is_better=categorical,
         tests=tuple(Size(ways=size.ways, shots=size.shots) for size in spec.test.sizes),

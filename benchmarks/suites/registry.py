@@ -2,11 +2,32 @@
 
 import difflib
 import importlib
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+
+@dataclass(frozen=True)
+class Form:
+    """A form of a learner: as it was published, or as it is built here.
+
+    Attributes:
+        label: how tables call it.
+        init_args: all arguments that set the learner's forms apart.
+        source: where it was published, with the numbers of its equations; empty for one that is built here.
+    """
+
+    label: str
+    init_args: Mapping[str, Any] = field(default_factory=dict)
+    source: str = ""
+
+    def departures(self, init_args: Mapping[str, Any]) -> list[str]:
+        """Names the arguments that differ from this form's, such as `start random` and `pooled`."""
+        changed = [name for name, own in self.init_args.items() if init_args.get(name, own) != own]
+        return [name if init_args[name] is True else f"{name} {init_args[name]}".lower() for name in changed]
 
 
 @dataclass(frozen=True)
@@ -19,6 +40,7 @@ class Named:
         label: its name in tables.
         family: learners of a family share a line style.
         reference: the publication of a learner.
+        forms: of a learner, first the one without arguments, whose label is the component's.
     """
 
     path: str
@@ -26,7 +48,20 @@ class Named:
     label: str = ""
     family: str = ""
     reference: str = ""
+    forms: tuple[Form, ...] = ()
 
+    def label_of(self, init_args: Mapping[str, Any]) -> str:
+        """Returns how tables call the component with these arguments: its nearest form, and how it differs from it."""
+        if not self.forms:
+            return self.label
+        given = {**self.forms[0].init_args, **init_args}
+        nearest = min(self.forms, key=lambda form: len(form.departures(given)))
+        return ", ".join([nearest.label, *nearest.departures(given)])
+
+
+PRODUCT = {"binding": "product", "start": "sum", "query": "read", "pooled": False}
+PAIRS = {"binding": "concat", "start": "random", "query": "step", "pooled": False}
+COSINE, DOT = {"compare": "cosine", "maps": 1}, {"compare": "dot", "maps": 2}
 
 TASKS = {
     "omniglot": Named("datamodules.omniglot.OmniglotDataModule", "handwritten characters, N-way K-shot",
@@ -47,24 +82,61 @@ ENCODERS = {
     "strided": Named("lit_modules.encoders.StridedConv", "four convolutions of stride 2, about four times as fast"),
 }  # fmt: skip
 LEARNERS = {
-    "lstm": Named("lit_modules.recurrent.LSTM", "reads the support set as a sequence", label="LSTM",
-                  family="recurrent", reference="Hochreiter et al. 2001; Santoro et al. 2016"),
-    "gru": Named("lit_modules.recurrent.GRU", "reads the support set as a sequence", label="GRU", family="recurrent",
-                 reference="Cho et al. 2014, arXiv 1406.1078"),
-    "mann": Named("lit_modules.mann.MANN", "writes the support set into a memory", label="MANN", family="recurrent",
-                  reference="Santoro et al. 2016, arXiv 1605.06065"),
-    "deep_sets": Named("lit_modules.deep_sets.DeepSets", "averages bound pairs, in all or per class",
-                       label="Deep sets", family="sets",
-                       reference="Zaheer et al. 2017, arXiv 1703.06114; Garnelo et al. 2018, arXiv 1807.01613"),
+    "lstm": Named("lit_modules.recurrent.LSTM", "reads the support set as a sequence", label="LSTM, bound",
+                  family="recurrent", reference="Hochreiter et al. 2001; Santoro et al. 2016", forms=(
+        Form("LSTM, bound", PRODUCT),
+        Form("LSTM", PAIRS, "Hochreiter et al. 2001; Santoro et al. 2016"),
+    )),
+    "gru": Named("lit_modules.recurrent.GRU", "reads the support set as a sequence", label="GRU, bound",
+                 family="recurrent", reference="Cho et al. 2014, arXiv 1406.1078", forms=(
+        Form("GRU, bound", PRODUCT),
+        Form("GRU", PAIRS, "Cho et al. 2014, in place of the LSTM of Hochreiter et al. 2001"),
+    )),
+    "mann": Named("lit_modules.mann.MANN", "writes the support set into a memory", label="MANN, bound",
+                  family="recurrent", reference="Santoro et al. 2016, arXiv 1605.06065", forms=(Form("MANN, bound"),)),
+    "mann_lrua": Named("lit_modules.mann_lrua.LRUAMANN", "writes keys where least recently used", label="MANN",
+                       family="recurrent", reference="Santoro et al. 2016, arXiv 1605.06065", forms=(
+        Form("MANN", source="Santoro et al. 2016, eqs. 2-8"),
+    )),
+    "deep_sets": Named("lit_modules.deep_sets.DeepSets", "averages pairs, in all or per class", label="Deep sets",
+                       family="sets",
+                       reference="Zaheer et al. 2017, arXiv 1703.06114; Garnelo et al. 2018, arXiv 1807.01613", forms=(
+        Form("Deep sets", {"binding": "product", "aggregate": "mean"}),
+        Form("Deep sets per class", {"binding": "product", "aggregate": "per_class"}),
+        Form("CNP", {"binding": "concat", "aggregate": "mean"}, "Garnelo et al. 2018, eqs. 1-3"),
+        Form("CNP, class means in a row", {"binding": "concat", "aggregate": "per_class"},
+             "Garnelo et al. 2018, for Omniglot"),
+    )),
     "hypernetwork": Named("lit_modules.hypernetwork.Hypernetwork", "generates a predictor's weights",
-                          label="Hypernetwork", family="sets", reference="Ha et al. 2016, arXiv 1609.09106"),
+                          label="Hypernetwork, fast weights", family="sets",
+                          reference="Ha et al. 2016, arXiv 1609.09106", forms=(
+        Form("Hypernetwork, fast weights", {"fast": True}),
+        Form("Hypernetwork", {"fast": False}, "Ha et al. 2016, a linear generator"),
+    )),
     "attention": Named("lit_modules.attention.Attention", "transformer that queries attend to", label="Attention",
                        family="attention",
-                       reference="Kim et al. 2019, arXiv 1901.05761; Nguyen & Grover 2022, arXiv 2207.04179"),
-    "snail": Named("lit_modules.snail.SNAIL", "causal convolutions and attention", label="SNAIL", family="attention",
-                   reference="Mishra et al. 2018, arXiv 1707.03141"),
+                       reference="Kim et al. 2019, arXiv 1901.05761; Nguyen & Grover 2022, arXiv 2207.04179", forms=(
+        Form("Attention", COSINE),
+        Form("Attention, dot product", DOT, "Vaswani et al. 2017, eq. 1"),
+    )),
+    "tnpd": Named("lit_modules.tnpd.TNPD", "transformer over pairs and queries in one sequence", label="TNP-D",
+                  family="attention", reference="Nguyen & Grover 2022, arXiv 2207.04179", forms=(
+        Form("TNP-D", {"norm": "after"}, "Nguyen & Grover 2022"),
+        Form("TNP-D, normalised before", {"norm": "before"}),
+    )),
+    "snail": Named("lit_modules.snail.SNAIL", "causal convolutions and attention", label="SNAIL, cosine",
+                   family="attention", reference="Mishra et al. 2018, arXiv 1707.03141", forms=(
+        Form("SNAIL, cosine", {**COSINE, "itself": False}),
+        Form("SNAIL", {**DOT, "itself": True}, "Mishra et al. 2018"),
+    )),
+    "tcn": Named("lit_modules.tcn.TCN", "causal convolutions alone", label="Temporal convolution",
+                 family="convolution", reference="Mishra et al. 2018, arXiv 1707.03141", forms=(
+        Form("Temporal convolution", source="Mishra et al. 2018, without attention"),
+    )),
     "prototypes": Named("lit_modules.prototypes.Prototypes", "nearest class mean in feature space",
-                        label="Prototypes", family="metric", reference="Snell et al. 2017, arXiv 1703.05175"),
+                        label="Prototypes", family="metric", reference="Snell et al. 2017, arXiv 1703.05175", forms=(
+        Form("Prototypes", source="Snell et al. 2017, eqs. 1 and 2"),
+    )),
 }  # fmt: skip
 GRADIENT_LEARNERS = {
     "maml": Named("lit_modules.maml.MAML", "weights to take gradient steps from (extra `learn2learn`)", label="MAML",

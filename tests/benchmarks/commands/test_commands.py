@@ -1,5 +1,6 @@
 """What the command line refuses, lists and plans, without training anything."""
 
+import re
 from importlib import metadata
 
 import pytest
@@ -92,3 +93,14 @@ def test_list_has_a_line_for_each(call, what, names):
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
     assert all(any(line.startswith(f"{name} ") for line in lines) for name in names)
+
+
+def test_the_long_list_of_learners_groups_published_and_built_forms(call):
+    result = call("list", "learners", "--verbose")
+    assert result.exit_code == 0, result.stderr
+    _, published, built = re.split(r"Published forms|Forms built here", result.stdout)
+    for name, entry in LEARNERS.items():
+        for form in entry.forms:
+            (line,) = (x for x in (published if form.source else built).splitlines() if x.startswith(f"{form.label}  "))
+            assert re.search(rf" [\d,]+ +{name}\b", line)
+    assert re.search(r"CNP +[\d,]+ +deep_sets binding: concat", published) and "eqs. 1-3" in published
