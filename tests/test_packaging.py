@@ -152,7 +152,7 @@ def call(folder, path, *command):
 def recorded(runs):
     """What the runs in a folder say of the commit."""
     found = [json.loads(path.read_text()) for path in runs.glob("[!.]*/environment.json")]
-    return {(each["git_commit"], each["git_dirty"]) for each in found}
+    return {(each["machine"]["git_commit"], each["machine"]["git_dirty"]) for each in found}
 
 
 @pytest.mark.slow
