@@ -80,7 +80,7 @@ class PublishedRow:
         published: A number on the same split; None if the row gives a reason.
         match: Whether the number is of the same method, of another method of the same family, or of a method that we do
             not have; that last kind stands beside our best learner. Empty if the row gives a reason.
-        differs_in: The terms in which the two are known to differ.
+        differs_in: The terms in which the two are known to differ; only "method" if that does.
         reason: Why there is no number, or empty.
     """
 
@@ -154,7 +154,7 @@ def _beside(each: _Counterpart, comparison: Comparison, entry: Entry, family: st
     for published in _published().get(place, []):
         match = _match(published, each, comparison, entry, FAMILIES.get(family, ""))
         if match:
-            differs_in = ("method",) * (match == "other") + _different_terms(published, each, entry)
+            differs_in = ("method",) if match == "other" else _different_terms(published, each, entry)
             yield PublishedRow(comparison, entry, family, each.split, published, match, differs_in)
 
 
