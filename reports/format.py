@@ -310,6 +310,8 @@ class Spec(Record):
     """The learner; null in a pretraining and its strategies."""
     strategy: Component | None = None
     """The strategy that adapts a pretraining."""
+    encoder: Component | None = None
+    """The encoder; null in a strategy, which has that of its pretraining."""
     train: TrainingEpisodes | None = None
     """Training episodes; null if its pretraining has them."""
     pretrained: "Spec | None" = None
