@@ -8,9 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats  # type: ignore[import-untyped]  # scipy ships no annotations
 
-from adaptbench.reports.statistics.contrasts import LEVEL
-from adaptbench.reports.statistics.intervals import mean_squares, stack_seeds
-from adaptbench.reports.statistics.ranking import Samples
+from adaptbench.reports.statistics.intervals import LEVEL, Samples, mean_squares, stack_seeds
 from adaptbench.reports.statistics.scales import log_scores
 from adaptbench.reports.statistics.studentized_range import range_critical, range_tail
 

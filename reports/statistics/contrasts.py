@@ -7,12 +7,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import elementwise  # type: ignore[import-untyped]  # scipy ships no annotations
 
-from adaptbench.reports.statistics.intervals import Scores, Spread, critical_value, crossed_spread
+from adaptbench.reports.statistics.intervals import LEVEL, Scores, Spread, critical_value, crossed_spread
 
 # With the exponent 1 the test errs in up to 6.1 % with 2 seeds and 5.2 % with 3; with 1/2 in at most 5 %, found by
 # simulation over shares of the variances from 0 to 1. The price is power where seeds are few and differ little.
 TEST_EXPONENT = 0.5
-LEVEL = 0.05
 LEAST_P = 1e-12
 """A p-value below this is given as this: further out, tails say more about the model than about the data."""
 

@@ -7,7 +7,7 @@ Every seed of a cell meets the same test episodes, so seeds and episodes are *cr
 with independent random effects, and the interval is for ``mean``: what other seeds on other episodes would give.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,11 @@ from scipy import stats  # type: ignore[import-untyped]  # scipy ships no annota
 from adaptbench.reports.statistics.scales import SCALES, Range, skewed
 
 Scores = NDArray[np.float64]
+# For each seed its scores [E].
+Samples = Mapping[int, NDArray[np.float64]]
+
+LEVEL = 0.05
+"""The level of every test, and what every interval leaves out."""
 
 _UPPER = 0.975
 # Cochran's exponent is 1, which is conservative; 2 undercovers. With 5/4, quadrature over every share of the two

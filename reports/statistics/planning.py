@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adaptbench.reports.statistics.best import difference_error, seed_df, seed_variances
-from adaptbench.reports.statistics.contrasts import LEVEL
-from adaptbench.reports.statistics.intervals import mean_squares
+from adaptbench.reports.statistics.intervals import LEVEL, mean_squares
 from adaptbench.reports.statistics.studentized_range import range_critical
 
 Floats = NDArray[np.float64]

@@ -8,8 +8,7 @@ from scipy import special  # type: ignore[import-untyped]  # scipy ships no anno
 
 from adaptbench.reports.statistics.best import compare_with_best, difference_error, seed_df, seed_variances
 from adaptbench.reports.statistics.collapsed import collapsed_seeds
-from adaptbench.reports.statistics.contrasts import LEVEL
-from adaptbench.reports.statistics.intervals import MOST_SKEWNESS, interval_ends
+from adaptbench.reports.statistics.intervals import LEVEL, MOST_SKEWNESS, interval_ends
 from adaptbench.reports.statistics.scales import Range
 from adaptbench.reports.statistics.studentized_range import range_critical
 
