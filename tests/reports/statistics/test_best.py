@@ -82,6 +82,16 @@ def test_a_learner_without_seeds_keeps_its_own_variance():
     assert worse(tests) == [0]
 
 
+def test_rounding_is_no_variance():
+    """Else seven learners without a seed's effect would make what is typical vanish for the two that have one."""
+    exact = column([0.9, 0.9]) | {i: {s: 0.5 + EPISODES for s in range(3)} for i in range(2, 9)}
+    rounded = exact | {i: {s: 0.5 + EPISODES + s * 1e-16 for s in range(3)} for i in range(2, 9)}
+    widths = [
+        [test.half_width for test in compare_with_best([some], higher_is_better=True)[0]] for some in (exact, rounded)
+    ]
+    assert widths[0] == pytest.approx(widths[1])
+
+
 def test_a_variance_that_is_small_by_chance_is_not_believed():
     found = seed_variances(np.array([[1.0, 1.0, 1e-6, 100.0]]), np.full((1, 4), 2))[0]
     assert found[2] == found[0] >= 1.0
