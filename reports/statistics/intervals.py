@@ -117,8 +117,11 @@ def interval_ends(scores: Scores, scores_are: Range) -> tuple[Scores, Scores, Sc
     _, n_episodes = _shape(scores, least_seeds=1)
     _check_range(scores, scores_are)
     mean, spread = scores.mean(axis=(-2, -1)), crossed_spread([scores], [1.0])
-    third = np.power(scores.mean(axis=-2) - mean[..., None], 3).mean(axis=-1) / n_episodes**2
-    skewness = np.divide(third, spread.error**3, out=np.zeros_like(mean), where=spread.error > 0)
+    by_episode = scores.mean(axis=-2) - mean[..., None]
+    # Not the error alone: by chance it can be below that of episodes, and a mean of E has a skewness below 1.
+    error = np.maximum(spread.error, np.sqrt(np.square(by_episode).mean(axis=-1) / n_episodes))
+    ratio = np.divide(by_episode, error[..., None], out=np.zeros_like(by_episode), where=error[..., None] > 0)
+    skewness = np.power(ratio, 3).mean(axis=-1) / n_episodes**2
     quantile = spread.quantile()
     scale = SCALES[scores_are]
     varies = spread.error > 0
