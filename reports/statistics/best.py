@@ -65,7 +65,7 @@ def compare_with_best(
 ) -> tuple[tuple[AgainstBest, ...], ...]:
     """Compares every learner of a table with the best of its column.
 
-    In 95 % of tables or more, no learner is called significantly worse than one that is no better in truth, however
+    With three seeds or more at most 5 % of tables call a learner worse than one that is no better in truth, however
     many are as good as the best: the range of all means of a column is tested (J. W. Tukey), so that it does not
     matter that the best was chosen by its result; columns share the 5 % in equal parts. Seeds are each learner's own
     and are not paired; episodes are.
