@@ -7,12 +7,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import elementwise  # type: ignore[import-untyped]  # scipy ships no annotations
 
-from adaptbench.reports.statistics.intervals import Scores, Spread, critical_value, crossed_spread
+from adaptbench.reports.statistics.intervals import LEVEL, Scores, Spread, critical_value, crossed_spread
 
 # In simulations over all shares of the variances, the exponent 1 gives up to 6.1 % false positives with 2 seeds and
 # 5.2 % with 3. The exponent 1/2 gives at most 5 %, at the cost of power when seeds are few and differ little.
 TEST_EXPONENT = 0.5
-LEVEL = 0.05
 LEAST_P = 1e-12
 """The smallest p-value that is reported; smaller ones would depend on the model rather than the data."""
 

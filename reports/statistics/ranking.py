@@ -7,10 +7,8 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from adaptbench.reports.statistics.contrasts import LEVEL, contrasts, holm
-
-Samples = Mapping[int, NDArray[np.float64]]
-"""The scores [E] of each seed."""
+from adaptbench.reports.statistics.contrasts import contrasts, holm
+from adaptbench.reports.statistics.intervals import LEVEL, Samples
 
 
 @dataclass(frozen=True)

@@ -241,7 +241,7 @@ def test_learners_at_chance_are_marked_and_never_best(quick):
 )
 def test_numbers_keep_the_digits_that_matter(mean, half_width, metric, expected):
     found = Metric.named(metric, higher_is_better=metric == "accuracy")
-    assert found.interval(Interval(mean, half_width, half_width, 2, 600)) == expected
+    assert found.interval(Interval(mean, mean - half_width, mean + half_width, half_width, 2, 600)) == expected
 
 
 def test_headlines_rank_the_largest_training_set(quick):
