@@ -75,7 +75,8 @@ def _table(table: Table) -> RichTable:
 
 def _cell(cell: TableCell) -> Text:
     style = "bold" if cell.bold else "dim" if cell.missing else ""
-    return Text(cell.text + ",".join(map(_raise, cell.marks)), style=style)
+    ends = f"\n{cell.ends}" if cell.ends else ""
+    return Text(cell.text + ",".join(map(_raise, cell.marks)), style=style).append(ends, style="dim")
 
 
 def _raise(mark: str) -> str:

@@ -12,8 +12,9 @@ def collapsed_seeds(means: Mapping[int, float], chance: float, perfect: float) -
     """The seeds that collapsed, ascending; empty where none did, or where most did.
 
     A seed's gain is how far it came from a guess to perfection. The seeds are split at the widest gap between two
-    neighbouring gains. The lower ones collapsed if they are no more than half of the seeds, none gained half of what
-    the others did, and the gap is wider than a tenth of the way and than three times the range of the others.
+    neighbouring gains. The lower ones collapsed if they are no more than half of the seeds, the others are better than
+    a guess, none gained half of what the others did, and the gap is wider than a tenth of the way and than three times
+    the range of the others.
 
     Args:
         means: By seed, its mean score.
@@ -27,5 +28,5 @@ def collapsed_seeds(means: Mapping[int, float], chance: float, perfect: float) -
     n_low = gaps.index(max(gaps)) + 1
     low, high = gains[:n_low], gains[n_low:]
     enough = max(LEAST_GAP, SPREADS * (high[-1][0] - high[0][0]))
-    collapsed = len(low) <= len(high) and low[-1][0] < MOST_OF_OTHERS * high[0][0] and max(gaps) > enough
+    collapsed = len(low) <= len(high) and max(gaps) > enough and low[-1][0] < MOST_OF_OTHERS * high[0][0] > 0
     return tuple(sorted(seed for _, seed in low)) if collapsed else ()

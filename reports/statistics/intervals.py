@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats  # type: ignore[import-untyped]  # scipy ships no annotations
 
-from adaptbench.reports.statistics.scales import SCALES, Range, skewed
+from adaptbench.reports.statistics.scales import LIMITS, SCALES, Range, skewed
 
 Scores = NDArray[np.float64]
 # For each seed its scores [E].
@@ -57,17 +57,12 @@ class Interval:
     unreliable: str = ""
 
     @property
-    def half_width(self) -> float:
-        """Half the distance between the ends."""
-        return (self.upper - self.lower) / 2
-
-    @property
     def kind(self) -> str:
         """The random effects that the interval covers."""
         return "seeds and episodes" if self.n_seeds > 1 else "episodes"
 
 
-def interval(seeds: Sequence[ArrayLike], scores_are: Range | None = None) -> Interval:
+def interval(seeds: Sequence[ArrayLike], scores_are: Range) -> Interval:
     """The mean of a cell and its interval over seeds and episodes together.
 
     It is made on a scale without ends (the logarithm of an error, the logit of an accuracy) by the delta method, with
@@ -77,17 +72,14 @@ def interval(seeds: Sequence[ArrayLike], scores_are: Range | None = None) -> Int
 
     Args:
         seeds: The scores [E] of each seed on the same E test episodes in the same order.
-        scores_are: What scores can be; None makes the interval symmetric, with neither range nor correction.
+        scores_are: What scores can be.
 
     Raises:
         ValueError: There are no seeds, seeds differ in their number of episodes, there are fewer than two episodes,
             or a score is out of its range.
     """
     scores = stack_seeds(seeds)
-    lower, upper, skewness = interval_ends(scores, scores_are or "real")
-    if scores_are is None:
-        half_width = float(crossed_spread([scores], [1.0]).half_width())
-        lower, upper, skewness = scores.mean() - half_width, scores.mean() + half_width, np.zeros(())
+    lower, upper, skewness = interval_ends(scores, scores_are)
     return Interval(
         mean=float(scores.mean()),
         lower=float(lower),
@@ -95,9 +87,7 @@ def interval(seeds: Sequence[ArrayLike], scores_are: Range | None = None) -> Int
         episodes_half_width=float(episodes_half_width(scores)),
         n_seeds=scores.shape[0],
         n_episodes=scores.shape[1],
-        unreliable=f"a few episodes carry the mean (its skewness is {float(skewness):.2f})"
-        if abs(skewness) > MOST_SKEWNESS
-        else "",
+        unreliable="a few episodes carry the mean" if abs(skewness) > MOST_SKEWNESS else "",
     )
 
 
@@ -137,7 +127,7 @@ def interval_ends(scores: Scores, scores_are: Range) -> tuple[Scores, Scores, Sc
 
 
 def _check_range(scores: Scores, scores_are: Range) -> None:
-    least, most = {"real": (-np.inf, np.inf), "positive": (0.0, np.inf), "fraction": (0.0, 1.0)}[scores_are]
+    least, most = LIMITS[scores_are]
     if scores.size and (scores.min() < least or scores.max() > most):
         raise ValueError(
             f"Expected argument `scores` to lie in {least:g} to {most:g} but got {scores.min():g} to {scores.max():g}."
@@ -155,22 +145,6 @@ def stack_seeds(seeds: Sequence[ArrayLike]) -> Scores:
     if len(lengths) != 1 or any(row.ndim != 1 for row in rows):
         raise ValueError(f"Expected argument `seeds` to hold one row of E scores a seed but got lengths {lengths}.")
     return np.stack(rows)
-
-
-def crossed_half_width(scores: Scores) -> Scores:
-    """Half width of the 95 % interval for the mean over seeds and episodes, both random and crossed.
-
-    Args:
-        scores: [..., S, E], S >= 2 seeds on the same E >= 2 episodes.
-
-    Returns:
-        [...], in the unit of the scores.
-
-    Raises:
-        ValueError: There are fewer than two seeds or episodes.
-    """
-    _shape(scores, least_seeds=2)
-    return crossed_spread([scores], [1.0]).half_width()
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,13 @@ Floats = NDArray[np.float64]
 Range = Literal["real", "positive", "fraction"]
 """What scores can be: anything (a log likelihood), not negative (an error), or between 0 and 1 (an accuracy)."""
 
+LIMITS: dict[Range, tuple[float, float]] = {
+    "real": (-np.inf, np.inf),
+    "positive": (0.0, np.inf),
+    "fraction": (0.0, 1.0),
+}
+"""The least and the largest score of each kind."""
+
 LEAST_ERROR = 1e-12
 """Errors below this count as this: zero has no logarithm."""
 

@@ -17,7 +17,8 @@ def published_table(rows: Sequence[PublishedRow]) -> Table:
         title="Published numbers and ours",
         caption=(
             "Published numbers beside ours: same task, split, ways, shots, metric and family of learner; accuracy in "
-            "%, difference ours minus published. Ours: mean ± half width of the 95 % interval. A dagger marks a "
+            "%, difference ours minus published. Ours: mean with the ends of its 95 % interval over seeds and "
+            "episodes, which covers neither other classes nor other training data. A dagger marks a "
             "published number whose source does not state whether queries were predicted together; ours are "
             "inductive unless marked otherwise. Budgets and networks differ: a difference is no error of either side."
         ),
@@ -40,10 +41,11 @@ def _cells(row: PublishedRow, published: Published) -> tuple[TableCell, ...]:
     if entry.interval is None or row.difference is None:
         return ()
     kind = published.kind + ("" if published.induction == "not stated" else f", {published.induction}")
+    ours, ends = metric.parts(entry.interval.mean, entry.interval.lower, entry.interval.upper)
     marks = ("†",) if published.induction == "not stated" else ()
     return (
         TableCell(entry.setting.episode_phrase),
-        TableCell(metric.interval(entry.interval)),
+        TableCell(ours, ends=ends),
         TableCell(f"{metric.value(published.value)}{_error(published.error)}", marks=marks),
         TableCell(metric.value(row.difference, sign="+")),
         TableCell(row.split),
@@ -70,7 +72,8 @@ _COLUMNS: tuple[Column[PublishedRow], ...] = (
     *setting_columns(lambda row: row.entry.setting),
     Column("metric", lambda row: row.comparison.metric.name),
     Column("ours", lambda row: row.entry.interval and row.entry.interval.mean),
-    Column("half_width", lambda row: row.entry.interval and row.entry.interval.half_width),
+    Column("lower", lambda row: row.entry.interval and row.entry.interval.lower),
+    Column("upper", lambda row: row.entry.interval and row.entry.interval.upper),
     Column("ours_induction", lambda row: row.entry.conditions and induction(row.entry.conditions)),
     _of_published("published", lambda found: found.value),
     _of_published("published_error", lambda found: found.error),

@@ -27,6 +27,7 @@ def test_accuracies(means, expected):
 def test_errors():
     assert collapsed_seeds({3: 0.02, 5: 3.9, 8: 0.05}, 4.2, 0.0) == (5,)
     assert collapsed_seeds({3: 0.02, 5: 99.0, 8: 0.05}, 4.2, 0.0) == (5,)
+    assert collapsed_seeds({3: 5.0, 5: 7.0}, 4.2, 0.0) == (), "the other is worse than a guess, too"
     assert collapsed_seeds({3: 0.02, 5: 0.2, 8: 0.05}, 4.2, 0.0) == ()
 
 
