@@ -104,7 +104,7 @@ def interval_ends(scores: Scores, scores_are: Range) -> tuple[Scores, Scores, Sc
     Raises:
         ValueError: There are fewer than two episodes, or a score is out of its range.
     """
-    _, n_episodes = _shape(scores, least_seeds=1)
+    _, n_episodes = _shape(scores)
     _check_range(scores, scores_are)
     mean, spread = scores.mean(axis=(-2, -1)), crossed_spread([scores], [1.0])
     by_episode = scores.mean(axis=-2) - mean[..., None]
@@ -219,7 +219,7 @@ def crossed_spread(blocks: Sequence[Scores], weights: Sequence[float]) -> Spread
     Raises:
         ValueError: There are fewer than two episodes, or no seeds.
     """
-    shapes = [_shape(block, least_seeds=1) for block in blocks]
+    shapes = [_shape(block) for block in blocks]
     n_seeds = shapes[0][0]
     if n_seeds == 1:
         parts = [
@@ -248,7 +248,7 @@ def episodes_half_width(scores: Scores) -> Scores:
     Raises:
         ValueError: There are no seeds or fewer than two episodes.
     """
-    _, n_episodes = _shape(scores, least_seeds=1)
+    _, n_episodes = _shape(scores)
     deviation = scores.mean(axis=-2).std(axis=-1, ddof=1)
     half_width: Scores = stats.t.ppf(_UPPER, n_episodes - 1) * deviation / np.sqrt(n_episodes)
     return half_width
@@ -275,11 +275,10 @@ def mean_squares(scores: Scores) -> tuple[Scores, Scores, Scores]:
     )
 
 
-def _shape(scores: Scores, least_seeds: int) -> tuple[int, int]:
+def _shape(scores: Scores) -> tuple[int, int]:
     """Seeds and episodes of scores [..., S, E], checked to be enough."""
-    if scores.ndim < 2 or scores.shape[-2] < least_seeds or scores.shape[-1] < 2:
+    if scores.ndim < 2 or scores.shape[-2] < 1 or scores.shape[-1] < 2:
         raise ValueError(
-            f"Expected argument `scores` to have at least {least_seeds} seed(s) and 2 episodes "
-            f"but got shape {scores.shape}."
+            f"Expected argument `scores` to have at least one seed and 2 episodes but got shape {scores.shape}."
         )
     return scores.shape[-2], scores.shape[-1]

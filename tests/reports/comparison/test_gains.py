@@ -115,7 +115,6 @@ def test_whoever_is_no_better_than_a_guess_is_not_named_beside_the_best(quick):
 
     text, entries = sentence()
     beside = next(entry for entry in entries if entry.alike)
-    assert beside.label in text
     quick.finish(quick.find(task="omniglot", train_classes=50, learner=beside.learner), at_chance=True)
     text, _ = sentence()
     assert "has the best" in text and beside.label not in text

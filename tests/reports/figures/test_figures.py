@@ -152,7 +152,7 @@ def test_ranks_are_drawn_with_the_comparisons_of_the_table(quick):
 def test_figures_have_the_intervals_of_the_table_and_a_dot_for_each_seed(quick):
     suite, _, (sinusoid, _) = read(quick)
     figure = draw(sinusoid, line_styles(suite))
-    entries = [row[0] for row in sinusoid.entries]
+    entries = sinusoid.all_entries()
     panel = figure.axes[0]
     bars = [tuple(segment[:, 1]) for bar in panel.collections for segment in getattr(bar, "get_segments", list)()]
     for entry in entries:

@@ -133,7 +133,7 @@ def test_ragged_seeds_are_refused(seeds):
         stack_seeds(seeds)
 
 
-@pytest.mark.parametrize("shape", [(1, 5), (3, 1), (5,)])
+@pytest.mark.parametrize("shape", [(0, 5), (1, 1), (3, 1), (5,)])
 def test_too_few_scores_are_refused(shape):
     with pytest.raises(ValueError, match="Expected argument `scores`"):
         crossed_half_width(np.zeros(shape))
@@ -162,7 +162,7 @@ def test_ends_lie_as_far_on_the_scale_of_the_range():
     found = interval(rows, "fraction")
     below, above = (logit(found.mean) - logit(found.lower), logit(found.upper) - logit(found.mean))
     assert below == pytest.approx(above)
-        assert below == pytest.approx(crossed_half_width(np.stack(rows)) / (found.mean * (1 - found.mean)))
+    assert below == pytest.approx(crossed_half_width(np.stack(rows)) / (found.mean * (1 - found.mean)))
 
 
 def test_errors_have_the_same_interval_in_every_unit():
