@@ -24,7 +24,7 @@ def family(comparison, columns):
     return compare_with_best(samples, higher_is_better=metric.higher_is_better, relative=metric.logarithmic)
 
 
-def tests_of(comparison, column):
+def compared(comparison, column):
     return tuple(row[column].test for row in comparison.entries if row[column].test is not None)
 
 
@@ -32,7 +32,7 @@ def tests_of(comparison, column):
 def test_all_columns_of_a_table_are_one_family(quick, place):
     comparison = read(quick)[place]
     for column, expected in enumerate(family(comparison, range(len(comparison.settings)))):
-        assert tests_of(comparison, column) == expected
+        assert compared(comparison, column) == expected
         means = [row[column].interval.mean for row in comparison.entries]
         best = max(range(len(means)), key=lambda index: comparison.metric.sign * means[index])
         assert [row[column].best for row in comparison.entries] == [index == best for index in range(len(means))]
@@ -46,10 +46,10 @@ def test_a_column_whose_conditions_differ_is_no_part_of_the_family(quick):
     quick.finish(quick.find(task="omniglot", train_classes=50, learner="lstm"), selection="best")
     comparison = read(quick)[1]
     assert len(comparison.warnings) == 1 and "selection rules differ" in comparison.warnings[0]
-    assert tests_of(comparison, 0) == tests_of(comparison, 1) == ()
+    assert compared(comparison, 0) == compared(comparison, 1) == ()
     assert not any(entry.rank or entry.best or entry.alike for row in comparison.entries for entry in row[:2])
     for column, expected in zip(range(2, 6), family(comparison, range(2, 6)), strict=True):
-        assert tests_of(comparison, column) == expected
+        assert compared(comparison, column) == expected
 
 
 def test_a_best_mean_that_is_a_guess_marks_nobody(quick):
