@@ -26,7 +26,8 @@ def note(entry: Entry) -> str:
         if entry.interval.n_seeds == 1:
             parts.append("the interval is over episodes only and does not cover other seeds")
     if entry.diverged and not entry.refusal:
-        parts.append(f"{len(entry.diverged)} of {len(entry.planned_seeds)} diverged, scored as a guess in every episode")
+        share = f"{len(entry.diverged)} of {len(entry.planned_seeds)}"
+        parts.append(f"{share} diverged, scored as a guess in every episode")
     if entry.collapsed:
         parts.append(f"seed {', '.join(map(str, entry.collapsed))} collapsed and others did not")
     if entry.interval is not None and entry.interval.unreliable:
