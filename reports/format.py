@@ -137,9 +137,9 @@ class Score(Size):
     diverged: Count = 0
     """Episodes in which the adapter diverged; they are scored as a guess."""
     trials: Positive | None = None
-    """Independent trials behind an error in per cent; null for other metrics."""
+    """Trials behind an error in per cent, over all episodes; null for other metrics."""
     low: Annotated[float, Field(ge=0, le=100)] | None = None
-    """Lower end of the exact 95 % interval, in per cent; null without trials."""
+    """Lower end of the 95 % interval over episodes, in per cent; null without trials."""
     high: Annotated[float, Field(ge=0, le=100)] | None = None
     """Upper end of that interval, in per cent; null without trials."""
 
