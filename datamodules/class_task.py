@@ -11,7 +11,7 @@ from torch import Tensor
 from adaptbench.datamodules.base import EpisodicDataModule, EvalPart, Part, Sampling, all_ways
 from adaptbench.datamodules.class_episodes import episodes_over_pool, require_room
 from adaptbench.datamodules.episodes import EpisodeBatch, EpisodeSize, ExampleBatch, rng_for, sample_distinct
-from adaptbench.datamodules.guards import Finding, images_apart, labels_permuted, queries_apart
+from adaptbench.datamodules.guards import Finding, images_apart, images_differ, labels_permuted, queries_apart
 
 PARTS: tuple[Part, ...] = ("train", "val", "test")
 GROUP_ROOM = 2
@@ -122,10 +122,20 @@ class ClassDataModule(EpisodicDataModule):
         return 1 / (size.ways or 1)
 
     def guards(self) -> list[Finding]:
-        """Checks that parts share no image, that queries are not in the support set, and that labels are permuted."""
+        """Checks that parts and episodes hold no image twice, and that nothing predicts a label."""
         batches = self.guarded_batches()
         parts: dict[str, np.ndarray] = {part: self.guarded_drawings(part) for part in PARTS}
-        return [images_apart(parts), labels_permuted(batches), queries_apart(batches, self.stream)]
+        return [
+            images_apart(parts),
+            labels_permuted(batches, len(self.test.sizes), self.drawing_count("test"), self.stream),
+            queries_apart(batches, self.stream),
+            images_differ(batches, self.known_twins, self.stream),
+        ]
+
+    @property
+    def known_twins(self) -> int | None:
+        """The number of images that stand twice in one class; None if it is not known."""
+        return 0
 
     def guarded_drawings(self, part: Part) -> np.ndarray:
         """Returns every drawing of a part's first `guarded_classes` classes, [M, H, W] uint8."""

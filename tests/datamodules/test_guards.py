@@ -8,9 +8,18 @@ from adaptbench.datamodules.base import EvalEpisodes, Sampling, TrainEpisodes
 from adaptbench.datamodules.class_episodes import episodes_over_pool
 from adaptbench.datamodules.episodes import EpisodeSize, rng_for
 from adaptbench.datamodules.glyphs import GlyphsDataModule
-from adaptbench.datamodules.guards import alphabets_apart, classes_apart, images_apart, labels_permuted, queries_apart
+from adaptbench.datamodules.guards import (
+    alphabets_apart,
+    classes_apart,
+    fingerprints,
+    images_apart,
+    images_differ,
+    labels_permuted,
+    queries_apart,
+)
 from adaptbench.datamodules.omniglot import OmniglotDataModule
 from adaptbench.datamodules.sinusoid import SinusoidDataModule
+from adaptbench.datamodules.streams import select_presentation, streams_over_pool
 
 SIZE = EpisodeSize(5, 2, 3)
 CLASSES = Sampling(
@@ -65,6 +74,71 @@ def test_a_target_that_always_stands_first_is_found():
     assert labels_permuted([first]).status == "failed"
 
 
+@pytest.mark.parametrize("place", [0, 3, -1])
+def test_a_target_that_always_stands_at_one_place_is_found(place):
+    batch = episodes()
+    labels = batch.query_y.argmax(-1)
+    order = torch.arange(labels.shape[1]).repeat(len(labels), 1)
+    order[:, place] = zero = (labels == 0).int().argmax(dim=1)
+    order.scatter_(1, zero[:, None], torch.full_like(zero, place % labels.shape[1])[:, None])
+    order[:, place] = zero
+    moved = batch._replace(
+        query=batch.query.gather(1, order), query_y=batch.query_y.gather(1, order[..., None].expand(-1, -1, 5))
+    )
+    assert (moved.query_y[:, place].argmax(-1) == 0).all(), "a test of nothing"
+    assert labels_permuted([moved]).status == "failed"
+
+
+def test_labels_that_follow_the_identity_of_the_class_are_found():
+    """Each class prefers one label, and the classes that prefer it are shared out over all places in the pool."""
+    batch, rng = episodes(2000), np.random.default_rng(0)
+    classes = np.where(batch.support_y.numpy() > 0, batch.support.numpy()[:, :, None], 0).max(axis=1) // 10
+    likes = rng.permutation(20) % 5
+    followed = np.full_like(classes, -1)
+    for episode, own in enumerate(classes):
+        taken = {}
+        for old, character in enumerate(own):
+            taken.setdefault(likes[character], old)
+        free = rng.permutation([label for label in range(5) if label not in taken]).tolist()
+        new = {old: label for label, old in taken.items()}
+        followed[episode] = [new[old] if old in new else free.pop() for old in range(5)]
+    cheating = relabelled(batch, followed)
+    assert labels_permuted([batch], 1, 10).status == "passed"
+    assert labels_permuted([cheating], 1, 10).status == "failed"
+
+
+def test_streams_are_tested_once_and_by_their_support():
+    streams = streams_over_pool(rng_for("streams"), torch.zeros(200, 1), 20, EpisodeSize(5, 4, 1), 400)
+    sizes = [select_presentation(streams, number) for number in (1, 2, 3, 4)]
+    once, often = labels_permuted(sizes[:1], 1, 10, True), labels_permuted(sizes, 4, 10, True)
+    assert once.status == often.status == "passed" and once.found.split("by")[1] == often.found.split("by")[1]
+    order = sizes[0].support_y.argmax(-1).argsort(dim=1, stable=True)
+    ordered = streams._replace(
+        support=streams.support.gather(1, order),
+        support_y=streams.support_y.gather(1, order[..., None].expand(-1, -1, 5)),
+    )
+    assert labels_permuted([ordered], 1, 10, True).status == "failed"
+
+
+@pytest.mark.parametrize(("known", "expected"), [(None, "noted"), (1, "noted"), (0, "failed")])
+def test_an_image_that_is_two_examples_of_an_episode_is_counted(known, expected):
+    images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, size=(200, 7, 5), dtype=np.uint8))
+    batch = episodes()._replace(inputs=fingerprints(images))
+    assert images_differ([batch], known).status == "passed"
+    images[int(batch.query[7, 2])] = images[int(batch.support[7, 1])]
+    again = batch._replace(inputs=fingerprints(images))
+    assert queries_apart([again]).status == "passed", "another row"
+    finding = images_differ([batch, again], known)
+    assert finding.status == expected and "1 images are in an episode" in finding.found
+
+
+def test_fingerprints_tell_apart_what_differs_in_a_grey_level():
+    image = np.random.default_rng(0).integers(0, 255, size=(28, 28), dtype=np.uint8)
+    images = np.concatenate([np.tile(image, (785, 1, 1)), np.zeros((1, 28, 28), np.uint8)])
+    images[np.arange(784), np.arange(784) // 28, np.arange(784) % 28] += 1
+    assert len(fingerprints(torch.from_numpy(images)).unique()) == 786
+
+
 def test_too_few_episodes_tell_nothing():
     assert labels_permuted([episodes(10)]).status == "noted"
 
@@ -116,7 +190,7 @@ def test_sinusoids_pass_and_a_shared_function_is_found():
 
 def test_glyphs_pass():
     task = GlyphsDataModule(CLASSES, train_classes=30)
-    assert len(task.guards()) == 4 and set(statuses(task).values()) == {"passed"}
+    assert len(task.guards()) == 5 and set(statuses(task).values()) == {"passed"}
 
 
 @pytest.mark.parametrize(("split", "expected"), [("vinyals", "noted"), ("lake", "passed"), ("small1", "passed")])
@@ -125,6 +199,7 @@ def test_the_real_omniglot_passes(real_cache, monkeypatch, split, expected):
     task = OmniglotDataModule(CLASSES, split=split)
     found = statuses(task)
     assert found.pop("alphabet overlap") == expected
+    assert task.known_twins == 4 and found.pop("image twice in an episode") in ("passed", "noted")
     assert len(found) == 4 and set(found.values()) == {"passed"}
     task.characters["train"][3] = task.characters["test"][5]
     leaking = statuses(task)
