@@ -32,7 +32,8 @@ def measure_speed(
     """
     quiet()
     for library, reason in missing().items():
-        progress.print(f"{library} is not measured, because it cannot be imported: {escape(reason)}", highlight=False)
+        text = f"{library} is not measured, because it cannot be imported: {escape(reason)}"
+        progress.print(text, highlight=False, soft_wrap=True)
     measurements: list[Measurement] = []
     rows = measure(repeats, only) if racing is None else race(**racing, only=only, repeats=repeats)
     try:

@@ -130,7 +130,7 @@ def test_a_library_that_is_not_installed_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(speed, "ROWS", (("a cost", "s", {}, lambda: {"ours": counting(1, 1)}),))
     result = CliRunner().invoke(app, ["speed", "--out", str(tmp_path / "speed.json")])
     assert result.exit_code == 0
-    assert "easyfsl cannot be imported and is not measured: No module named 'nowhere'" in result.stderr
+    assert "easyfsl is not measured, because it cannot be imported: No module named 'nowhere'" in result.stderr
     assert "learn2learn" not in result.stderr
 
 
