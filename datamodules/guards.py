@@ -66,15 +66,14 @@ def images_apart(parts: Mapping[str, np.ndarray]) -> Finding:
     """Checks that no image is in two parts.
 
     Args:
-        parts: [M, *x] uint8 images of each part.
+        parts: [M] int64 `fingerprints` of each part's images.
     """
-    prints = {part: fingerprints(torch.from_numpy(images)).numpy() for part, images in parts.items()}
     names = list(parts)
     for number, part in enumerate(names):
         for other in names[:number]:
-            shared = np.intersect1d(prints[part], prints[other])
+            shared = np.intersect1d(parts[part], parts[other])
             if len(shared):
-                row, before = (int((prints[each] == shared[0]).argmax()) for each in (part, other))
+                row, before = (int((parts[each] == shared[0]).argmax()) for each in (part, other))
                 text = f"{len(shared)} images of {part} are in {other} too, such as number {row}, there {before}."
                 return Finding("identical images", "failed", text)
     counts = ", ".join(f"{len(images)} {part}" for part, images in parts.items())
@@ -98,6 +97,25 @@ def queries_apart(batches: Sequence[EpisodeBatch], stream: bool = False) -> Find
             return Finding("queries in the support", "failed", text)
     episodes = sum(len(batch.query) for batch in batches)
     return Finding("queries in the support", "passed", f"No example is twice in any of {episodes} episodes.")
+
+
+def images_as_fed(fed: np.ndarray, parts: Mapping[str, np.ndarray], complete: bool) -> Finding:
+    """Checks that the images that training gets are images of the training part, whatever it does to them.
+
+    Args:
+        fed: [M] int64 `fingerprints` of the images in the first training batches.
+        parts: [M] int64 fingerprints of each part's images.
+        complete: whether those of the training part are all that training may get; not so if it changes them at random.
+    """
+    guard = "images as fed"
+    for part in ("val", "test"):
+        if count := int(np.isin(fed, parts[part]).sum()):
+            return Finding(guard, "failed", f"{count} of the first {len(fed)} training images are images of {part}.")
+    if not complete:
+        return Finding(guard, "noted", "Training images are changed at random, or too many to compare with all.")
+    if count := int((~np.isin(fed, parts["train"])).sum()):
+        return Finding(guard, "failed", f"{count} of the first {len(fed)} training images are of no part.")
+    return Finding(guard, "passed", f"The first {len(fed)} training images are images of the training part.")
 
 
 def images_differ(batches: Sequence[EpisodeBatch], known: int | None, stream: bool = False) -> Finding:
@@ -190,7 +208,7 @@ def _places(
     first = labelled.min(axis=1)  # [B, ways], the first row of each label
     labels = np.broadcast_to(np.arange(ways), first.shape)
     yield ("place in the pool", "support"), first.argsort(axis=1).argsort(axis=1), labels
-    if drawings is not None:
+    if drawings is not None and first.max() < MANY:
         yield ("class", "support"), first // drawings, labels
 
 

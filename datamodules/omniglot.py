@@ -16,6 +16,7 @@ from adaptbench.datamodules.omniglot_archives import OFFICIAL, Archive
 from adaptbench.datamodules.omniglot_images import load_images
 from adaptbench.datamodules.omniglot_splits import (
     ALPHABETS_DISJOINT,
+    NEAR_DUPLICATES,
     REMARKS,
     TRAINING_CHARACTERS,
     drawn_by_seed,
@@ -143,6 +144,22 @@ class OmniglotDataModule(ClassDataModule):
         """One image at the usual size, and its turns where they are classes; not known otherwise."""
         usual = self.usual_archives and self.image_size == 28
         return TWINS * self._turns("train") if usual else None
+
+    @property
+    def known_near_duplicates(self) -> int | None:
+        """As many as the split has at the usual size, in each turn of the test; not known otherwise."""
+        usual = self.usual_archives and self.image_size == 28
+        return NEAR_DUPLICATES[self.split] * self._turns("test") if usual else None
+
+    @property
+    def training_turned(self) -> bool:
+        """Whether rotations are classes of training."""
+        return self._turns("train") > 1
+
+    @property
+    def training_changed(self) -> bool:
+        """Whether images are augmented."""
+        return self.augment
 
     def class_count(self, part: Part) -> int:
         """The number of characters of a part, rotated ones included."""

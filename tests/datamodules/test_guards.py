@@ -1,5 +1,7 @@
 """Guards: each lets what is sound pass, and fails on the leak that it is there for."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -13,10 +15,12 @@ from adaptbench.datamodules.guards import (
     classes_apart,
     fingerprints,
     images_apart,
+    images_as_fed,
     images_differ,
     labels_permuted,
     queries_apart,
 )
+from adaptbench.datamodules.near_duplicates import near_duplicates
 from adaptbench.datamodules.omniglot import OmniglotDataModule
 from adaptbench.datamodules.sinusoid import SinusoidDataModule
 from adaptbench.datamodules.streams import select_presentation, streams_over_pool
@@ -152,11 +156,78 @@ def test_a_query_in_the_support_is_found():
 
 def test_an_image_in_two_parts_is_found():
     images = np.random.default_rng(0).integers(0, 256, size=(30, 4, 4), dtype=np.uint8)
-    parts = {"train": images[:10], "val": images[10:20], "test": images[20:]}
+    prints = fingerprints(torch.from_numpy(images)).numpy()
+    parts = {"train": prints[:10], "val": prints[10:20], "test": prints[20:]}
     assert images_apart(parts).status == "passed"
-    parts["test"] = np.concatenate([images[20:], images[3:4]])
+    parts["test"] = np.concatenate([prints[20:], prints[3:4]])
     finding = images_apart(parts)
-    assert finding.status == "failed" and "1 images of test are in train too, such as number 10, there" in finding.found
+    assert (
+        finding.status == "failed" and "1 images of test are in train too, such as number 10, there 3" in finding.found
+    )
+
+
+@pytest.mark.parametrize(
+    ("fed", "complete", "expected"),
+    [([1, 2], True, "passed"), ([1, 5], True, "failed"), ([1, 8], True, "failed"), ([1, 8], False, "noted"),
+     ([1, 3], False, "failed"), ([1, 5], False, "failed")],
+)  # fmt: skip
+def test_what_training_gets_must_be_images_of_the_training_part(fed, complete, expected):
+    parts = {"train": np.array([1, 2]), "val": np.array([3, 4]), "test": np.array([5, 6])}
+    assert images_as_fed(np.array(fed), parts, complete).status == expected
+
+
+@pytest.mark.parametrize("mode", ["episodes", "examples"])
+def test_what_training_images_returns_is_looked_at(mode, monkeypatch):
+    task = GlyphsDataModule(replace(CLASSES, mode=mode), train_classes=30)
+    assert statuses(task)["images as fed"] == "passed"
+    honest = GlyphsDataModule.training_images
+
+    def tested(self, rng, classes, drawings):
+        images = honest(self, rng, classes, drawings)
+        images[3] = leak
+        return images
+
+    leak = task.gather("test", np.arange(1), np.arange(1))[0]
+    monkeypatch.setattr(GlyphsDataModule, "training_images", tested)
+    assert statuses(task)["images as fed"] == "failed"
+    leak = leak + (leak < 255).byte()
+    assert statuses(task)["images as fed"] == "failed"
+
+
+@pytest.mark.parametrize("turns", range(4))
+@pytest.mark.parametrize("change", [0, 1, 3])
+def test_near_duplicates_are_counted_in_each_turn(turns, change):
+    images = (np.random.default_rng(0).random((60, 28, 28)) > 0.8).astype(np.uint8) * 255
+    seen, tested = images[:40].copy(), images[40:]
+    assert near_duplicates(seen, tested, known=None).status == "passed"
+    planted = tested[7].copy()
+    planted.ravel()[[3, 400, 700][:change]] ^= 255
+    planted[planted > 0] -= 1
+    seen[11] = np.rot90(planted, turns)
+    for known, expected in ((None, "noted"), (1, "noted"), (0, "failed")):
+        finding = near_duplicates(seen, tested, known)
+        assert finding.status == expected and finding.found.startswith("1 of 20 test images")
+    among = near_duplicates(seen, tested, 0, turned=True)
+    assert among.status == ("failed" if turns == 0 else "passed"), "its turns are seen themselves"
+
+
+def test_blank_images_are_compared_with_some_others_only():
+    blank = np.zeros((3000, 28, 28), dtype=np.uint8)
+    assert near_duplicates(blank, blank, known=None).found.startswith("3000 of 3000")
+
+
+@pytest.mark.parametrize("rotations", ["none", "train"])
+@pytest.mark.parametrize("turns", [0, 1])
+def test_a_test_drawing_in_the_real_training_part_is_found(rotations, turns, real_cache, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(real_cache))
+    task = OmniglotDataModule(CLASSES, rotations=rotations)
+    pixels = task.images.pixels.copy()
+    drawing = pixels[task.characters["test"][30], 4].copy()
+    drawing[np.unravel_index(drawing.argmax(), drawing.shape)] -= 1
+    pixels[task.characters["train"][9], 6] = np.rot90(drawing, turns)
+    task.images = replace(task.images, pixels=pixels)
+    found = statuses(task)
+    assert (found["near-duplicates"], found["identical images"]) == ("failed", "passed")
 
 
 def test_classes_in_two_parts_or_twice_in_one_are_found():
@@ -190,7 +261,7 @@ def test_sinusoids_pass_and_a_shared_function_is_found():
 
 def test_glyphs_pass():
     task = GlyphsDataModule(CLASSES, train_classes=30)
-    assert len(task.guards()) == 5 and set(statuses(task).values()) == {"passed"}
+    assert len(task.guards()) == 7 and set(statuses(task).values()) == {"passed"}
 
 
 @pytest.mark.parametrize(("split", "expected"), [("vinyals", "noted"), ("lake", "passed"), ("small1", "passed")])
@@ -200,7 +271,8 @@ def test_the_real_omniglot_passes(real_cache, monkeypatch, split, expected):
     found = statuses(task)
     assert found.pop("alphabet overlap") == expected
     assert task.known_twins == 4 and found.pop("image twice in an episode") in ("passed", "noted")
-    assert len(found) == 4 and set(found.values()) == {"passed"}
+    assert found.pop("near-duplicates") in ("passed", "noted")
+    assert len(found) == 5 and set(found.values()) == {"passed"}
     task.characters["train"][3] = task.characters["test"][5]
     leaking = statuses(task)
     assert leaking["class overlap"] == leaking["identical images"] == "failed"
