@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from adaptbench.datamodules.episodes import EpisodeBatch
+from adaptbench.lit_modules.choices import require_choice
 from adaptbench.lit_modules.encoders import Scale
 from adaptbench.lit_modules.fine_tuning import FineTuning
 from adaptbench.lit_modules.heads import HeadStart
@@ -77,8 +78,7 @@ class NearestCentroid:
 
     def __init__(self, network: TransferModule, targets: int, *, metric: str = "cosine", scale: float = 4.0) -> None:
         _refuse(network, "nearest_centroid", regression=False)
-        if metric not in ("cosine", "euclidean"):
-            raise ValueError(f"Expected argument `metric` to be 'cosine' or 'euclidean' but got {metric!r}.")
+        require_choice("metric", metric, ("cosine", "euclidean"))
         self.network, self.metric, self.scale = network, metric, scale
         self.parameters = sum(weight.numel() for weight in network.encoder.parameters())
         self._classify = Prototypes(network.features, targets, targets)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from adaptbench.datamodules.episodes import EpisodeBatch
+from adaptbench.lit_modules.choices import require_choice
 from adaptbench.lit_modules.fine_tuning import FineTuning
 from adaptbench.lit_modules.prototypes import ABSENT
 from adaptbench.lit_modules.transfer import TransferModule
@@ -59,8 +60,7 @@ class ChosenFineTuning:
         fixed: Mapping[str, Any] | None = None,
         by: By = "validation",
     ) -> None:
-        if by not in ("validation", "leave_one_out"):
-            raise ValueError(f"Expected argument `by` to be 'validation' or 'leave_one_out' but got {by!r}.")
+        require_choice("by", by, ("validation", "leave_one_out"))
         if not grid or not all(grid.values()):
             raise ValueError("Expected argument `grid` to name arguments with at least one value each.")
         self.network, self.by = network, by

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from adaptbench.datamodules.episodes import EpisodeBatch
 from adaptbench.lit_modules.blocks import blocks
+from adaptbench.lit_modules.choices import require_choice
 from adaptbench.lit_modules.heads import (
     ContextHead,
     HeadKind,
@@ -226,8 +227,7 @@ def _in_parallel(module: nn.Module, parameters: Parameters, buffers: Parameters,
 
 def _require(optimizer: str, scale: float, episodes_at_once: int, **penalties: float) -> None:
     """Raises ValueError for arguments with which nothing can adapt."""
-    if optimizer not in ("adam", "sgd"):
-        raise ValueError(f"Expected argument `optimizer` to be 'adam' or 'sgd' but got {optimizer!r}.")
+    require_choice("optimizer", optimizer, ("adam", "sgd"))
     for name, value in {"scale": scale, "episodes_at_once": episodes_at_once}.items():
         if not value > 0:
             raise ValueError(f"Expected argument `{name}` to be positive but got {value}.")

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from adaptbench.lit_modules.binding import Binding, Readout
+from adaptbench.lit_modules.choices import require_choice
 from adaptbench.lit_modules.embedding import EmbeddingLearner
 
 
@@ -65,8 +66,7 @@ class MANN(EmbeddingLearner):
         fading: float = 0.95,
     ) -> None:
         super().__init__()
-        if controller not in ("lstm", "feed_forward"):
-            raise ValueError(f"Expected argument `controller` to be 'lstm' or 'feed_forward' but got {controller!r}.")
+        require_choice("controller", controller, ("lstm", "feed_forward"))
         self.rows, self.fading = rows, fading
         self.binding = Binding(features, targets, pair_width, slots)
         self.norm = nn.LayerNorm(pair_width)

@@ -70,7 +70,11 @@ def size_of(adapter: Adapter, network: nn.Module) -> int:
     said = getattr(adapter, "parameters", None)
     if isinstance(said, int):
         return said
-    module = adapter if isinstance(adapter, nn.Module) else network
+    return weights_of(adapter if isinstance(adapter, nn.Module) else network)
+
+
+def weights_of(module: nn.Module) -> int:
+    """Returns the number of weights of a module."""
     return sum(weight.numel() for weight in module.parameters())
 
 

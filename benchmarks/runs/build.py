@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from adaptbench.benchmarks.evaluation.adapters import Strategy
+from adaptbench.benchmarks.evaluation.adapters import Strategy, weights_of
 from adaptbench.benchmarks.suites.registry import load
 from adaptbench.benchmarks.suites.spec import Cell, Component, PretrainSpec, Training, TrainingSpec
 from adaptbench.datamodules.base import EpisodicDataModule, Sampling
@@ -147,7 +147,7 @@ def build_adapter(spec: Cell, network: TrainedModule, task: TaskShape) -> Any:  
 def learner_size(component: Component, features: int, ways: int) -> int:
     """Counts the weights of a learner for classification."""
     learner = build_learner(component, features=features, targets=ways, outputs=ways)
-    return sum(parameter.numel() for parameter in learner.parameters())
+    return weights_of(learner)
 
 
 def build_module(spec: Training, task: TaskShape) -> TrainedModule:

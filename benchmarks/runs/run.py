@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from pytorch_lightning.loggers import Logger
 
-from adaptbench.benchmarks.evaluation.adapters import Adapter, Chooses, Told, size_of
+from adaptbench.benchmarks.evaluation.adapters import Adapter, Chooses, Told, size_of, weights_of
 from adaptbench.benchmarks.evaluation.evaluate import Evaluation, evaluate, tell
 from adaptbench.benchmarks.evaluation.guards import adapter_guards, chance_guard, require_passed
 from adaptbench.benchmarks.evaluation.pictured_functions import Pictured, fits
@@ -187,7 +187,7 @@ def _train(
     weights = {name: tensor.cpu() for name, tensor in module.state_dict().items()}
     outcome = Outcome(
         examples_encoded=int(module.examples_encoded),
-        parameters=sum(parameter.numel() for parameter in module.parameters()),
+        parameters=weights_of(module),
         train_seconds=time.seconds,
         train_cpu_seconds=time.cpu_seconds,
         checkpoint={"state_dict": weights, "task_shape": asdict(shape)},
@@ -195,7 +195,6 @@ def _train(
     )
     if spec.kind == "episodic":
         adapter: Any = module.to(devices.first)
-        outcome.parameters = size_of(adapter, module)
         _test(outcome, adapter, task, devices.first)
     return outcome
 

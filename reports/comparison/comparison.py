@@ -14,6 +14,8 @@ from adaptbench.reports.results.settings import Setting
 from adaptbench.reports.statistics.intervals import Interval, interval
 from adaptbench.reports.statistics.ranking import Pair, compare_pairs, shared_ranks
 
+Axis = Literal["classes", "shots"]
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -226,9 +228,6 @@ def milliseconds(entry: Entry) -> float | None:
     """The mean time to adapt to a test episode of the entry's setting and predict its queries, over its runs."""
     known = [time for run in entry.runs if (time := run.milliseconds(entry.setting)) is not None]
     return sum(known) / len(known) if known else None
-
-
-Axis = Literal["classes", "shots"]
 
 
 def axes_of(comparison: Comparison) -> tuple[Axis, ...]:
