@@ -109,7 +109,19 @@ def installed(request, tmp_path):
     here = sysconfig.get_paths()
     libraries = Path(sysconfig.get_path("purelib", vars={"base": str(project / ".venv")})) / "libraries.pth"
     libraries.write_text("\n".join(dict.fromkeys((here["purelib"], here["platlib"]))))
-    pip = [sys.executable, "-m", "pip", "--python", python, "install", "-q", "--no-deps", "--no-index", made]
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        python,
+        "install",
+        "-q",
+        "--no-deps",
+        "--no-index",
+        "--ignore-installed",
+        made,
+    ]
     subprocess.run(pip, check=True)
     commit_all(project)
     return python.parent, commit
