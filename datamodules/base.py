@@ -177,7 +177,7 @@ class EpisodicDataModule(pl.LightningDataModule, ABC):
         shots_word: what a number of shots counts.
         stream: whether every query is a step of the support sequence and is predicted from the steps before it.
         likelihood: how predictions are read.
-        queries_are_trials: whether each test query is an independent trial, which gives an exact binomial interval.
+        queries_are_trials: whether an error in per cent is reported too, with an interval over test episodes.
         fixed_test: the only test that the task has; None if the test can be chosen.
     """
 

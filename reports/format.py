@@ -137,9 +137,9 @@ class Score(Size):
     diverged: Count = 0
     """Episodes in which the adapter diverged; they are scored as a guess."""
     trials: Positive | None = None
-    """Independent trials behind an error in per cent; null for other metrics."""
+    """Trials behind an error in per cent, over all episodes; null for other metrics."""
     low: Annotated[float, Field(ge=0, le=100)] | None = None
-    """Lower end of the exact 95 % interval, in per cent; null without trials."""
+    """Lower end of the 95 % interval over episodes, in per cent; null without trials."""
     high: Annotated[float, Field(ge=0, le=100)] | None = None
     """Upper end of that interval, in per cent; null without trials."""
 
@@ -310,6 +310,8 @@ class Spec(Record):
     """The learner; null in a pretraining and its strategies."""
     strategy: Component | None = None
     """The strategy that adapts a pretraining."""
+    encoder: Component | None = None
+    """The encoder; null in a strategy, which has that of its pretraining."""
     train: TrainingEpisodes | None = None
     """Training episodes; null if its pretraining has them."""
     pretrained: "Spec | None" = None

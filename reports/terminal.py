@@ -62,7 +62,12 @@ def print_report(report: Report, console: Console) -> None:
 def _table(table: Table) -> RichTable:
     groups = [label for label, span in table.groups for _ in range(span)]
     shown = RichTable(
-        title=Text(table.title), title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False
+        title=Text(table.title),
+        title_justify="left",
+        title_style="bold",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
     )
     shown.add_column(Text("\n\nLearner"), overflow="fold")
     for group, column in zip(groups, table.columns, strict=True):
@@ -75,7 +80,8 @@ def _table(table: Table) -> RichTable:
 
 def _cell(cell: TableCell) -> Text:
     style = "bold" if cell.bold else "dim" if cell.missing else ""
-    return Text(cell.text + ",".join(map(_raise, cell.marks)), style=style)
+    ends = f"\n{cell.ends}" if cell.ends else ""
+    return Text(cell.text + ",".join(map(_raise, cell.marks)), style=style).append(ends, style="dim")
 
 
 def _raise(mark: str) -> str:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import pandas as pd
 import torch
-from scipy.special import betaincinv  # type: ignore[import-untyped]  # scipy ships no annotations
 from torch import Tensor
 
 from adaptbench.benchmarks.evaluation.adapters import Adapter, Tells, Told, with_guesses
@@ -14,8 +13,11 @@ from adaptbench.datamodules.base import EpisodicDataModule
 from adaptbench.datamodules.episodes import EpisodeBatch, EpisodeSize, episodes_digest
 from adaptbench.lit_modules.likelihoods import LIKELIHOODS
 from adaptbench.reports.format import PredictTime, Score
+from adaptbench.reports.statistics.intervals import interval
 
 CHANCE_STANDARD_ERRORS = 3.0
+CHANCE_ROUNDING = 1e-6
+"""A gain over a guess below this share of it is rounding: predictions are computed in single precision."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ def evaluate(adapter: Adapter, task: EpisodicDataModule, device: torch.device) -
         own, nll = _scores(frame, task, size, digest, diverged)
         scores += [own, nll]
         if task.queries_are_trials:
-            scores.append(_error(own, batch.query.numel()))
+            scores.append(_error(own, frame[own.metric], batch.query.numel()))
         if not (task.stream or isinstance(adapter, Told)):
             scores.append(_order(own, order_sensitivity(adapter, batch, LIKELIHOODS[task.likelihood])))
     episodes = pd.concat(frames, ignore_index=True).astype({"ways": "Int64"})
@@ -104,10 +106,13 @@ def _scores(
     return own, own.model_copy(update=nll)
 
 
-def _error(accuracy: Score, trials: int) -> Score:
-    """Turns an accuracy over independent trials into an error in per cent with its exact interval."""
+def _error(accuracy: Score, runs: "pd.Series[float]", trials: int) -> Score:
+    """Turns the accuracies of runs of trials into an error in per cent, with its interval over runs.
+
+    Runs differ more than independent trials would, so the interval does not count trials.
+    """
     errors = trials - round(accuracy.value * trials)
-    low, high = binomial_interval(errors, trials)
+    found = interval([runs], "fraction") if len(runs) > 1 else None
     return accuracy.model_copy(
         update={
             "metric": "error_percent",
@@ -115,8 +120,8 @@ def _error(accuracy: Score, trials: int) -> Score:
             "value": 100 * errors / trials,
             "chance": None if accuracy.chance is None else 100 * (1 - accuracy.chance),
             "trials": trials,
-            "low": 100 * low,
-            "high": 100 * high,
+            "low": None if found is None else 100 * (1 - found.upper),
+            "high": None if found is None else 100 * (1 - found.lower),
         }
     )
 
@@ -135,20 +140,8 @@ def _order(score: Score, value: float) -> Score:
     )
 
 
-def binomial_interval(count: int, trials: int) -> tuple[float, float]:
-    """The exact 95 % interval of a share (Clopper & Pearson 1934, Biometrika 26:404).
-
-    Args:
-        count: successes.
-        trials: independent trials.
-    """
-    low = float(betaincinv(count, trials - count + 1, 0.025)) if count else 0.0
-    high = float(betaincinv(count + 1, trials - count, 0.975)) if count < trials else 1.0
-    return low, high
-
-
 def _at_chance(scores: "pd.Series[float]", chance: float, higher_is_better: bool) -> bool:
     """Whether a mean is no better than a guess, within noise."""
     gain = float(scores.mean()) - chance
     noise = CHANCE_STANDARD_ERRORS * float(scores.std()) / len(scores) ** 0.5
-    return not (gain if higher_is_better else -gain) > noise
+    return not (gain if higher_is_better else -gain) > max(noise, CHANCE_ROUNDING * abs(chance))

@@ -1,18 +1,21 @@
 """Compares the learners of a suite on one task under one protocol: an entry for each learner and setting."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import rankdata  # type: ignore[import-untyped]  # scipy ships no annotations
 
 from adaptbench.reports.comparison.comparability import Conditions, conditions, differences
+from adaptbench.reports.format import Score
 from adaptbench.reports.results.metrics import Metric
 from adaptbench.reports.results.runs import Outcome, Problem, Run
 from adaptbench.reports.results.settings import Setting
+from adaptbench.reports.statistics.best import AgainstBest, compare_with_best
+from adaptbench.reports.statistics.collapsed import collapsed_seeds
 from adaptbench.reports.statistics.intervals import Interval, interval
-from adaptbench.reports.statistics.ranking import Pair, compare_pairs, shared_ranks
 
 Axis = Literal["classes", "shots"]
 
@@ -27,14 +30,20 @@ class Entry:
         setting: The column.
         planned_seeds: The seeds that the suite wants; empty where it does not want this entry.
         problems: Why seeds are missing: one sentence for each kind of problem.
-        interval: Mean and interval; None if no seed finished, or if the finished seeds may not be averaged.
-        refusal: Why finished seeds may not be averaged ("diverged" or "not comparable", with details), or empty.
+        interval: Mean and interval; None if no seed has scores, or if its seeds may not be averaged.
+        refusal: Why seeds may not be averaged ("diverged" or "not comparable", with details), or empty.
         conditions: The conditions that must equal those of other learners before all are ranked.
         chance: The score of a guess; None where there is none.
         at_chance: Whether the score of some seed is at chance level.
-        rank: The rank in its column; learners that are not significantly different share one.
-        best: Whether it is the best of its column, or not significantly different from the best.
+        guesses: Whether the scores of all seeds are at chance level; such an entry is never marked.
+        diverged: The seeds whose training or scores are not finite; they score a guess in every episode.
+        collapsed: The seeds that collapsed among others that did not.
+        rank: The rank of its mean in its column.
+        best: Whether it has the best mean of its column.
+        test: The comparison with the best of its column; None if it is the best or is not compared.
+        alike: Whether it is not significantly different from the best.
         runs: The finished runs, sorted by seed.
+        samples: The scores [E] of each seed; empty where seeds may not be averaged.
     """
 
     learner: str
@@ -47,9 +56,15 @@ class Entry:
     conditions: Conditions | None = None
     chance: float | None = None
     at_chance: bool = False
+    guesses: bool = False
+    diverged: tuple[int, ...] = ()
+    collapsed: tuple[int, ...] = ()
     rank: float | None = None
     best: bool = False
+    test: AgainstBest | None = None
+    alike: bool = False
     runs: tuple[Run, ...] = field(default=(), compare=False, repr=False)
+    samples: Mapping[int, NDArray[np.float64]] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def status(self) -> str:
@@ -61,11 +76,6 @@ class Entry:
         if self.interval is None:
             return "missing"
         return "finished" if self.interval.n_seeds == len(self.planned_seeds) else "partial"
-
-    @property
-    def samples(self) -> dict[int, NDArray[np.float64]]:
-        """The scores [E] of each seed; empty where seeds may not be averaged."""
-        return {} if self.interval is None else {run.cell.seed: run.episode_scores[self.setting] for run in self.runs}
 
 
 @dataclass(frozen=True)
@@ -79,7 +89,6 @@ class Comparison:
         settings: The columns, sorted by training classes, ways and shots.
         entries: A row for each learner, with an entry for each setting.
         warnings: Why entries of a column are not ranked.
-        pairs: For each setting, the tests between its learners, by their place in `entries`.
         remarks: Facts about the protocol that its name does not say.
     """
 
@@ -89,7 +98,6 @@ class Comparison:
     settings: tuple[Setting, ...]
     entries: tuple[tuple[Entry, ...], ...]
     warnings: tuple[str, ...]
-    pairs: tuple[tuple[Pair, ...], ...] = ()
     remarks: tuple[str, ...] = ()
 
     @property
@@ -132,41 +140,47 @@ def _compare_group(outcomes: Sequence[Outcome]) -> Comparison:
     metric = Metric.named(cell.metric, higher_is_better=cell.higher_is_better)
     settings = sorted({setting for outcome in outcomes for setting in outcome.cell.settings}, key=lambda s: s.order)
     learners = dict.fromkeys(outcome.cell.learner for outcome in outcomes)
-    rows = [[_entry(learner, setting, outcomes) for setting in settings] for learner in learners]
-    columns: list[list[Entry]] = []
-    pairs: list[tuple[Pair, ...]] = []
-    refusals: dict[str, list[Setting]] = {}
-    for setting, column in zip(settings, zip(*rows, strict=True), strict=True):
-        ranked, tests, refusal = _rank(column, metric)
-        columns.append(ranked)
-        pairs.append(tests)
+    rows = [[_entry(learner, setting, outcomes, metric) for setting in settings] for learner in learners]
+    columns, refusals = mark(list(zip(*rows, strict=True)), metric)
+    places: dict[str, list[Setting]] = {}
+    for refusal, setting in zip(refusals, settings, strict=True):
         if refusal:
-            refusals.setdefault(refusal, []).append(setting)
+            places.setdefault(refusal, []).append(setting)
     return Comparison(
         task=cell.task,
         protocol=cell.protocol,
         metric=metric,
         settings=tuple(settings),
         entries=tuple(zip(*columns, strict=True)),
-        warnings=tuple(_warning(reason, places) for reason, places in refusals.items()),
-        pairs=tuple(pairs),
+        warnings=tuple(_warning(reason, found) for reason, found in places.items()),
         remarks=cell.remarks,
     )
 
 
-def _entry(learner: str, setting: Setting, outcomes: Iterable[Outcome]) -> Entry:
+def _entry(learner: str, setting: Setting, outcomes: Sequence[Outcome], metric: Metric) -> Entry:
     """Collects the seeds of a learner at one setting."""
     group = [o for o in outcomes if o.cell.learner == learner]
     wanted = sorted((o for o in group if setting in o.cell.settings), key=lambda o: o.cell.seed)
+    runs = [o for o in wanted if isinstance(o, Run)]
+    scores = [score for run in runs if (score := run.score(setting)) is not None]
+    guess = next(iter(scores), None) or _score_of_others(setting, outcomes)
+    problems = [o for o in wanted if isinstance(o, Problem)]
+    guessed = () if guess is None else tuple(problem.cell.seed for problem in problems if problem.diverged)
     entry = Entry(
         learner=learner,
         label=group[0].cell.label,
         setting=setting,
         planned_seeds=tuple(o.cell.seed for o in wanted),
-        problems=_sentences([o for o in wanted if isinstance(o, Problem)], len(wanted)),
+        problems=_sentences([problem for problem in problems if problem.cell.seed not in guessed], len(wanted)),
+        diverged=guessed,
     )
-    runs = [o for o in wanted if isinstance(o, Run)]
-    return _with_scores(entry, runs) if runs else entry
+    return entry if guess is None or not (runs or guessed) else _with_scores(entry, runs, scores, guess, metric)
+
+
+def _score_of_others(setting: Setting, outcomes: Sequence[Outcome]) -> Score | None:
+    """The score of some run at a setting, which says what a guess scores there and on how many episodes."""
+    runs = (o for o in outcomes if isinstance(o, Run) and setting in o.cell.settings)
+    return next((score for run in runs if (score := run.score(setting)) is not None), None)
 
 
 def _sentences(problems: Sequence[Problem], n_planned: int) -> tuple[str, ...]:
@@ -179,44 +193,98 @@ def _sentences(problems: Sequence[Problem], n_planned: int) -> tuple[str, ...]:
     )
 
 
-def _with_scores(entry: Entry, runs: Sequence[Run]) -> Entry:
-    """Adds the mean of the finished seeds if they may be averaged."""
-    scores = [score for run in runs if (score := run.score(entry.setting)) is not None]
+def _with_scores(entry: Entry, runs: Sequence[Run], scores: Sequence[Score], guess: Score, metric: Metric) -> Entry:
+    """Adds the mean of the seeds if they may be averaged.
+
+    Args:
+        entry: The entry, with the seeds whose training diverged.
+        runs: The finished runs.
+        scores: Their scores.
+        guess: A score that says what a guess scores, and on how many episodes.
+        metric: The metric.
+    """
     found = {f"seed {run.cell.seed}": conditions(run, score) for run, score in zip(runs, scores, strict=True)}
-    first = scores[0]
+    rows = {run.cell.seed: run.episode_scores[entry.setting] for run in runs}
+    not_finite = {seed for seed, row in rows.items() if not np.isfinite(row).all()}
+    diverged = tuple(sorted({*entry.diverged, *not_finite}))
+    guesses = [score.at_chance for score in scores]
     entry = replace(
         entry,
-        conditions=next(iter(found.values())),
-        chance=first.chance,
-        at_chance=any(score.at_chance for score in scores),
+        conditions=next(iter(found.values()), None),
+        chance=guess.chance,
+        at_chance=any(guesses) or bool(diverged),
+        guesses=all(found for run, found in zip(runs, guesses, strict=True) if run.cell.seed not in not_finite),
+        diverged=diverged,
         runs=tuple(runs),
     )
     if different := differences(found):
         return replace(entry, refusal=f"not comparable: over seeds, {'; '.join(different)}")
-    rows = [run.episode_scores[entry.setting] for run in runs]
-    diverged = [str(run.cell.seed) for run, row in zip(runs, rows, strict=True) if not np.isfinite(row).all()]
-    if diverged:
-        return replace(entry, refusal=f"diverged: seed {', '.join(diverged)} has scores that are not finite")
-    return replace(entry, interval=interval(rows))
+    if diverged and guess.chance is None:
+        names = ", ".join(map(str, diverged))
+        return replace(entry, refusal=f"diverged: seed {names} has scores that are not finite")
+    means = {seed: float(row.mean()) for seed, row in rows.items() if seed not in diverged}
+    filled = {seed: np.full(guess.n_episodes, guess.chance) for seed in diverged}
+    samples = dict(sorted({**rows, **filled}.items()))
+    return replace(
+        entry,
+        interval=interval(list(samples.values()), metric.scores_are),
+        collapsed=_collapsed(means, guess.chance, metric.perfect),
+        samples=samples,
+    )
 
 
-def _rank(column: Sequence[Entry], metric: Metric) -> tuple[list[Entry], tuple[Pair, ...], str]:
-    """Ranks a column and tests every pair of its entries, or says why its entries cannot be ranked."""
-    ranked = {index: entry for index, entry in enumerate(column) if entry.interval is not None}
-    found = {entry.label: entry.conditions for entry in ranked.values() if entry.conditions is not None}
-    if different := differences(found):
-        return list(column), (), "; ".join(different)
-    if len(ranked) < 2:
-        return list(column), (), ""
-    pairs = compare_pairs({index: entry.samples for index, entry in ranked.items()})
-    means = {index: metric.sign * entry.interval.mean for index, entry in ranked.items() if entry.interval is not None}
-    ranks = shared_ranks(means, pairs)
-    top = min(ranks.values())
-    entries = [
-        replace(entry, rank=ranks.get(index), best=ranks.get(index) == top and not entry.at_chance)
-        for index, entry in enumerate(column)
+def _collapsed(means: Mapping[int, float], chance: float | None, perfect: float | None) -> tuple[int, ...]:
+    return () if chance is None or perfect is None else collapsed_seeds(means, chance, perfect)
+
+
+def mark(columns: Sequence[Sequence[Entry]], metric: Metric) -> tuple[list[tuple[Entry, ...]], list[str]]:
+    """Ranks the entries of a table and compares them with the best of their column, in one family of tests.
+
+    Args:
+        columns: The entries of each column.
+        metric: The metric.
+
+    Returns:
+        The columns, and for each the reason why its entries cannot be compared, or an empty text.
+    """
+    refusals = [_why_not_compared(column, metric) for column in columns]
+    scored = [
+        {} if refusal else {index: entry.samples for index, entry in enumerate(column) if entry.interval is not None}
+        for column, refusal in zip(columns, refusals, strict=True)
     ]
-    return entries, pairs, ""
+    tests = compare_with_best(scored, higher_is_better=metric.higher_is_better, relative=metric.logarithmic)
+    return [_mark_column(column, own, metric) for column, own in zip(columns, tests, strict=True)], refusals
+
+
+def _why_not_compared(column: Sequence[Entry], metric: Metric) -> str:
+    """Why the entries of a column cannot be compared, or an empty text."""
+    scored = {entry.label: entry for entry in column if entry.interval is not None}
+    if different := differences({label: each.conditions for label, each in scored.items() if each.conditions}):
+        return "; ".join(different)
+    doubtful = [label for label, each in scored.items() if each.interval and each.interval.unreliable]
+    if metric.scores_are == "real" and doubtful:
+        return f"a few episodes carry the mean of {', '.join(doubtful)}"
+    return ""
+
+
+def _mark_column(column: Sequence[Entry], tests: Sequence[AgainstBest], metric: Metric) -> tuple[Entry, ...]:
+    """Adds ranks, the best mark and the comparisons with the best; there are none if fewer than two have scores."""
+    if not tests:
+        return tuple(column)
+    best, others = tests[0].best, {test.learner: test for test in tests}
+    means = {i: each.interval.mean for i, each in enumerate(column) if each.interval is not None}
+    ranks = dict(zip(means, rankdata([-metric.sign * mean for mean in means.values()]).tolist(), strict=True))
+    marked = not column[best].guesses
+    return tuple(
+        replace(
+            entry,
+            rank=ranks.get(index),
+            best=marked and index == best,
+            test=(test := others.get(index)),
+            alike=marked and test is not None and not test.significant and not entry.guesses,
+        )
+        for index, entry in enumerate(column)
+    )
 
 
 def _warning(reason: str, settings: Sequence[Setting]) -> str:

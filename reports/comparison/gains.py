@@ -11,6 +11,7 @@ from adaptbench.reports.comparison.comparability import differences
 from adaptbench.reports.comparison.comparison import Axis, Comparison, Entry
 from adaptbench.reports.results.settings import Setting
 from adaptbench.reports.statistics.contrasts import Contrast, contrast
+from adaptbench.reports.statistics.scales import log_scores
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def _gain(entries: Sequence[Entry], axis: Axis, *, relative: bool) -> Gain:
     if relative:
         if any(float(run.mean(axis=-1).min()) <= 0 for run in scores):
             return replace(gain, refusal="an error of zero has no logarithm")
-        scores = [_logarithms(each) for each in scores]
+        scores = [log_scores(each) for each in scores]
     digests = [entry.conditions.episodes_digest if entry.conditions else "" for entry in entries]
     x = np.log2(values)
     slope = (x - x.mean()) / np.square(x - x.mean()).sum()
@@ -83,13 +84,6 @@ def _refusal(entries: Sequence[Entry], axis: Axis, common: Sequence[int]) -> str
         f"{_value(entry.setting, axis)} {axis}": entry.conditions for entry in entries if entry.conditions is not None
     }
     return "; ".join(phrase for phrase in differences(found) if axis == "classes" or "test episodes" not in phrase)
-
-
-def _logarithms(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Scores [S, E] whose mean over episodes is the logarithm of the run's mean error; linear in each score."""
-    mean = scores.mean(axis=-1, keepdims=True)
-    found: NDArray[np.float64] = np.log(mean) + (scores - mean) / mean
-    return found
 
 
 def _contrast(scores: Sequence[NDArray[np.float64]], weights: NDArray[np.float64], digests: Sequence[str]) -> Contrast:

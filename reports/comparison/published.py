@@ -1,18 +1,20 @@
-"""Published numbers beside ours: same task, split, ways, shots, metric and family, with the difference.
+"""Published numbers beside ours: like with like, and the difference only where nothing that is known differs.
 
-`data/published.csv` holds the published numbers. `data/published_splits.csv` maps our protocols to published splits and
-gives the number of training classes that ours must have. That number is 100 below the published one if the published
-split has no validation classes. Numbers on different splits are never compared.
+`data/published.csv` holds the published numbers, also those of tasks that we do not have. `data/published_splits.csv`
+maps our protocols to published splits and gives the number of training classes that ours must have. That number is 100
+below the published one if the published split has no validation classes. Numbers on different splits, or on tests with
+and without rotated characters, never stand side by side. Misquoted numbers stand beside none of ours.
 """
 
 import csv
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
+from adaptbench.reports.comparison.comparability import induction
 from adaptbench.reports.comparison.comparison import Comparison, Entry
 
 FAMILIES: Mapping[str, str] = {
@@ -20,8 +22,13 @@ FAMILIES: Mapping[str, str] = {
     "optimization": "optimization",
 }  # fmt: skip
 """Our families by their names in published.csv; no numbers are published for the others."""
+ENCODERS: Mapping[str, str] = {"mlp": "mlp", "conv4": "conv", "strided": "conv"}
+"""Our encoders by their names in published.csv."""
 
-Induction = Literal["transductive", "inductive", "not stated"]
+Kind = Literal["original", "reproduction", "superseded", "misquoted"]
+Induction = Literal["inductive", "transductive", "not stated"]
+Rotations = Literal["none", "train", "all", ""]
+Match = Literal["method", "family", "other"]
 
 
 @dataclass(frozen=True)
@@ -30,34 +37,51 @@ class Published:
 
     Args:
         method: The name of the method in the publication.
+        learner: Our name of the same method; empty if we do not have it.
+        family: The family of the method, as published.csv names it.
         value: The value in our stored unit: accuracy as a fraction.
         error: The half width as printed; may be empty.
-        kind: "original", or "reproduction" by others.
+        doubt: Why the number is doubtful, or empty.
+        kind: "original"; "reproduction" by others; "superseded" by a later version; "misquoted" by later papers.
         induction: Whether queries were predicted together, if the source states it.
+        rotations: The parts in which rotated characters are classes; empty if the task has none.
+        encoder: "conv", "mlp", or "none" for raw pixels; empty if it does not apply.
+        trained_on: The training classes, in words; may be empty.
         note: Remarks on the protocol.
         citation: The publication.
+        source: The place where the number was found.
     """
 
     method: str
+    learner: str
+    family: str
     value: float
     error: str
-    kind: str
+    doubt: str
+    kind: Kind
     induction: Induction
+    rotations: Rotations
+    encoder: str
+    trained_on: str
     note: str
     citation: str
+    source: str
 
 
 @dataclass(frozen=True)
 class PublishedRow:
-    """One of our entries beside one published number, or the reason why there is none.
+    """One of our entries beside one published number, or the reason why no number of its method stands beside it.
 
     Args:
         comparison: The comparison that holds our entry.
         entry: Our entry.
         family: The family of its learner.
         split: The published split that our protocol matches; empty if there is none.
-        published: A number on the same split by a learner of the same family; None if there is none.
-        reason: Why there is none, or empty.
+        published: A number on the same split; None if the row gives a reason.
+        match: Whether the number is of the same method, of another method of the same family, or of a method that we do
+            not have; that last kind stands beside our best learner. Empty if the row gives a reason.
+        differs_in: The terms in which the two are known to differ; only "method" if that does.
+        reason: Why there is no number, or empty.
     """
 
     comparison: Comparison
@@ -65,18 +89,25 @@ class PublishedRow:
     family: str
     split: str
     published: Published | None
+    match: Match | Literal[""] = ""
+    differs_in: tuple[str, ...] = ()
     reason: str = ""
 
     @property
+    def shown(self) -> bool:
+        """Whether readers see it: not if the number is superseded, or of another method of the same family."""
+        return self.published is not None and self.match != "family" and self.published.kind != "superseded"
+
+    @property
     def difference(self) -> float | None:
-        """Our mean minus the published value, in the stored unit."""
-        if self.published is None or self.entry.interval is None:
+        """Our mean minus the published value, in the stored unit; None if the two differ in some term."""
+        if self.published is None or self.entry.interval is None or self.differs_in:
             return None
         return self.entry.interval.mean - self.published.value
 
 
 def published_rows(comparisons: Sequence[Comparison], families: Mapping[str, str]) -> tuple[PublishedRow, ...]:
-    """Every entry with a result, once for each published number that is comparable.
+    """Every entry with a result, once for each published number; then the reason if readers see none of these.
 
     Args:
         comparisons: Our comparisons.
@@ -95,28 +126,69 @@ def _rows(comparison: Comparison, entry: Entry, family: str) -> list[PublishedRo
     counterparts = _splits().get((comparison.task, comparison.protocol), [])
     if not counterparts:
         reason = "no published number is known for this split"
-        return [PublishedRow(comparison, entry, family, "", None, reason)]
+        return [PublishedRow(comparison, entry, family, "", None, reason=reason)]
     first = counterparts[0]
     wanted = replace(entry.setting, train_classes=first.train_classes)
     if entry.setting != wanted:
         reason = f"the published split has {wanted.size} training classes"
-        return [PublishedRow(comparison, entry, family, first.split, None, reason)]
-    place = (FAMILIES.get(family, ""), entry.setting.ways, entry.setting.shots, comparison.metric.name)
-    found = [
-        PublishedRow(comparison, entry, family, each.split, published)
-        for each in counterparts
-        for published in _published().get((each.task, each.split, *place), [])
-    ]
-    reason = "no published number of this family at these ways and shots on this split"
-    return found or [PublishedRow(comparison, entry, family, first.split, None, reason)]
+        return [PublishedRow(comparison, entry, family, first.split, None, reason=reason)]
+    found = [row for each in counterparts for row in _beside(each, comparison, entry, family)]
+    if not any(row.shown for row in found):
+        reason = "no published number of this method at these ways and shots on this split"
+        found.append(PublishedRow(comparison, entry, family, first.split, None, reason=reason))
+    return found
 
 
 class _Counterpart(NamedTuple):
-    """A published task and split, and the number of training classes that our entry must have."""
+    """A published task and split, the rotations of ours, and the number of training classes that ours must have."""
 
     task: str
     split: str
+    rotations: Rotations
     train_classes: int | None
+
+
+def _beside(each: _Counterpart, comparison: Comparison, entry: Entry, family: str) -> Iterator[PublishedRow]:
+    """Our entry beside the numbers of a published split that had the same test."""
+    place = (each.task, each.split, entry.setting.ways, entry.setting.shots, comparison.metric.name)
+    for published in _published().get(place, []):
+        match = _match(published, each, comparison, entry, FAMILIES.get(family, ""))
+        if match:
+            differs_in = ("method",) if match == "other" else _different_terms(published, each, entry)
+            yield PublishedRow(comparison, entry, family, each.split, published, match, differs_in)
+
+
+def _match(
+    published: Published, each: _Counterpart, comparison: Comparison, entry: Entry, family: str
+) -> Match | Literal[""]:
+    """In what a published number matches our entry; empty if the two do not belong side by side."""
+    if published.kind == "misquoted" or (published.rotations == "all") != (each.rotations == "all"):
+        return ""
+    if (each.task, each.split) not in _splits_with_our_methods():
+        best = comparison.best_first(comparison.settings.index(entry.setting))[0]
+        return "other" if entry is best else ""
+    if published.learner and published.learner in {entry.learner, *(run.component for run in entry.runs)}:
+        return "method"
+    return "family" if published.family == family else ""
+
+
+def _different_terms(published: Published, each: _Counterpart, entry: Entry) -> tuple[str, ...]:
+    """The terms besides the test and the method in which a published number is known to differ from our entry."""
+    ours = induction(entry.conditions) if entry.conditions else ""
+    different = {
+        "rotations in training": published.rotations != each.rotations,
+        "encoder": bool(published.encoder) and published.encoder != encoder_of(entry),
+        "prediction": published.induction not in ("not stated", ours),
+    }
+    return tuple(term for term, differs in different.items() if differs)
+
+
+def encoder_of(entry: Entry) -> str:
+    """The kind of encoder that an entry's runs used, as published.csv names it; empty if it is not known."""
+    spec = entry.runs[0].spec if entry.runs else None
+    training = spec and (spec.pretrained or spec)
+    name = training.encoder.name if training and training.encoder else ""
+    return ENCODERS.get(name, name)
 
 
 @cache
@@ -125,24 +197,31 @@ def _splits() -> dict[tuple[str, str], list[_Counterpart]]:
     found: dict[tuple[str, str], list[_Counterpart]] = {}
     for row in _read("published_splits.csv"):
         classes = int(row["train_classes"]) if row["train_classes"] else None
-        counterpart = _Counterpart(row["published_task"], row["split"], classes)
+        counterpart = _Counterpart(row["published_task"], row["split"], cast(Rotations, row["rotations"]), classes)
         found.setdefault((row["task"], row["protocol"]), []).append(counterpart)
     return found
 
 
 @cache
-def _published() -> dict[tuple[str, str, str, int | None, int, str], list[Published]]:
-    """Published numbers by task, split, family, ways, shots and metric, in the order of the file."""
-    found: dict[tuple[str, str, str, int | None, int, str], list[Published]] = {}
+def _splits_with_our_methods() -> frozenset[tuple[str, str]]:
+    """The published tasks and splits with a number of a method that we have."""
+    return frozenset((row["task"], row["split"]) for row in _read("published.csv") if row["learner"])
+
+
+@cache
+def _published() -> dict[tuple[str, str, int | None, int, str], list[Published]]:
+    """Published numbers by task, split, ways, shots and metric, in the order of the file."""
+    found: dict[tuple[str, str, int | None, int, str], list[Published]] = {}
     for row in _read("published.csv"):
         metric, value = _in_our_unit(row["metric"], float(row["value"]))
         shots = int("".join(re.findall(r"\d", row["shots"])))  # "instance-10th" is the tenth presentation
         ways = int(row["ways"]) if row["ways"] else None
         published = Published(
-            row["method"], value, row["ci"], row["kind"], _induction(f"{row['method']} {row['protocol_note']}"),
-            row["protocol_note"], row["citation"],
+            row["method"], row["learner"], row["family"], value, row["ci"], row["doubt"], cast(Kind, row["kind"]),
+            cast(Induction, row["induction"]), cast(Rotations, row["rotations"]), row["encoder"], row["trained_on"],
+            row["protocol_note"], row["citation"], row["source"],
         )  # fmt: skip
-        found.setdefault((row["task"], row["split"], row["family"], ways, shots, metric), []).append(published)
+        found.setdefault((row["task"], row["split"], ways, shots, metric), []).append(published)
     return found
 
 
@@ -152,13 +231,6 @@ def _in_our_unit(metric: str, value: float) -> tuple[str, float]:
     if metric == "error_pct":
         return "accuracy", 1 - value / 100
     return metric, value
-
-
-def _induction(text: str) -> Induction:
-    """Reads from a method's name and notes whether it predicts queries together."""
-    if re.search(r"non-transductive|inductive BN", text.partition(")")[0]):
-        return "inductive"
-    return "transductive" if "transductive" in text else "not stated"
 
 
 def _read(name: str) -> list[dict[str, str]]:

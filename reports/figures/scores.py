@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from adaptbench.reports.comparison.comparison import Axis, Comparison, Entry, main_axis
 from adaptbench.reports.figures.canvas import learner_legend, log_ticks, new_figure
-from adaptbench.reports.figures.styles import CHANCE_STYLE, Styles
+from adaptbench.reports.figures.styles import CHANCE_STYLE, SEED_STYLE, Styles
 from adaptbench.reports.results.settings import Setting
 
 WIDE_AT_SEEDS = 2
@@ -72,19 +72,23 @@ def _draw_panel(panel: Axes, comparison: Comparison, columns: Sequence[int], nam
 
 
 def _draw_curve(panel: Axes, x: NDArray[np.float64], entries: Sequence[Entry], named: Styles, unit: float) -> None:
-    """A line with an interval band, interrupted at missing entries; error bars for single points and few seeds."""
+    """A line with an interval band, or bars for single points and few seeds; small dots are single seeds."""
     style = named[entries[0].learner]
-    mean, half_width = (
-        np.array([getattr(entry.interval, name, np.nan) for entry in entries]) * unit for name in ("mean", "half_width")
+    mean, lower, upper = (
+        np.array([getattr(entry.interval, name, np.nan) for entry in entries]) * unit
+        for name in ("mean", "lower", "upper")
     )
     panel.plot(x, mean, zorder=3, **style)
     there = np.r_[False, ~np.isnan(mean), False]
     barred = there[1:-1] & ~there[:-2] & ~there[2:]
     barred |= [entry.interval is not None and entry.interval.n_seeds <= WIDE_AT_SEEDS for entry in entries]
-    banded = np.where(barred, np.nan, half_width)
-    panel.fill_between(x, mean - banded, mean + banded, color=style["color"], alpha=0.13, linewidth=0)
+    panel.fill_between(x, lower, upper, where=~barred, color=style["color"], alpha=0.13, linewidth=0)
     bars = {"color": style["color"], "fmt": "none", "capsize": 2, "linewidth": 0.9, "alpha": 0.6}
-    panel.errorbar(x[barred], mean[barred], half_width[barred], **bars)
+    panel.errorbar(x[barred], mean[barred], np.stack([mean - lower, upper - mean])[:, barred], **bars)
+    for place, entry in zip(x, entries, strict=True):
+        seeds = [float(row.mean()) * unit for row in entry.samples.values()]
+        if len(seeds) > 1:
+            panel.plot([place] * len(seeds), seeds, **{**SEED_STYLE, "color": style["color"]})
 
 
 def _positions(settings: Sequence[Setting], axis: Axis) -> NDArray[np.float64]:

@@ -15,6 +15,9 @@ _DASHES = ("-", (0, (5, 2)), (0, (5, 1.5, 1, 1.5)), (0, (3, 1, 1, 1, 1, 1)), (0,
 
 CHANCE_STYLE: LineStyle = {"color": "0.4", "linestyle": ":", "linewidth": 1.2}
 
+SEED_STYLE: LineStyle = {"linestyle": "none", "marker": ".", "markersize": 4.0, "alpha": 0.55, "zorder": 2}
+"""A single seed of a learner, in the learner's colour."""
+
 PARAMETERS: Mapping[Any, Any] = {
     "axes.grid": True,
     "axes.spines.right": False,

@@ -42,5 +42,5 @@ def _draw_point(panel: Axes, entry: Entry, time: float, named: Styles, unit: flo
         return
     style = {**named[entry.learner], "linestyle": "none"}
     mean = entry.interval.mean * unit
-    width = entry.interval.episodes_half_width * unit
-    panel.errorbar([time], [mean], [width], capsize=2, elinewidth=0.9, ecolor=style["color"], **style)
+    sides = [[mean - entry.interval.lower * unit], [entry.interval.upper * unit - mean]]
+    panel.errorbar([time], [mean], sides, capsize=2, elinewidth=0.9, ecolor=style["color"], **style)

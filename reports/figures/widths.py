@@ -53,5 +53,8 @@ def _families(comparison: Comparison) -> dict[str, dict[int, Sequence[Entry]]]:
 def _draw_line(panel: Axes, entries: Mapping[int, Entry], style: LineStyle, metric: Metric) -> None:
     known = {width: entry.interval for width, entry in entries.items() if entry.interval is not None}
     means = [interval.mean * metric.scale for interval in known.values()]
-    spreads = [interval.episodes_half_width * metric.scale for interval in known.values()]
-    panel.errorbar(list(known), means, spreads, capsize=2, elinewidth=0.9, ecolor=style["color"], **style)
+    sides = [
+        [(interval.mean - interval.lower) * metric.scale for interval in known.values()],
+        [(interval.upper - interval.mean) * metric.scale for interval in known.values()],
+    ]
+    panel.errorbar(list(known), means, sides, capsize=2, elinewidth=0.9, ecolor=style["color"], **style)

@@ -19,7 +19,7 @@ from adaptbench.reports.results.manifest import Suite
 from adaptbench.reports.results.records import versions
 from adaptbench.reports.results.runs import Problem, Run
 from adaptbench.reports.tables.table import Table
-from adaptbench.reports.words.captions import note
+from adaptbench.reports.words.captions import note, signs
 from adaptbench.reports.words.commands import entry_commands, suite_commands
 from adaptbench.reports.words.headlines import headlines
 from adaptbench.reports.words.sentences import best_sentence
@@ -113,12 +113,12 @@ def _row(suite: Suite, comparison: Comparison, entry: Entry) -> dict[str, object
         "shots": setting.shots,
         "metric": comparison.metric.label,
         "score": "" if found is None else comparison.metric.interval(found),
+        "marks": "" if found is None else ",".join(signs(entry)),
         "mean": "" if found is None else repr(found.mean),
         "rank": "" if entry.rank is None else f"{entry.rank:g}",
         "best": entry.best,
         "status": entry.status,
         "note": note(entry),
-        "at_chance": entry.at_chance,
         "runs": [(run.cell.seed, run.cell.run_id) for run in entry.runs],
         "command": entry_commands(suite, comparison, entry),
     }

@@ -143,11 +143,12 @@ def _point(entry: Entry, unit: float) -> dict[str, Any]:
             "time": f"{setting.episode_phrase}, {setting.size_label}",
         },
         "mean": None if found is None else _digits(found.mean * unit),
-        "half": None if found is None else _digits(found.half_width * unit),
+        "lower": None if found is None else _digits(found.lower * unit),
+        "upper": None if found is None else _digits(found.upper * unit),
         "episodes": None if found is None else _digits(found.episodes_half_width * unit),
         "ms": None if time is None else _digits(time),
         "runs": [run.cell.run_id for run in entry.runs],
-        "values": [_digits(float(run.episode_scores[setting].mean()) * unit) for run in entry.runs],
+        "values": [_digits(float(entry.samples[run.cell.seed].mean()) * unit) for run in entry.runs],
     }
 
 

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 from adaptbench.reports.statistics.intervals import Interval
+from adaptbench.reports.statistics.scales import LIMITS, Range
 
 _LABELS = {"mse": "MSE", "nll": "NLL"}
 
@@ -16,7 +17,7 @@ class Metric:
         name: The name in files, such as "accuracy".
         higher_is_better: The direction.
         label: The name for readers, such as "Accuracy".
-        logarithmic: Whether values are compared as ratios and drawn on a logarithmic axis.
+        scores_are: What the scores can be; it decides how means are compared and what their intervals look like.
         unit: The unit of shown values; empty if there is none.
         scale: A stored value times `scale` is the shown value.
         decimals: The decimals of a shown value.
@@ -26,7 +27,7 @@ class Metric:
     name: str
     higher_is_better: bool
     label: str
-    logarithmic: bool
+    scores_are: Range
     unit: str = ""
     scale: float = 1.0
     decimals: int = 3
@@ -36,8 +37,22 @@ class Metric:
     def named(cls, name: str, *, higher_is_better: bool) -> "Metric":
         """The metric of this name; an unknown metric is shown by its name, with values as they are stored."""
         if name == "accuracy":  # stored as a fraction, shown in per cent
-            return cls(name, higher_is_better, "Accuracy", False, unit="%", scale=100.0, decimals=1, most_decimals=3)
-        return cls(name, higher_is_better, _LABELS.get(name, name), logarithmic=not higher_is_better)
+            return cls(
+                name, higher_is_better, "Accuracy", "fraction", unit="%", scale=100.0, decimals=1, most_decimals=3
+            )
+        return cls(name, higher_is_better, _LABELS.get(name, name), "positive" if name == "mse" else "real")
+
+    @property
+    def logarithmic(self) -> bool:
+        """Whether means are compared as ratios and drawn on a logarithmic axis."""
+        return self.scores_are == "positive"
+
+    @property
+    def perfect(self) -> float | None:
+        """The best score that there is; None if there is none."""
+        least, most = LIMITS[self.scores_are]
+        best = most if self.higher_is_better else least
+        return best if math.isfinite(best) else None
 
     @property
     def heading(self) -> str:
@@ -60,22 +75,29 @@ class Metric:
         return 1.0 if self.higher_is_better else -1.0
 
     def interval(self, found: Interval) -> str:
-        """Formats an interval, such as "93.4 ± 0.8"."""
-        return self.number(found.mean, found.half_width)
+        """Formats an interval, such as "93.4 [92.6, 94.1]"."""
+        return " ".join(self.parts(found.mean, found.lower, found.upper))
 
-    def number(self, mean: float, half_width: float) -> str:
-        """Formats an estimate and half width in the stored unit, such as "93.4 ± 0.8".
+    def parts(self, mean: float, lower: float, upper: float, sign: str = "") -> tuple[str, str]:
+        """Formats an estimate and the ends of its interval, such as "93.4" and "[92.6, 94.1]".
 
-        A metric without a unit has two decimals if the half width is 0.1 or more. There are more decimals if the half
-        width would otherwise be shown as zero.
+        Two decimals are enough for a metric without a unit where the nearer end is 0.1 or more away. More decimals are
+        shown where the nearer end would otherwise look like the mean.
+
+        Args:
+            mean: The estimate in the stored unit.
+            lower: The lower end.
+            upper: The upper end.
+            sign: "+" marks positive values too.
         """
-        mean, half_width = mean * self.scale, half_width * self.scale
-        decimals = 2 if not self.unit and half_width >= 0.1 else self.decimals
-        if half_width > 0:
-            decimals = min(max(decimals, -math.floor(math.log10(half_width))), self.most_decimals)
-        if max(abs(mean), half_width) >= 1e5:
-            return f"{mean:.2e} ± {half_width:.1e}"
-        return f"{mean:.{decimals}f} ± {half_width:.{decimals}f}"
+        shown = [value * self.scale for value in (mean, lower, upper)]
+        near = min((side for side in (shown[0] - shown[1], shown[2] - shown[0]) if side > 0), default=0.0)
+        decimals = 2 if not self.unit and near >= 0.1 else self.decimals
+        if near > 0:
+            decimals = min(max(decimals, -math.floor(math.log10(near))), self.most_decimals)
+        form = f"{sign}.2e" if max(map(abs, shown)) >= 1e5 else f"{sign}.{decimals}f"
+        middle, low, high = (format(value, form) for value in shown)
+        return middle, f"[{low}, {high}]"
 
     def value(self, value: float, sign: str = "") -> str:
         """Formats one stored value; the sign "+" marks positive values too."""

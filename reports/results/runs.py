@@ -16,12 +16,16 @@ from adaptbench.reports.format import Environment, Failure, Machine, Record, Res
 from adaptbench.reports.reading import Unreadable, read
 from adaptbench.reports.results.curves import LearningCurve, read_curve, read_fits
 from adaptbench.reports.results.manifest import Cell, Suite
+from adaptbench.reports.results.metrics import Metric
 from adaptbench.reports.results.settings import Setting
 from adaptbench.reports.results.tables import read_table
+from adaptbench.reports.statistics.scales import LIMITS
 
 ProblemKind = Literal["not finished", "failed", "data unavailable", "unreadable"]
 ReadCurve = Callable[[Path, str], LearningCurve | None]
 R = TypeVar("R", bound=Record)
+NOT_FINITE = "NotFinite:"
+"""Begins the recorded reason of a training that diverged; any other failure is not the learner's own doing."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,11 @@ class Problem:
     kind: ProblemKind
     reason: str = ""
     log: str = ""
+
+    @property
+    def diverged(self) -> bool:
+        """Whether the training ended because its weights were no longer numbers."""
+        return self.kind == "failed" and self.reason.startswith(NOT_FINITE)
 
     def __str__(self) -> str:
         """The kind and, on one line, the reason."""
@@ -200,6 +209,10 @@ def _check_score(run: Run, setting: Setting) -> None:
             f"Expected episodes.parquet to have {score.n_episodes} (at least 2) episodes for {wanted} "
             f"but got {len(episodes)}."
         )
+    metric = Metric.named(score.metric, higher_is_better=score.higher_is_better)
+    least, most = LIMITS[metric.scores_are]
+    if outside := episodes[np.isfinite(episodes) & ((episodes < least) | (episodes > most))].tolist():
+        raise Unreadable(f"Expected {wanted} to lie in {least:g} to {most:g} but got {outside[0]:g}.")
     mean = float(episodes.mean())
     if math.isfinite(mean) and not math.isclose(mean, score.value, rel_tol=1e-4, abs_tol=1e-6):
         raise Unreadable(f"Expected episodes.parquet to average to {score.value:g} for {wanted} but got {mean:g}.")

@@ -1,18 +1,18 @@
 """Contrasts: weighted sums of means, such as differences and slopes, with intervals and p-values."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import elementwise  # type: ignore[import-untyped]  # scipy ships no annotations
 
-from adaptbench.reports.statistics.intervals import Scores, Spread, critical_value, crossed_spread
+from adaptbench.reports.statistics.intervals import LEVEL, Samples, Scores, Spread, critical_value, crossed_spread
+from adaptbench.reports.statistics.scales import log_scores
 
 # In simulations over all shares of the variances, the exponent 1 gives up to 6.1 % false positives with 2 seeds and
 # 5.2 % with 3. The exponent 1/2 gives at most 5 %, at the cost of power when seeds are few and differ little.
 TEST_EXPONENT = 0.5
-LEVEL = 0.05
 LEAST_P = 1e-12
 """The smallest p-value that is reported; smaller ones would depend on the model rather than the data."""
 
@@ -32,6 +32,16 @@ class Contrast:
     half_width: float
     p_value: float
     n_seeds: int
+
+    @property
+    def lower(self) -> float:
+        """The lower end of the interval."""
+        return self.estimate - self.half_width
+
+    @property
+    def upper(self) -> float:
+        """The upper end of the interval."""
+        return self.estimate + self.half_width
 
     @property
     def significant(self) -> bool:
@@ -63,6 +73,38 @@ def contrasts(blocks: Sequence[Sequence[ArrayLike]], weights: Sequence[Sequence[
         Contrast(float(estimate), float(spread.half_width(TEST_EXPONENT)), float(p_value), spread.df_seeds + 1)
         for estimate, spread, p_value in zip(estimates, spreads, p_values(estimates, spreads), strict=True)
     ]
+
+
+def compare_with_first(columns: Sequence[Mapping[int, Samples]], *, relative: bool) -> tuple[dict[int, Contrast], ...]:
+    """Compares every learner of a table with its first one, seed by seed and episode by episode.
+
+    The seeds are paired because variants of a learner share what the seed decides, such as the pretrained network.
+
+    Args:
+        columns: The scores of the learners of each column by the learner's index, on the same episodes in the same
+            order. The first learner has the index 0.
+        relative: Whether means are compared as ratios; the estimates are then logarithms.
+
+    Returns:
+        For each column, the difference of each learner from the first with which it shares seeds. Intervals are
+        uncorrected; p-values are corrected by Holm over the whole table.
+    """
+    places: list[tuple[int, int]] = []
+    found: list[Scores] = []
+    for number, column in enumerate(columns):
+        for index in sorted(set(column) - {0}) if 0 in column else ():
+            common = sorted(set(column[0]) & set(column[index]))
+            if common:
+                pair = [np.stack([column[each][seed] for seed in common]) for each in (index, 0)]
+                own, first = map(log_scores, pair) if relative else pair
+                places.append((number, index))
+                found.append(own - first)
+    tests = contrasts([[each] for each in found], [[1.0]] * len(found))
+    corrected = holm([test.p_value for test in tests])
+    compared: tuple[dict[int, Contrast], ...] = tuple({} for _ in columns)
+    for (number, index), test, p_value in zip(places, tests, corrected, strict=True):
+        compared[number][index] = replace(test, p_value=float(p_value))
+    return compared
 
 
 def p_values(estimates: ArrayLike, spreads: Sequence[Spread]) -> Scores:

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 from adaptbench.reports.comparison.comparison import Comparison
 from adaptbench.reports.comparison.gains import Gain
+from adaptbench.reports.results.metrics import Metric
+from adaptbench.reports.statistics.contrasts import Contrast
 from adaptbench.reports.tables.table import ABSENT, Column, Table, TableCell, frame_of
 from adaptbench.reports.words.sentences import gain_sentence
 
@@ -24,7 +26,7 @@ def gain_table(comparison: Comparison, found: Sequence[Gain], name: str) -> Tabl
         title=f"Gain per doubling: {comparison.task} ({comparison.protocol})",
         caption=(
             f"Change of {comparison.metric.heading} with each doubling on {comparison.task}; "
-            f"protocol: {comparison.protocol}: {unit} with the half width (or ends) of the 95 % interval. "
+            f"protocol: {comparison.protocol}: {unit} with the ends of the 95 % interval. "
             "Bold: significantly different from no change (5 %, uncorrected)."
         ),
         frame=frame_of(_columns(comparison), found),
@@ -48,11 +50,16 @@ def _cell(gain: Gain | None, comparison: Comparison) -> TableCell:
     found = gain.per_doubling
     if found is None:
         return TableCell("not comparable", missing=True)
-    if gain.relative:
-        low, high = (_factor(found.estimate + sign * found.half_width) for sign in (-1, 1))
-        return TableCell(f"{_factor(found.estimate)} ({low} to {high})", found.significant)
-    sign = "+" if found.estimate >= 0 else ""
-    return TableCell(sign + comparison.metric.number(found.estimate, found.half_width), found.significant)
+    return contrast_cell(found, comparison.metric)
+
+
+def contrast_cell(found: Contrast, metric: Metric) -> TableCell:
+    """A difference, or the ratio of errors, with the ends of its interval; bold if it is significant."""
+    if metric.logarithmic:
+        ends = f"[{_factor(found.lower)}, {_factor(found.upper)}]"
+        return TableCell(_factor(found.estimate), found.significant, ends=ends)
+    text, ends = metric.parts(found.estimate, found.lower, found.upper, "+")
+    return TableCell(text, found.significant, ends=ends)
 
 
 def _factor(logarithm: float) -> str:
@@ -69,7 +76,8 @@ def _columns(comparison: Comparison) -> tuple[Column[Gain], ...]:
         Column("values", lambda gain: " ".join(map(str, gain.values))),
         Column("scale", lambda gain: "log error" if gain.relative else comparison.metric.name),
         Column("per_doubling", lambda gain: gain.per_doubling and gain.per_doubling.estimate),
-        Column("half_width", lambda gain: gain.per_doubling and gain.per_doubling.half_width),
+        Column("lower", lambda gain: gain.per_doubling and gain.per_doubling.lower),
+        Column("upper", lambda gain: gain.per_doubling and gain.per_doubling.upper),
         Column("p_value", lambda gain: gain.per_doubling and gain.per_doubling.p_value),
         Column("seeds", lambda gain: gain.per_doubling and gain.per_doubling.n_seeds),
         Column("no_gain_shown_from", lambda gain: gain.ends_at),

@@ -10,9 +10,11 @@ _LATEX_ESCAPES = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
     "|": r"\textbar{}", "[": "{[}", '"': "''", "`": r"\`{}",
-    "±": r"$\pm$", "†": r"$\dagger$", "…": r"\ldots{}", "—": "---", "\u2013": "--",
+    "±": r"$\pm$", "≈": r"$\approx$", "†": r"$\dagger$", "…": r"\ldots{}", "—": "---", "\u2013": "--",
 }  # fmt: skip
 
+TINY = 0.8
+"""The width of a letter of the smallest size, as a share of one of the text above it."""
 LONGEST_TEXT = 24
 """The longest text of a cell in LaTeX; longer ones stand below the table."""
 
@@ -75,13 +77,15 @@ def to_latex(table: Table) -> str:
 def _markdown_cell(cell: TableCell) -> str:
     text = escape_markdown(cell.text)
     text = f"**{text}**" if cell.bold else f"*{text}*" if cell.missing else text
-    return f"{text}<sup>{','.join(cell.marks)}</sup>" if cell.marks else text
+    text = f"{text}<sup>{','.join(cell.marks)}</sup>" if cell.marks else text
+    return f"{text} {cell.ends}" if cell.ends else text
 
 
 def _latex_cell(cell: TableCell) -> str:
     text = escape_latex(cell.text)
     text = rf"\textbf{{{text}}}" if cell.bold else rf"\textit{{{text}}}" if cell.missing else text
-    return text + _latex_marks(cell.marks)
+    text += _latex_marks(cell.marks)
+    return rf"\shortstack{{{text}\\{{\tiny {escape_latex(cell.ends)}}}}}" if cell.ends else text
 
 
 def _number_long_texts(table: Table) -> Table:
@@ -117,13 +121,18 @@ def _latex_groups(table: Table) -> list[str]:
 def _latex_size(table: Table) -> list[str]:
     """Smaller letters and gaps for a table that would be wider than the text of an article, 345 pt."""
     widths = [max([len(table.corner), *(len(label) for label, _ in table.rows)])] + [
-        max([len(part) for part in _lines(label)] + [len(cells[index].text) for _, cells in table.rows])
+        max([len(part) for part in _lines(label)] + [_letters(cells[index]) for _, cells in table.rows])
         for index, label in enumerate(table.columns)
     ]
     sizes = ((r"\small", 4.7, 6), (r"\footnotesize", 4.2, 4), (r"\scriptsize", 3.7, 2))
     fitting = (each for each in sizes if sum(widths) * each[1] + 2 * each[2] * len(widths) <= 345)
     size, _, gap = next(fitting, sizes[-1])
     return [size, rf"\setlength{{\tabcolsep}}{{{gap}pt}}"]
+
+
+def _letters(cell: TableCell) -> int:
+    """The width of a cell, in letters; the ends of an interval stand below the number in small letters."""
+    return max(len(cell.text), int(TINY * len(cell.ends)))
 
 
 def _latex_header(text: str) -> str:

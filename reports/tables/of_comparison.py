@@ -1,4 +1,4 @@
-"""All tables of a comparison: scores, gains per doubling, pairs, computation, order sensitivity, transfer."""
+"""All tables of a comparison: scores, gains per doubling, computation, order sensitivity, transfer."""
 
 from collections.abc import Iterable, Sequence
 
@@ -8,7 +8,6 @@ from adaptbench.reports.results.runs import Outcome
 from adaptbench.reports.tables.computation import computation_table
 from adaptbench.reports.tables.gains import gain_table
 from adaptbench.reports.tables.order_sensitivity import order_sensitivity_table
-from adaptbench.reports.tables.pairs import pair_table
 from adaptbench.reports.tables.scores import score_table
 from adaptbench.reports.tables.table import Table
 from adaptbench.reports.tables.transfer import choice_table, transfer_table
@@ -29,7 +28,6 @@ def tables_of(
     found = (
         score_table(comparison, name),
         gain_table(comparison, doublings, name),
-        pair_table(comparison, name),
         computation_table(comparison, name),
         order_sensitivity_table(comparison, name),
         transfer_table(own, name),

@@ -7,7 +7,7 @@ import pandas as pd
 
 from adaptbench.reports.comparison.comparison import Comparison, Entry
 from adaptbench.reports.tables.table import Column, Table, TableCell, frame_of, letter, setting_columns
-from adaptbench.reports.words.captions import CHANCE_MARK, CHANCE_NOTE, caption, note
+from adaptbench.reports.words.captions import ALIKE_MARK, ALIKE_NOTE, CHANCE_MARK, CHANCE_NOTE, caption, note, signs
 
 
 def score_table(comparison: Comparison, name: str = "") -> Table:
@@ -20,6 +20,7 @@ def score_table(comparison: Comparison, name: str = "") -> Table:
     entries, settings = comparison.all_entries(), comparison.settings
     texts = list(dict.fromkeys(text for entry in entries if (text := note(entry))))
     marks = {text: letter(index) for index, text in enumerate(texts)}
+    alike = [(ALIKE_MARK, ALIKE_NOTE)] if any(entry.alike for entry in entries) else []
     chance = [(CHANCE_MARK, CHANCE_NOTE)] if any(_shows_chance(entry) for entry in entries) else []
     with_ways = len({setting.ways for setting in settings}) > 1
     return Table(
@@ -32,7 +33,7 @@ def score_table(comparison: Comparison, name: str = "") -> Table:
         rows=tuple(
             (row[0].label, tuple(_cell(entry, comparison, marks) for entry in row)) for row in comparison.entries
         ),
-        notes=(*chance, *((mark, text) for text, mark in marks.items())),
+        notes=(*alike, *chance, *((mark, text) for text, mark in marks.items())),
         warnings=comparison.warnings,
     )
 
@@ -54,18 +55,22 @@ def entry_columns(comparison: Comparison) -> tuple[Column[Entry], ...]:
         Column("higher_is_better", lambda _: comparison.metric.higher_is_better),
         Column("status", lambda entry: entry.status),
         Column("mean", lambda entry: entry.interval and entry.interval.mean),
-        Column("half_width", lambda entry: entry.interval and entry.interval.half_width),
         Column("lower", lambda entry: entry.interval and entry.interval.lower),
         Column("upper", lambda entry: entry.interval and entry.interval.upper),
         Column("interval", lambda entry: entry.interval and entry.interval.kind),
         Column("episodes_half_width", lambda entry: entry.interval and entry.interval.episodes_half_width),
         Column("seeds", lambda entry: entry.interval.n_seeds if entry.interval else 0),
         Column("planned_seeds", lambda entry: len(entry.planned_seeds)),
+        Column("diverged_seeds", lambda entry: len(entry.diverged)),
         Column("episodes", lambda entry: entry.interval and entry.interval.n_episodes),
         Column("chance", lambda entry: entry.chance),
         Column("at_chance", lambda entry: entry.at_chance),
         Column("rank", lambda entry: entry.rank),
         Column("best", lambda entry: entry.best),
+        Column("not_different", lambda entry: entry.alike),
+        Column("difference", lambda entry: entry.test and entry.test.difference),
+        Column("difference_half_width", lambda entry: entry.test and entry.test.half_width),
+        Column("p_value", lambda entry: entry.test and entry.test.p_value),
         Column("note", note),
     )
 
@@ -74,8 +79,9 @@ def _cell(entry: Entry, comparison: Comparison, marks: Mapping[str, str]) -> Tab
     letters = (marks[text],) if (text := note(entry)) else ()
     if entry.interval is None:
         return TableCell("—" if entry.status == "not planned" else entry.status, marks=letters, missing=True)
-    chance = (CHANCE_MARK,) if entry.at_chance else ()
-    return TableCell(comparison.metric.interval(entry.interval), entry.best, (*chance, *letters))
+    found = entry.interval
+    text, ends = comparison.metric.parts(found.mean, found.lower, found.upper)
+    return TableCell(text, entry.best, (*signs(entry), *letters), ends=ends)
 
 
 def _shows_chance(entry: Entry) -> bool:

@@ -25,12 +25,14 @@ class TableCell:
         bold: Whether it stands out.
         marks: The marks of its notes.
         missing: Whether the text stands for a missing value.
+        ends: The ends of the number's interval, such as "[92.6, 94.1]"; empty if it has none.
     """
 
     text: str
     bold: bool = False
     marks: tuple[str, ...] = ()
     missing: bool = False
+    ends: str = ""
 
 
 ABSENT = TableCell("—", missing=True)

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 from adaptbench.reports.comparison.comparison import Comparison, Entry, compare
 from adaptbench.reports.results.runs import Outcome, Run
-from adaptbench.reports.statistics.ranking import Pair
+from adaptbench.reports.statistics.contrasts import Contrast, compare_with_first
+from adaptbench.reports.tables.gains import contrast_cell
 from adaptbench.reports.tables.table import (
     ABSENT,
     Column,
@@ -28,7 +29,7 @@ class _Place(NamedTuple):
 
     entry: Entry
     rule: str
-    pair: Pair | None
+    test: Contrast | None
 
     @property
     def run(self) -> Run | None:
@@ -50,20 +51,24 @@ def transfer_table(outcomes: Iterable[Outcome], name: str) -> Table | None:
     if len({outcome.cell.learner for outcome in transfer}) < 2:
         return None
     (found,) = compare(transfer)
-    rows = [_places(found, index) for index in range(len(found.entries))]
+    rows = _places(found)
+    compared = "ratio to" if found.metric.logarithmic else "difference from"
     headings = (f"{setting.episode_label}, {setting.size_label}" for setting in found.settings)
     return Table(
         name=f"transfer-{name}",
         title=f"Rules of transfer: {found.task} ({found.protocol})",
         caption=(
             f"Effect of each rule of transfer on {found.task}; protocol: {found.protocol}: {found.metric.heading}, "
-            f"and the difference from the first row, {found.entries[0][0].label}, with half widths of 95 % intervals. "
-            "Bold: significantly different from the first row (paired tests, Holm-corrected over a column's pairs, "
-            "5 %). Control rows do not fine-tune: pretraining and gradient steps have to beat them."
+            f"and the {compared} the first row, {found.entries[0][0].label}, with the ends "
+            "of 95 % intervals. Bold: significantly different from the first row (paired tests, Holm-corrected over "
+            "the table, 5 %). Control rows do not fine-tune: pretraining and gradient steps have to beat them."
         ),
         frame=frame_of(_RULE_COLUMNS, (place for row in rows for place in row)),
         groups=(("", 1), *((heading, 2) for heading in headings)),
-        columns=("what the rule changes", *(["mean", "difference"] * len(found.settings))),
+        columns=(
+            "what the rule changes",
+            *(["mean", "ratio" if found.metric.logarithmic else "difference"] * len(found.settings)),
+        ),
         rows=tuple(
             (row[0].entry.label, (TableCell(row[0].rule), *(cell for place in row for cell in _cells(place, found))))
             for row in rows
@@ -128,24 +133,27 @@ def _value_in_words(value: Any) -> str:  # noqa: ANN401 - JSON of any kind
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _places(found: Comparison, index: int) -> list[_Place]:
-    """A row of the table."""
-    rule = rule_of(found.entries[index], found.entries[0])
-    from_first = (
-        next((pair for pair in pairs if (pair.first, pair.second) == (0, index)), None) for pairs in found.pairs
-    )
-    return [_Place(entry, rule, pair) for entry, pair in zip(found.entries[index], from_first, strict=True)]
+def _places(found: Comparison) -> list[list[_Place]]:
+    """The rows of the table, with the comparisons with the first row where entries of a column can be compared."""
+    columns = [
+        {index: entry.samples for index, entry in enumerate(column) if entry.rank is not None}
+        for column in zip(*found.entries, strict=True)
+    ]
+    tests = compare_with_first(columns, relative=found.metric.logarithmic)
+    return [
+        [_Place(entry, rule_of(row, found.entries[0]), own.get(index)) for entry, own in zip(row, tests, strict=True)]
+        for index, row in enumerate(found.entries)
+    ]
 
 
 def _cells(place: _Place, found: Comparison) -> tuple[TableCell, TableCell]:
-    """Mean and difference."""
-    if place.entry.interval is None:
+    """The mean, and the difference from the first row or the ratio to it."""
+    own, test, metric = place.entry.interval, place.test, found.metric
+    if own is None:
         return TableCell(place.entry.status, missing=True), ABSENT
-    mean, pair = TableCell(found.metric.interval(place.entry.interval)), place.pair
-    if pair is None:
-        return mean, ABSENT
-    text = found.metric.number(-pair.difference, pair.half_width)
-    return mean, TableCell(f"+{text}" if pair.difference <= 0 else text, pair.significant)
+    text, ends = metric.parts(own.mean, own.lower, own.upper)
+    mean = TableCell(text, ends=ends)
+    return mean, ABSENT if test is None else contrast_cell(test, metric)
 
 
 _RULE_COLUMNS: tuple[Column[_Place], ...] = (
@@ -155,11 +163,13 @@ _RULE_COLUMNS: tuple[Column[_Place], ...] = (
     Column("rule", lambda place: place.rule),
     *setting_columns(lambda place: place.entry.setting),
     Column("mean", lambda place: place.entry.interval and place.entry.interval.mean),
-    Column("half_width", lambda place: place.entry.interval and place.entry.interval.half_width),
-    Column("difference", lambda place: place.pair and -place.pair.difference),
-    Column("difference_half_width", lambda place: place.pair and place.pair.half_width),
-    Column("p_holm", lambda place: place.pair and place.pair.corrected),
-    Column("significant", lambda place: place.pair and place.pair.significant),
+    Column("lower", lambda place: place.entry.interval and place.entry.interval.lower),
+    Column("upper", lambda place: place.entry.interval and place.entry.interval.upper),
+    Column("difference", lambda place: place.test and place.test.estimate),
+    Column("difference_lower", lambda place: place.test and place.test.lower),
+    Column("difference_upper", lambda place: place.test and place.test.upper),
+    Column("p_holm", lambda place: place.test and place.test.p_value),
+    Column("significant", lambda place: place.test and place.test.significant),
     Column("diverged_episodes", lambda place: sum(run.diverged(place.entry.setting) for run in place.entry.runs)),
     Column("transductive", lambda place: place.run and place.run.result.transductive),
     Column("seeds", lambda place: place.entry.interval.n_seeds if place.entry.interval else 0),

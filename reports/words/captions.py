@@ -6,8 +6,16 @@ from adaptbench.reports.comparison.comparability import induction
 from adaptbench.reports.comparison.comparison import Comparison, Entry
 
 _SELECTION_NAMES = {"last": "the model after the last step", "best": "the model that was best on validation"}
+ALIKE_MARK = "≈"
+ALIKE_NOTE = "not significantly different from the best of its column"
 CHANCE_MARK = "†"
 CHANCE_NOTE = "at least one seed is not better than chance"
+
+
+def signs(entry: Entry) -> tuple[str, ...]:
+    """The signs that mark the score of an entry."""
+    shown = ((ALIKE_MARK, entry.alike), (CHANCE_MARK, entry.at_chance))
+    return tuple(sign for sign, holds in shown if holds)
 
 
 def note(entry: Entry) -> str:
@@ -17,6 +25,13 @@ def note(entry: Entry) -> str:
         parts.append(f"{entry.interval.n_seeds} of {len(entry.planned_seeds)} seeds")
         if entry.interval.n_seeds == 1:
             parts.append("the interval is over episodes only and does not cover other seeds")
+    if entry.diverged and not entry.refusal:
+        share = f"{len(entry.diverged)} of {len(entry.planned_seeds)}"
+        parts.append(f"{share} diverged, scored as a guess in every episode")
+    if entry.collapsed:
+        parts.append(f"seed {', '.join(map(str, entry.collapsed))} collapsed and others did not")
+    if entry.interval is not None and entry.interval.unreliable:
+        parts.append(f"the interval is unreliable: {entry.interval.unreliable}")
     if diverged := sum(run.diverged(entry.setting) for run in entry.runs):
         parts.append(f"diverged in {diverged} test episodes, which are scored as a guess")
     text = "; ".join([*parts, *entry.problems])
@@ -41,8 +56,9 @@ def caption(comparison: Comparison) -> str:
     ]
     if any(entry.best for entry in comparison.all_entries()):
         sentences.append(
-            f"Bold: the best mean of a column, and all that are not significantly different from it "
-            f"(paired tests, Holm-corrected, 5 %{_few(comparison)})."
+            f"Bold: the best mean of a column. {ALIKE_MARK}: not significantly different from it "
+            f"(range test of {'ratios' if comparison.metric.logarithmic else 'differences'} of means, one family of "
+            f"tests a table, 5 %{_few(comparison)})."
         )
     return " ".join(sentence for sentence in sentences if sentence)
 
@@ -54,8 +70,8 @@ def slug(text: str) -> str:
 
 def _few(comparison: Comparison) -> str:
     """The scope of the tests if some have one seed only."""
-    one = any(pair.n_seeds == 1 for pairs in comparison.pairs for pair in pairs)
-    return "; with one seed, over episodes only" if one else ""
+    tests = [entry.test for entry in comparison.all_entries() if entry.test is not None]
+    return "; with one seed, over episodes only" if any(test.n_seeds == 1 for test in tests) else ""
 
 
 def _ways(comparison: Comparison) -> str:
@@ -70,9 +86,10 @@ def _interval_sentence(comparison: Comparison) -> str:
     seeds = max(each.n_seeds for each in intervals)
     episodes = sorted({each.n_episodes for each in intervals})
     tested = f"{' or '.join(map(str, episodes))} test episodes"
-    if seeds == 1:
-        return f"Mean ± half width of the 95 % interval over {tested} of one seed; it does not cover other seeds."
-    return f"Mean ± half width of the 95 % interval over {seeds} seeds and {tested} (crossed random effects)."
+    over = f"{tested} of one seed" if seeds == 1 else f"{seeds} seeds and {tested} (crossed random effects)"
+    missed = [f"other test {comparison.class_word}"] if comparison.settings[0].ways is not None else []
+    missed = ["other seeds", *missed] if seeds == 1 else missed
+    return f"Mean and 95 % interval over {over}" + (f"; it does not cover {' or '.join(missed)}." if missed else ".")
 
 
 def _conditions_sentence(comparison: Comparison) -> str:

@@ -13,7 +13,7 @@ class Headline:
     Args:
         place: The metric, the task and the setting.
         winner: The best learner's name, or the reason why none is best.
-        score: Its mean and half width with the unit; empty where none is best.
+        score: Its mean and interval with the unit; empty where none is best.
         others: The other learners with their scores, best first.
     """
 

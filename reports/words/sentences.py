@@ -7,7 +7,7 @@ from adaptbench.reports.comparison.gains import Gain
 
 
 def best_sentence(comparison: Comparison, column: int) -> str:
-    """Names the best learner at a setting and those not significantly different; empty where nobody is ranked."""
+    """Names the best learner at a setting and those not significantly different; empty where none is marked."""
     ranked = [entry for entry in comparison.best_first(column) if entry.rank is not None]
     if not ranked or not ranked[0].best:
         return ""
@@ -18,18 +18,18 @@ def best_sentence(comparison: Comparison, column: int) -> str:
 
 
 def score_text(comparison: Comparison, entry: Entry) -> str:
-    """Mean and half width with the unit; empty where there is no mean."""
+    """Mean and interval with the unit; empty where there is no mean."""
     if entry.interval is None:
         return ""
     return f"{comparison.metric.interval(entry.interval)} {comparison.metric.unit}".rstrip()
 
 
 def _others(ranked: list[Entry]) -> str:
-    alike = [entry.label for entry in ranked[1:] if entry.best]
-    others = sum(not entry.at_chance for entry in ranked) - 1
+    alike = [entry.label for entry in ranked[1:] if entry.alike]
+    others = sum(not entry.guesses for entry in ranked) - 1
     rivals = "other learner" if others == len(ranked) - 1 else "other learner above chance"
     if not alike:
-        return f"it is significantly different from every {rivals}"
+        return f"it is significantly better than every {rivals}"
     if len(alike) == others:
         return f"it is not significantly different from any {rivals}"
     return f"it is not significantly different from {', '.join(alike)}"
@@ -62,16 +62,14 @@ def _words(gain: Gain) -> tuple[str, str, str]:
 
 
 def _amount(gain: Gain, comparison: Comparison) -> str:
-    """The size of a gain, such as "adds 1.2 ± 0.4 points" or "multiplies the error by 0.80 (0.72 to 0.89)"."""
+    """The size of a gain, such as "adds 1.2 [0.8, 1.6] points" or "multiplies the error by 0.80 [0.72, 0.89]"."""
     found = gain.per_doubling
     if found is None:
         return ""
     if not gain.relative:
         verb = "adds" if found.estimate >= 0 else "subtracts"
-        number = comparison.metric.number(abs(found.estimate), found.half_width)
+        size = abs(found.estimate)
+        number = " ".join(comparison.metric.parts(size, size - found.half_width, size + found.half_width))
         return f"{verb} {number}{' points' if comparison.metric.unit else ''}"
-    factor, low, high = (
-        math.exp(min(value, 50.0))
-        for value in (found.estimate, found.estimate - found.half_width, found.estimate + found.half_width)
-    )
-    return f"multiplies the error by {factor:.2f} ({low:.2g} to {high:.2g})"
+    factor, low, high = (math.exp(min(value, 50.0)) for value in (found.estimate, found.lower, found.upper))
+    return f"multiplies the error by {factor:.2f} [{low:.2g}, {high:.2g}]"

@@ -99,7 +99,8 @@ class RunsFolder:
         result |= {name: value for name, value in changes.items() if name in result}
         result["scores"] = [row for pair in rows for row in pair]
         (folder / "result.json").write_text(json.dumps(result))
-        write_spec(folder, learner={"name": cell["learner"]})
+        encoder = {"name": "mlp" if cell["task"] == "sinusoid" else "strided"}
+        write_spec(folder, learner={"name": cell["learner"]}, encoder=encoder)
         pd.concat(tables).to_parquet(folder / "episodes.parquet", index=False)
         learning_curve(cell).to_parquet(folder / "curve.parquet", index=False)
         machine = {

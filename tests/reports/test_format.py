@@ -111,9 +111,11 @@ def test_unknown_fields_are_ignored_and_never_written(quick):
 
 
 def test_a_spec_keeps_what_reports_do_not_use(tmp_path):
-    (tmp_path / "spec.json").write_text('{"results_version": 4, "learner": {"name": "lstm"}, "encoder": {"a": 1e400}}')
+    (tmp_path / "spec.json").write_text(
+        '{"results_version": 4, "learner": {"name": "lstm"}, "optimization": {"a": 1e400}}'
+    )
     found = read(tmp_path / "spec.json", Spec)
-    assert found.model_dump(exclude_unset=True)["encoder"] == {"a": math.inf}
+    assert found.model_dump(exclude_unset=True)["optimization"] == {"a": math.inf}
 
 
 def test_a_spec_with_numbers_that_are_not_finite_has_a_page(quick, tmp_path):

@@ -131,7 +131,8 @@
         x, y: points.map((point) => point.mean), name: plain(trace.label), legendgroup: trace.label,
         mode: axis === "time" ? "markers" : "lines+markers",
         line: { color: trace.colour, dash: trace.dash }, marker: { color: trace.colour, symbol: trace.symbol, size: 9 },
-        error_y: { type: "data", array: points.map((point) => point.half), color: trace.colour, thickness: 1, width: 4 },
+        error_y: { type: "data", symmetric: false, array: points.map((point) => point.upper - point.mean),
+          arrayminus: points.map((point) => point.mean - point.lower), color: trace.colour, thickness: 1, width: 4 },
         customdata: points.map((point) => point.runs[0]),
         text: points.map((point) => describe(trace, point)), hovertemplate: "%{text}<extra></extra>",
       });
@@ -163,7 +164,7 @@
   function describe(trace, point) {
     const ids = point.runs.slice(0, 6).join("<br>");
     const more = point.runs.length > 6 ? `<br>and ${point.runs.length - 6} more` : "";
-    return `<b>${plain(trace.label)}</b> ${point.mean} ± ${point.half}<br>over episodes alone ± ${point.episodes}` +
+    return `<b>${plain(trace.label)}</b> ${point.mean} [${point.lower}, ${point.upper}]<br>over episodes alone ± ${point.episodes}` +
       `<br>${plain(point.fixed.time)}<br>runs<br>${ids}${more}`;
   }
 

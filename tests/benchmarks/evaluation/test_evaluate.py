@@ -124,3 +124,14 @@ def test_scores_that_are_no_numbers_or_have_no_spread_are_at_chance():
     assert _at_chance(pd.Series([0.9]), 0.2, True), "one episode tells nothing"
     assert not _at_chance(pd.Series([1.0, 1.0]), 0.2, True)
     assert _at_chance(pd.Series([0.2, 0.2]), 0.2, True)
+
+
+@pytest.mark.parametrize("episodes", [50, 200, 600, 1000, 2000])
+@pytest.mark.parametrize("ways", [2, 3, 5, 7, 10, 20, 25, 50])
+@pytest.mark.parametrize("rounding", [0.0, 1e-8, -1e-8])
+def test_a_collapsed_learner_is_at_chance_whatever_its_mean_is_rounded_to(ways, episodes, rounding):
+    """Every episode has the same score, so there is no noise that rounding could hide in."""
+    chance = 1 / ways
+    assert _at_chance(pd.Series(np.full(episodes, chance + rounding)), chance, True)
+    assert _at_chance(pd.Series(np.full(episodes, 3.7 * chance * (1 + rounding))), 3.7 * chance, False)
+    assert not _at_chance(pd.Series(np.full(episodes, chance + 0.001)), chance, True)

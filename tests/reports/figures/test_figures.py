@@ -9,6 +9,7 @@ import pytest
 from adaptbench.reports.comparison.comparison import compare
 from adaptbench.reports.comparison.shot_matrix import shot_matrices
 from adaptbench.reports.figures.ranks import draw_ranks
+from adaptbench.reports.figures.scores import draw
 from adaptbench.reports.figures.styles import line_styles
 from adaptbench.reports.figures.trade_off import draw_trade_off
 from adaptbench.reports.figures.widths import draw_widths
@@ -29,7 +30,7 @@ def read(folder):
 
 def test_quick_has_every_figure_and_table(quick, tmp_path):
     report = write_report(quick.path, tmp_path / "out")
-    common = {"figure", "time", "training", "ranks", "table", "gains", "pairs", "compute"}
+    common = {"figure", "time", "training", "ranks", "table", "gains", "compute"}
     wanted = {f"{kind}-{task}" for kind in common for task in ("omniglot", "sinusoid")}
     assert names(report) == wanted | {"shots-omniglot", "published"}
 
@@ -139,10 +140,22 @@ def test_trade_off_stands_at_the_recorded_times_of_its_setting(quick, tmp_path):
     assert costs["predict_ms_per_episode"].tolist() == pytest.approx([0.75] * 4), "the mean over both"
 
 
-def test_ranks_are_drawn_with_a_bar_for_those_not_significantly_different(quick):
+def test_ranks_are_drawn_with_the_comparisons_of_the_table(quick):
     _, _, (_, comparison) = read(quick)
-    figure = draw_ranks(comparison)
-    thick = [line for line in figure.axes[0].lines if line.get_linewidth() == 3]
-    significant = {pair.significant for pairs in comparison.pairs for pair in pairs}
-    assert bool(thick) == (significant != {True})
-    assert {text.get_text().split("  ")[0].strip() for text in figure.axes[0].texts} >= {"LSTM", "Fine-tuning"}
+    texts = [text.get_text().strip() for text in draw_ranks(comparison).axes[0].texts]
+    for row in comparison.entries:
+        rank = np.mean([entry.rank for entry in row])
+        worse = sum(entry.test is not None and entry.test.significant for entry in row)
+        assert f"{row[0].label}  {rank:.2f}  (worse at {worse})" in texts
+
+
+def test_figures_have_the_intervals_of_the_table_and_a_dot_for_each_seed(quick):
+    suite, _, (sinusoid, _) = read(quick)
+    figure = draw(sinusoid, line_styles(suite))
+    entries = sinusoid.all_entries()
+    panel = figure.axes[0]
+    bars = [tuple(segment[:, 1]) for bar in panel.collections for segment in getattr(bar, "get_segments", list)()]
+    for entry in entries:
+        assert any(bar == pytest.approx((entry.interval.lower, entry.interval.upper)) for bar in bars)
+    dots = [sorted(line.get_ydata()) for line in panel.lines if line.get_marker() == "."]
+    assert dots == [sorted(row.mean() for row in entry.samples.values()) for entry in entries]

@@ -25,6 +25,11 @@ def omniglot(comparisons):
     return comparison
 
 
+def markdown(folder):
+    """The table of omniglot."""
+    return to_markdown(score_table(omniglot(read(folder)[1])))
+
+
 def entry(comparisons, learner, **setting):
     """The entry of a learner on omniglot."""
     comparison = omniglot(comparisons)
@@ -159,7 +164,59 @@ def test_diverged_seed_is_not_left_out_of_the_mean(quick):
     scores = np.full(60, np.nan)
     quick.write_run(quick.find(task="omniglot", learner="lstm", train_classes=200, seed=1)[0], scores=scores)
     found = entry(read(quick)[1], "lstm", train_classes=200)
+    assert (found.status, found.diverged, found.at_chance) == ("finished", (1,), True)
+    assert found.samples[1].tolist() == [found.chance] * 60
+    assert found.interval.mean == pytest.approx((found.samples[0].mean() + found.chance) / 2)
+    assert "1 of 2 diverged" in markdown(quick)
+
+
+def test_diverged_seed_without_a_known_guess_has_no_mean(quick):
+    cell = quick.find(task="omniglot", learner="lstm", train_classes=200, seed=1)[0]
+    quick.write_run(cell, scores=np.full(60, np.nan), chance=None)
+    quick.write_run(quick.find(task="omniglot", learner="lstm", train_classes=200, seed=0)[0], chance=None)
+    found = entry(read(quick)[1], "lstm", train_classes=200)
     assert (found.status, found.interval) == ("diverged", None)
+
+
+@pytest.mark.parametrize("seeds", [(1,), (0, 1)])
+def test_training_that_diverged_scores_a_guess(quick, seeds):
+    for cell in quick.find(task="omniglot", learner="lstm", train_classes=200):
+        if cell["seed"] in seeds:
+            quick.remove(cell)
+            quick.fail(cell, "NotFinite: training diverged: its weights are no longer finite numbers")
+    problems, comparisons = read(quick)
+    found = entry(comparisons, "lstm", train_classes=200)
+    assert len(problems) == len(seeds)
+    assert (found.status, found.diverged, found.problems) == ("finished", seeds, ())
+    assert all((found.samples[seed] == found.chance).all() for seed in seeds)
+    assert found.test is not None and not (found.best or (found.alike and found.guesses))
+    assert f"{len(seeds)} of 2 diverged" in markdown(quick)
+
+
+@pytest.mark.parametrize("reason", ["Killed: signal 9", "OSError: no space left on device", "RuntimeError: NotFinite:"])
+def test_run_that_failed_otherwise_is_unfinished(quick, reason):
+    (cell,) = quick.find(task="omniglot", learner="lstm", train_classes=200, seed=1)
+    quick.remove(cell)
+    quick.fail(cell, reason)
+    found = entry(read(quick)[1], "lstm", train_classes=200)
+    assert (found.status, found.diverged, list(found.samples)) == ("partial", (), [0])
+
+
+def test_collapsed_seed_is_named(folder):
+    for seed, mean in enumerate((0.9, 0.91, 0.21)):
+        cell = folder.plan("omniglot", "lstm", "LSTM", "rnn", seed, 50)
+        folder.write_run(cell, scores=np.tile([mean - 0.02, mean + 0.02], 30), at_chance=mean < 0.3)
+    folder.write_suite()
+    found = entry(read(folder)[1], "lstm")
+    assert (found.collapsed, found.at_chance, found.guesses) == ((2,), True, False)
+    assert "seed 2 collapsed and others did not" in markdown(folder)
+
+
+@pytest.mark.parametrize(("task", "score"), [("omniglot", 1.1), ("omniglot", -0.1), ("sinusoid", -0.1)])
+def test_scores_out_of_range_are_refused(quick, task, score):
+    quick.write_run(quick.find(task=task)[0], scores=np.full(60, score))
+    (problem,), _ = read(quick)
+    assert problem.kind == "unreadable" and "to lie in 0 to" in problem.reason
 
 
 def test_no_manifest_says_where_it_was_looked_for(folder):

@@ -1,4 +1,4 @@
-"""Paired differences: their level by simulation, known values, Holm's correction, shared ranks."""
+"""Paired differences: their level by simulation, known values, Holm's correction, comparisons with the first."""
 
 import numpy as np
 import pytest
@@ -6,9 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from adaptbench.reports.statistics.contrasts import LEAST_P, TEST_EXPONENT, contrast, contrasts, holm
+from adaptbench.reports.statistics.contrasts import (
+    LEAST_P,
+    TEST_EXPONENT,
+    compare_with_first,
+    contrast,
+    contrasts,
+    holm,
+)
 from adaptbench.reports.statistics.intervals import crossed_spread
-from adaptbench.reports.statistics.ranking import Pair, compare_pairs, shared_ranks
 
 # Standard deviations of differences: of seeds, of episodes, and the rest.
 VARIANCES = {
@@ -42,13 +48,13 @@ def test_learners_that_are_alike_are_significantly_different_in_at_most_5_percen
     assert np.mean(rates) <= 0.05 + 2.5 * np.sqrt(0.05 * 0.95 / 12_000)
 
 
-def test_the_whole_column_errs_in_at_most_5_percent():
-    """Five learners that are alike: any significant pair is an error of the column."""
+def test_comparisons_with_the_first_err_in_at_most_5_percent_of_tables():
+    """Five learners that are alike: any significant difference is an error of the table."""
     rng = np.random.default_rng(1)
     errors = 0
     for _ in range(400):
         column = {index: dict(enumerate(simulate(rng, 1, 3, (0.01, 0.0, 0.05), 50)[0])) for index in range(5)}
-        errors += any(pair.significant for pair in compare_pairs(column))
+        errors += any(test.significant for test in compare_with_first([column], relative=False)[0].values())
     assert errors / 400 <= 0.05
 
 
@@ -112,28 +118,27 @@ def test_holm_never_lowers_a_p_and_keeps_their_order(raw):
     assert all(np.diff(corrected[order]) >= 0)
 
 
-def apart(*pairs):
-    return [Pair(first, second, 1.0, 0.1, 0.001, 0.001, 3) for first, second in pairs]
-
-
-@pytest.mark.parametrize(
-    ("pairs", "expected"),
-    [
-        ([], {0: 2, 1: 2, 2: 2}),
-        ([(0, 1), (0, 2), (1, 2)], {0: 1, 1: 2, 2: 3}),
-        ([(0, 1), (0, 2)], {0: 1, 1: 2.5, 2: 2.5}),
-        ([(0, 2)], {0: 1.5, 1: 1.5, 2: 3}),
-    ],
-)
-def test_ranks_are_shared(pairs, expected):
-    assert shared_ranks({0: 0.9, 1: 0.8, 2: 0.7}, apart(*pairs)) == expected
-
-
 def test_pairs_are_taken_seed_by_seed():
     """Seeds in another order are the same seeds; a seed that only one has is left out."""
     rng = np.random.default_rng(6)
     rows = {seed: rng.random(20) for seed in range(3)}
     other = {seed: row - 0.25 for seed, row in reversed(rows.items())}
-    (pair,) = compare_pairs({0: rows, 1: other | {9: rng.random(20)}})
-    assert (pair.difference, pair.n_seeds, pair.significant) == (pytest.approx(0.25), 3, True)
-    assert compare_pairs({0: {0: rows[0]}, 1: {1: rows[1]}}) == ()
+    (found,) = compare_with_first([{0: rows, 1: other | {9: rng.random(20)}}], relative=False)
+    assert (found[1].estimate, found[1].n_seeds, found[1].significant) == (pytest.approx(-0.25), 3, True)
+    assert (found[1].lower, found[1].upper) == pytest.approx((-0.25, -0.25))
+    assert compare_with_first([{0: {0: rows[0]}, 1: {1: rows[1]}}, {1: rows}, {}], relative=False) == ({}, {}, {})
+
+
+def test_errors_are_compared_with_the_first_as_ratios_of_means():
+    rng = np.random.default_rng(7)
+    rows = {seed: rng.random(20) for seed in range(3)}
+    (found,) = compare_with_first([{0: rows, 1: {seed: 3 * row for seed, row in rows.items()}}], relative=True)
+    assert np.exp(found[1].estimate) == pytest.approx(3)
+
+
+def test_columns_share_the_correction():
+    rng = np.random.default_rng(8)
+    column = {index: dict(enumerate(simulate(rng, 1, 3, (0.01, 0.0, 0.05), 50)[0])) for index in range(3)}
+    alone, (first, _) = (compare_with_first([column] * n, relative=False) for n in (1, 2))
+    assert all(first[index].p_value >= alone[0][index].p_value for index in (1, 2))
+    assert first[1].half_width == alone[0][1].half_width, "intervals are uncorrected"

@@ -66,7 +66,7 @@ def test_tables_compile_in_a_minimal_article(folder, tmp_path):
 def test_tables_fit_the_text_of_an_article(quick, tmp_path):
     report = write_report(quick.path, tmp_path / "out")
     names = [path.stem for path in report.table_files if path.suffix == ".tex"]
-    assert {name.partition("-")[0] for name in names} == {"table", "gains", "pairs", "compute", "published"}
+    assert {name.partition("-")[0] for name in names} == {"table", "gains", "compute", "published"}
     output = compile_article(tmp_path / "out", names).replace(b"\n", b"")
     wide = [float(points) for points in re.findall(rb"Overfull .hbox \(([\d.]+)pt too wide", output)]
     assert max(wide, default=0.0) < 5
