@@ -10,7 +10,7 @@ import pytorch_lightning as pl
 from torch.utils.data import DataLoader, Dataset
 
 from adaptbench.datamodules.episodes import EpisodeBatch, EpisodeSize, ExampleBatch
-from adaptbench.datamodules.guards import Finding, queries_apart
+from adaptbench.datamodules.guards import Finding, fingerprints, queries_apart
 
 Mode = Literal["episodes", "examples"]
 Part = Literal["train", "val", "test"]
@@ -262,10 +262,10 @@ class EpisodicDataModule(pl.LightningDataModule, ABC):
         return [queries_apart(self.guarded_batches(), self.stream)]
 
     def guarded_batches(self) -> list[EpisodeBatch]:
-        """Draws the test episodes and the first training episodes, and drops their examples to save memory."""
+        """Draws the test episodes and the first training episodes, with fingerprints of their examples."""
         tests = (self.eval_batch("test", size, self.test.episodes) for size in self.test.sizes)
         trains = (self.train_batch(index) for index in range(GUARDED_BATCHES))
-        return [batch._replace(inputs=batch.inputs[:0]) for batches in (tests, trains) for batch in batches]
+        return [batch._replace(inputs=fingerprints(batch.inputs)) for batches in (tests, trains) for batch in batches]
 
     def train_dataloader(self) -> DataLoader[Any]:
         """The batches of the next epoch; of n devices, device r takes every n-th batch, beginning with the r-th."""

@@ -11,9 +11,20 @@ from torch import Tensor
 from adaptbench.datamodules.base import EpisodicDataModule, EvalPart, Part, Sampling, all_ways
 from adaptbench.datamodules.class_episodes import episodes_over_pool, require_room
 from adaptbench.datamodules.episodes import EpisodeBatch, EpisodeSize, ExampleBatch, rng_for, sample_distinct
-from adaptbench.datamodules.guards import Finding, images_apart, labels_permuted, queries_apart
+from adaptbench.datamodules.guards import (
+    Finding,
+    fingerprints,
+    images_apart,
+    images_as_fed,
+    images_differ,
+    labels_permuted,
+    queries_apart,
+)
+from adaptbench.datamodules.near_duplicates import near_duplicates
 
 PARTS: tuple[Part, ...] = ("train", "val", "test")
+FED_BATCHES = 4
+"""The number of pretraining batches whose images the guards look at."""
 GROUP_ROOM = 2
 """Classes that a training pool takes from one group, in multiples of the ways, if episodes stay within groups."""
 
@@ -122,10 +133,48 @@ class ClassDataModule(EpisodicDataModule):
         return 1 / (size.ways or 1)
 
     def guards(self) -> list[Finding]:
-        """Checks that parts share no image, that queries are not in the support set, and that labels are permuted."""
+        """Checks that parts and episodes hold no image twice, and that nothing predicts a label."""
         batches = self.guarded_batches()
         parts: dict[str, np.ndarray] = {part: self.guarded_drawings(part) for part in PARTS}
-        return [images_apart(parts), labels_permuted(batches), queries_apart(batches, self.stream)]
+        prints = {part: fingerprints(torch.from_numpy(images)).numpy() for part, images in parts.items()}
+        seen = np.concatenate([parts["train"], parts["val"]])
+        return [
+            images_apart(prints),
+            images_as_fed(self._fed(batches[len(self.test.sizes) :]), prints, self._drawings_complete()),
+            near_duplicates(seen, parts["test"], self.known_near_duplicates, self.training_turned),
+            labels_permuted(batches, len(self.test.sizes), self.drawing_count("test"), self.stream),
+            queries_apart(batches, self.stream),
+            images_differ(batches, self.known_twins, self.stream),
+        ]
+
+    def _fed(self, batches: list[EpisodeBatch]) -> np.ndarray:
+        """Returns the fingerprints of the images in the first training batches, [M] int64."""
+        if self.mode == "episodes":
+            return torch.cat([batch.inputs for batch in batches]).numpy()
+        return torch.cat([fingerprints(self.example_batch(index).inputs) for index in range(FED_BATCHES)]).numpy()
+
+    def _drawings_complete(self) -> bool:
+        return self.class_count("train") <= self.guarded_classes and not self.training_changed
+
+    @property
+    def known_near_duplicates(self) -> int | None:
+        """The number of test images that almost equal a training or validation image; None if it is not known."""
+        return None
+
+    @property
+    def training_turned(self) -> bool:
+        """Whether the turns of each training image are training images too."""
+        return False
+
+    @property
+    def training_changed(self) -> bool:
+        """Whether training images are changed at random."""
+        return False
+
+    @property
+    def known_twins(self) -> int | None:
+        """The number of images that stand twice in one class; None if it is not known."""
+        return 0
 
     def guarded_drawings(self, part: Part) -> np.ndarray:
         """Returns every drawing of a part's first `guarded_classes` classes, [M, H, W] uint8."""

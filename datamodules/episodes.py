@@ -31,6 +31,10 @@ class EpisodeBatch(NamedTuple):
         """Copies the batch to a device."""
         return EpisodeBatch(*(field.to(device) for field in self))
 
+    def without_targets(self) -> "EpisodeBatch":
+        """Puts zeros in the place of the queries' targets."""
+        return self._replace(query_y=torch.zeros_like(self.query_y))
+
     def chunks(self, episodes: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Yields support, its targets and query of `episodes` episodes at a time, so that memory stays bounded."""
         return zip(*(rows.split(episodes) for rows in (self.support, self.support_y, self.query)), strict=True)

@@ -1,9 +1,10 @@
 """Guards against leaks: checks of a task's data and episodes that every run makes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
+import torch
 from scipy.special import chdtrc  # type: ignore[import-untyped]  # scipy ships no annotations
 
 from adaptbench.datamodules.episodes import EpisodeBatch
@@ -14,6 +15,9 @@ FALSE_ALARM = 1e-6
 """Probability that a guard of randomness fails although nothing is wrong."""
 LEAST_EXPECTED = 5
 """Episodes that each label needs on average before a test of its share is meaningful."""
+MANY = np.iinfo(np.int64).max
+MIX = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53))
+"""Odd constants of SplitMix64 and MurmurHash3."""
 
 
 class Finding(NamedTuple):
@@ -62,17 +66,16 @@ def images_apart(parts: Mapping[str, np.ndarray]) -> Finding:
     """Checks that no image is in two parts.
 
     Args:
-        parts: [M, *x] uint8 images of each part.
+        parts: [M] int64 `fingerprints` of each part's images.
     """
-    seen: dict[bytes, tuple[str, int]] = {}
-    for part, images in parts.items():
-        found = {image.tobytes(): (part, row) for row, image in enumerate(images)}
-        if shared := seen.keys() & found.keys():
-            image = min(shared)
-            (other, before), (_, row) = seen[image], found[image]
-            text = f"{len(shared)} images of {part} are in {other} too, such as number {row}, there number {before}."
-            return Finding("identical images", "failed", text)
-        seen |= found
+    names = list(parts)
+    for number, part in enumerate(names):
+        for other in names[:number]:
+            shared = np.intersect1d(parts[part], parts[other])
+            if len(shared):
+                row, before = (int((parts[each] == shared[0]).argmax()) for each in (part, other))
+                text = f"{len(shared)} images of {part} are in {other} too, such as number {row}, there {before}."
+                return Finding("identical images", "failed", text)
     counts = ", ".join(f"{len(images)} {part}" for part, images in parts.items())
     return Finding("identical images", "passed", f"No image of one part is in another ({counts}).")
 
@@ -96,43 +99,132 @@ def queries_apart(batches: Sequence[EpisodeBatch], stream: bool = False) -> Find
     return Finding("queries in the support", "passed", f"No example is twice in any of {episodes} episodes.")
 
 
-def labels_permuted(batches: Sequence[EpisodeBatch]) -> Finding:
-    """Tests that neither a class's place in the pool nor an example's place in the episode predicts the label.
+def images_as_fed(fed: np.ndarray, parts: Mapping[str, np.ndarray], complete: bool) -> Finding:
+    """Checks that the images that training gets are images of the training part, whatever it does to them.
 
-    The statistic is a sum of chi-squared statistics. One is of the table of labels by the rank of their class among
-    its episode's classes, a sum of permutation matrices (Anderson 1959, JASA 54:371). The others are of the labels of
-    the first support example and of the first query.
+    Args:
+        fed: [M] int64 `fingerprints` of the images in the first training batches.
+        parts: [M] int64 fingerprints of each part's images.
+        complete: whether those of the training part are all that training may get; not so if it changes them at random.
+    """
+    guard = "images as fed"
+    for part in ("val", "test"):
+        if count := int(np.isin(fed, parts[part]).sum()):
+            return Finding(guard, "failed", f"{count} of the first {len(fed)} training images are images of {part}.")
+    if not complete:
+        return Finding(guard, "noted", "Training images are changed at random, or too many to compare with all.")
+    if count := int((~np.isin(fed, parts["train"])).sum()):
+        return Finding(guard, "failed", f"{count} of the first {len(fed)} training images are of no part.")
+    return Finding(guard, "passed", f"The first {len(fed)} training images are images of the training part.")
+
+
+def images_differ(batches: Sequence[EpisodeBatch], known: int | None, stream: bool = False) -> Finding:
+    """Checks that no image is in an episode as two examples.
+
+    Args:
+        batches: the episodes, with `fingerprints` of their images as `inputs`.
+        known: images that the data hold twice in one class; None where that is not known, which stops nothing.
+        stream: whether the episodes are streams, whose queries are steps of the support sequence.
+    """
+    guard = "image twice in an episode"
+    twice: set[int] = set()
+    for batch in batches:
+        examples = batch.support if stream else torch.cat([batch.support, batch.query], dim=1)
+        images = np.sort(batch.inputs.numpy()[examples.numpy()], axis=1)
+        twice.update(images[:, 1:][images[:, 1:] == images[:, :-1]].tolist())
+    if not twice:
+        return Finding(guard, "passed", "No image is in an episode as two examples.")
+    text = f"{len(twice)} images are in an episode as two examples"
+    if known is None or len(twice) <= known:
+        of_data = "" if known is None else f"; the data hold {known} twice in a class"
+        return Finding(guard, "noted", f"{text}{of_data}.")
+    return Finding(guard, "failed", f"{text}; the data hold {known} twice in a class.")
+
+
+def fingerprints(images: torch.Tensor) -> torch.Tensor:
+    """Hashes each image [M, *x] to 64 bits; returns [M] int64."""
+    flat = np.ascontiguousarray(images.numpy()).reshape(len(images), -1).view(np.uint8)
+    padded = np.zeros((len(flat), -(-flat.shape[1] // 8) * 8), dtype=np.uint8)
+    padded[:, : flat.shape[1]] = flat
+    words = padded.view(np.uint64) + np.arange(1, padded.shape[1] // 8 + 1, dtype=np.uint64) * MIX[0]
+    for factor in MIX[1:]:  # the finaliser of MurmurHash3, by Austin Appleby
+        words ^= words >> np.uint64(33)
+        words *= factor
+    words ^= words >> np.uint64(33)
+    return torch.from_numpy(words.sum(axis=1).view(np.int64))
+
+
+def labels_permuted(
+    batches: Sequence[EpisodeBatch], tests: int = 0, drawings: int = 1, stream: bool = False
+) -> Finding:
+    """Tests that nothing predicts a label: neither the class, nor its place in the pool, nor the example's position.
+
+    Each test is a sum of chi-squared statistics. Labels by rank of their class among its episode's classes, and by
+    position in the support set or among the queries, are random arrangements in which each label stands equally often
+    (Anderson 1959, JASA 54:371). Labels by class have a multinomial distribution for each class.
+
+    Args:
+        batches: the episodes.
+        tests: the number of batches, beginning with the first, that have the same examples.
+        drawings: the number of examples of each class in these batches, one class after the other.
+        stream: whether the episodes are streams, whose queries are steps of the support sequence.
     """
     guard = "label permutation"
-    statistics = freedom = episodes = 0.0
-    for ways, tables in _tables(batches).items():
-        count = tables["rank"].sum() / ways
-        if count / ways < LEAST_EXPECTED:
-            continue
-        statistics += (ways - 1) / count * ((tables["rank"] - count / ways) ** 2).sum()
-        freedom += (ways - 1) ** 2
-        for first in (tables["support"], tables["query"]):
-            statistics += ways / count * ((first - count / ways) ** 2).sum()
-            freedom += ways - 1
-        episodes += count
-    if not freedom:
-        return Finding(guard, "noted", "Too few episodes to test.")
-    probability = float(chdtrc(freedom, statistics))
-    text = f"Labels of {episodes:.0f} episodes by class and by place: chi-squared {statistics:.1f}, {freedom:.0f} d.f."
-    return Finding(guard, "failed" if probability < FALSE_ALARM else "passed", text)
-
-
-def _tables(batches: Sequence[EpisodeBatch]) -> dict[int, dict[str, np.ndarray]]:
-    """Counts labels by the rank of their class, and labels of the first examples, for each number of ways."""
-    found: dict[int, dict[str, np.ndarray]] = {}
-    for batch in batches:
-        support, query = batch.support_y.numpy().argmax(-1), batch.query_y.numpy().argmax(-1)
+    tables: dict[tuple[str, str, int, int], np.ndarray] = {}
+    for number, batch in enumerate(batches):
         ways = int((batch.support_y[0].sum(dim=0) > 0).sum())
-        empty = {"rank": np.zeros((ways, ways)), "support": np.zeros(ways), "query": np.zeros(ways)}
-        tables = found.setdefault(ways, empty)
-        labelled = np.where(support[:, :, None] == np.arange(ways), batch.support.numpy()[:, :, None], np.inf)
-        ranks = labelled.min(axis=1).argsort(axis=1).argsort(axis=1)  # [B, ways], by the first row of each label
-        np.add.at(tables["rank"], (ranks, np.broadcast_to(np.arange(ways), ranks.shape)), 1)
-        tables["support"] += np.bincount(support[:, 0], minlength=ways)[:ways]
-        tables["query"] += np.bincount(query[:, 0], minlength=ways)[:ways]
-    return found
+        places = _places(batch, ways, drawings if number < tests else None, stream)
+        again = any(torch.equal(batch.support, before.support) for before in batches[:number])
+        for (word, where), rows, labels in places:
+            if again and where == "support":
+                continue
+            size = rows.max() + 1 if word == "class" else rows.shape[1]
+            counts = np.bincount((rows * ways + labels).ravel(), minlength=size * ways).reshape(-1, ways)
+            key = (word, where, ways, 0 if word == "class" else size)
+            tables[key] = _sum(tables[key], counts) if key in tables else counts
+    sums: dict[str, list[float]] = {}
+    for (word, _, ways, _), table in tables.items():
+        if table.sum() / (ways if word == "class" else len(table)) / ways >= LEAST_EXPECTED:
+            found = sums.setdefault(word, [0.0, 0.0])
+            found[:] = np.add(found, _chi_squared(table, arranged=word != "class"))
+    if not sums:
+        return Finding(guard, "noted", "Too few episodes to test.")
+    probabilities = {word: float(chdtrc(freedom, statistic)) for word, (statistic, freedom) in sums.items()}
+    worst = min(probabilities, key=probabilities.__getitem__)
+    status: Status = "failed" if probabilities[worst] < FALSE_ALARM / len(probabilities) else "passed"
+    episodes = sum(len(batch.query) for batch in batches)
+    words = ", ".join(f"{word} {probability:.2g}" for word, probability in probabilities.items())
+    return Finding(guard, status, f"Labels of {episodes} episodes; probability if nothing predicts them, by {words}.")
+
+
+def _places(
+    batch: EpisodeBatch, ways: int, drawings: int | None, stream: bool
+) -> Iterator[tuple[tuple[str, str], np.ndarray, np.ndarray]]:
+    """Yields by what labels are tabled, the rows of the table [B, n] and the labels [B, n]."""
+    support, query = batch.support_y.numpy().argmax(-1), batch.query_y.numpy().argmax(-1)
+    for where, labels in (("support", support),) if stream else (("support", support), ("query", query)):
+        yield ("position", where), np.broadcast_to(np.arange(labels.shape[1]), labels.shape), labels
+    labelled = np.where(support[:, :, None] == np.arange(ways), batch.support.numpy()[:, :, None], MANY)
+    first = labelled.min(axis=1)  # [B, ways], the first row of each label
+    labels = np.broadcast_to(np.arange(ways), first.shape)
+    yield ("place in the pool", "support"), first.argsort(axis=1).argsort(axis=1), labels
+    if drawings is not None and first.max() < MANY:
+        yield ("class", "support"), first // drawings, labels
+
+
+def _sum(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Adds tables, of which one may have fewer rows."""
+    rows = max(len(one), len(other))
+    padded = [np.pad(table, ((0, rows - len(table)), (0, 0))) for table in (one, other)]
+    return padded[0] + padded[1]
+
+
+def _chi_squared(table: np.ndarray, arranged: bool) -> tuple[float, float]:
+    """Returns the statistic of a table of counts by label, and its degrees of freedom."""
+    table = table[table.sum(axis=1) > 0]
+    rows, ways = table.shape
+    expected = table.sum(axis=1, keepdims=True) / ways
+    statistic = float(((table - expected) ** 2 / expected).sum())
+    if arranged:
+        return statistic * (rows - 1) / rows, (rows - 1) * (ways - 1)
+    return statistic, rows * (ways - 1)

@@ -148,6 +148,13 @@ class LakeRunsDataModule(OmniglotDataModule):
         """The number of training characters asked for, or all of the split."""
         return super().training_classes({"split": "lake", **init_args})
 
+    @property
+    def known_near_duplicates(self) -> int | None:
+        """Two images of the runs at the usual size, one if a minimal set is for training."""
+        if super().known_near_duplicates is None:
+            return None
+        return 2 if self.split == "lake" else 1
+
     def guarded_drawings(self, part: Part) -> np.ndarray:
         """Returns the images of the runs for the test part."""
         if part != "test":

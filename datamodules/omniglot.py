@@ -16,6 +16,7 @@ from adaptbench.datamodules.omniglot_archives import OFFICIAL, Archive
 from adaptbench.datamodules.omniglot_images import load_images
 from adaptbench.datamodules.omniglot_splits import (
     ALPHABETS_DISJOINT,
+    NEAR_DUPLICATES,
     REMARKS,
     TRAINING_CHARACTERS,
     drawn_by_seed,
@@ -26,6 +27,8 @@ from adaptbench.datamodules.omniglot_splits import (
 
 Rotations = Literal["none", "train", "all"]
 Scope = Literal["across", "within"]
+TWINS = 1
+"""Images of 28 x 28 pixels that stand twice in one class: drawings 3 and 19 of Braille/character01."""
 ROTATIONS = {"none": "no rotations", "train": "rotations in training", "all": "rotations in training and test"}
 
 
@@ -79,7 +82,7 @@ class OmniglotDataModule(ClassDataModule):
             raise ValueError(f"Expected argument `rotations` to be 'none', 'train' or 'all' but got {rotations!r}.")
         if scope not in ("across", "within"):
             raise ValueError(f"Expected argument `scope` to be 'across' or 'within' but got {scope!r}.")
-        self.images = load_images(image_size, archives)
+        self.images, self.usual_archives = load_images(image_size, archives), archives is OFFICIAL
         self.split, self.split_seed, self.scope = split, split_seed, scope
         self.rotations, self.augment, self.image_size = rotations, augment, image_size
         characters = split_by_name(split, self.images.characters, split_seed)
@@ -135,6 +138,28 @@ class OmniglotDataModule(ClassDataModule):
     def data_digest(self) -> str:
         """A digest of the archives' contents and the image size."""
         return self.images.digest
+
+    @property
+    def known_twins(self) -> int | None:
+        """One image at the usual size, and its turns where they are classes; not known otherwise."""
+        usual = self.usual_archives and self.image_size == 28
+        return TWINS * self._turns("train") if usual else None
+
+    @property
+    def known_near_duplicates(self) -> int | None:
+        """As many as the split has at the usual size, in each turn of the test; not known otherwise."""
+        usual = self.usual_archives and self.image_size == 28
+        return NEAR_DUPLICATES[self.split] * self._turns("test") if usual else None
+
+    @property
+    def training_turned(self) -> bool:
+        """Whether rotations are classes of training."""
+        return self._turns("train") > 1
+
+    @property
+    def training_changed(self) -> bool:
+        """Whether images are augmented."""
+        return self.augment
 
     def class_count(self, part: Part) -> int:
         """The number of characters of a part, rotated ones included."""

@@ -8,9 +8,11 @@ import torch
 from torch import Tensor
 
 from adaptbench.benchmarks.evaluation.adapters import Adapter, Tells, Told, with_guesses
+from adaptbench.benchmarks.evaluation.guards import EXEMPT, adapter_guards, alone_guard, worst
 from adaptbench.benchmarks.evaluation.order_sensitivity import ORDERED_EPISODES, order_sensitivity
 from adaptbench.datamodules.base import EpisodicDataModule
 from adaptbench.datamodules.episodes import EpisodeBatch, EpisodeSize, episodes_digest
+from adaptbench.datamodules.guards import Finding
 from adaptbench.lit_modules.likelihoods import LIKELIHOODS
 from adaptbench.reports.format import PredictTime, Score
 from adaptbench.reports.statistics.intervals import interval
@@ -29,40 +31,61 @@ class Evaluation:
         episodes: a row for each test episode.
         seconds: seconds in `Adapter.predict`, encoding included.
         times: the same per episode, for each size.
+        findings: what the guards of the adapter found.
     """
 
     scores: tuple[Score, ...]
     episodes: pd.DataFrame
     seconds: float
     times: tuple[PredictTime, ...]
+    findings: tuple[Finding, ...]
 
 
 def evaluate(adapter: Adapter, task: EpisodicDataModule, device: torch.device) -> Evaluation:
-    """Tests an adapter on the test episodes of every size."""
+    """Tests an adapter on the test episodes of every size; it never gets the targets of their queries.
+
+    Guards predict some episodes of every size alone before the adapter sees any of the others.
+    """
     scores: list[Score] = []
     frames: list[pd.DataFrame] = []
     times: list[PredictTime] = []
     total = 0.0
-    for size in task.test.sizes:
-        batch = task.eval_batch("test", size, task.test.episodes)
+    batches = _test_batches(task)
+    told = isinstance(adapter, Told)
+    looked = [] if told else [adapter_guards(adapter, batch.to(device), task.stream) for batch in batches]
+    findings = [Finding("alone", "noted", EXEMPT)] if told else [each for _, found in looked for each in found]
+    for number, (size, batch) in enumerate(zip(task.test.sizes, batches, strict=True)):
         digest = episodes_digest(batch)
         batch = batch.to(device)
+        asked = batch.without_targets()
         tell(adapter, task, size)
         start = time.perf_counter()
-        prediction, diverged = with_guesses(adapter.predict(batch))
+        prediction, diverged = with_guesses(adapter.predict(asked))
         seconds = time.perf_counter() - start
         total += seconds
         times.append(PredictTime(ways=size.ways, shots=size.shots, ms_per_episode=1000 * seconds / len(batch.query)))
+        if looked:
+            findings.append(alone_guard(adapter, looked[number][0], prediction))
         frame = _episode_scores(prediction, batch, task, size)
         frames.append(frame)
         own, nll = _scores(frame, task, size, digest, diverged)
         scores += [own, nll]
         if task.queries_are_trials:
             scores.append(_error(own, frame[own.metric], batch.query.numel()))
-        if not (task.stream or isinstance(adapter, Told)):
-            scores.append(_order(own, order_sensitivity(adapter, batch, LIKELIHOODS[task.likelihood])))
+        if not (task.stream or told):
+            scores.append(_order(own, order_sensitivity(adapter, asked, LIKELIHOODS[task.likelihood])))
     episodes = pd.concat(frames, ignore_index=True).astype({"ways": "Int64"})
-    return Evaluation(tuple(scores), episodes, total, tuple(times))
+    return Evaluation(tuple(scores), episodes, total, tuple(times), tuple(worst(findings)))
+
+
+def _test_batches(task: EpisodicDataModule) -> list[EpisodeBatch]:
+    """Draws the test episodes of every size; sizes with the same examples share them, to save memory."""
+    batches: list[EpisodeBatch] = []
+    for size in task.test.sizes:
+        batch = task.eval_batch("test", size, task.test.episodes)
+        same = [each.inputs for each in batches if torch.equal(each.inputs, batch.inputs)]
+        batches.append(batch._replace(inputs=same[0]) if same else batch)
+    return batches
 
 
 def tell(adapter: Adapter, task: EpisodicDataModule, size: EpisodeSize) -> None:

@@ -32,7 +32,7 @@ def fits(adapter: Adapter, task: Pictured, device: torch.device) -> pd.DataFrame
 
 def _fit(adapter: Adapter, task: Pictured, shots: int, device: torch.device) -> pd.DataFrame:
     batch = task.picture_batch(shots, FUNCTIONS).to(device)
-    predicted = LIKELIHOODS["gaussian"].point(adapter.predict(batch))[..., 0]
+    predicted = LIKELIHOODS["gaussian"].point(adapter.predict(batch.without_targets()))[..., 0]
     missing = torch.full_like(batch.support_y[..., 0], float("nan"))
     frames = [
         _points(batch, "support", rows=batch.support, y=batch.support_y, predicted=missing),

@@ -12,8 +12,8 @@ import torch
 from pytorch_lightning.loggers import Logger
 
 from adaptbench.benchmarks.evaluation.adapters import Adapter, Chooses, Told, size_of, weights_of
-from adaptbench.benchmarks.evaluation.evaluate import Evaluation, evaluate, tell
-from adaptbench.benchmarks.evaluation.guards import adapter_guards, chance_guard, require_passed
+from adaptbench.benchmarks.evaluation.evaluate import Evaluation, evaluate
+from adaptbench.benchmarks.evaluation.guards import chance_guard, require_passed
 from adaptbench.benchmarks.evaluation.pictured_functions import Pictured, fits
 from adaptbench.benchmarks.runs.build import TaskShape, build_module, build_task
 from adaptbench.benchmarks.runs.callbacks import Curve
@@ -108,7 +108,7 @@ def execute(
         NotFinite: if training diverged.
         Interrupted: if it was asked to stop.
         CheckpointDamaged: if the checkpoint of an earlier try cannot be read.
-        GuardFailed: if a guard found a leak in the data before training, or in the adapter before its test.
+        GuardFailed: if a guard found a leak, in the data before training or in the adapter when it is tested.
     """
     if store.is_published(spec.run_id):
         return store.published(spec.run_id)
@@ -242,11 +242,9 @@ def _validation_score(spec: PretrainSpec, task: EpisodicDataModule, store: Store
 
 
 def _test(outcome: Outcome, adapter: Adapter, task: EpisodicDataModule, device: torch.device) -> None:
-    batch = task.eval_batch("test", task.test.sizes[0], task.test.episodes)
-    tell(adapter, task, task.test.sizes[0])
-    outcome.findings = adapter_guards(adapter, batch.to(device), task.stream)
-    require_passed(outcome.findings)
     outcome.evaluation = evaluate(adapter, task, device)
+    outcome.findings = list(outcome.evaluation.findings)
+    require_passed(outcome.findings)
     outcome.transductive = bool(getattr(adapter, "transductive", False))
     if isinstance(adapter, Chooses):
         outcome.chosen = tuple(Candidate(**choice._asdict()) for choice in adapter.choices())

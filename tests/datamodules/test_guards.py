@@ -1,5 +1,7 @@
 """Guards: each lets what is sound pass, and fails on the leak that it is there for."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,9 +10,20 @@ from adaptbench.datamodules.base import EvalEpisodes, Sampling, TrainEpisodes
 from adaptbench.datamodules.class_episodes import episodes_over_pool
 from adaptbench.datamodules.episodes import EpisodeSize, rng_for
 from adaptbench.datamodules.glyphs import GlyphsDataModule
-from adaptbench.datamodules.guards import alphabets_apart, classes_apart, images_apart, labels_permuted, queries_apart
+from adaptbench.datamodules.guards import (
+    alphabets_apart,
+    classes_apart,
+    fingerprints,
+    images_apart,
+    images_as_fed,
+    images_differ,
+    labels_permuted,
+    queries_apart,
+)
+from adaptbench.datamodules.near_duplicates import near_duplicates
 from adaptbench.datamodules.omniglot import OmniglotDataModule
 from adaptbench.datamodules.sinusoid import SinusoidDataModule
+from adaptbench.datamodules.streams import select_presentation, streams_over_pool
 
 SIZE = EpisodeSize(5, 2, 3)
 CLASSES = Sampling(
@@ -65,6 +78,71 @@ def test_a_target_that_always_stands_first_is_found():
     assert labels_permuted([first]).status == "failed"
 
 
+@pytest.mark.parametrize("place", [0, 3, -1])
+def test_a_target_that_always_stands_at_one_place_is_found(place):
+    batch = episodes()
+    labels = batch.query_y.argmax(-1)
+    order = torch.arange(labels.shape[1]).repeat(len(labels), 1)
+    order[:, place] = zero = (labels == 0).int().argmax(dim=1)
+    order.scatter_(1, zero[:, None], torch.full_like(zero, place % labels.shape[1])[:, None])
+    order[:, place] = zero
+    moved = batch._replace(
+        query=batch.query.gather(1, order), query_y=batch.query_y.gather(1, order[..., None].expand(-1, -1, 5))
+    )
+    assert (moved.query_y[:, place].argmax(-1) == 0).all(), "a test of nothing"
+    assert labels_permuted([moved]).status == "failed"
+
+
+def test_labels_that_follow_the_identity_of_the_class_are_found():
+    """Each class prefers one label, and the classes that prefer it are shared out over all places in the pool."""
+    batch, rng = episodes(2000), np.random.default_rng(0)
+    classes = np.where(batch.support_y.numpy() > 0, batch.support.numpy()[:, :, None], 0).max(axis=1) // 10
+    likes = rng.permutation(20) % 5
+    followed = np.full_like(classes, -1)
+    for episode, own in enumerate(classes):
+        taken = {}
+        for old, character in enumerate(own):
+            taken.setdefault(likes[character], old)
+        free = rng.permutation([label for label in range(5) if label not in taken]).tolist()
+        new = {old: label for label, old in taken.items()}
+        followed[episode] = [new[old] if old in new else free.pop() for old in range(5)]
+    cheating = relabelled(batch, followed)
+    assert labels_permuted([batch], 1, 10).status == "passed"
+    assert labels_permuted([cheating], 1, 10).status == "failed"
+
+
+def test_streams_are_tested_once_and_by_their_support():
+    streams = streams_over_pool(rng_for("streams"), torch.zeros(200, 1), 20, EpisodeSize(5, 4, 1), 400)
+    sizes = [select_presentation(streams, number) for number in (1, 2, 3, 4)]
+    once, often = labels_permuted(sizes[:1], 1, 10, True), labels_permuted(sizes, 4, 10, True)
+    assert once.status == often.status == "passed" and once.found.split("by")[1] == often.found.split("by")[1]
+    order = sizes[0].support_y.argmax(-1).argsort(dim=1, stable=True)
+    ordered = streams._replace(
+        support=streams.support.gather(1, order),
+        support_y=streams.support_y.gather(1, order[..., None].expand(-1, -1, 5)),
+    )
+    assert labels_permuted([ordered], 1, 10, True).status == "failed"
+
+
+@pytest.mark.parametrize(("known", "expected"), [(None, "noted"), (1, "noted"), (0, "failed")])
+def test_an_image_that_is_two_examples_of_an_episode_is_counted(known, expected):
+    images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, size=(200, 7, 5), dtype=np.uint8))
+    batch = episodes()._replace(inputs=fingerprints(images))
+    assert images_differ([batch], known).status == "passed"
+    images[int(batch.query[7, 2])] = images[int(batch.support[7, 1])]
+    again = batch._replace(inputs=fingerprints(images))
+    assert queries_apart([again]).status == "passed", "another row"
+    finding = images_differ([batch, again], known)
+    assert finding.status == expected and "1 images are in an episode" in finding.found
+
+
+def test_fingerprints_tell_apart_what_differs_in_a_grey_level():
+    image = np.random.default_rng(0).integers(0, 255, size=(28, 28), dtype=np.uint8)
+    images = np.concatenate([np.tile(image, (785, 1, 1)), np.zeros((1, 28, 28), np.uint8)])
+    images[np.arange(784), np.arange(784) // 28, np.arange(784) % 28] += 1
+    assert len(fingerprints(torch.from_numpy(images)).unique()) == 786
+
+
 def test_too_few_episodes_tell_nothing():
     assert labels_permuted([episodes(10)]).status == "noted"
 
@@ -78,11 +156,78 @@ def test_a_query_in_the_support_is_found():
 
 def test_an_image_in_two_parts_is_found():
     images = np.random.default_rng(0).integers(0, 256, size=(30, 4, 4), dtype=np.uint8)
-    parts = {"train": images[:10], "val": images[10:20], "test": images[20:]}
+    prints = fingerprints(torch.from_numpy(images)).numpy()
+    parts = {"train": prints[:10], "val": prints[10:20], "test": prints[20:]}
     assert images_apart(parts).status == "passed"
-    parts["test"] = np.concatenate([images[20:], images[3:4]])
+    parts["test"] = np.concatenate([prints[20:], prints[3:4]])
     finding = images_apart(parts)
-    assert finding.status == "failed" and "1 images of test are in train too, such as number 10, there" in finding.found
+    assert (
+        finding.status == "failed" and "1 images of test are in train too, such as number 10, there 3" in finding.found
+    )
+
+
+@pytest.mark.parametrize(
+    ("fed", "complete", "expected"),
+    [([1, 2], True, "passed"), ([1, 5], True, "failed"), ([1, 8], True, "failed"), ([1, 8], False, "noted"),
+     ([1, 3], False, "failed"), ([1, 5], False, "failed")],
+)  # fmt: skip
+def test_what_training_gets_must_be_images_of_the_training_part(fed, complete, expected):
+    parts = {"train": np.array([1, 2]), "val": np.array([3, 4]), "test": np.array([5, 6])}
+    assert images_as_fed(np.array(fed), parts, complete).status == expected
+
+
+@pytest.mark.parametrize("mode", ["episodes", "examples"])
+def test_what_training_images_returns_is_looked_at(mode, monkeypatch):
+    task = GlyphsDataModule(replace(CLASSES, mode=mode), train_classes=30)
+    assert statuses(task)["images as fed"] == "passed"
+    honest = GlyphsDataModule.training_images
+
+    def tested(self, rng, classes, drawings):
+        images = honest(self, rng, classes, drawings)
+        images[3] = leak
+        return images
+
+    leak = task.gather("test", np.arange(1), np.arange(1))[0]
+    monkeypatch.setattr(GlyphsDataModule, "training_images", tested)
+    assert statuses(task)["images as fed"] == "failed"
+    leak = leak + (leak < 255).byte()
+    assert statuses(task)["images as fed"] == "failed"
+
+
+@pytest.mark.parametrize("turns", range(4))
+@pytest.mark.parametrize("change", [0, 1, 3])
+def test_near_duplicates_are_counted_in_each_turn(turns, change):
+    images = (np.random.default_rng(0).random((60, 28, 28)) > 0.8).astype(np.uint8) * 255
+    seen, tested = images[:40].copy(), images[40:]
+    assert near_duplicates(seen, tested, known=None).status == "passed"
+    planted = tested[7].copy()
+    planted.ravel()[[3, 400, 700][:change]] ^= 255
+    planted[planted > 0] -= 1
+    seen[11] = np.rot90(planted, turns)
+    for known, expected in ((None, "noted"), (1, "noted"), (0, "failed")):
+        finding = near_duplicates(seen, tested, known)
+        assert finding.status == expected and finding.found.startswith("1 of 20 test images")
+    among = near_duplicates(seen, tested, 0, turned=True)
+    assert among.status == ("failed" if turns == 0 else "passed"), "its turns are seen themselves"
+
+
+def test_blank_images_are_compared_with_some_others_only():
+    blank = np.zeros((3000, 28, 28), dtype=np.uint8)
+    assert near_duplicates(blank, blank, known=None).found.startswith("3000 of 3000")
+
+
+@pytest.mark.parametrize("rotations", ["none", "train"])
+@pytest.mark.parametrize("turns", [0, 1])
+def test_a_test_drawing_in_the_real_training_part_is_found(rotations, turns, real_cache, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(real_cache))
+    task = OmniglotDataModule(CLASSES, rotations=rotations)
+    pixels = task.images.pixels.copy()
+    drawing = pixels[task.characters["test"][30], 4].copy()
+    drawing[np.unravel_index(drawing.argmax(), drawing.shape)] -= 1
+    pixels[task.characters["train"][9], 6] = np.rot90(drawing, turns)
+    task.images = replace(task.images, pixels=pixels)
+    found = statuses(task)
+    assert (found["near-duplicates"], found["identical images"]) == ("failed", "passed")
 
 
 def test_classes_in_two_parts_or_twice_in_one_are_found():
@@ -116,7 +261,7 @@ def test_sinusoids_pass_and_a_shared_function_is_found():
 
 def test_glyphs_pass():
     task = GlyphsDataModule(CLASSES, train_classes=30)
-    assert len(task.guards()) == 4 and set(statuses(task).values()) == {"passed"}
+    assert len(task.guards()) == 7 and set(statuses(task).values()) == {"passed"}
 
 
 @pytest.mark.parametrize(("split", "expected"), [("vinyals", "noted"), ("lake", "passed"), ("small1", "passed")])
@@ -125,7 +270,9 @@ def test_the_real_omniglot_passes(real_cache, monkeypatch, split, expected):
     task = OmniglotDataModule(CLASSES, split=split)
     found = statuses(task)
     assert found.pop("alphabet overlap") == expected
-    assert len(found) == 4 and set(found.values()) == {"passed"}
+    assert task.known_twins == 4 and found.pop("image twice in an episode") in ("passed", "noted")
+    assert found.pop("near-duplicates") in ("passed", "noted")
+    assert len(found) == 5 and set(found.values()) == {"passed"}
     task.characters["train"][3] = task.characters["test"][5]
     leaking = statuses(task)
     assert leaking["class overlap"] == leaking["identical images"] == "failed"

@@ -16,13 +16,16 @@ CPU = torch.device("cpu")
 
 
 class Knowing:
-    """Gives every query its own target, as only a cheat can, and mixes in noise."""
+    """Gives every query its own target, which it was told before as only a cheat can be, and mixes in noise."""
 
-    def __init__(self, read, noise=0.0):
+    def __init__(self, read, noise=0.0, kind=SinusoidDataModule):
         self.read, self.noise = read, noise
+        batches = [task(kind).eval_batch("test", size, 200) for size in task(kind).test.sizes]
+        self.targets = {batch.support.shape[1]: batch.query_y for batch in batches}
 
     def predict(self, batch):
-        return self.read(batch.query_y + self.noise * torch.randn(batch.query_y.shape, generator=generator()))
+        targets = self.targets[batch.support.shape[1]][: len(batch.query), : batch.query.shape[1]]
+        return self.read(targets + self.noise * torch.randn(targets.shape, generator=generator()))
 
 
 class Guessing:
@@ -72,7 +75,7 @@ def test_a_perfect_adapter_scores_perfectly():
     assert score(regression, "mse").value == 0.0
     assert not score(regression, "mse").at_chance
     assert score(regression, "nll").value == pytest.approx(0.5 * np.log(2 * np.pi), abs=1e-6)
-    classification = evaluate(Knowing(lambda target: 100 * target), task(Characters), CPU)
+    classification = evaluate(Knowing(lambda target: 100 * target, kind=Characters), task(Characters), CPU)
     assert score(classification, "accuracy").value == 1.0
     assert score(classification, "nll").value == pytest.approx(0.0, abs=1e-6)
     assert not score(classification, "accuracy").at_chance

@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 import torch
 
-from adaptbench.benchmarks.evaluation.guards import GuardFailed, adapter_guards, chance_guard
+from adaptbench.benchmarks.evaluation.adapters import with_guesses
+from adaptbench.benchmarks.evaluation.guards import GuardFailed, adapter_guards, alone_guard, chance_guard, worst
 from adaptbench.benchmarks.evaluation.pictured_functions import SHOTS
 from adaptbench.benchmarks.runs.run import execute
 from adaptbench.datamodules.base import EvalEpisodes, Sampling, TrainEpisodes
@@ -56,7 +57,7 @@ def batch():
     ids=lambda value: type(value).__name__,
 )
 def test_what_an_adapter_must_not_see_is_perturbed(adapter, failed, batch):
-    findings = adapter_guards(adapter, batch)
+    _, findings = adapter_guards(adapter, batch)
     assert {finding.guard for finding in findings} == {"query targets", "other queries"}
     assert {finding.guard for finding in findings if finding.status == "failed"} == failed
 
@@ -66,17 +67,33 @@ def test_predictions_that_are_no_numbers_do_not_pass(batch):
         def predict(self, batch):
             return super().predict(batch) * float("nan")
 
-    assert {finding.status for finding in adapter_guards(Undefined(), batch)} == {"failed"}
+    alone, findings = adapter_guards(Undefined(), batch)
+    assert {finding.status for finding in findings} == {"failed"}
+    assert alone_guard(Undefined(), alone, Undefined().predict(batch)).status == "failed"
 
 
 def test_an_adapter_may_diverge_in_one_episode(batch):
     class Sometimes(Nearest):
         def predict(self, batch):
             prediction = super().predict(batch)
-            prediction[1] = float("nan")
+            own = batch.inputs[batch.support].flatten(1).float().sum(1)
+            prediction[own == first] = float("nan")
             return prediction
 
-    assert {finding.status for finding in adapter_guards(Sometimes(), batch)} == {"passed"}
+    first = float(batch.inputs[batch.support[0]].float().sum())
+    alone, findings = adapter_guards(Sometimes(), batch)
+    assert {finding.status for finding in findings} == {"passed"}
+    assert alone_guard(Sometimes(), alone, with_guesses(Sometimes().predict(batch))[0]).status == "passed"
+
+
+def test_the_most_serious_finding_of_each_guard_is_kept():
+    found = [
+        Finding("a", "passed", "1"),
+        Finding("b", "noted", "2"),
+        Finding("a", "failed", "3"),
+        Finding("b", "passed", "4"),
+    ]
+    assert worst([*found, Finding("a", "failed", "5")]) == [found[2], found[1]]
 
 
 def test_every_run_records_what_its_guards_found(episodic, transfer, store):
@@ -85,7 +102,8 @@ def test_every_run_records_what_its_guards_found(episodic, transfer, store):
         findings = json.loads((folder / "guards.json").read_text())["findings"]
         guards = {finding["guard"] for finding in findings}
         assert {"class overlap", "queries in the support"} <= guards
-        assert ("other queries" in guards) == ("chance level" in guards) == (spec.kind != "pretrain")
+        tested = {"query targets", "other queries", "alone", "chance level"}
+        assert tested & guards == (set() if spec.kind == "pretrain" else tested)
         assert all(finding["status"] in ("passed", "noted") and finding["found"] for finding in findings)
 
 
@@ -147,24 +165,26 @@ class Counting:
         told = batch.support_y.cumsum(dim=1)
         before = torch.cat([torch.zeros_like(told[:, :1]), told], dim=1)
         steps = (batch.query.unsqueeze(-1) == batch.support.unsqueeze(1)).int().argmax(dim=-1) + self.ahead
+        steps = steps.clamp(max=told.shape[1])
         return before.gather(1, steps.unsqueeze(-1).expand(-1, -1, told.shape[-1]))
 
 
 class LooksAhead(Counting):
-    """Adds the row of the last step."""
+    """Adds the number of steps."""
 
     def predict(self, batch):
-        return super().predict(batch) + batch.support[:, -1, None, None]
+        return super().predict(batch) + batch.support.shape[1]
 
 
 @pytest.mark.parametrize(
     ("adapter", "failed"),
-    [(Counting(), set()), (Counting(ahead=1), {"query targets"}), (LooksAhead(), {"other queries"})],
+    [(Counting(), set()), (Counting(ahead=1), {"query targets", "other queries"}), (LooksAhead(), {"other queries"})],
     ids=["sound", "its label", "later steps"],
 )
 def test_a_step_of_a_stream_must_not_see_its_label_or_later_steps(adapter, failed):
     streams = streams_over_pool(rng_for("guard"), torch.zeros(60, 1), 10, EpisodeSize(3, 4, 1), 20)
-    findings = adapter_guards(adapter, streams, stream=True)
+    alone, findings = adapter_guards(adapter, streams, stream=True)
     assert {finding.guard for finding in findings if finding.status == "failed"} == failed
+    assert alone_guard(adapter, alone, adapter.predict(streams)).status == ("failed" if failed else "passed")
     assert queries_apart([streams], stream=True).status == "passed"
     assert queries_apart([streams]).status == "failed"

@@ -87,7 +87,7 @@ def test_stopped_in_any_epoch_it_ends_with_the_same_bits(
     monkeypatch.delenv("STOP_AT")
     own.Halting.calls = 0
     resumed = execute(spec, stopped)
-    assert own.Halting.calls == 1 + 6 + 3 + (2 + 4) + 4, "last epoch, guards, test (in two orders), fits"
+    assert own.Halting.calls == 1 + 6 + 2 * 9 + (2 + 4) + 4, "last epoch, guards, test (in two orders), fits"
     assert contents(tmp_path / "undisturbed") == contents(tmp_path / "stopped")
     assert_same_bits(weights(undisturbed), weights(resumed))
 

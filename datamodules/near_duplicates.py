@@ -1,0 +1,62 @@
+"""Near-duplicates: test images that almost equal a training image, turned or not."""
+
+import numpy as np
+import torch
+
+from adaptbench.datamodules.guards import Finding, Status, fingerprints
+
+INK = 128
+"""The grey level from which a pixel counts as ink."""
+PIXELS = 3
+"""The most pixels in which near-duplicates differ; of four parts of an image, at least one is then the same."""
+ALIKE = 500
+"""Images with the same part that are compared; a part that is blank in more of them says nothing."""
+
+
+def near_duplicates(seen: np.ndarray, tested: np.ndarray, known: int | None, turned: bool = False) -> Finding:
+    """Counts the test images that differ from an image of training or validation in at most `PIXELS` pixels.
+
+    Args:
+        seen: [M, H, W] uint8 images of training and validation.
+        tested: [N, H, W] uint8 images of the test.
+        known: how many the protocol has with all training classes; None where that is not known, which stops nothing.
+        turned: whether the turns of the seen images are among them; if not, the tested ones are turned.
+    """
+    turns = range(1 if turned or tested.shape[1] != tested.shape[2] else 4)
+    near = _near(seen >= INK, [np.rot90(tested >= INK, turn, axes=(1, 2)) for turn in turns])
+    count = int(near.sum())
+    text = f"{count} of {len(tested)} test images have a near-duplicate, turned or not, in training or validation"
+    if not count:
+        return Finding("near-duplicates", "passed", f"{text}.")
+    if known is None:
+        return Finding("near-duplicates", "noted", f"{text}; how many the protocol has is not known.")
+    status: Status = "noted" if count <= known else "failed"
+    return Finding("near-duplicates", status, f"{text}; the protocol has {known}.")
+
+
+def _near(seen: np.ndarray, turned: list[np.ndarray]) -> np.ndarray:
+    """Returns for each tested image, given in every turn, whether a near-duplicate was seen, [N] bool."""
+    near = np.zeros(len(turned[0]), dtype=bool)
+    seen_bits, turned_bits = _bits(seen), [_bits(tested) for tested in turned]
+    for top, left in ((0, 0), (0, 1), (1, 0), (1, 1)):  # every other row and column, so that each part has ink
+        keys = _hashes(seen[:, top::2, left::2])
+        order = keys.argsort()
+        keys = keys[order]
+        for tested, bits in zip(turned, turned_bits, strict=True):
+            wanted = _hashes(tested[:, top::2, left::2])
+            first, last = (np.searchsorted(keys, wanted, side=side) for side in ("left", "right"))
+            counts = np.minimum(last - first, ALIKE)
+            row = np.repeat(np.arange(len(tested)), counts)
+            offset = np.arange(len(row)) - np.repeat(counts.cumsum() - counts, counts)
+            other = order[np.repeat(first, counts) + offset]
+            near[row[np.bitwise_count(bits[row] ^ seen_bits[other]).sum(axis=1) <= PIXELS]] = True
+    return near
+
+
+def _bits(ink: np.ndarray) -> np.ndarray:
+    return np.packbits(ink.reshape(len(ink), -1), axis=1)
+
+
+def _hashes(ink: np.ndarray) -> np.ndarray:
+    hashes: np.ndarray = fingerprints(torch.from_numpy(_bits(ink))).numpy()
+    return hashes
