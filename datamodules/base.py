@@ -1,13 +1,13 @@
 """The base of every task: a LightningDataModule whose batches are pure functions of their index."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 import pytorch_lightning as pl
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from adaptbench.datamodules.episodes import EpisodeBatch, EpisodeSize, ExampleBatch
 from adaptbench.datamodules.guards import Finding, fingerprints, queries_apart
@@ -143,29 +143,46 @@ def _check(ways: Ways, shots: tuple[int, ...], queries: int, episodes: int | Non
 
 
 class IndexedBatches(Dataset[Batch]):
-    """The batches `start`, `start + stride`, ... of a sequence in which each batch is a function of its index."""
+    """A sequence without end, in which each batch is a function of its index."""
 
-    def __init__(self, draw: Callable[[int], Batch], start: int, count: int, stride: int = 1) -> None:
+    def __init__(self, draw: Callable[[int], Batch]) -> None:
         self.draw: Callable[[int], Batch] = draw
-        self.start, self.count, self.stride = start, count, stride
+
+    def __getitem__(self, index: int) -> Batch:
+        """Draws one batch."""
+        return self.draw(index)
+
+
+class NextIndices(Sampler[int]):
+    """The indices of an epoch's batches, which go on from the trainer's global step whenever an epoch begins.
+
+    Of n devices, device r takes every n-th batch, beginning with the r-th.
+
+    Args:
+        task: the task that the trainer trains on, or one without a trainer, whose every epoch begins with batch 0.
+    """
+
+    def __init__(self, task: "EpisodicDataModule") -> None:
+        self.task = task
 
     def __len__(self) -> int:
         """Number of batches."""
-        return self.count
+        return self.task.steps_per_epoch
 
-    def __getitem__(self, position: int) -> Batch:
-        """Draws one batch."""
-        if not 0 <= position < self.count:
-            raise IndexError(position)
-        return self.draw(self.start + position * self.stride)
+    def __iter__(self) -> Iterator[int]:
+        """Yields the indices of the epoch that begins now."""
+        step, rank, ranks = 0, 0, 1
+        if trainer := self.task.trainer:
+            step, rank = trainer.global_step * trainer.accumulate_grad_batches, trainer.global_rank
+            ranks = trainer.world_size
+        yield from range(step * ranks + rank, (step + len(self)) * ranks, ranks)
 
 
 class EpisodicDataModule(pl.LightningDataModule, ABC):
     """A task: a source of training episodes, of examples for pretraining, and of fixed evaluation episodes.
 
     A training epoch has `steps_per_epoch` batches. Their indices go on from the trainer's global step, so a resumed
-    training gets the batches that it would have got without the interruption. This needs
-    `reload_dataloaders_every_n_epochs=1`.
+    training gets the batches that it would have got without the interruption.
 
     Args:
         sampling: the episodes to draw; its fields are attributes of the task too.
@@ -268,12 +285,9 @@ class EpisodicDataModule(pl.LightningDataModule, ABC):
         return [batch._replace(inputs=fingerprints(batch.inputs)) for batches in (tests, trains) for batch in batches]
 
     def train_dataloader(self) -> DataLoader[Any]:
-        """The batches of the next epoch; of n devices, device r takes every n-th batch, beginning with the r-th."""
-        step, rank, ranks = 0, 0, 1
-        if self.trainer:
-            step, rank, ranks = self.trainer.global_step, self.trainer.global_rank, self.trainer.world_size
+        """New batches in every epoch; a Trainer on several devices needs `use_distributed_sampler=False`."""
         draw: Callable[[int], Any] = self.train_batch if self.mode == "episodes" else self.example_batch
-        return DataLoader(IndexedBatches(draw, step * ranks + rank, self.steps_per_epoch, ranks), batch_size=None)
+        return DataLoader(IndexedBatches(draw), sampler=NextIndices(self), batch_size=None)
 
     def val_dataloader(self) -> DataLoader[EpisodeBatch]:
         """One batch of validation episodes for each number of shots."""
@@ -283,7 +297,9 @@ class EpisodicDataModule(pl.LightningDataModule, ABC):
         """One batch of all test episodes for each number of shots."""
         return self._eval_dataloader("test", self.test.episodes)
 
+    predict_dataloader = test_dataloader
+
     def _eval_dataloader(self, part: EvalPart, episodes: int) -> DataLoader[EpisodeBatch]:
         sizes = self.test.sizes
-        batches = IndexedBatches(lambda index: self.eval_batch(part, sizes[index], episodes), 0, len(sizes))
-        return DataLoader(batches, batch_size=None)
+        batches = IndexedBatches(lambda index: self.eval_batch(part, sizes[index], episodes))
+        return DataLoader(batches, sampler=range(len(sizes)), batch_size=None)

@@ -67,6 +67,11 @@ class EpisodeSize(NamedTuple):
     shots: int
     queries: int
 
+    @property
+    def title(self) -> str:
+        """The size as tables name it, such as "5-way 1-shot"."""
+        return f"{f'{self.ways}-way ' if self.ways else ''}{self.shots}-shot"
+
 
 def rng_for(*parts: object) -> np.random.Generator:
     """Makes the random generator that belongs to `parts`: equal parts give equal streams, others unrelated ones.

@@ -41,12 +41,25 @@ class EpisodicModule(TrainedModule):
 
     def validation_step(self, batch: EpisodeBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Scores the validation episodes; the log averages over all numbers of shots."""
+        self.log_means("val", self.scores(batch), len(batch.query))
+
+    def test_step(self, batch: EpisodeBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Scores the test episodes of one size; of a task here, the log names it, as `test/accuracy/5-way 1-shot`."""
+        test = getattr(getattr(self.trainer, "datamodule", None), "test", None)
+        size = "" if test is None else f"/{test.sizes[batch_idx].title}"
+        self.log_means("test", {name + size: value for name, value in self.scores(batch).items()}, len(batch.query))
+
+    def predict_step(self, batch: EpisodeBatch, batch_idx: int, dataloader_idx: int = 0) -> Tensor:
+        """Returns class probabilities or means of all queries, [B, Q, Y]."""
+        return self.likelihood.point(self.predict(batch))
+
+    def scores(self, batch: EpisodeBatch) -> dict[str, Tensor]:
+        """Returns negative log-likelihood and metric of each query, [B, Q], in evaluation mode."""
         prediction = self.predict(batch)
-        values = {
+        return {
             "nll": self.likelihood.nll(prediction, batch.query_y),
             self.likelihood.metric: self.likelihood.score(prediction, batch.query_y),
         }
-        self.log_means("val", values, len(batch.query))
 
     def predict(self, batch: EpisodeBatch) -> Tensor:
         """Predicts all queries from their support sets, [B, Q, P], in evaluation mode and without gradients."""

@@ -49,7 +49,6 @@ def fit(
         logger=logger or False,
         log_every_n_steps=spec.steps_per_epoch,
         gradient_clip_val=spec.optimization.clip,
-        reload_dataloaders_every_n_epochs=1,
         num_sanity_val_steps=0,
         enable_checkpointing=False,
         enable_progress_bar=False,

@@ -240,7 +240,6 @@ def trainer(epochs):
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-        reload_dataloaders_every_n_epochs=1,
     )
 
 

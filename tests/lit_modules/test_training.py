@@ -72,7 +72,6 @@ def trainer(means, **limit):
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-        reload_dataloaders_every_n_epochs=1,
         num_sanity_val_steps=0,
     )
 
@@ -175,3 +174,13 @@ def test_pretraining_on_classes_is_validated_by_the_nearest_class_mean():
     module = TransferModule(Plain(), 4, LIKELIHOODS["categorical"], FAST)
     (metrics,) = trainer(Means()).validate(module, DataLoader([batch], batch_size=None), verbose=False)
     assert metrics == {"val/accuracy": 0.75}
+
+
+def test_a_script_of_ones_own_tests_and_predicts():
+    module, task, alone = episodic("deep_sets"), sinusoid("episodes"), trainer(Means(), max_epochs=2)
+    alone.fit(module, datamodule=task)
+    (logged_scores,) = alone.test(module, datamodule=task, verbose=False)
+    predicted = alone.predict(module, datamodule=task)
+    for size, batch, mean in zip(task.test.sizes, task.test_dataloader(), predicted, strict=True):
+        error = ((mean - batch.query_y) ** 2).mean().item()
+        assert logged_scores[f"test/mse/{size.shots}-shot"] == pytest.approx(error)
