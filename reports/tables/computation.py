@@ -31,6 +31,7 @@ def computation_table(comparison: Comparison, name: str) -> Table | None:
         columns=headings_of(_COLUMNS),
         rows=tuple((row[0].label, cells_of(_COLUMNS, row)) for row in rows),
         corner="Learner",
+        text_columns=(headings_of(_COLUMNS).index("prediction"),),
     )
 
 

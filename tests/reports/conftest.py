@@ -19,6 +19,12 @@ LEARNERS = {
     "fine_tuning": ("Fine-tuning", "transfer"),
 }
 
+NASTY = {
+    "<script>alert(1)</script>": ("<script>alert(1)</script>", "one"),
+    "_x_%&$y$": ("_x_%&$y$", "two"),
+    "rest": ("| `b` *c* \\d {e} ~^ #\" ' [f](g) line\nbreak Größe 中", "three"),
+}
+
 
 class RunsFolder:
     """A runs folder that tests fill cell by cell and damage as they like."""
@@ -204,6 +210,12 @@ def score_row(cell, table, changes):
 def folder(tmp_path):
     """An empty runs folder."""
     return RunsFolder(tmp_path / "runs")
+
+
+@pytest.fixture
+def nasty():
+    """Learners with names that every form of a table must escape."""
+    return NASTY
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,109 @@
+"""LaTeX: escaping, and a real compiler, in which every table fits the text of an article in its normal size."""
+
+import re
+import shutil
+import subprocess
+
+import pandas as pd
+import pytest
+
+from adaptbench.reports.report import write_report
+from adaptbench.reports.tables.latex import escape_latex, to_latex
+from adaptbench.reports.tables.table import Table, TableCell
+
+pytestmark = pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
+LONG = "Encoder frozen, rate chosen by leave-one-out in the support set"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("50 % of $5 & #1_a", r"50 \% of \$5 \& \#1\_a"),
+        (r"\input{x}", r"\textbackslash{}input\{x\}"),
+        ("93.4 ± 0.8 †", r"93.4 $\pm$ 0.8 $\dagger$"),
+        ("Größe 中", "Größe [U+4E2D]"),
+        ("[f](g)", "{[}f](g)"),
+    ],
+)
+def test_latex_is_escaped(text, expected):
+    assert escape_latex(text) == expected
+
+
+def test_tables_compile_in_a_minimal_article(folder, nasty, tmp_path):
+    folder.plan_quick(learners=nasty)
+    folder.write_suite().finish(folder.cells[1:], at_chance=True)
+    folder.fail(folder.cells[0], "a reason with % and _ and \\end{document}")
+    assert_fits(tmp_path / "out", written(folder, tmp_path / "out"))
+
+
+def test_tables_of_a_suite_fit(quick, tmp_path):
+    names = written(quick, tmp_path / "out")
+    assert {name.partition("-")[0] for name in names} == {"table", "gains", "compute", "published"}
+    assert_fits(tmp_path / "out", names)
+
+
+def test_tables_of_a_large_suite_fit_and_go_over_pages(folder, tmp_path):
+    protocol = "random (seed 0), rotations in training and test, augmented"
+    for number, learner in enumerate(("lstm", "deep_sets", "attention", "snail", "prototypes", "maml", "anil")):
+        for size in (50, 1100):
+            label = f"{learner}, with a label of some length" if number % 2 else learner
+            tests = [(ways, shots) for ways in (5, 20) for shots in (1, 5)]
+            folder.plan("omniglot", learner, label, "attention", 0, size, protocol=protocol, tests=tests)
+            folder.plan("omniglot", f"rule {number}", LONG, "transfer", 0, size, protocol=protocol, tests=tests)
+    folder.write_suite().finish()
+    names = written(folder, tmp_path / "out")
+    assert "transfer-omniglot" in names
+    assert_fits(tmp_path / "out", names)
+    assert r"\begin{longtable}" in (tmp_path / "out" / "published.tex").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("groups", [True, False])
+@pytest.mark.parametrize("text_columns", [(), (0,), (0, 3), (3,)])
+def test_any_table_fits(groups, text_columns, tmp_path):
+    """Many columns, wide groups, bold numbers with marks, ends of intervals, and labels of any length."""
+    cells = tuple(
+        TableCell(LONG[: 10 * index], index == 3, marks=("a",))
+        if index in text_columns
+        else TableCell("-98.765", index % 2 == 0, ("≈", "ab"), ends="[-12.345, +99.999]")
+        for index in range(12)
+    )
+    table = Table(
+        name="wide",
+        title="",
+        caption="A wide table.",
+        frame=pd.DataFrame(),
+        columns=tuple(f"5-way {2**index}-shot" for index in range(12)),
+        rows=(("A", cells), (LONG, cells[::1]), (LONG, tuple(TableCell("—", missing=True) for _ in cells))),
+        groups=(("", 1), ("one column of 1028 training characters", 1), ("200 characters", 10)) if groups else (),
+        notes=(("a", "a note"),),
+        text_columns=text_columns,
+    )
+    (tmp_path / "wide.tex").write_text(to_latex(table), encoding="utf-8")
+    assert_fits(tmp_path, ["wide"])
+
+
+def written(folder, out):
+    report = write_report(folder.path, out)
+    return [path.stem for path in report.table_files if path.suffix == ".tex"]
+
+
+def assert_fits(folder, names):
+    """Compiles an article with these tables, and a reference to each, twice; looks at what LaTeX said last."""
+    for name in names:
+        sizes = set(re.findall(r"\\(tiny|scriptsize|small)\b", (folder / f"{name}.tex").read_text(encoding="utf-8")))
+        assert not sizes, name
+    inputs = "\n".join(
+        rf"\input{{{name}}} Table~\ref{{tab:{name.removeprefix('table-')}}}.\clearpage" for name in names
+    )
+    packages = r"\usepackage{booktabs,longtable}"
+    article = rf"\documentclass{{article}}{packages}\begin{{document}}{inputs}\end{{document}}"
+    (folder / "article.tex").write_text(article, encoding="utf-8")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", "article.tex"]
+    for _ in range(2):
+        done = subprocess.run(command, cwd=folder, capture_output=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stdout.decode("utf-8", errors="replace")[-2000:]
+    said = done.stdout.replace(b"\n", b"")
+    assert b"undefined" not in said
+    assert b"Float too large" not in said
+    wide = [float(points) for points in re.findall(rb"Overfull .hbox \(([\d.]+)pt too wide", said)]
+    assert max(wide, default=0.0) < 1

@@ -1,0 +1,30 @@
+"""Markdown: escaping, and rows of equal length."""
+
+import re
+
+import pytest
+
+from adaptbench.reports.report import write_report
+from adaptbench.reports.tables.markdown import escape_markdown
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("fine_tuning", r"fine\_tuning"),
+        ("<b> & </b>", "&lt;b&gt; &amp; &lt;/b&gt;"),
+        ("a | b\nc", r"a \| b c"),
+        ("$x$ *y* [z]", r"\$x\$ \*y\* \[z\]"),
+    ],
+)
+def test_markdown_is_escaped(text, expected):
+    assert escape_markdown(text) == expected
+
+
+def test_markdown_rows_have_the_same_number_of_cells(folder, nasty, tmp_path):
+    folder.plan_quick(learners=nasty).write_suite().finish()
+    write_report(folder.path, tmp_path / "out")
+    for path in (tmp_path / "out").glob("table-*.md"):
+        rows = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("|")]
+        assert len(rows) == 3 + len(nasty)
+        assert len({len(re.findall(r"(?<!\\)\|", row)) for row in rows}) == 1
