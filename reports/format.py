@@ -343,6 +343,15 @@ EPISODES = (
     Column("nll", "number", "nats per query", "Negative log-likelihood of the queries' targets."),
 )
 """`episodes.parquet`: a row for each test episode."""
+CALIBRATION = (
+    Column("ways", "integer", "classes", "Classes in the episodes."),
+    Column("shots", "integer", "examples", "Support examples of each class."),
+    Column("bin", "integer", "", "Bin of the predicted class's probability: bin b of 15 holds b/15 to (b + 1)/15."),
+    Column("queries", "integer", "queries", "Queries in the bin, over all test episodes of that size."),
+    Column("confidence", "number", "", "Sum of the probabilities of their predicted classes."),
+    Column("correct", "integer", "queries", "Queries of the bin that are classified correctly."),
+)
+"""`calibration.parquet`: a row for each size of test episodes and bin; tasks of classification only."""
 CURVE = (
     Column("step", "integer", "steps", "Training steps done."),
     Column("examples_encoded", "integer", "examples", "Examples encoded in training so far."),
@@ -360,4 +369,9 @@ FITS = (
     Column("prediction", "number", "unit of the task", "Predicted mean; absent for support examples."),
 )
 """`fits.parquet`: predicted functions beside the true ones; tasks of regression only."""
-TABLES = {"episodes.parquet": EPISODES, "curve.parquet": CURVE, "fits.parquet": FITS}
+TABLES = {
+    "episodes.parquet": EPISODES,
+    "calibration.parquet": CALIBRATION,
+    "curve.parquet": CURVE,
+    "fits.parquet": FITS,
+}

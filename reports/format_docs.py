@@ -25,6 +25,7 @@ from adaptbench.reports.format import (
 FILES: tuple[type[BaseModel], ...] = (Manifest, Result, Environment, Guards, Spec, Failure)
 TABLE_OF = {
     "episodes.parquet": "a row for each test episode; absent in a pretraining",
+    "calibration.parquet": "a row for each size of test episodes and bin; in tasks of classification only",
     "curve.parquet": "a row for each epoch, part and metric; absent if the run trained nothing itself",
     "fits.parquet": "predicted functions beside the true ones; in tasks of regression only",
 }
@@ -41,6 +42,7 @@ runs/
   RUN/                     a finished run
     result.json            its scores and checksums
     episodes.parquet       its score on every test episode
+    calibration.parquet    how often it was right, by the probability that it gave
     curve.parquet          its learning curve
     fits.parquet           functions that it predicted
     model.ckpt             its weights and the shape of its task, for torch.load; absent if they are another run's

@@ -15,6 +15,7 @@ from adaptbench.reports.figures.canvas import save
 from adaptbench.reports.figures.fits import draw_fits
 from adaptbench.reports.figures.learning_curves import draw_learning_curves
 from adaptbench.reports.figures.ranks import draw_ranks
+from adaptbench.reports.figures.reliability import draw_reliability
 from adaptbench.reports.figures.scores import draw
 from adaptbench.reports.figures.shot_matrix import draw_shot_matrix
 from adaptbench.reports.figures.styles import LineStyle, line_styles
@@ -149,6 +150,7 @@ def _drawings(comparison: Comparison, styles: Mapping[str, LineStyle]) -> dict[s
     found["ranks"] = partial(draw_ranks, comparison)
     for index, matrix in enumerate(shot_matrices(comparison), start=1):
         found[f"train-shots-{index}"] = partial(draw_shot_matrix, matrix, comparison)
+    found["reliability"] = partial(draw_reliability, comparison, styles)
     found["widths"] = partial(draw_widths, comparison, styles)
     found["fits"] = partial(draw_fits, comparison, styles)
     return found

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from adaptbench.benchmarks.evaluation.adapters import Adapter, Tells, Told, with_guesses
+from adaptbench.benchmarks.evaluation.calibration import calibration
 from adaptbench.benchmarks.evaluation.guards import EXEMPT, adapter_guards, alone_guard, worst
 from adaptbench.benchmarks.evaluation.order_sensitivity import ORDERED_EPISODES, order_sensitivity
 from adaptbench.datamodules.base import EpisodicDataModule
@@ -32,6 +33,7 @@ class Evaluation:
         seconds: seconds in `Adapter.predict`, encoding included.
         times: the same per episode, for each size.
         findings: what the guards of the adapter found.
+        calibration: a row for each size and bin of probability; None for regression.
     """
 
     scores: tuple[Score, ...]
@@ -39,6 +41,7 @@ class Evaluation:
     seconds: float
     times: tuple[PredictTime, ...]
     findings: tuple[Finding, ...]
+    calibration: pd.DataFrame | None = None
 
 
 def evaluate(adapter: Adapter, task: EpisodicDataModule, device: torch.device) -> Evaluation:
@@ -48,6 +51,7 @@ def evaluate(adapter: Adapter, task: EpisodicDataModule, device: torch.device) -
     """
     scores: list[Score] = []
     frames: list[pd.DataFrame] = []
+    calibrations: list[pd.DataFrame] = []
     times: list[PredictTime] = []
     total = 0.0
     batches = _test_batches(task)
@@ -68,6 +72,8 @@ def evaluate(adapter: Adapter, task: EpisodicDataModule, device: torch.device) -
             findings.append(alone_guard(adapter, looked[number][0], prediction))
         frame = _episode_scores(prediction, batch, task, size)
         frames.append(frame)
+        if task.likelihood == "categorical":
+            calibrations.append(calibration(prediction, batch.query_y, size))
         own, nll = _scores(frame, task, size, digest, diverged)
         scores += [own, nll]
         if task.queries_are_trials:
@@ -75,7 +81,8 @@ def evaluate(adapter: Adapter, task: EpisodicDataModule, device: torch.device) -
         if not (task.stream or told):
             scores.append(_order(own, order_sensitivity(adapter, asked, LIKELIHOODS[task.likelihood])))
     episodes = pd.concat(frames, ignore_index=True).astype({"ways": "Int64"})
-    return Evaluation(tuple(scores), episodes, total, tuple(times), tuple(worst(findings)))
+    calibrated = pd.concat(calibrations, ignore_index=True) if calibrations else None
+    return Evaluation(tuple(scores), episodes, total, tuple(times), tuple(worst(findings)), calibrated)
 
 
 def _test_batches(task: EpisodicDataModule) -> list[EpisodeBatch]:

@@ -258,7 +258,13 @@ def _write_tables(folder: Path, outcome: Outcome) -> None:
         buffer = io.BytesIO()
         torch.save(outcome.checkpoint, buffer)
         (folder / "model.ckpt").write_bytes(buffer.getvalue())
-    episodes = None if outcome.evaluation is None else outcome.evaluation.episodes
-    for name, table in {"curve": outcome.curve, "episodes": episodes, "fits": outcome.fits}.items():
+    tested = outcome.evaluation
+    tables = {
+        "curve": outcome.curve,
+        "episodes": None if tested is None else tested.episodes,
+        "calibration": None if tested is None else tested.calibration,
+        "fits": outcome.fits,
+    }
+    for name, table in tables.items():
         if table is not None:
             table.to_parquet(folder / f"{name}.parquet", index=False)

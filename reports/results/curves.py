@@ -1,12 +1,12 @@
-"""Reads learning curves, and the functions that regression runs predicted."""
+"""Reads learning curves, calibration, and the functions that regression runs predicted."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from adaptbench.reports.format import FITS
+from adaptbench.reports.format import CALIBRATION, FITS, Column
 from adaptbench.reports.reading import Unreadable
 from adaptbench.reports.results.tables import read_table
 
@@ -52,8 +52,17 @@ def read_curve(folder: Path, metric: str) -> LearningCurve | None:
 
 def read_fits(folder: Path) -> pd.DataFrame | None:
     """Reads the functions that a regression run predicted, with the columns `FITS`; None if there are none."""
+    return _read_whole(folder / "fits.parquet", FITS)
+
+
+def read_calibration(folder: Path) -> pd.DataFrame | None:
+    """Reads the queries of a run by probability, with the columns `CALIBRATION`; None if there are none."""
+    return _read_whole(folder / "calibration.parquet", CALIBRATION)
+
+
+def _read_whole(path: Path, columns: Sequence[Column]) -> pd.DataFrame | None:
     try:
-        found: pd.DataFrame = read_table(folder / "fits.parquet", [column.name for column in FITS]).to_pandas()
+        found: pd.DataFrame = read_table(path, [column.name for column in columns]).to_pandas()
     except Unreadable:
         return None
     return found

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from adaptbench.reports.format import Environment, Failure, Machine, Record, Result, Score, Spec, Times
 from adaptbench.reports.reading import Unreadable, read
-from adaptbench.reports.results.curves import LearningCurve, read_curve, read_fits
+from adaptbench.reports.results.curves import LearningCurve, read_calibration, read_curve, read_fits
 from adaptbench.reports.results.manifest import Cell, Suite
 from adaptbench.reports.results.metrics import Metric
 from adaptbench.reports.results.settings import Setting
@@ -59,6 +59,11 @@ class Run:
     def fits(self) -> pd.DataFrame | None:
         """The functions that a regression run predicted; None if there are none."""
         return read_fits(self.folder)
+
+    @cached_property
+    def calibration(self) -> pd.DataFrame | None:
+        """The queries of its test by probability, with the columns `CALIBRATION`; None if it has none."""
+        return read_calibration(self.folder)
 
     @property
     def machine(self) -> Machine | None:

@@ -10,8 +10,8 @@ TEXT_WIDTH = 345.0
 """The width of the text of a one-column article in points."""
 GAP = 8.0
 """Points between two columns."""
-LABEL = 110.0
-"""The width in points to which labels of rows are broken before a table is divided into panels."""
+NARROW_LABEL, LABEL = 75.0, 110.0
+"""Widths in points to which labels of rows are broken: at least, so that a table fits, and in one of several panels."""
 LONGEST_TEXT = 24
 """The longest text of a cell; longer ones stand below the table."""
 BOLD, SMALL, RAISED = 1.16, 0.85, 0.8

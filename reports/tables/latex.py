@@ -7,6 +7,7 @@ from itertools import accumulate
 from adaptbench.reports.tables.fit import (
     GAP,
     LABEL,
+    NARROW_LABEL,
     SMALL,
     TEXT_WIDTH,
     broken,
@@ -49,8 +50,10 @@ def to_latex(table: Table) -> str:
     """
     if table_width(table) > TEXT_WIDTH:
         table = texts_below(table)
-    natural = label_width(table)
-    label = min(natural, max(LABEL, longest_word(table), TEXT_WIDTH - table_width(table) + natural))
+    natural, columns = label_width(table), table_width(table) - label_width(table)
+    label = min(natural, TEXT_WIDTH - columns)
+    if label < min(natural, max(NARROW_LABEL, longest_word(table))):
+        label = min(natural, max(LABEL, longest_word(table)))
     grids = [_grid(panel, label) for panel in panels_of(table, TEXT_WIDTH - label)]
     texts = [f"{_raised((mark,))}{escape_latex(text.rstrip('.'))}." for mark, text in table.notes]
     notes = r"\par ".join(filter(None, [" ".join(texts), *map(escape_latex, table.warnings)]))
@@ -84,7 +87,7 @@ def _floating(grids: Sequence[_Grid], head: Sequence[str], notes: str) -> list[s
 
 def _long(grids: Sequence[_Grid], head: Sequence[str], notes: str) -> list[str]:
     """A table over pages, which repeat its head; panels are one table each, of the same number."""
-    lines = [r"\begingroup", rf"\setlength{{\tabcolsep}}{{{GAP / 2:g}pt}}"]
+    lines = [r"\begingroup", rf"\setlength{{\tabcolsep}}{{{GAP / 2:g}pt}}", r"\setlength{\LTcapwidth}{\linewidth}"]
     for number, grid in enumerate(grids):
         rules = [r"\toprule", *grid.head, r"\midrule"]
         lines += [r"\addtocounter{table}{-1}"] if number else []
@@ -118,7 +121,11 @@ def _groups(table: Table) -> list[str]:
         rf"\multicolumn{{{span}}}{{c}}{{{_stack([escape_latex(line) for line in lines], 'b')}}}"
         for lines, (_, span) in zip(broken_groups(table), table.groups, strict=True)
     ]
-    rules = [rf"\cmidrule(lr){{{end - span + 1}-{end}}}" for end, (_, span) in zip(ends, table.groups, strict=True)]
+    rules = [
+        rf"\cmidrule(lr){{{end - span + 1}-{end}}}"
+        for end, (label, span) in zip(ends, table.groups, strict=True)
+        if label
+    ]
     return [rf" & {' & '.join(groups)} \\", "".join(rules)] if groups else []
 
 

@@ -1,10 +1,11 @@
-"""All tables of a comparison: scores, gains per doubling, computation, order sensitivity, transfer."""
+"""All tables of a comparison: scores, gains per doubling, computation, order sensitivity, calibration, transfer."""
 
 from collections.abc import Iterable, Sequence
 
 from adaptbench.reports.comparison.comparison import Comparison
 from adaptbench.reports.comparison.gains import Gain
 from adaptbench.reports.results.runs import Outcome
+from adaptbench.reports.tables.calibration import calibration_table
 from adaptbench.reports.tables.computation import computation_table
 from adaptbench.reports.tables.gains import gain_table
 from adaptbench.reports.tables.order_sensitivity import order_sensitivity_table
@@ -30,6 +31,7 @@ def tables_of(
         gain_table(comparison, doublings, name),
         computation_table(comparison, name),
         order_sensitivity_table(comparison, name),
+        calibration_table(comparison, name),
         transfer_table(own, name),
         choice_table(own, name),
     )
