@@ -343,6 +343,8 @@ EPISODES = (
     Column("nll", "number", "nats per query", "Negative log-likelihood of the queries' targets."),
 )
 """`episodes.parquet`: a row for each test episode."""
+CALIBRATION_BINS = 15
+"""Bins of equal width, as in Guo et al. 2017 (arXiv 1706.04599)."""
 CALIBRATION = (
     Column("ways", "integer", "classes", "Classes in the episodes."),
     Column("shots", "integer", "examples", "Support examples of each class."),

@@ -6,9 +6,7 @@ from torch import Tensor
 
 from adaptbench.datamodules.episodes import EpisodeSize
 from adaptbench.lit_modules.likelihoods import LIKELIHOODS
-
-BINS = 15
-"""Bins of equal width, as in Guo et al. 2017 (arXiv 1706.04599)."""
+from adaptbench.reports.format import CALIBRATION_BINS as BINS
 
 
 def calibration(prediction: Tensor, target: Tensor, size: EpisodeSize) -> pd.DataFrame:

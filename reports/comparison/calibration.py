@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from adaptbench.reports.comparison.comparison import Entry
-from adaptbench.reports.format import CALIBRATION
+from adaptbench.reports.format import CALIBRATION, CALIBRATION_BINS
 
 COUNTS = [column.name for column in CALIBRATION[3:]]
 
@@ -52,5 +52,6 @@ def pooled(found: Sequence[Calibration]) -> Calibration:
 
 
 def _at(table: pd.DataFrame, entry: Entry) -> Calibration:
-    here = table[(table["ways"] == entry.setting.ways) & (table["shots"] == entry.setting.shots)].sort_values("bin")
-    return Calibration(*(here[name].to_numpy(dtype=np.float64) for name in COUNTS))
+    here = table[(table["ways"] == entry.setting.ways) & (table["shots"] == entry.setting.shots)].astype(np.float64)
+    bins = here.groupby("bin").sum().reindex(range(CALIBRATION_BINS), fill_value=0.0)
+    return Calibration(*(bins[name].to_numpy() for name in COUNTS))
