@@ -17,9 +17,9 @@ from adaptbench.datamodules.guards import (
     images_apart,
     images_as_fed,
     images_differ,
-    labels_permuted,
     queries_apart,
 )
+from adaptbench.datamodules.label_permutation import labels_permuted
 from adaptbench.datamodules.near_duplicates import near_duplicates
 
 PARTS: tuple[Part, ...] = ("train", "val", "test")

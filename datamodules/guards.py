@@ -1,21 +1,15 @@
 """Guards against leaks: checks of a task's data and episodes that every run makes."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
-from scipy.special import chdtrc  # type: ignore[import-untyped]  # scipy ships no annotations
 
 from adaptbench.datamodules.episodes import EpisodeBatch
 
 Status = Literal["passed", "noted", "failed"]
 
-FALSE_ALARM = 1e-6
-"""Probability that a guard of randomness fails although nothing is wrong."""
-LEAST_EXPECTED = 5
-"""Episodes that each label needs on average before a test of its share is meaningful."""
-MANY = np.iinfo(np.int64).max
 MIX = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53))
 """Odd constants of SplitMix64 and MurmurHash3."""
 
@@ -152,79 +146,3 @@ def fingerprints(images: torch.Tensor) -> torch.Tensor:
         words *= factor
     words ^= words >> np.uint64(33)
     return torch.from_numpy(words.sum(axis=1).view(np.int64))
-
-
-def labels_permuted(
-    batches: Sequence[EpisodeBatch], tests: int = 0, drawings: int = 1, stream: bool = False
-) -> Finding:
-    """Tests that nothing predicts a label: neither the class, nor its place in the pool, nor the example's position.
-
-    Each test is a sum of chi-squared statistics. Labels by rank of their class among its episode's classes, and by
-    position in the support set or among the queries, are random arrangements in which each label stands equally often
-    (Anderson 1959, JASA 54:371). Labels by class have a multinomial distribution for each class.
-
-    Args:
-        batches: the episodes.
-        tests: the number of batches, beginning with the first, that have the same examples.
-        drawings: the number of examples of each class in these batches, one class after the other.
-        stream: whether the episodes are streams, whose queries are steps of the support sequence.
-    """
-    guard = "label permutation"
-    tables: dict[tuple[str, str, int, int], np.ndarray] = {}
-    for number, batch in enumerate(batches):
-        ways = int((batch.support_y[0].sum(dim=0) > 0).sum())
-        places = _places(batch, ways, drawings if number < tests else None, stream)
-        again = any(torch.equal(batch.support, before.support) for before in batches[:number])
-        for (word, where), rows, labels in places:
-            if again and where == "support":
-                continue
-            size = rows.max() + 1 if word == "class" else rows.shape[1]
-            counts = np.bincount((rows * ways + labels).ravel(), minlength=size * ways).reshape(-1, ways)
-            key = (word, where, ways, 0 if word == "class" else size)
-            tables[key] = _sum(tables[key], counts) if key in tables else counts
-    sums: dict[str, list[float]] = {}
-    for (word, _, ways, _), table in tables.items():
-        if table.sum() / (ways if word == "class" else len(table)) / ways >= LEAST_EXPECTED:
-            found = sums.setdefault(word, [0.0, 0.0])
-            found[:] = np.add(found, _chi_squared(table, arranged=word != "class"))
-    if not sums:
-        return Finding(guard, "noted", "Too few episodes to test.")
-    probabilities = {word: float(chdtrc(freedom, statistic)) for word, (statistic, freedom) in sums.items()}
-    worst = min(probabilities, key=probabilities.__getitem__)
-    status: Status = "failed" if probabilities[worst] < FALSE_ALARM / len(probabilities) else "passed"
-    episodes = sum(len(batch.query) for batch in batches)
-    words = ", ".join(f"{word} {probability:.2g}" for word, probability in probabilities.items())
-    return Finding(guard, status, f"Labels of {episodes} episodes; probability if nothing predicts them, by {words}.")
-
-
-def _places(
-    batch: EpisodeBatch, ways: int, drawings: int | None, stream: bool
-) -> Iterator[tuple[tuple[str, str], np.ndarray, np.ndarray]]:
-    """Yields by what labels are tabled, the rows of the table [B, n] and the labels [B, n]."""
-    support, query = batch.support_y.numpy().argmax(-1), batch.query_y.numpy().argmax(-1)
-    for where, labels in (("support", support),) if stream else (("support", support), ("query", query)):
-        yield ("position", where), np.broadcast_to(np.arange(labels.shape[1]), labels.shape), labels
-    labelled = np.where(support[:, :, None] == np.arange(ways), batch.support.numpy()[:, :, None], MANY)
-    first = labelled.min(axis=1)  # [B, ways], the first row of each label
-    labels = np.broadcast_to(np.arange(ways), first.shape)
-    yield ("place in the pool", "support"), first.argsort(axis=1).argsort(axis=1), labels
-    if drawings is not None and first.max() < MANY:
-        yield ("class", "support"), first // drawings, labels
-
-
-def _sum(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Adds tables, of which one may have fewer rows."""
-    rows = max(len(one), len(other))
-    padded = [np.pad(table, ((0, rows - len(table)), (0, 0))) for table in (one, other)]
-    return padded[0] + padded[1]
-
-
-def _chi_squared(table: np.ndarray, arranged: bool) -> tuple[float, float]:
-    """Returns the statistic of a table of counts by label, and its degrees of freedom."""
-    table = table[table.sum(axis=1) > 0]
-    rows, ways = table.shape
-    expected = table.sum(axis=1, keepdims=True) / ways
-    statistic = float(((table - expected) ** 2 / expected).sum())
-    if arranged:
-        return statistic * (rows - 1) / rows, (rows - 1) * (ways - 1)
-    return statistic, rows * (ways - 1)

@@ -17,9 +17,9 @@ from adaptbench.datamodules.guards import (
     images_apart,
     images_as_fed,
     images_differ,
-    labels_permuted,
     queries_apart,
 )
+from adaptbench.datamodules.label_permutation import labels_permuted
 from adaptbench.datamodules.near_duplicates import near_duplicates
 from adaptbench.datamodules.omniglot import OmniglotDataModule
 from adaptbench.datamodules.sinusoid import SinusoidDataModule
@@ -93,11 +93,25 @@ def test_a_target_that_always_stands_at_one_place_is_found(place):
     assert labels_permuted([moved]).status == "failed"
 
 
-def test_labels_that_follow_the_identity_of_the_class_are_found():
-    """Each class prefers one label, and the classes that prefer it are shared out over all places in the pool."""
-    batch, rng = episodes(2000), np.random.default_rng(0)
-    classes = np.where(batch.support_y.numpy() > 0, batch.support.numpy()[:, :, None], 0).max(axis=1) // 10
-    likes = rng.permutation(20) % 5
+@pytest.mark.parametrize("part", ["support", "query"])
+@pytest.mark.parametrize("order", ["sorted", "in turns"])
+def test_labels_in_order_from_a_random_place_are_found(part, order):
+    """No position prefers a label; one label says what the next is."""
+    batch, rng = episodes(), np.random.default_rng(0)
+    rows, y = getattr(batch, part), getattr(batch, f"{part}_y")
+    place = y.argmax(-1).argsort(dim=1, stable=True)
+    if order == "in turns":
+        place = place.unflatten(1, (5, -1)).transpose(1, 2).flatten(1)
+    offsets = rng.integers(place.shape[1], size=len(place))
+    place = torch.stack([row.roll(int(offset)) for row, offset in zip(place, offsets, strict=True)])
+    ordered = {part: rows.gather(1, place), f"{part}_y": y.gather(1, place[..., None].expand(-1, -1, 5))}
+    found = labels_permuted([batch._replace(**ordered)])
+    assert found.status == "failed"
+
+
+def following(batch, drawings, likes, rng):
+    """The same episodes, in which each class gets the label that it likes, if no other class of the episode does."""
+    classes = np.where(batch.support_y.numpy() > 0, batch.support.numpy()[:, :, None], 0).max(axis=1) // drawings
     followed = np.full_like(classes, -1)
     for episode, own in enumerate(classes):
         taken = {}
@@ -106,9 +120,29 @@ def test_labels_that_follow_the_identity_of_the_class_are_found():
         free = rng.permutation([label for label in range(5) if label not in taken]).tolist()
         new = {old: label for label, old in taken.items()}
         followed[episode] = [new[old] if old in new else free.pop() for old in range(5)]
-    cheating = relabelled(batch, followed)
+    return relabelled(batch, followed)
+
+
+def test_labels_that_follow_the_identity_of_the_class_are_found():
+    """Each class prefers one label, and the classes that prefer it are shared out over all places in the pool."""
+    batch, rng = episodes(2000), np.random.default_rng(0)
+    cheating = following(batch, 10, rng.permutation(20) % 5, rng)
     assert labels_permuted([batch], 1, 10).status == "passed"
     assert labels_permuted([cheating], 1, 10).status == "failed"
+
+
+@pytest.mark.parametrize(("pool", "count"), [(20, 32), (40, 64)])
+def test_labels_that_follow_the_identity_of_the_class_in_training_are_found(pool, count):
+    """Each class is in a few episodes of a batch, and the next batch has other classes."""
+    rng, size = np.random.default_rng(0), EpisodeSize(5, 1, 2)
+    draw = lambda index: episodes_over_pool(rng_for(index), torch.zeros(10 * pool, 1), pool, size, count)  # noqa: E731
+    batches = [draw(index) for index in range(16)]
+    cheating = [following(batch, 10, rng.permutation(pool) % 5, rng) for batch in batches]
+    assert labels_permuted(batches).status == "passed"
+    found = labels_permuted(cheating)
+    assert found.status == "failed" and "class in training" in found.found
+    some = [bad if index % 4 == 0 else good for index, (good, bad) in enumerate(zip(batches, cheating, strict=True))]
+    assert labels_permuted(some).status == "failed", "one batch in four"
 
 
 def test_streams_are_tested_once_and_by_their_support():
