@@ -23,8 +23,8 @@ def near_duplicates(seen: np.ndarray, tested: np.ndarray, known: int | None, tur
         turned: whether the turns of the seen images are among them; if not, the tested ones are turned.
     """
     turns = range(1 if turned or tested.shape[1] != tested.shape[2] else 4)
-    near = _near(seen >= INK, [np.rot90(tested >= INK, turn, axes=(1, 2)) for turn in turns])
-    count = int(near.sum())
+    near, _ = near_pairs(seen >= INK, [np.rot90(tested >= INK, turn, axes=(1, 2)) for turn in turns])
+    count = len(np.unique(near))
     text = f"{count} of {len(tested)} test images have a near-duplicate, turned or not, in training or validation"
     if not count:
         return Finding("near-duplicates", "passed", f"{text}.")
@@ -34,9 +34,17 @@ def near_duplicates(seen: np.ndarray, tested: np.ndarray, known: int | None, tur
     return Finding("near-duplicates", status, f"{text}; the protocol has {known}.")
 
 
-def _near(seen: np.ndarray, turned: list[np.ndarray]) -> np.ndarray:
-    """Returns for each tested image, given in every turn, whether a near-duplicate was seen, [N] bool."""
-    near = np.zeros(len(turned[0]), dtype=bool)
+def near_pairs(seen: np.ndarray, turned: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Finds pairs of tested and seen images that differ in at most `PIXELS` pixels.
+
+    Args:
+        seen: [M, H, W] bool, ink of seen images.
+        turned: ink of tested images [N, H, W] in every turn that counts.
+
+    Returns:
+        Numbers of the tested and of the seen images, [P] int64 each; a pair may be there several times.
+    """
+    near: list[tuple[np.ndarray, np.ndarray]] = []
     seen_bits, turned_bits = _bits(seen), [_bits(tested) for tested in turned]
     for top, left in ((0, 0), (0, 1), (1, 0), (1, 1)):  # every other row and column, so that each part has ink
         keys = _hashes(seen[:, top::2, left::2])
@@ -49,8 +57,10 @@ def _near(seen: np.ndarray, turned: list[np.ndarray]) -> np.ndarray:
             row = np.repeat(np.arange(len(tested)), counts)
             offset = np.arange(len(row)) - np.repeat(counts.cumsum() - counts, counts)
             other = order[np.repeat(first, counts) + offset]
-            near[row[np.bitwise_count(bits[row] ^ seen_bits[other]).sum(axis=1) <= PIXELS]] = True
-    return near
+            few = np.bitwise_count(bits[row] ^ seen_bits[other]).sum(axis=1) <= PIXELS
+            near.append((row[few], other[few]))
+    rows, others = zip(*near, strict=True)
+    return np.concatenate(rows), np.concatenate(others)
 
 
 def _bits(ink: np.ndarray) -> np.ndarray:

@@ -14,9 +14,9 @@ from adaptbench.datamodules.episodes import rng_for
 from adaptbench.datamodules.guards import Finding, alphabets_apart, classes_apart
 from adaptbench.datamodules.omniglot_archives import OFFICIAL, Archive
 from adaptbench.datamodules.omniglot_images import load_images
+from adaptbench.datamodules.omniglot_near_duplicates import expected_near_duplicates
 from adaptbench.datamodules.omniglot_splits import (
     ALPHABETS_DISJOINT,
-    NEAR_DUPLICATES,
     REMARKS,
     TRAINING_CHARACTERS,
     drawn_by_seed,
@@ -147,9 +147,13 @@ class OmniglotDataModule(ClassDataModule):
 
     @property
     def known_near_duplicates(self) -> int | None:
-        """As many as the split has at the usual size, in each turn of the test; not known otherwise."""
-        usual = self.usual_archives and self.image_size == 28
-        return NEAR_DUPLICATES[self.split] * self._turns("test") if usual else None
+        """As many as the drawings that are seen and tested have at the usual size, in each turn of the test."""
+        if not (self.usual_archives and self.image_size == 28):
+            return None
+        seen = {int(row): frozenset(range(self.drawing_count("val"))) for row in self.characters["val"]}
+        seen |= {int(row): self._drawing_order[row, : self._kept].tolist() for row in self.characters["train"]}
+        known = expected_near_duplicates(self.images.characters, self.characters["test"], seen)
+        return known * self._turns("test")
 
     @property
     def training_turned(self) -> bool:

@@ -202,11 +202,6 @@ REMARKS: dict[str, tuple[str, ...]] = {
     "small2": ("Five alphabets are for training, five other background alphabets for validation.",),
 }
 """Sentences that tables must carry about a split."""
-NEAR_DUPLICATES = {"vinyals": 19, "vinyals_clean": 19, "lake": 20, "small1": 11, "small2": 10, "random": 205}
-"""Test drawings of 28 x 28 pixels that differ in at most 3 pixels from one of training or validation, turned or not.
-
-Of a split that is drawn at random it is the number of drawings that are so near to one of any other character.
-"""
 ALPHABETS_DISJOINT = frozenset({"vinyals_clean", "lake", "small1", "small2"})
 """The splits whose parts share no alphabet."""
 
