@@ -1,7 +1,7 @@
 """The base of classification tasks: pools of classes, episodes over them, and the amount of training data."""
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -20,11 +20,13 @@ from adaptbench.datamodules.guards import (
     queries_apart,
 )
 from adaptbench.datamodules.label_permutation import labels_permuted
-from adaptbench.datamodules.near_duplicates import near_duplicates
+from adaptbench.datamodules.near_duplicates import ink_of, near_duplicates
 
 PARTS: tuple[Part, ...] = ("train", "val", "test")
 FED_BATCHES = 4
 """The number of pretraining batches whose images the guards look at."""
+LOOKED_AT = 1024
+"""Images that the guards look at at once, few enough to stay in the cache of a processor."""
 GROUP_ROOM = 2
 """Classes that a training pool takes from one group, in multiples of the ways, if episodes stay within groups."""
 
@@ -135,13 +137,19 @@ class ClassDataModule(EpisodicDataModule):
     def guards(self) -> list[Finding]:
         """Checks that parts and episodes hold no image twice, and that nothing predicts a label."""
         batches = self.guarded_batches()
-        parts: dict[str, np.ndarray] = {part: self.guarded_drawings(part) for part in PARTS}
-        prints = {part: fingerprints(torch.from_numpy(images)).numpy() for part, images in parts.items()}
-        seen = np.concatenate([parts["train"], parts["val"]])
+        tested = list(self.guarded_drawings("test"))
+        looked = {
+            part: [_looked_at(images) for images in (tested if part == "test" else self.guarded_drawings(part))]
+            for part in PARTS
+        }
+        prints: dict[str, np.ndarray] = {
+            part: np.concatenate([found for found, _ in chunks]) for part, chunks in looked.items()
+        }
+        seen = np.concatenate([ink for part in ("train", "val") for _, ink in looked[part]])
         return [
             images_apart(prints),
             images_as_fed(self._fed(batches[len(self.test.sizes) :]), prints, self._drawings_complete()),
-            near_duplicates(seen, parts["test"], self.known_near_duplicates, self.training_turned),
+            near_duplicates(seen, np.concatenate(tested), self.known_near_duplicates, self.training_turned),
             labels_permuted(batches, len(self.test.sizes), self.drawing_count("test"), self.stream),
             queries_apart(batches, self.stream),
             images_differ(batches, self.known_twins, self.stream),
@@ -176,12 +184,12 @@ class ClassDataModule(EpisodicDataModule):
         """The number of images that stand twice in one class; None if it is not known."""
         return 0
 
-    def guarded_drawings(self, part: Part) -> np.ndarray:
-        """Returns every drawing of a part's first `guarded_classes` classes, [M, H, W] uint8."""
+    def guarded_drawings(self, part: Part) -> Iterator[np.ndarray]:
+        """Yields every drawing of a part's first `guarded_classes` classes, some [M, H, W] uint8 at a time."""
         drawings = self.drawing_count(part)
         rows = np.arange(min(self.class_count(part), self.guarded_classes) * drawings)
-        images: np.ndarray = self.gather(part, rows // drawings, rows % drawings).numpy()
-        return images
+        for some in np.split(rows, range(LOOKED_AT, len(rows), LOOKED_AT)):
+            yield self.gather(part, some // drawings, some % drawings).numpy()
 
     def require_episodes_fit(self) -> None:
         """Checks, before any episode is drawn, that every part has enough classes and drawings.
@@ -225,6 +233,11 @@ class ClassDataModule(EpisodicDataModule):
         share = classes // len(chosen)
         pool = np.concatenate([rng.permutation(np.flatnonzero(groups == group))[:share] for group in chosen])
         return pool, groups[pool]
+
+
+def _looked_at(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The fingerprints and the ink of images."""
+    return fingerprints(torch.from_numpy(images)).numpy(), ink_of(images)
 
 
 def drawings_each(classes: int, per_class: int | None, total: int | None, available: int) -> int:

@@ -1,6 +1,6 @@
 """Lake's 20 one-shot runs: the official 20-way trials within an alphabet that no learner has trained on."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -155,11 +155,9 @@ class LakeRunsDataModule(OmniglotDataModule):
             return None
         return 2 if self.split == "lake" else 1
 
-    def guarded_drawings(self, part: Part) -> np.ndarray:
-        """Returns the images of the runs for the test part."""
-        if part != "test":
-            return super().guarded_drawings(part)
-        return np.concatenate([*self.runs.support, *self.runs.query])
+    def guarded_drawings(self, part: Part) -> Iterator[np.ndarray]:
+        """Yields the images of the runs for the test part."""
+        return iter([*self.runs.support, *self.runs.query]) if part == "test" else super().guarded_drawings(part)
 
     def eval_batch(self, part: EvalPart, size: EpisodeSize, episodes: int) -> EpisodeBatch:
         """Draws validation episodes, or returns the runs as published, except that their labels are permuted.

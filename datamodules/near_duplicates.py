@@ -1,5 +1,7 @@
 """Near-duplicates: test images that almost equal a training image, turned or not."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 
@@ -13,17 +15,23 @@ ALIKE = 500
 """Images with the same part that are compared; a part that is blank in more of them says nothing."""
 
 
+def ink_of(images: np.ndarray) -> np.ndarray:
+    """Packs which pixels of images [M, H, W] uint8 are ink into whole words: [M, 8 * ceil(H * W / 64)] uint8."""
+    bits = np.packbits((images >= INK).reshape(len(images), -1), axis=1)
+    return np.pad(bits, ((0, 0), (0, -bits.shape[1] % 8)))
+
+
 def near_duplicates(seen: np.ndarray, tested: np.ndarray, known: int | None, turned: bool = False) -> Finding:
     """Counts the test images that differ from an image of training or validation in at most `PIXELS` pixels.
 
     Args:
-        seen: [M, H, W] uint8 images of training and validation.
+        seen: [M, 8 * ceil(H * W / 64)] uint8, the `ink_of` training and validation.
         tested: [N, H, W] uint8 images of the test.
         known: how many the protocol has with all training classes; None where that is not known, which stops nothing.
         turned: whether the turns of the seen images are among them; if not, the tested ones are turned.
     """
     turns = range(1 if turned or tested.shape[1] != tested.shape[2] else 4)
-    near, _ = near_pairs(seen >= INK, [np.rot90(tested >= INK, turn, axes=(1, 2)) for turn in turns])
+    near, _ = near_pairs(seen, [ink_of(np.rot90(tested, turn, axes=(1, 2))) for turn in turns], tested.shape[1:])
     count = len(np.unique(near))
     text = f"{count} of {len(tested)} test images have a near-duplicate, turned or not, in training or validation"
     if not count:
@@ -34,39 +42,38 @@ def near_duplicates(seen: np.ndarray, tested: np.ndarray, known: int | None, tur
     return Finding("near-duplicates", status, f"{text}; the protocol has {known}.")
 
 
-def near_pairs(seen: np.ndarray, turned: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+def near_pairs(seen: np.ndarray, turned: Sequence[np.ndarray], shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     """Finds pairs of tested and seen images that differ in at most `PIXELS` pixels.
 
     Args:
-        seen: [M, H, W] bool, ink of seen images.
-        turned: ink of tested images [N, H, W] in every turn that counts.
+        seen: [M, 8 * ceil(H * W / 64)] uint8, the `ink_of` seen images.
+        turned: that of the tested images, in every turn that counts.
+        shape: H and W.
 
     Returns:
         Numbers of the tested and of the seen images, [P] int64 each; a pair may be there several times.
     """
     near: list[tuple[np.ndarray, np.ndarray]] = []
-    seen_bits, turned_bits = _bits(seen), [_bits(tested) for tested in turned]
     for top, left in ((0, 0), (0, 1), (1, 0), (1, 1)):  # every other row and column, so that each part has ink
-        keys = _hashes(seen[:, top::2, left::2])
+        part = np.zeros((1, *shape), dtype=np.uint8)
+        part[:, top::2, left::2] = INK
+        mask = ink_of(part)
+        keys = _hashes(seen & mask)
         order = keys.argsort()
         keys = keys[order]
-        for tested, bits in zip(turned, turned_bits, strict=True):
-            wanted = _hashes(tested[:, top::2, left::2])
+        for tested in turned:
+            wanted = _hashes(tested & mask)
             first, last = (np.searchsorted(keys, wanted, side=side) for side in ("left", "right"))
             counts = np.minimum(last - first, ALIKE)
             row = np.repeat(np.arange(len(tested)), counts)
             offset = np.arange(len(row)) - np.repeat(counts.cumsum() - counts, counts)
             other = order[np.repeat(first, counts) + offset]
-            few = np.bitwise_count(bits[row] ^ seen_bits[other]).sum(axis=1) <= PIXELS
+            few = np.bitwise_count(tested[row] ^ seen[other]).sum(axis=1) <= PIXELS
             near.append((row[few], other[few]))
     rows, others = zip(*near, strict=True)
     return np.concatenate(rows), np.concatenate(others)
 
 
-def _bits(ink: np.ndarray) -> np.ndarray:
-    return np.packbits(ink.reshape(len(ink), -1), axis=1)
-
-
 def _hashes(ink: np.ndarray) -> np.ndarray:
-    hashes: np.ndarray = fingerprints(torch.from_numpy(_bits(ink))).numpy()
+    hashes: np.ndarray = fingerprints(torch.from_numpy(ink)).numpy()
     return hashes

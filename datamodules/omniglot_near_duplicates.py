@@ -8,7 +8,7 @@ from importlib import resources
 import numpy as np
 import numpy.typing as npt
 
-from adaptbench.datamodules.near_duplicates import INK, near_pairs
+from adaptbench.datamodules.near_duplicates import ink_of, near_pairs
 from adaptbench.datamodules.omniglot_images import Character, OmniglotImages
 
 Drawing = tuple[Character, int]
@@ -29,7 +29,7 @@ def expected_near_duplicates(
     test = set(map(int, tested))
     found = {
         (rows[character], drawing)
-        for (character, drawing), (other, other_drawing) in _pairs()
+        for (character, drawing), (other, other_drawing) in known_pairs()
         if rows.get(character) in test and other_drawing in seen.get(rows.get(other, -1), ())
     }
     return len(found)
@@ -37,8 +37,9 @@ def expected_near_duplicates(
 
 def find_pairs(images: OmniglotImages) -> list[tuple[Drawing, Drawing]]:
     """Finds all pairs of near-duplicates of two characters, in all turns: the content of the table in `data/`."""
-    ink = np.asarray(images.pixels).reshape(-1, *images.pixels.shape[2:]) >= INK
-    rows, others = near_pairs(ink, [np.rot90(ink, turn, axes=(1, 2)) for turn in range(4)])
+    pixels = np.asarray(images.pixels).reshape(-1, *images.pixels.shape[2:])
+    turned = [ink_of(np.rot90(pixels, turn, axes=(1, 2))) for turn in range(4)]
+    rows, others = near_pairs(turned[0], turned, pixels.shape[1:])
     drawings = images.pixels.shape[1]
     numbers = {(one, other) for one, other in zip(rows.tolist(), others.tolist(), strict=True) if one < other}
     return [
@@ -53,11 +54,11 @@ def _drawing(images: OmniglotImages, number: int, drawings: int) -> Drawing:
 
 
 @cache
-def _pairs() -> tuple[tuple[Drawing, Drawing], ...]:
+def known_pairs() -> tuple[tuple[Drawing, Drawing], ...]:
     """The pairs of the table, each in both orders; its drawings are numbered from 1, as in the file names."""
     table = resources.files("adaptbench.datamodules").joinpath("data", "near_duplicates.csv")
     found = []
-    with table.open(encoding="utf-8", newline="") as file:
+    with table.open(encoding="utf-8") as file:
         for row in csv.DictReader(file):
             one = ((row["alphabet"], row["character"]), int(row["drawing"]) - 1)
             other = ((row["other_alphabet"], row["other_character"]), int(row["other_drawing"]) - 1)

@@ -20,8 +20,10 @@ from adaptbench.datamodules.guards import (
     queries_apart,
 )
 from adaptbench.datamodules.label_permutation import labels_permuted
-from adaptbench.datamodules.near_duplicates import near_duplicates
+from adaptbench.datamodules.near_duplicates import ink_of, near_duplicates
 from adaptbench.datamodules.omniglot import OmniglotDataModule
+from adaptbench.datamodules.omniglot_images import load_images
+from adaptbench.datamodules.omniglot_near_duplicates import find_pairs, known_pairs
 from adaptbench.datamodules.sinusoid import SinusoidDataModule
 from adaptbench.datamodules.streams import select_presentation, streams_over_pool
 
@@ -233,28 +235,29 @@ def test_what_training_images_returns_is_looked_at(mode, monkeypatch):
 def test_near_duplicates_are_counted_in_each_turn(turns, change):
     images = (np.random.default_rng(0).random((60, 28, 28)) > 0.8).astype(np.uint8) * 255
     seen, tested = images[:40].copy(), images[40:]
-    assert near_duplicates(seen, tested, known=None).status == "passed"
+    assert near_duplicates(ink_of(seen), tested, known=None).status == "passed"
     planted = tested[7].copy()
     planted.ravel()[[3, 400, 700][:change]] ^= 255
     planted[planted > 0] -= 1
     seen[11] = np.rot90(planted, turns)
     for known, expected in ((None, "noted"), (1, "noted"), (0, "failed")):
-        finding = near_duplicates(seen, tested, known)
+        finding = near_duplicates(ink_of(seen), tested, known)
         assert finding.status == expected and finding.found.startswith("1 of 20 test images")
-    among = near_duplicates(seen, tested, 0, turned=True)
+    among = near_duplicates(ink_of(seen), tested, 0, turned=True)
     assert among.status == ("failed" if turns == 0 else "passed"), "its turns are seen themselves"
 
 
 def test_blank_images_are_compared_with_some_others_only():
     blank = np.zeros((3000, 28, 28), dtype=np.uint8)
-    assert near_duplicates(blank, blank, known=None).found.startswith("3000 of 3000")
+    assert near_duplicates(ink_of(blank), blank, known=None).found.startswith("3000 of 3000")
 
 
 @pytest.mark.parametrize("rotations", ["none", "train"])
 @pytest.mark.parametrize("turns", [0, 1])
-def test_a_test_drawing_in_the_real_training_part_is_found(rotations, turns, real_cache, monkeypatch):
+@pytest.mark.parametrize("train_classes", [None, 50])
+def test_a_test_drawing_in_the_real_training_part_is_found(rotations, turns, train_classes, real_cache, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(real_cache))
-    task = OmniglotDataModule(CLASSES, rotations=rotations)
+    task = OmniglotDataModule(CLASSES, rotations=rotations, train_classes=train_classes)
     pixels = task.images.pixels.copy()
     drawing = pixels[task.characters["test"][30], 4].copy()
     drawing[np.unravel_index(drawing.argmax(), drawing.shape)] -= 1
@@ -262,6 +265,17 @@ def test_a_test_drawing_in_the_real_training_part_is_found(rotations, turns, rea
     task.images = replace(task.images, pixels=pixels)
     found = statuses(task)
     assert (found["near-duplicates"], found["identical images"]) == ("failed", "passed")
+
+
+def test_the_near_duplicates_that_are_known_are_all_that_the_real_images_have(real_cache, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(real_cache))
+    pairs = find_pairs(load_images(28))
+    assert {pair for one, other in pairs for pair in ((one, other), (other, one))} == set(known_pairs())
+    for argument, value in (("train_classes", 200), ("images_per_class", 5), ("split_seed", 3), ("rotations", "all")):
+        task = OmniglotDataModule(CLASSES, split="random", **{argument: value})
+        (finding,) = (each for each in task.guards() if each.guard == "near-duplicates")
+        assert int(finding.found.split(" of ")[0]) == task.known_near_duplicates
+        assert finding.status == ("noted" if task.known_near_duplicates else "passed")
 
 
 def test_classes_in_two_parts_or_twice_in_one_are_found():
