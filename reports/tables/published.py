@@ -16,8 +16,8 @@ def published_table(rows: Sequence[PublishedRow]) -> Table:
         title="Published numbers and ours",
         caption=(
             "Published numbers beside ours: same task, split, rotations in the test, ways, shots, metric and method; "
-            "accuracy in %, difference ours minus published. Ours: mean with the ends of its 95 % interval over seeds "
-            "and episodes, which covers neither other classes nor other training data. There is no difference if the "
+            "accuracy in %, difference ours minus published. Ours: mean with the ends of its 95 % interval over "
+            f"{_over(rows)}, which covers neither other classes nor other training data. There is no difference if the "
             "two are known to differ in a term, which is named. A number of a method that we do not have stands beside "
             "our best learner. Ours are inductive unless marked otherwise. A double dagger marks a doubtful number. "
             "Budgets and networks differ: a difference is no error of either side."
@@ -39,6 +39,14 @@ _HEADINGS = (
     "setting", "ours", "published", "difference", "differs in", "method", "prediction", "split", "trained on",
     "published by",
 )  # fmt: skip
+
+
+def _over(rows: Sequence[PublishedRow]) -> str:
+    """What the intervals of ours cover."""
+    one_seed = {row.entry.interval.n_seeds == 1 for row in rows if row.entry.interval is not None}
+    if one_seed == {True}:
+        return "episodes of one seed"
+    return f"seeds and episodes{', or over episodes where there is one seed' if True in one_seed else ''}"
 
 
 def _unseen(rows: Sequence[PublishedRow]) -> Iterator[str]:
