@@ -145,11 +145,11 @@ class ClassDataModule(EpisodicDataModule):
         prints: dict[str, np.ndarray] = {
             part: np.concatenate([found for found, _ in chunks]) for part, chunks in looked.items()
         }
-        seen = np.concatenate([ink for part in ("train", "val") for _, ink in looked[part]])
+        train, val = (np.concatenate([ink for _, ink in looked[part]]) for part in ("train", "val"))
         return [
             images_apart(prints),
             images_as_fed(self._fed(batches[len(self.test.sizes) :]), prints, self._drawings_complete()),
-            near_duplicates(seen, np.concatenate(tested), self.known_near_duplicates, self.training_turned),
+            near_duplicates(train, val, np.concatenate(tested), self.known_near_duplicates, self.training_turned),
             labels_permuted(batches, len(self.test.sizes), self.drawing_count("test"), self.stream),
             queries_apart(batches, self.stream),
             images_differ(batches, self.known_twins, self.stream),

@@ -21,18 +21,22 @@ def ink_of(images: np.ndarray) -> np.ndarray:
     return np.pad(bits, ((0, 0), (0, -bits.shape[1] % 8)))
 
 
-def near_duplicates(seen: np.ndarray, tested: np.ndarray, known: int | None, turned: bool = False) -> Finding:
+def near_duplicates(
+    train: np.ndarray, val: np.ndarray, tested: np.ndarray, known: int | None, turned: bool = False
+) -> Finding:
     """Counts the test images that differ from an image of training or validation in at most `PIXELS` pixels.
 
     Args:
-        seen: [M, 8 * ceil(H * W / 64)] uint8, the `ink_of` training and validation.
+        train: [M, 8 * ceil(H * W / 64)] uint8, the `ink_of` training.
+        val: that of validation.
         tested: [N, H, W] uint8 images of the test.
         known: how many the protocol has with all training classes; None where that is not known, which stops nothing.
-        turned: whether the turns of the seen images are among them; if not, the tested ones are turned.
+        turned: whether the turns of training images are among them; if not, the tested ones are turned.
     """
-    turns = range(1 if turned or tested.shape[1] != tested.shape[2] else 4)
-    near, _ = near_pairs(seen, [ink_of(np.rot90(tested, turn, axes=(1, 2))) for turn in turns], tested.shape[1:])
-    count = len(np.unique(near))
+    square = tested.shape[1] == tested.shape[2]
+    inks = [ink_of(np.rot90(tested, turn, axes=(1, 2))) for turn in range(4 if square else 1)]
+    pairs = [near_pairs(train, inks[:1] if turned else inks, tested.shape[1:]), near_pairs(val, inks, tested.shape[1:])]
+    count = len(np.unique(np.concatenate([rows for rows, _ in pairs])))
     text = f"{count} of {len(tested)} test images have a near-duplicate, turned or not, in training or validation"
     if not count:
         return Finding("near-duplicates", "passed", f"{text}.")

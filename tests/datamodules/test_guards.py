@@ -234,22 +234,24 @@ def test_what_training_images_returns_is_looked_at(mode, monkeypatch):
 @pytest.mark.parametrize("change", [0, 1, 3])
 def test_near_duplicates_are_counted_in_each_turn(turns, change):
     images = (np.random.default_rng(0).random((60, 28, 28)) > 0.8).astype(np.uint8) * 255
-    seen, tested = images[:40].copy(), images[40:]
-    assert near_duplicates(ink_of(seen), tested, known=None).status == "passed"
+    seen, tested, blank = images[:40].copy(), images[40:], np.zeros((1, 28, 28), dtype=np.uint8)
+    assert near_duplicates(ink_of(seen), ink_of(blank), tested, known=None).status == "passed"
     planted = tested[7].copy()
     planted.ravel()[[3, 400, 700][:change]] ^= 255
     planted[planted > 0] -= 1
     seen[11] = np.rot90(planted, turns)
     for known, expected in ((None, "noted"), (1, "noted"), (0, "failed")):
-        finding = near_duplicates(ink_of(seen), tested, known)
+        finding = near_duplicates(ink_of(seen), ink_of(blank), tested, known)
         assert finding.status == expected and finding.found.startswith("1 of 20 test images")
-    among = near_duplicates(ink_of(seen), tested, 0, turned=True)
+    among = near_duplicates(ink_of(seen), ink_of(blank), tested, 0, turned=True)
     assert among.status == ("failed" if turns == 0 else "passed"), "its turns are seen themselves"
+    validation = near_duplicates(ink_of(blank), ink_of(seen), tested, 0, turned=True)
+    assert validation.status == "failed", "validation is not turned"
 
 
 def test_blank_images_are_compared_with_some_others_only():
     blank = np.zeros((3000, 28, 28), dtype=np.uint8)
-    assert near_duplicates(ink_of(blank), blank, known=None).found.startswith("3000 of 3000")
+    assert near_duplicates(ink_of(blank), ink_of(blank), blank, known=None).found.startswith("3000 of 3000")
 
 
 @pytest.mark.parametrize("rotations", ["none", "train"])
