@@ -182,18 +182,18 @@ def show(
     part: Annotated[str, typer.Option(help="train, val or test.")] = "test",
     split: Annotated[str | None, typer.Option(help="A split of the task, such as lake.")] = None,
     scope: Annotated[str | None, typer.Option(help="across alphabets, or within one.")] = None,
+    path: Annotated[str | None, typer.Option(help="The folder of images, for image_folder.")] = None,
     seed: Annotated[int, typer.Option(help="Number of the episode.")] = 0,
     out: Annotated[Path | None, typer.Option(help="The picture's file; show-TASK.png by default.")] = None,
 ) -> None:
     """Draws one episode as a picture."""
     from adaptbench.benchmarks.commands.show import draw_episode
 
-    path = out or Path(f"show-{task}.png")
+    picture = out or Path(f"show-{task}.png")
     with _complaining():
-        draw_episode(
-            task, path, ways=ways, shots=shots, queries=queries, part=part, split=split, scope=scope, seed=seed
-        )
-    console.print(f"Picture: {path}", highlight=False, soft_wrap=True)
+        arguments = {"split": split, "scope": scope, "path": path}
+        draw_episode(task, picture, ways=ways, shots=shots, queries=queries, part=part, seed=seed, **arguments)
+    console.print(f"Picture: {picture}", highlight=False, soft_wrap=True)
 
 
 @app.command()

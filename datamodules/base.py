@@ -253,6 +253,11 @@ class EpisodicDataModule(pl.LightningDataModule, ABC):
         """The number of training classes (before rotations) or functions; None for an unlimited number."""
         return init_args.get(cls.size_argument)
 
+    @classmethod
+    def pinned(cls, init_args: Mapping[str, Any]) -> dict[str, Any]:
+        """Adds a digest of data that may change to the arguments, so that a run's id changes with them; none here."""
+        return dict(init_args)
+
     @property
     def data_digest(self) -> str | None:
         """A digest of the data that the task reads; None if the task generates its data."""

@@ -16,6 +16,7 @@ def episodes_over_pool(
     *,
     groups: np.ndarray | None = None,
     width: int | None = None,
+    counts: np.ndarray | None = None,
 ) -> EpisodeBatch:
     """Builds episodes over a pool of examples; each example is encoded once, however many episodes use it.
 
@@ -24,35 +25,37 @@ def episodes_over_pool(
 
     Args:
         rng: source of all randomness.
-        inputs: [M, *x], M = classes x examples per class, one class after the other.
+        inputs: [M, *x], one class after the other.
         classes: number of classes in the pool.
         size: ways, shots and queries (both per class).
         episodes: number of episodes to build.
         groups: [classes] group of each class, such as its alphabet. If given, an episode draws one of the groups that
             are large enough, with equal probability, and takes all its classes from it.
         width: Y, width of the labels; None for the number of ways.
+        counts: [classes] examples of each class; None if all have M / classes.
 
     Raises:
-        ValueError: if the pool has too few classes or examples of a class, no group is large enough, the classes have
-            different numbers of examples, or `width` is less than the number of ways.
+        ValueError: if the pool has too few classes or examples of a class, no group is large enough, `counts` do not
+            add up to M, or `width` is less than the number of ways.
     """
     ways, shots, queries = size
     if ways is None:
         raise ValueError("Expected argument `size.ways` to be a positive integer but got None.")
-    per_class, left_over = divmod(len(inputs), classes)
-    if left_over:
+    if counts is None:
+        counts = np.full(classes, len(inputs) // classes)
+    if counts.sum() != len(inputs):
         raise ValueError(
             f"Expected argument `inputs` to hold equally many examples of {classes} classes but got {len(inputs)}."
         )
     if width is not None and width < ways:
         raise ValueError(f"Expected argument `width` to be at least the {ways} ways but got {width}.")
-    require_room(size, classes, per_class)
+    require_room(size, classes, int(counts.min()))
     if groups is None:
         chosen = sample_distinct(rng, episodes, classes, ways)
     else:
         chosen = _within_groups(rng, groups, ways, episodes)
-    members = sample_distinct(rng, episodes * ways, per_class, shots + queries).reshape(episodes, ways, -1)
-    rows = chosen[:, :, None] * per_class + members
+    members = sample_distinct(rng, episodes * ways, counts[chosen.ravel()], shots + queries)
+    rows = (counts.cumsum() - counts)[chosen][:, :, None] + members.reshape(episodes, ways, -1)
     support, support_y = _shuffled(rng, rows[:, :, :shots], width or ways)
     query, query_y = _shuffled(rng, rows[:, :, shots:], width or ways)
     return EpisodeBatch(inputs, support, support_y, query, query_y)

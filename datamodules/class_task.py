@@ -32,7 +32,7 @@ GROUP_ROOM = 2
 
 
 class ClassDataModule(EpisodicDataModule):
-    """A task of classes with the same number of drawings each, divided into a training, validation and test part.
+    """A task of classes with drawings of each, divided into a training, validation and test part.
 
     Each training step draws a pool of classes and builds many episodes over it. An evaluation batch holds every
     drawing of its part once and any number of episodes over them. All classes of an episode have the same number of
@@ -65,7 +65,11 @@ class ClassDataModule(EpisodicDataModule):
 
     @abstractmethod
     def drawing_count(self, part: Part) -> int:
-        """Number of drawings of each class in a part."""
+        """Number of drawings of each class in a part, or of the smallest one."""
+
+    def drawings_of(self, part: Part, classes: np.ndarray) -> int | np.ndarray:
+        """The number of drawings of some classes of a part; one number if all classes have as many, else [C] int64."""
+        return self.drawing_count(part)
 
     @abstractmethod
     def gather(self, part: Part, classes: np.ndarray, drawings: np.ndarray) -> Tensor:
@@ -95,7 +99,7 @@ class ClassDataModule(EpisodicDataModule):
         size = self.train.draw(rng)
         pool, groups = self._pool(rng, size)
         drawings = min(self.train.pool // len(pool), self.drawing_count("train"))
-        drawn = sample_distinct(rng, len(pool), self.drawing_count("train"), drawings)
+        drawn = sample_distinct(rng, len(pool), self.drawings_of("train", pool), drawings)
         images = self.training_images(rng, np.repeat(pool, drawings), drawn.reshape(-1))
         return self.over_pool(rng, images, len(pool), size, self.train.episodes or 1, groups)
 
@@ -103,7 +107,7 @@ class ClassDataModule(EpisodicDataModule):
         """Draws images of all training classes."""
         rng = rng_for(self.task_name, "examples", self.seed, index)
         classes = rng.integers(self.pretraining_outputs, size=self.train.pool)
-        drawings = rng.integers(self.drawing_count("train"), size=self.train.pool)
+        drawings = rng.integers(self.drawings_of("train", classes), size=self.train.pool)
         return ExampleBatch(self.training_images(rng, classes, drawings), torch.from_numpy(classes))
 
     def training_images(self, rng: np.random.Generator, classes: np.ndarray, drawings: np.ndarray) -> Tensor:

@@ -84,8 +84,8 @@ def rng_for(*parts: object) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=key))
 
 
-def sample_distinct(rng: np.random.Generator, rows: int, population: int, size: int) -> np.ndarray:
-    """Draws `size` distinct numbers below `population`, in random order, for each of `rows` rows.
+def sample_distinct(rng: np.random.Generator, rows: int, population: int | np.ndarray, size: int) -> np.ndarray:
+    """Draws `size` distinct numbers below `population` (or that of each row), in random order, for each of `rows` rows.
 
     Floyd's algorithm, vectorised over rows: the cost does not grow with the population.
 
@@ -95,11 +95,13 @@ def sample_distinct(rng: np.random.Generator, rows: int, population: int, size: 
     Raises:
         ValueError: if `size` is larger than `population`.
     """
-    if not 0 < size <= population:
-        raise ValueError(f"Expected argument `size` to be between 1 and the population of {population} but got {size}.")
+    least = int(np.min(population))
+    if not 0 < size <= least:
+        raise ValueError(f"Expected argument `size` to be between 1 and the population of {least} but got {size}.")
     uniform = rng.random((size, rows))
     chosen = np.empty((rows, size), dtype=np.int64)
-    for column, last in enumerate(range(population - size, population)):
+    for column in range(size):
+        last = population - size + column
         draw = (uniform[column] * (last + 1)).astype(np.int64)
         taken = (chosen[:, :column] == draw[:, None]).any(axis=1)
         chosen[:, column] = np.where(taken, last, draw)

@@ -45,7 +45,7 @@ class ConvNet(nn.Sequential):
     inductive: a query's features do not depend on the other queries.
 
     Args:
-        example_shape: height and width of an image.
+        example_shape: height and width of an image, after the number of its colours if it has more than one.
         filters: number of channels of every layer, or of each of the four layers.
         pooled: whether each convolution is followed by max-pooling instead of having stride 2.
     """
@@ -54,9 +54,9 @@ class ConvNet(nn.Sequential):
         widths = [filters] * LAYERS if isinstance(filters, int) else list(filters)
         if len(widths) != LAYERS or min(widths) < 1:
             raise ValueError(f"Expected argument `filters` to be one or {LAYERS} positive integers but got {filters}.")
-        height, width = example_shape
-        layers: list[nn.Module] = [nn.Sequential(Scale(), nn.Unflatten(1, (1, height)))]
-        for channels, count in pairwise([1, *widths]):
+        *colours, height, width = example_shape
+        layers: list[nn.Module] = [nn.Sequential(Scale(), nn.Identity() if colours else nn.Unflatten(1, (1, height)))]
+        for channels, count in pairwise([*(colours or [1]), *widths]):
             layers += [nn.Conv2d(channels, count, 3, 1 if pooled else 2, 1, bias=False)]
             layers += [nn.BatchNorm2d(count), nn.ReLU()]
             if pooled:

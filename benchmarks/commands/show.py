@@ -1,6 +1,7 @@
 """The command `adaptbench show`: draws one episode of a task."""
 
 import inspect
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -46,9 +47,8 @@ def draw_episode(
     shots: int | None = None,
     queries: int | None = None,
     part: str = "test",
-    split: str | None = None,
-    scope: str | None = None,
     seed: int = 0,
+    **arguments: str | None,
 ) -> None:
     """Draws one episode: images with labels, the steps of a stream, or points of a function.
 
@@ -59,9 +59,8 @@ def draw_episode(
         shots: support examples (per class), or presentations of each class in a stream; None as for `ways`.
         queries: query examples (per class); None as for `ways`, and for streams, in which every step is a query.
         part: "train", "val" or "test".
-        split: one of the task's splits, such as "lake"; None for the task's default, or for a task without splits.
-        scope: "across" or "within"; None for the task's default, or for a task without scopes.
         seed: number of the episode in its part: below 100 for validation and test.
+        **arguments: arguments of the task, such as its `split`; None for the task's default.
 
     Raises:
         ValueError: if the task, part, split, scope, episode or picture format does not exist.
@@ -69,7 +68,7 @@ def draw_episode(
     kind: type[EpisodicDataModule] = load("task", name)
     if part not in PARTS:
         raise ValueError(f"Expected `--part` to be `train`, `val` or `test` but got `{part}`.")
-    init_args = _arguments(name, split=split, scope=scope)
+    init_args = _arguments(name, arguments)
     count = kind.fixed_test.episodes if kind.fixed_test else EPISODES
     if seed < 0 or (part != "train" and seed >= count):
         raise ValueError(f"Expected `--seed` to be from 0 to {count - 1}, the episode's number, but got {seed}.")
@@ -86,13 +85,15 @@ def draw_episode(
     FigureCanvasAgg(figure)
     if kind.stream:
         _draw_stream(figure, batch, row)
+    elif size.ways:
+        _draw_images(figure, batch, row, size, colours="gray" if "path" in init_args else "gray_r")  # photographs
     else:
-        (_draw_images if size.ways else _draw_points)(figure, batch, row=row, size=size)
+        _draw_points(figure, batch, row, size)
     figure.suptitle(f"{name} ({kind.protocol(init_args)}), {part}, episode {seed}", fontsize=8, wrap=True)
     figure.savefig(out, dpi=150)
 
 
-def _arguments(name: str, **arguments: str | None) -> dict[str, Any]:
+def _arguments(name: str, arguments: Mapping[str, str | None]) -> dict[str, Any]:
     """Returns the arguments that were given; the task must have them."""
     given = {argument: value for argument, value in arguments.items() if value is not None}
     for argument in given.keys() - inspect.signature(load("task", name)).parameters.keys():
@@ -125,7 +126,7 @@ def _task(component: Component, size: EpisodeSize, episodes: int) -> EpisodicDat
     return task
 
 
-def _draw_images(figure: Figure, batch: EpisodeBatch, row: int, size: EpisodeSize) -> None:
+def _draw_images(figure: Figure, batch: EpisodeBatch, row: int, size: EpisodeSize, colours: str = "gray_r") -> None:
     """Draws a column per class in the order of the labels, support images above queries."""
     ways, rows = size.ways or 1, size.shots + size.queries
     figure.set_size_inches(max(3.0, 0.9 * ways + 0.6), 0.9 * rows + 0.9)
@@ -136,7 +137,7 @@ def _draw_images(figure: Figure, batch: EpisodeBatch, row: int, size: EpisodeSiz
     for (line, column), axes in np.ndenumerate(grid):
         image = batch.inputs[columns[column, line]].numpy()
         is_query = line >= size.shots
-        _draw_image(axes, image, ASKED if is_query else GIVEN)
+        _draw_image(axes, image, ASKED if is_query else GIVEN, colours)
         if column == 0:
             axes.set_ylabel("query" if is_query else "support", fontsize=8)
         if line == 0:
@@ -166,8 +167,8 @@ def _by_class(rows: Tensor, one_hot: Tensor) -> np.ndarray:
     return rows[order].reshape(one_hot.shape[-1], -1).numpy()
 
 
-def _draw_image(axes: Axes, image: np.ndarray, frame: str) -> None:
-    axes.imshow(image, cmap="gray_r", vmin=0, vmax=255)
+def _draw_image(axes: Axes, image: np.ndarray, frame: str, colours: str = "gray_r") -> None:
+    axes.imshow(image.transpose(1, 2, 0) if image.ndim == 3 else image, cmap=colours, vmin=0, vmax=255)
     axes.set_xticks([])
     axes.set_yticks([])
     axes.spines[:].set_color(frame)

@@ -70,6 +70,8 @@ TASKS = {
                     label="Glyphs"),
     "glyphs_to_omniglot": Named("datamodules.glyphs_to_omniglot.GlyphsToOmniglotDataModule",
                                 "trained on glyphs, tested on Omniglot", label="Glyphs to Omniglot"),
+    "image_folder": Named("datamodules.image_folder.ImageFolderDataModule", "your own images, a folder a class",
+                          label="Image folder"),
     "lake_runs": Named("datamodules.lake_runs.LakeRunsDataModule", "Omniglot's 20 official one-shot runs, 400 trials",
                        label="Lake's runs"),
     "omniglot-online": Named("datamodules.omniglot_online.OmniglotOnlineDataModule",

@@ -13,7 +13,7 @@ from pydantic import Field, PositiveFloat, PrivateAttr, ValidationError, field_v
 
 from adaptbench.benchmarks.suites.description import describe
 from adaptbench.benchmarks.suites.plain_yaml import NotPlain, read_plain
-from adaptbench.benchmarks.suites.registry import suggest, suite_files
+from adaptbench.benchmarks.suites.registry import load, suggest, suite_files
 from adaptbench.benchmarks.suites.spec import (
     CHECKPOINT_SECONDS,
     Budget,
@@ -98,10 +98,12 @@ class TaskEntry(Frozen):
     learners: dict[str, LearnerEntry] = Field(min_length=1)
 
     def tasks(self) -> Iterator[Component]:
-        """Yields the task with every combination of the values in `over`."""
+        """Yields the task with every combination of the values in `over`, and a digest of data of the user's own."""
+        task = load("task", self.task.name)
         for values in itertools.product(*self.over.values()):
+            init_args = self.task.init_args | dict(zip(self.over, values, strict=True))
             yield Component(
-                name=self.task.name, init_args=self.task.init_args | dict(zip(self.over, values, strict=True))
+                name=self.task.name, init_args=task.pinned(init_args) if hasattr(task, "pinned") else init_args
             )
 
 

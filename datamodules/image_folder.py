@@ -1,0 +1,255 @@
+"""Image folder: few-shot classification of images of one's own."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from adaptbench.datamodules.base import EvalPart, Part, Sampling, require_positive
+from adaptbench.datamodules.class_episodes import episodes_over_pool
+from adaptbench.datamodules.class_task import PARTS, ClassDataModule
+from adaptbench.datamodules.episodes import EpisodeBatch, EpisodeSize, first_episodes, rng_for
+from adaptbench.datamodules.errors import DataUnavailable
+from adaptbench.datamodules.guards import Finding, fingerprints, labels_permuted, queries_apart
+from adaptbench.datamodules.image_files import class_sizes, folder_digest, load_folder
+from adaptbench.datamodules.near_duplicates import near_duplicates
+
+FRACTIONS = (0.6, 0.2, 0.2)
+NAMED = 3
+"""Pairs of equal images that a guard names."""
+
+
+class ImageFolderDataModule(ClassDataModule):
+    """Images of one's own: each folder that holds images is a class, in `path/class` or `path/train/class`.
+
+    Where all classes lie in `train`, `val` and `test`, these are the parts. Otherwise classes are divided at random.
+    Classes may have different numbers of images.
+
+    Args:
+        sampling: the episodes to draw.
+        path: the folder.
+        image_size: height and width of the images in pixels.
+        colour: whether images keep their colours.
+        fractions: shares of the classes in training, validation and test, where folders do not divide them.
+        split_seed: decides which classes they are.
+        scope: "across" if an episode takes its classes from everywhere; "within" if from one folder of classes.
+        min_images: classes with fewer images are left out.
+        train_classes: number of training classes to learn from; None for all. Smaller sets are subsets of larger ones
+            with the same seed.
+        digest: digest of the folder's images, which a suite adds, so that a run's id changes with them.
+
+    Raises:
+        ValueError: if an argument is wrong, or the episodes do not fit into the parts.
+        DataUnavailable: if there are no images, one cannot be read, or they have changed since the digest.
+    """
+
+    task_name: ClassVar[str] = "image_folder"
+    class_word: ClassVar[str] = "classes"
+    size_argument: ClassVar[str] = "train_classes"
+
+    def __init__(
+        self,
+        sampling: Sampling,
+        *,
+        path: str,
+        image_size: int = 28,
+        colour: bool = False,
+        fractions: Sequence[float] = FRACTIONS,
+        split_seed: int = 0,
+        scope: Literal["across", "within"] = "across",
+        min_images: int = 1,
+        train_classes: int | None = None,
+        digest: str | None = None,
+    ) -> None:
+        super().__init__(sampling)
+        require_positive(image_size=image_size, min_images=min_images)
+        if scope not in ("across", "within"):
+            raise ValueError(f"Expected argument `scope` to be 'across' or 'within' but got {scope!r}.")
+        folder = Path(path).expanduser()
+        self.digest = folder_digest(folder)
+        if digest not in (None, self.digest):
+            raise DataUnavailable(f"The images in {path} are not those of this run (digest {digest}) any more.")
+        self.images = load_folder(folder, image_size, colour=colour)
+        self.image_size, self.colour, self.scope = image_size, colour, scope
+        self.classes = _divide(class_sizes(folder), min_images, fractions, split_seed)
+        if train_classes is not None:
+            available = self.classes["train"]
+            require_positive(train_classes=train_classes)
+            if train_classes > len(available):
+                raise ValueError(
+                    f"Expected argument `train_classes` to be at most {len(available)} but got {train_classes}."
+                )
+            chosen = rng_for("nested classes", sampling.seed).permutation(available)[:train_classes]
+            self.classes["train"] = np.sort(chosen)
+        self._require_images()
+        self.require_episodes_fit()
+
+    @classmethod
+    def pinned(cls, init_args: Mapping[str, Any]) -> dict[str, Any]:
+        """Adds the digest of the images that are there now, if there are any."""
+        try:
+            return {**init_args, "digest": folder_digest(Path(init_args["path"]).expanduser())}
+        except (DataUnavailable, KeyError, TypeError):  # said when the task is made
+            return dict(init_args)
+
+    @property
+    def example_shape(self) -> tuple[int, ...]:
+        """Height and width of an image, after 3 colours if it has them."""
+        size = (self.image_size, self.image_size)
+        return (3, *size) if self.colour else size
+
+    @property
+    def data_digest(self) -> str:
+        """A digest of the images' names and contents."""
+        return self.digest
+
+    @classmethod
+    def protocol(cls, init_args: Mapping[str, Any]) -> str:
+        """Names the folder, the division of classes where it may be one at random, the scope, and colours."""
+        words = [Path(init_args.get("path", "")).name]
+        if "fractions" in init_args or "split_seed" in init_args:
+            shares = "/".join(f"{100 * share:g}" for share in init_args.get("fractions", FRACTIONS))
+            words.append(f"{shares} % of classes (seed {init_args.get('split_seed', 0)})")
+        if "min_images" in init_args:
+            words.append(f"classes of {init_args['min_images']} images or more")
+        words += ["within groups"] if init_args.get("scope") == "within" else []
+        return ", ".join([*words, *(["in colour"] if init_args.get("colour") else [])])
+
+    @classmethod
+    def training_classes(cls, init_args: Mapping[str, Any]) -> int | None:
+        """The number of training classes asked for, or all that the folder has; None if there is no such folder."""
+        if (asked := init_args.get("train_classes")) is not None:
+            return int(asked)
+        division = (
+            init_args.get("min_images", 1),
+            init_args.get("fractions", FRACTIONS),
+            init_args.get("split_seed", 0),
+        )
+        try:
+            return len(_divide(class_sizes(Path(init_args["path"]).expanduser()), *division)["train"])
+        except (DataUnavailable, ValueError, KeyError, TypeError):  # said when the task is made
+            return None
+
+    def class_count(self, part: Part) -> int:
+        """The number of classes of a part."""
+        return len(self.classes[part])
+
+    def drawing_count(self, part: Part) -> int:
+        """The number of images of the smallest class of a part."""
+        return int(self.images.counts[self.classes[part]].min(initial=np.iinfo(np.int64).max))
+
+    def drawings_of(self, part: Part, classes: np.ndarray) -> np.ndarray:
+        """The number of images of each of a part's classes."""
+        return self.images.counts[self.classes[part][classes]]
+
+    def groups(self, part: Part) -> np.ndarray | None:
+        """The folder in which the folder of each class of a part lies; None if episodes go across them."""
+        if self.scope == "across":
+            return None
+        folders = [self.images.classes[row].rpartition("/")[0] for row in self.classes[part]]
+        return np.unique(folders, return_inverse=True)[1]
+
+    def protocol_key(self, part: EvalPart) -> tuple[object, ...]:
+        """The images and the classes of the part, and the scope."""
+        return (self.digest, self.classes[part].tolist(), self.scope)
+
+    def gather(self, part: Part, classes: np.ndarray, drawings: np.ndarray) -> Tensor:
+        """Returns images of classes, [M, H, W] or [M, 3, H, W] uint8."""
+        return torch.from_numpy(self.images.pixels[self.images.starts[self.classes[part][classes]] + drawings])
+
+    def eval_batch(self, part: EvalPart, size: EpisodeSize, episodes: int) -> EpisodeBatch:
+        """Draws episodes over all images of a part, and keeps the images that they use."""
+        counts = self.images.counts[self.classes[part]]
+        of_class = np.repeat(np.arange(len(counts)), counts)
+        rng = rng_for(self.task_name, *self.protocol_key(part), part, size, episodes)
+        rows = torch.arange(len(of_class))
+        batch = episodes_over_pool(
+            rng, rows, len(counts), size, episodes, groups=self.groups(part), width=self.targets, counts=counts
+        )
+        batch = first_episodes(batch, episodes)
+        used = batch.inputs.numpy()
+        first = counts.cumsum() - counts
+        return batch._replace(inputs=self.gather(part, of_class[used], used - first[of_class[used]]))
+
+    def guards(self) -> list[Finding]:
+        """Looks for equal images and names them; those in two parts stop a run."""
+        batches = self.guarded_batches()
+        images = {part: self.images.pixels[self._rows(part)] for part in PARTS}
+        prints = {part: fingerprints(torch.from_numpy(of_part)) for part, of_part in images.items()}
+        names = {part: [self.images.files[row] for row in self._rows(part)] for part in PARTS}
+        grey = {part: of_part.mean(axis=1) if self.colour else of_part for part, of_part in images.items()}
+        return [
+            *_equal_images(prints, names),
+            near_duplicates(np.concatenate([grey["train"], grey["val"]]), grey["test"], known=None),
+            labels_permuted(batches),
+            queries_apart(batches),
+        ]
+
+    def _require_images(self) -> None:
+        """Checks that every class has enough images for the largest episode."""
+        sizes = [shots + self.train.queries for shots in self.train.shots]
+        sizes += [size.shots + size.queries for size in self.test.sizes]
+        counts = self.images.counts
+        used = np.concatenate([self.classes[part] for part in PARTS])
+        small = used[counts[used] < max(sizes)]
+        if len(small):
+            raise ValueError(
+                f"Episodes take {max(sizes)} images of a class, and {len(small)} classes have fewer, such as "
+                f"{self.images.classes[small[0]]} with {counts[small[0]]}. `min_images: {max(sizes)}` leaves them out."
+            )
+
+    def _rows(self, part: Part) -> np.ndarray:
+        starts = self.images.starts
+        return np.concatenate([np.arange(starts[row], starts[row + 1]) for row in self.classes[part]])
+
+
+def _divide(sizes: Mapping[str, int], min_images: int, fractions: Sequence[float], seed: int) -> dict[Part, np.ndarray]:
+    """Divides the classes that are large enough into parts; returns their rows, in order."""
+    large = np.array([count >= min_images for count in sizes.values()])
+    parts = _by_folder(list(sizes))
+    if parts is not None:
+        return {part: rows[large[rows]] for part, rows in parts.items()}
+    rows = np.flatnonzero(large)
+    return {
+        part: rows[chosen] for part, chosen in _by_share([list(sizes)[row] for row in rows], fractions, seed).items()
+    }
+
+
+def _by_folder(classes: Sequence[str]) -> dict[Part, np.ndarray] | None:
+    """Takes the parts from the first folder of each class's path; None if that of any is no part."""
+    firsts = np.array([name.partition("/")[0] for name in classes])
+    if set(firsts.tolist()) != set(PARTS):
+        return None
+    return {part: np.flatnonzero(firsts == part) for part in PARTS}
+
+
+def _by_share(classes: Sequence[str], fractions: Sequence[float], seed: int) -> dict[Part, np.ndarray]:
+    """Divides the classes at random."""
+    if len(fractions) != len(PARTS) or min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-6:
+        raise ValueError(f"Expected argument `fractions` to be three shares with the sum 1 but got {list(fractions)}.")
+    order = rng_for("image folder", seed, list(classes)).permutation(len(classes))
+    cuts = np.round(np.cumsum(fractions)[:-1] * len(classes)).astype(int)
+    return {part: np.sort(rows) for part, rows in zip(PARTS, np.split(order, cuts), strict=True)}
+
+
+def _equal_images(prints: Mapping[Part, Tensor], files: Mapping[Part, Sequence[str]]) -> list[Finding]:
+    """Names images that are equal: in two parts, which is a leak, or in one."""
+    where: dict[int, tuple[Part, str]] = {}
+    pairs: dict[bool, list[str]] = {True: [], False: []}
+    for part in PARTS:
+        for value, file in zip(prints[part].tolist(), files[part], strict=True):
+            before, other = where.setdefault(value, (part, file))
+            if other != file:
+                pairs[before == part].append(f"{other} and {file}")
+    found = []
+    for same, guard in ((False, "identical images"), (True, "image twice in a part")):
+        listed = "; ".join(pairs[same][:NAMED])
+        text = f"{len(pairs[same])} pairs of images are equal, such as {listed}." if pairs[same] else "None is equal."
+        status: Literal["passed", "noted", "failed"] = "passed"
+        if pairs[same]:
+            status = "noted" if same else "failed"
+        found.append(Finding(guard, status, text))
+    return found
