@@ -13,9 +13,10 @@ from adaptbench.datamodules.class_episodes import episodes_over_pool
 from adaptbench.datamodules.class_task import PARTS, ClassDataModule
 from adaptbench.datamodules.episodes import EpisodeBatch, EpisodeSize, first_episodes, rng_for
 from adaptbench.datamodules.errors import DataUnavailable
-from adaptbench.datamodules.guards import Finding, fingerprints, labels_permuted, queries_apart
+from adaptbench.datamodules.guards import Finding, fingerprints, queries_apart
 from adaptbench.datamodules.image_files import class_sizes, folder_digest, load_folder
-from adaptbench.datamodules.near_duplicates import near_duplicates
+from adaptbench.datamodules.label_permutation import labels_permuted
+from adaptbench.datamodules.near_duplicates import ink_of, near_duplicates
 
 FRACTIONS = (0.6, 0.2, 0.2)
 NAMED = 3
@@ -183,7 +184,7 @@ class ImageFolderDataModule(ClassDataModule):
         grey = {part: of_part.mean(axis=1) if self.colour else of_part for part, of_part in images.items()}
         return [
             *_equal_images(prints, names),
-            near_duplicates(np.concatenate([grey["train"], grey["val"]]), grey["test"], known=None),
+            near_duplicates(ink_of(grey["train"]), ink_of(grey["val"]), grey["test"], known=None),
             labels_permuted(batches),
             queries_apart(batches),
         ]
