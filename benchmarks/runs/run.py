@@ -17,7 +17,7 @@ from adaptbench.benchmarks.evaluation.guards import chance_guard, require_passed
 from adaptbench.benchmarks.evaluation.pictured_functions import Pictured, fits
 from adaptbench.benchmarks.runs.build import TaskShape, build_module, build_task
 from adaptbench.benchmarks.runs.callbacks import Curve
-from adaptbench.benchmarks.runs.checkpoints import Checkpoints
+from adaptbench.benchmarks.runs.checkpoints import Checkpoints, forget_other_code
 from adaptbench.benchmarks.runs.ddp import together
 from adaptbench.benchmarks.runs.devices import CPU, Devices
 from adaptbench.benchmarks.runs.environment import describe_machine
@@ -113,6 +113,7 @@ def execute(
     if store.is_published(spec.run_id):
         return store.published(spec.run_id)
     folder = store.begin(spec.run_id)
+    forget_other_code(folder, spec)
     started = datetime.now(UTC)
     torch.use_deterministic_algorithms(devices.kind != "cpu")
     task = build_task(spec.training)

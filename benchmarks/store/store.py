@@ -16,11 +16,13 @@ from adaptbench.reports.format import Environment, Failure, Manifest, Result
 from adaptbench.reports.reading import Unreadable, read
 
 CHECKPOINT = "last.ckpt"
+CODE = "code.sha256"
+"""Digest of the code of a user's own classes that wrote the checkpoint beside it."""
 LOG = "log.txt"
 FAILURE = "failure.json"
 NEW = ".new"
 """Ending of a file that is being written beside the one whose place it takes; a killed process leaves it."""
-SCRATCH = (CHECKPOINT, f"{CHECKPOINT}{NEW}", "progress", LOG, FAILURE)
+SCRATCH = (CHECKPOINT, f"{CHECKPOINT}{NEW}", CODE, "progress", LOG, FAILURE)
 """Files of an unfinished run; publishing deletes them."""
 PARTIAL = ".partial-"
 LOCK = ".lock-"
@@ -55,6 +57,10 @@ class Store:
     def partial(self, run_id: str) -> Path:
         """The folder of an unfinished run."""
         return self.root / f"{PARTIAL}{run_id}"
+
+    def checkpoint(self, run_id: str) -> Path:
+        """The checkpoint of an unfinished run."""
+        return self.partial(run_id) / CHECKPOINT
 
     def is_published(self, run_id: str) -> bool:
         """Whether a run has finished."""
