@@ -164,8 +164,9 @@ def load_adapter(spec: Cell, store: Store, device: str | torch.device = "cpu") -
         shape = replace(TaskShape(**checkpoint["task_shape"]), stream=False)  # it predicts queries from a support set
         module = build_module(training, shape)
         module.load_state_dict(checkpoint["state_dict"])
-    except (OSError, RuntimeError, KeyError) as error:
-        raise ValueError(f"The weights of run {training.run_id} cannot be read from {store.root}: {error}.") from error
+    except (OSError, RuntimeError, LookupError, TypeError, ValueError) as error:
+        reason = str(error).splitlines()[0].rstrip(".:")
+        raise ValueError(f"The weights of run {training.run_id} cannot be read from {store.root}: {reason}.") from error
     module = module.to(device).eval()
     return Loaded(build_adapter(spec, module, shape), module, shape)
 

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -188,10 +189,18 @@ class Store:
         return rivals or ([] if result.pretrained is None else [result.pretrained])
 
     def load_checkpoint(self, run_id: str) -> Mapping[str, Any]:
-        """Reads a finished run's weights and the shape of its task."""
-        checkpoint: Mapping[str, Any] = torch.load(
-            self.published(run_id) / "model.ckpt", map_location="cpu", weights_only=True
-        )
+        """Reads a finished run's weights and the shape of its task.
+
+        Raises:
+            OSError: if there is no such file.
+            ValueError: if it is not what was written.
+        """
+        path = self.published(run_id) / "model.ckpt"
+        try:
+            checkpoint: Mapping[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        except (RuntimeError, UnpicklingError, EOFError) as error:
+            advice = f"`adaptbench doctor {self.root} --repair` sets the run aside"
+            raise ValueError(f"{path} holds no weights, so it is damaged; {advice}") from error
         return checkpoint
 
 

@@ -197,6 +197,8 @@ def find(kind: str, name: str) -> Named:
     if (current := _current(name)) != name:
         raise ValueError(f"Expected a known {kind} but got `{name}`, whose name is now `{current}`.")
     if "." in name:
+        if not all(part.isidentifier() for part in name.split(".")):
+            raise ValueError(f"Expected a known {kind} or a dotted path, package.Class, but got `{name}`.")
         return Named(name, "", label=name.rpartition(".")[2], family="own")
     raise ValueError(f"Expected a known {kind} but got `{name}`. {suggest(name, entries)}")
 

@@ -3,6 +3,8 @@
 import inspect
 import itertools
 import math
+import re
+import reprlib
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -96,6 +98,16 @@ class TaskEntry(Frozen):
     budget: Budget
     trainer: TrainerOptions = TrainerOptions()
     learners: dict[str, LearnerEntry] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _can_be_computed(self) -> "TaskEntry":
+        if self.test.episodes < 2:
+            raise ValueError(f"expected at least 2 test `episodes`, for an interval, but got {self.test.episodes}")
+        least = self.train.pool * self.trainer.devices * self.budget.epochs
+        if self.budget.examples < least:
+            text = "expected a budget of at least {:,} `examples`, a pool for each device in each epoch, but got {:,}"
+            raise ValueError(text.format(least, self.budget.examples))
+        return self
 
     def tasks(self) -> Iterator[Component]:
         """Yields the task with every combination of the values in `over`, and a digest of data of the user's own."""
@@ -228,8 +240,14 @@ def load_suite(name: str) -> Suite:
     if not path.is_file():
         raise SuiteError(f"Expected a suite or a YAML file but got `{name}`. {suggest(name, suite_files())}")
     try:
-        suite = Suite.model_validate(read_plain(path.read_bytes()))
+        content = read_plain(path.read_bytes())
+        if not isinstance(content, dict):
+            keys = ", ".join(f"`{key}`" for key in Suite.model_fields)
+            raise SuiteError(f"Expected {path} to hold a suite, with the keys {keys}, but it is {_kind_of(content)}.")
+        suite = Suite.model_validate(content)
         suite.cells()
+    except SuiteError:
+        raise
     except NotPlain as error:
         raise SuiteError(f"{path} is not valid YAML: {error}") from error
     except ValidationError as error:
@@ -241,6 +259,10 @@ def load_suite(name: str) -> Suite:
     return suite
 
 
+def _kind_of(content: object) -> str:
+    return "empty" if content is None else f"a {'list' if isinstance(content, list) else type(content).__name__}"
+
+
 def _explain(error: ValidationError) -> str:
     """Makes a sentence of pydantic's first complaint; it names the field."""
     first = error.errors(include_url=False)[0]
@@ -248,6 +270,9 @@ def _explain(error: ValidationError) -> str:
     if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         return f"unknown key `{where}`. {suggest(str(first['loc'][-1]), _fields_at(first['loc'][:-1]))}"
     message = first["msg"].removeprefix("Value error, ").rstrip(".")
+    message = re.sub(r"^Input should be a valid dictionary or .*", "Input should be a mapping", message)
+    if message.startswith("Input should be "):
+        message = f"expected {message.removeprefix('Input should be ')} but got {reprlib.repr(first['input'])}"
     return f"`{where}`: {message}." if where else f"{message}."
 
 
