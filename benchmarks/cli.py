@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
@@ -26,12 +27,12 @@ complaints = Console(stderr=True)
 
 @contextmanager
 def _complaining() -> Iterator[None]:
-    """Ends the command with one line and exit code 2 for an error that the user can mend, and with 130 for Ctrl-C."""
+    """Ends the command with one line: exit code 2 for what was asked wrongly, 1 for what failed, 130 for Ctrl-C."""
     try:
         yield
     except (ValueError, OSError, DataUnavailable, SubprocessError) as error:
         complaints.print(f"[red]error[/] {escape(str(error))}", highlight=False, soft_wrap=True)
-        raise typer.Exit(2) from None
+        raise typer.Exit(2 if isinstance(error, ValueError) else 1) from None
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
 
@@ -129,7 +130,8 @@ def report(
     from adaptbench.reports.terminal import show_report
 
     with _complaining():
-        show_report(runs, out=out, suite=suite, console=console)
+        report = show_report(runs, out=out, suite=suite, console=console)
+        raise typer.Exit(1 if report.unreadable else 0)
 
 
 @app.command("wandb-sync")
@@ -192,7 +194,7 @@ def show(
     picture = out or Path(f"show-{task}.png")
     with _complaining():
         arguments = {"split": split, "scope": scope, "path": path}
-        draw_episode(task, picture, ways=ways, shots=shots, queries=queries, part=part, seed=seed, **arguments)
+        picture = draw_episode(task, picture, ways=ways, shots=shots, queries=queries, part=part, seed=seed, **arguments)
     console.print(f"Picture: {picture}", highlight=False, soft_wrap=True)
 
 
@@ -203,22 +205,24 @@ def verify(
     seed: Annotated[int, typer.Option(help="Seed of the random choice of runs.")] = 0,
     jobs: Annotated[int, typer.Option(min=1, help="Runs at a time.")] = 1,
 ) -> None:
-    """Computes finished runs again and compares them bit for bit; exits with 1 if any differs.
+    """Computes finished runs again and compares them bit for bit; exits with 1 if any differs or fails.
 
     Runs of another processor, device or version need not agree to the bit. Their test episodes must be the same, and
     their scores may differ by a tenth of the distance from a guess to a perfect score.
     """
     from adaptbench.benchmarks.commands.verify import TOLERANCE, choose, verify_runs
 
-    different = 0
+    counts = Counter[str]()
     with _complaining():
         for verdict in verify_runs(runs, choose(runs, sample, seed), jobs):
-            same = "[green]same[/]   " if verdict.exact else f"[green]within {TOLERANCE:.0%}[/]"
-            word = same if verdict.difference is None else "[red]differs[/]"
-            text = f"{word} {verdict.run_id} {escape(f'{verdict.name} {verdict.difference or str()}'.strip())}"
-            console.print(text, highlight=False, soft_wrap=True)
-            different += verdict.difference is not None
-    raise typer.Exit(1 if different else 0)
+            same = "same" if verdict.exact else f"within {TOLERANCE:.0%}"
+            word = "failed" if verdict.failed else same if verdict.difference is None else "differs"
+            color = "green" if word == same else "red"
+            text = " ".join(filter(None, (verdict.run_id, verdict.name, verdict.difference)))
+            console.print(f"[{color}]{word:7}[/] {escape(text)}", highlight=False, soft_wrap=True)
+            counts[word] += 1
+    console.print(f"Verified {counts.total()} runs: {', '.join(f'{n} {word}' for word, n in counts.items())}.")
+    raise typer.Exit(1 if counts["differs"] or counts["failed"] else 0)
 
 
 @app.command()
@@ -235,10 +239,11 @@ def doctor(
         for complaint in examine(Store(runs), repair):
             wrong += complaint.wrong
             color = "red" if complaint.wrong else "yellow"
-            text = f"[{color}]{complaint.kind}[/] {escape(f'{complaint.path.name}: {complaint.text}')}."
+            text = f"[{color}]{complaint.kind}[/] {escape(f'{complaint.path.name}{complaint.name}: {complaint.text}')}."
             console.print(text, highlight=False, soft_wrap=True)
         finished = sum(1 for _ in runs.glob("[!.]*/result.json"))
-    console.print(f"Finished runs: {finished}. Wrong: {wrong}.")
+    repaired = " What could be repaired was." if repair and wrong else ""
+    console.print(f"Finished runs: {finished}. Wrong: {wrong}.{repaired}")
     raise typer.Exit(1 if wrong else 0)
 
 

@@ -33,6 +33,9 @@ from adaptbench.reports.tables.table import Table, to_csv
 from adaptbench.reports.words.captions import slug
 from adaptbench.reports.words.sentences import gain_sentence
 
+LISTED = "files.txt"
+"""Lists the files of a report, so that the next one in the same folder leaves no stale file."""
+
 
 @dataclass(frozen=True)
 class Report:
@@ -64,6 +67,11 @@ class Report:
     def main_tables(self) -> tuple[Table, ...]:
         """The main table of each comparison."""
         return tuple(table for table in self.tables if table.name.startswith("table-"))
+
+    @property
+    def unreadable(self) -> tuple[Problem, ...]:
+        """The cells whose runs are there but cannot be read."""
+        return tuple(problem for problem in self.problems if problem.kind == "unreadable")
 
     @property
     def n_finished(self) -> int:
@@ -109,7 +117,7 @@ def write_report(runs: Path, out: Path, suite: str | None = None) -> Report:
     tables = (*(table for section in sections for table in section.tables), published)
     records = run_records(wanted, finished)
     records.to_parquet(out / "results.parquet", index=False)
-    return Report(
+    report = Report(
         suite=wanted,
         runs=finished,
         problems=problems,
@@ -120,6 +128,18 @@ def write_report(runs: Path, out: Path, suite: str | None = None) -> Report:
         records=_write(out / "results.csv", to_csv(records)),
         page=_write(out / "index.html", render_page(wanted, finished, problems, sections, published)),
     )
+    _remove_stale(out, (*report.table_files, *report.figures, report.records, report.page, out / "results.parquet"))
+    return report
+
+
+def _remove_stale(out: Path, written: Sequence[Path]) -> None:
+    """Removes what an earlier report wrote here and this one did not, and lists what this one wrote."""
+    listed, names = out / LISTED, {path.name for path in written}
+    before = listed.read_text(encoding="utf-8").splitlines() if listed.is_file() else []
+    for name in set(before) - names:
+        if Path(name).name == name:  # a list that somebody edited reaches no other folder
+            (out / name).unlink(missing_ok=True)
+    _write(listed, "".join(f"{name}\n" for name in sorted(names)))
 
 
 def _write_section(

@@ -1,5 +1,6 @@
 """A report in a terminal."""
 
+from collections import Counter
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
@@ -50,7 +51,13 @@ def print_report(report: Report, console: Console) -> None:
             console.print(Text(f" Warning: {text}", style="yellow"))
         console.print(Text(table.caption, style="dim"))
     console.print()
-    console.print(Text(f"{report.n_finished} of {report.n_cells} runs finished."))
+    kinds = Counter(problem.kind for problem in report.problems)
+    others = "".join(f", {count} {kind}" for kind, count in kinds.items())
+    console.print(Text(f"{report.n_finished} of {report.n_cells} runs finished{others}."))
+    for problem in report.unreadable:
+        cell = problem.cell
+        text = f" {cell.learner} on {cell.task} seed {cell.seed} ({cell.run_id}): {problem.reason}"
+        console.print(Text.assemble(("unreadable", "red"), text), soft_wrap=True)
     main = [figure for figure in report.figures if figure.name.startswith("figure-")]
     for figure in main:
         console.print(f"Figure: {escape(str(figure))}", soft_wrap=True)

@@ -49,18 +49,21 @@ def draw_episode(
     part: str = "test",
     seed: int = 0,
     **arguments: str | None,
-) -> None:
+) -> Path:
     """Draws one episode: images with labels, the steps of a stream, or points of a function.
 
     Args:
         name: the task.
-        out: the picture's file; its ending decides the format.
+        out: the picture's file; its ending decides the format, PNG by default. In a folder, it is show-TASK.png.
         ways: number of classes; None for regression, or for a default.
         shots: support examples (per class), or presentations of each class in a stream; None as for `ways`.
         queries: query examples (per class); None as for `ways`, and for streams, in which every step is a query.
         part: "train", "val" or "test".
         seed: number of the episode in its part: below 100 for validation and test.
         **arguments: arguments of the task, such as its `split`; None for the task's default.
+
+    Returns:
+        The picture's file.
 
     Raises:
         ValueError: if the task, part, split, scope, episode or picture format does not exist.
@@ -90,7 +93,9 @@ def draw_episode(
     else:
         _draw_points(figure, batch, row, size)
     figure.suptitle(f"{name} ({kind.protocol(init_args)}), {part}, episode {seed}", fontsize=8, wrap=True)
+    out = out / f"show-{name}.png" if out.is_dir() else out if out.suffix else out.with_name(f"{out.name}.png")
     figure.savefig(out, dpi=150)
+    return out
 
 
 def _arguments(name: str, arguments: Mapping[str, str | None]) -> dict[str, Any]:

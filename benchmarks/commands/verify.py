@@ -17,7 +17,8 @@ from adaptbench.benchmarks.executors.schedule import drive
 from adaptbench.benchmarks.executors.worker import Job
 from adaptbench.benchmarks.runs.devices import Devices
 from adaptbench.benchmarks.store.store import Store
-from adaptbench.benchmarks.suites.spec import RESULTS_VERSION, RUN_SPEC, RunSpec
+from adaptbench.benchmarks.suites.description import name_of
+from adaptbench.benchmarks.suites.spec import RESULTS_VERSION, RUN_SPEC
 from adaptbench.reports.format import Environment, Result
 from adaptbench.reports.reading import read
 
@@ -37,12 +38,14 @@ class Verdict:
         name: its name for readers.
         difference: the first difference, or why the run could not be computed again; None if there is no difference.
         exact: whether bits were compared; runs of other hardware are compared by scores, within `TOLERANCE`.
+        failed: whether the run could not be computed again.
     """
 
     run_id: str
     name: str
     difference: str | None
     exact: bool = True
+    failed: bool = False
 
 
 def choose(runs: Path, sample: int | None, seed: int) -> list[str]:
@@ -89,7 +92,7 @@ def verify_runs(runs: Path, chosen: list[str], jobs: int = 1) -> Iterator[Verdic
                 jobs_of[run_id] = _job(published, run, Path(folder))
                 planned.append(run)
             except (ValueError, OSError) as error:
-                yield Verdict(run_id, "", f"cannot be computed again: {error}")
+                yield Verdict(run_id, "", f"cannot be computed again: {error}", failed=True)
         yield from _compute(planned, jobs_of, workers=jobs, published=published, notes=Store(Path(folder)))
 
 
@@ -100,11 +103,7 @@ def _plan(published: Store, run_id: str) -> PlannedRun:
         raise ValueError(f"made by results version {spec.results_version}; this is version {RESULTS_VERSION}")
     if spec.run_id != run_id:
         raise ValueError(f"its spec.json is that of run {spec.run_id}")
-    return PlannedRun(spec, _name(spec))
-
-
-def _name(spec: RunSpec) -> str:
-    return f"{spec.adapter} {spec.training.task.name} seed {spec.training.seed}"
+    return PlannedRun(spec, name_of(spec))
 
 
 def _job(published: Store, run: PlannedRun, folder: Path) -> Job:
@@ -131,7 +130,7 @@ def _compute(
                 yield _judge(run, published.published(run_id), jobs[run_id].root / run_id)
             failed = status.failed
     for run_id, reason in failed.items():
-        yield Verdict(run_id, jobs[run_id].name, f"failed: {reason}")
+        yield Verdict(run_id, jobs[run_id].name, reason, failed=True)
 
 
 def _judge(run: PlannedRun, old: Path, new: Path) -> Verdict:

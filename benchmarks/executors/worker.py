@@ -97,7 +97,9 @@ def _try(job: Job, store: Store, should_stop: Callable[[], bool]) -> Ended:
         return Ended("stopped")
     except Exception as error:
         traceback.print_exc()
-        if not isinstance(error, (OSError, MemoryError, torch.OutOfMemoryError)):  # an error in the code: a new try must not go on from it
+        if not isinstance(
+            error, (OSError, MemoryError, torch.OutOfMemoryError)
+        ):  # an error in the code: a new try must not go on from it
             store.checkpoint(job.spec.run_id).unlink(missing_ok=True)
         reason = without_secrets(" ".join(f"{type(error).__name__}: {error}".split()))
         ended = Ended("failed", reason, last_words(store, job.spec.run_id))

@@ -77,17 +77,18 @@ def instantiate(kind: str, component: Component, *args: object, **kwargs: object
     cls = load(kind, component.name)
     if not (isinstance(cls, type) and issubclass(cls, KINDS_OF_CLASS.get(kind, object))):
         raise ValueError(f"`{component.name}` is not the class of a {kind}.") from TypeError("another kind of object")
-    _check_arguments(kind, component, cls)
+    _check_arguments(kind, component, cls, given=len(args))
     try:
         return cls(*args, **kwargs, **component.init_args)
     except TypeError as error:
         raise ValueError(f"The {kind} `{component.name}` does not take its arguments: {error}.") from error
 
 
-def _check_arguments(kind: str, component: Component, cls: type) -> None:
+def _check_arguments(kind: str, component: Component, cls: type, given: int) -> None:
     """Refuses names and types that are not in the signature of a class; what the signature leaves open is allowed."""
     takes = inspect.signature(cls).parameters
-    named = [name for name, each in takes.items() if each.kind in (each.KEYWORD_ONLY, each.POSITIONAL_OR_KEYWORD)]
+    own = list(takes.values())[given:]
+    named = [each.name for each in own if each.kind in (each.KEYWORD_ONLY, each.POSITIONAL_OR_KEYWORD)]
     open_ended = any(each.kind is each.VAR_KEYWORD for each in takes.values())
     for name, value in component.init_args.items():
         if name in named:

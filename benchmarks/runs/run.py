@@ -41,6 +41,7 @@ from adaptbench.reports.format import (
     Result,
     Times,
 )
+from adaptbench.reports.reading import Unreadable
 
 NO_CHECKSUM = "0" * 64
 """Placeholder in a result until its own checksum is known."""
@@ -204,12 +205,12 @@ def _adapt(spec: TransferSpec, task: EpisodicDataModule, store: Store, device: t
     candidates = _judged(spec, task, store) if spec.rivals else ()
     best = _best(candidates, task).run_id if candidates else spec.pretrained.run_id
     adapter, network, _ = load_adapter(spec.with_pretraining(best), store, device)
-    trained = store.environment(best).times
+    trained = _times_of(best, store)
     outcome = Outcome(
         examples_encoded=int(getattr(adapter, "examples_encoded", network.examples_encoded)),
         parameters=size_of(adapter, network),
-        train_seconds=trained.train_seconds,
-        train_cpu_seconds=trained.train_cpu_seconds,
+        train_seconds=trained and trained.train_seconds,
+        train_cpu_seconds=trained and trained.train_cpu_seconds,
         pretrained=best,
         pretrainings=candidates,
     )
@@ -218,6 +219,14 @@ def _adapt(spec: TransferSpec, task: EpisodicDataModule, store: Store, device: t
         adapter.choose(batch.to(device) for batch in batches)
     _test(outcome, adapter, task, device)
     return outcome
+
+
+def _times_of(run_id: str, store: Store) -> Times | None:
+    """The times of a published run; None if they are lost."""
+    try:
+        return store.environment(run_id).times
+    except Unreadable:
+        return None
 
 
 def _judged(spec: TransferSpec, task: EpisodicDataModule, store: Store) -> tuple[PretrainingCandidate, ...]:

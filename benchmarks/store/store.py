@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from adaptbench.benchmarks.store.integrity import RESULT, canonical, damage
 from adaptbench.reports.format import Environment, Failure, Manifest, Result
-from adaptbench.reports.reading import Unreadable, read
+from adaptbench.reports.reading import NewerFormat, Unreadable, read
 
 CHECKPOINT = "last.ckpt"
 CODE = "code.sha256"
@@ -109,6 +109,11 @@ class Store:
         """Lists the runs that have a lock, whether its owner lives or not."""
         return sorted(path.name.removeprefix(LOCK) for path in self.root.glob(f"{LOCK}*") if "." not in path.name[1:])
 
+    def owner(self, run_id: str) -> str:
+        """Names the process that has a run's lock, as far as the lock tells."""
+        owner = self.watch(run_id).owner
+        return "another process" if owner is None else f"process {owner.pid} on {owner.hostname}"
+
     def _lock(self, run_id: str) -> Path:
         return self.root / f"{LOCK}{run_id}"
 
@@ -166,9 +171,30 @@ class Store:
         except Unreadable:
             return None
 
+    def log(self, run_id: str) -> Path:
+        """The log of an unfinished run."""
+        return self.partial(run_id) / LOG
+
+    def last_lines(self, run_id: str) -> list[str]:
+        """The end of what a failed run printed; none if it is not known."""
+        try:
+            return read(self.partial(run_id) / FAILURE, Failure).log.splitlines()
+        except Unreadable:
+            return []
+
     def write_manifest(self, manifest: Manifest) -> None:
-        """Writes the runs that a suite wants, finished or not, for reports."""
+        """Writes the runs that a suite wants, finished or not, for reports.
+
+        Raises:
+            NewerFormat: if a later version of adaptbench wrote the manifest that is there.
+        """
         folder = self.root / "suites"
+        try:
+            read(folder / f"{manifest.name}.json", Manifest)
+        except NewerFormat:
+            raise
+        except Unreadable:
+            pass
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / f"{manifest.name}.json", manifest)
 

@@ -40,3 +40,14 @@ def describe(spec: RunSpec, name: str | None = None, label: str | None = None) -
         tests=tuple(Size(ways=size.ways, shots=size.shots) for size in spec.test.sizes),
         remarks=tuple(task.remarks(arguments)),
     )
+
+
+def name_of(spec: RunSpec) -> str:
+    """Names a run for readers: learner, task, protocol, training classes and seed.
+
+    Raises:
+        ValueError: if its task or learner is not known.
+    """
+    cell = describe(spec)
+    size = "" if cell.train_classes is None else f", {cell.train_classes} {cell.class_word}"
+    return f"{cell.learner} on {cell.task} ({cell.protocol}{size}) seed {cell.seed}"

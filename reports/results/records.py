@@ -1,5 +1,7 @@
 """Finished runs as data frames."""
 
+import warnings
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -9,7 +11,7 @@ import pandas as pd
 
 from adaptbench.reports.format import Machine, Score
 from adaptbench.reports.results.manifest import Suite, read_suite
-from adaptbench.reports.results.runs import Run, read_outcomes
+from adaptbench.reports.results.runs import Problem, Run, read_outcomes
 
 RUN_COLUMNS = (
     "suite", "suite_version", "run_id", "task", "protocol", "part", "ways", "shots", "queries", "train_classes",
@@ -38,7 +40,9 @@ class Results(NamedTuple):
 
 
 def load_results(folder: str | Path, suite: str | None = None) -> Results:
-    """Loads the finished runs of a suite. Runs that are unfinished, failed or unreadable have no rows.
+    """Loads the finished runs of a suite.
+
+    Runs that are unfinished, failed or unreadable have no rows; a warning says how many, and why one is unreadable.
 
     Columns of `runs`, a row for each run, setting (ways, shots) and metric:
 
@@ -86,7 +90,16 @@ def load_results(folder: str | Path, suite: str | None = None) -> Results:
         ReportError: if there is no such manifest, or several and no `suite`, or it cannot be read.
     """
     wanted = read_suite(Path(folder), suite)
-    runs = [outcome for outcome in read_outcomes(Path(folder), wanted) if isinstance(outcome, Run)]
+    outcomes = read_outcomes(Path(folder), wanted)
+    runs = [outcome for outcome in outcomes if isinstance(outcome, Run)]
+    problems = [outcome for outcome in outcomes if isinstance(outcome, Problem)]
+    if problems:
+        kinds = Counter(problem.kind for problem in problems)
+        counts = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+        reasons = "".join(
+            f" {each.cell.run_id} is unreadable: {each.reason}" for each in problems if each.kind == "unreadable"
+        )
+        warnings.warn(f"{len(problems)} of {len(outcomes)} runs have no rows: {counts}.{reasons}", stacklevel=2)
     return Results(run_records(wanted, runs), episode_records(runs))
 
 

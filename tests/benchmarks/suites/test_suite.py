@@ -89,6 +89,10 @@ def test_an_unknown_key_of_the_suite_itself_is_named(tmp_path, write_suite):
     [
         ({"budget.examples": "many"}, "tasks.0.budget.examples"),
         ({"budget.examples": 0}, "tasks.0.budget.examples"),
+        ({"budget.examples": 159}, "at least 160 `examples`, a pool for each device in each epoch, but got 159"),
+        ({"trainer": {"devices": 5}}, "at least 800 `examples`"),
+        ({"budget": "many"}, "`tasks.0.budget`: expected a mapping but got 'many'"),
+        ({"test.episodes": 1}, "at least 2 test `episodes`, for an interval, but got 1"),
         ({"budget.selection": "test"}, "tasks.0.budget.selection"),
         ({"train.shots": []}, "tasks.0.train"),
         ({"train.shots": [0]}, "positive integer but got 0"),
@@ -119,9 +123,9 @@ def test_a_seed_that_stands_twice_is_refused(write_suite):
     [
         ("suite: [", "not valid YAML"),
         ("\x00", "not valid YAML"),
-        ("", "valid dictionary"),
-        ("- 1", "valid dictionary"),
-        ("just words", "valid dictionary"),
+        ("", "hold a suite, with the keys `suite`, .* but it is empty"),
+        ("- 1", "but it is a list"),
+        ("just words", "but it is a str"),
         ("&a [*a]", "contains itself"),
         ("suite: a\nsuite: b", "key `suite` twice"),
         ("[" * 5000, "not valid YAML"),
