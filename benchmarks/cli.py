@@ -1,5 +1,6 @@
 """The command line; heavy imports wait until a command needs them."""
 
+import io
 import os
 import sys
 from collections import Counter
@@ -53,6 +54,10 @@ def adaptbench(
     ] = False,
 ) -> None:
     """A reproducible benchmark of learning to learn."""
+    os.environ.update(MPLBACKEND="agg", MATPLOTLIBRC=os.devnull)  # figures depend on no notebook and no user's settings
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # what the encoding lacks
 
 
 @app.command()

@@ -324,7 +324,7 @@ def test_terminal_shows_the_quick_suite_in_100_columns(quick, tmp_path):
     for _, cells in main.rows:
         for cell in cells:
             assert cell.text in table and cell.ends in table
-    assert "28 of 32 runs finished." in text
+    assert "28 of 32 runs finished, " in text
     assert str(report.page) in text
 
 
@@ -354,3 +354,18 @@ def test_a_report_can_be_written_over_an_older_one(folder, tmp_path):
     folder.finish(folder.cells[:1])
     write_report(folder.path, tmp_path / "out")
     assert read_files(tmp_path / "out") == first
+
+
+def test_files_of_an_earlier_report_go_and_a_users_own_stay(folder, tmp_path):
+    """A suite that has lost a task, reported into the same folder."""
+    folder.plan_quick(sizes=(50,)).write_suite().finish()
+    out = tmp_path / "report"
+    write_report(folder.path, out)
+    (out / "table-mine.md").write_text("a user's own")
+    folder.cells = [cell for cell in folder.cells if cell["task"] == "sinusoid"]
+    folder.write_suite()
+    write_report(folder.path, out)
+    left, fresh = read_files(out), tmp_path / "fresh"
+    write_report(folder.path, fresh)
+    assert left.pop("table-mine.md") == b"a user's own"
+    assert left == read_files(fresh)
