@@ -54,7 +54,7 @@ def adaptbench(
     ] = False,
 ) -> None:
     """A reproducible benchmark of learning to learn."""
-    os.environ.update(MPLBACKEND="agg", MATPLOTLIBRC=os.devnull)  # figures depend on no notebook and no user's settings
+    os.environ["MPLBACKEND"] = "agg"  # a notebook's backend is not there for its commands
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # what the encoding lacks

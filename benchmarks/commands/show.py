@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -84,17 +85,19 @@ def draw_episode(
         queries=default.queries if queries is None else queries,
     )
     batch, row = _episode(_task(Component(name=name, init_args=init_args), size, count), PARTS[part], size, seed)
-    figure = Figure(layout="constrained")
-    FigureCanvasAgg(figure)
-    if kind.stream:
-        _draw_stream(figure, batch, row)
-    elif size.ways:
-        _draw_images(figure, batch, row, size, colours="gray" if "path" in init_args else "gray_r")  # photographs
-    else:
-        _draw_points(figure, batch, row, size)
-    figure.suptitle(f"{name} ({kind.protocol(init_args)}), {part}, episode {seed}", fontsize=8, wrap=True)
     out = out / f"show-{name}.png" if out.is_dir() else out if out.suffix else out.with_name(f"{out.name}.png")
-    figure.savefig(out, dpi=150)
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()  # not the user's settings
+        figure = Figure(layout="constrained")
+        FigureCanvasAgg(figure)
+        if kind.stream:
+            _draw_stream(figure, batch, row)
+        elif size.ways:
+            _draw_images(figure, batch, row, size, colours="gray" if "path" in init_args else "gray_r")  # photographs
+        else:
+            _draw_points(figure, batch, row, size)
+        figure.suptitle(f"{name} ({kind.protocol(init_args)}), {part}, episode {seed}", fontsize=8, wrap=True)
+        figure.savefig(out, dpi=150)
     return out
 
 

@@ -90,7 +90,7 @@ class SlurmBackend:
                 said = dict.fromkeys(line.replace("sbatch: error: ", "").strip() for line in str(error).splitlines())
                 raise ValueError(
                     f"SLURM refused {len(asked)} jobs: {'; '.join(said)}. `--partition`, `--time`, `--memory`, "
-                    "`--cpus`, `--gpus` and `--slurm` say what a job asks for, `--max-parallel` how many there are at a time."
+                    "`--cpus`, `--gpus` and `--slurm` say what a job asks for, `--max-parallel` how many there are."
                 ) from error
             self._patient_until = time.monotonic() + PATIENCE_SECONDS
             self._refused += [job.spec.run_id for job in asked]
