@@ -199,7 +199,9 @@ def show(
     picture = out or Path(f"show-{task}.png")
     with _complaining():
         arguments = {"split": split, "scope": scope, "path": path}
-        picture = draw_episode(task, picture, ways=ways, shots=shots, queries=queries, part=part, seed=seed, **arguments)
+        picture = draw_episode(
+            task, picture, ways=ways, shots=shots, queries=queries, part=part, seed=seed, **arguments
+        )
     console.print(f"Picture: {picture}", highlight=False, soft_wrap=True)
 
 

@@ -52,8 +52,8 @@ def print_report(report: Report, console: Console) -> None:
         console.print(Text(table.caption, style="dim"))
     console.print()
     kinds = Counter(problem.kind for problem in report.problems)
-    others = "".join(f", {count} {kind}" for kind, count in kinds.items())
-    console.print(Text(f"{report.n_finished} of {report.n_cells} runs finished{others}."))
+    left = "".join(f", {count} {kind}" for kind, count in kinds.items())
+    console.print(Text(f"{report.n_finished} of {report.n_cells} runs finished{left}."))
     for problem in report.unreadable:
         cell = problem.cell
         text = f" {cell.learner} on {cell.task} seed {cell.seed} ({cell.run_id}): {problem.reason}"

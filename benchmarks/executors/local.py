@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import tempfile
 import threading
 import time
 from collections import Counter
@@ -14,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from multiprocessing import forkserver
 from multiprocessing.context import BaseContext
+from multiprocessing.util import get_temp_dir
 
 from pebble import ProcessExpired, ProcessPool
 
@@ -26,6 +28,8 @@ from adaptbench.benchmarks.store.store import Store
 BEGIN_SECONDS = 60.0
 """Seconds in which a worker says that it has begun; after a longer silence it counts as lost."""
 MOST_LOSSES = 3
+LONGEST_TEMPORARY_FOLDER = 60
+"""Characters that leave room for a socket below it; the system allows 107 in all."""
 
 
 class LocalBackend:
@@ -121,22 +125,37 @@ def _context() -> BaseContext:
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(PRELOAD))
-    with _deaf_to_interrupts(), _safe_path():
+    with _deaf_to_interrupts(), _safe_path(), _short_temporary_folder():
         forkserver.ensure_running()
     return context
 
 
 @contextmanager
 def _deaf_to_interrupts() -> Iterator[None]:
-    """Ignores Ctrl-C for a moment, so that processes started meanwhile ignore it from their first instruction on."""
+    """Ignores Ctrl-C and SIGHUP for a moment, so that processes started meanwhile ignore them from the start."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signals = [getattr(signal, each) for each in ("SIGINT", "SIGHUP") if hasattr(signal, each)]
+    before = {each: signal.signal(each, signal.SIG_IGN) for each in signals}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+@contextmanager
+def _short_temporary_folder() -> Iterator[None]:
+    """Makes multiprocessing choose /tmp for its sockets if `TMPDIR` is too long for their paths."""
+    before = tempfile.tempdir
+    if len(tempfile.gettempdir()) > LONGEST_TEMPORARY_FOLDER:
+        tempfile.tempdir = "/tmp"
+    try:
+        get_temp_dir()  # remembered from now on
+        yield
+    finally:
+        tempfile.tempdir = before
 
 
 @contextmanager

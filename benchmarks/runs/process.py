@@ -21,7 +21,7 @@ class StopRequest:
 
 
 def initialise(stopping: Any = None) -> None:  # noqa: ANN401 - ctypes' shared value has no type of its own
-    """Prepares a worker process: one thread, quiet, ended with its parent, which alone handles Ctrl-C.
+    """Prepares a worker process: one thread, quiet, ended with its parent, which alone handles Ctrl-C and SIGHUP.
 
     Args:
         stopping: a shared value that is set to ask running runs to stop.
@@ -29,7 +29,9 @@ def initialise(stopping: Any = None) -> None:  # noqa: ANN401 - ctypes' shared v
     import torch
 
     StopRequest.flag = stopping
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for each in ("SIGINT", "SIGHUP"):
+        if hasattr(signal, each):
+            signal.signal(getattr(signal, each), signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, name="end-with-parent", daemon=True).start()
     os.environ["WANDB_SILENT"] = "true"
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it, deterministic algorithms refuse CUDA

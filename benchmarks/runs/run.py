@@ -209,8 +209,8 @@ def _adapt(spec: TransferSpec, task: EpisodicDataModule, store: Store, device: t
     outcome = Outcome(
         examples_encoded=int(getattr(adapter, "examples_encoded", network.examples_encoded)),
         parameters=size_of(adapter, network),
-        train_seconds=trained and trained.train_seconds,
-        train_cpu_seconds=trained and trained.train_cpu_seconds,
+        train_seconds=None if trained is None else trained.train_seconds,
+        train_cpu_seconds=None if trained is None else trained.train_cpu_seconds,
         pretrained=best,
         pretrainings=candidates,
     )

@@ -132,6 +132,29 @@ def test_control_c_and_a_killed_parent_leave_no_process_behind(adaptbench, write
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="there are no terminals to close here")
+def test_a_closed_terminal_leaves_a_checkpoint(adaptbench, write_suite, own_learners, tmp_path):
+    """Every process of a terminal is told, in a temporary folder whose name is too long for a socket."""
+    temporary = tmp_path / ("long" * 20)
+    temporary.mkdir()
+    os.environ["TMPDIR"] = str(temporary)
+    try:
+        slow = {"learners.deep_sets.learner": {"name": "own.Slow"}, "budget.epochs": 8}
+        process = adaptbench.start("run", write_suite(learners=("deep_sets",), **slow), "--jobs", "1", *TINY)
+    finally:
+        del os.environ["TMPDIR"]
+    wait_for(lambda: list((tmp_path / "runs").glob(".partial-*/last.ckpt")))
+    (checkpoint,) = (tmp_path / "runs").glob(".partial-*/last.ckpt")
+    before = checkpoint.stat().st_mtime_ns
+    os.killpg(process.pid, signal.SIGHUP)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, "")
+    assert "Stopped. Finished runs are kept" in out
+    assert checkpoint.stat().st_mtime_ns > before
+    wait_for(lambda: not alive(process.pid), seconds=5)
+
+
+@pytest.mark.slow
 def test_control_c_while_workers_start_is_quiet(adaptbench, write_suite, tmp_path):
     process = adaptbench.start("run", write_suite(), "--jobs", "2", *TINY)
     first = process.stdout.readline() + process.stdout.readline()
