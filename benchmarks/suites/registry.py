@@ -141,12 +141,20 @@ LEARNERS = {
     )),
 }  # fmt: skip
 GRADIENT_LEARNERS = {
-    "maml": Named("lit_modules.maml.MAML", "weights to take gradient steps from (extra `learn2learn`)", label="MAML",
+    "maml": Named("lit_modules.maml.MAML", "weights to take gradient steps from", label="MAML",
                   family="optimization", reference="Finn et al. 2017, arXiv 1703.03400"),
-    "anil": Named("lit_modules.anil.ANIL", "a head to take gradient steps from (extra `learn2learn`)", label="ANIL",
+    "anil": Named("lit_modules.maml.ANIL", "a head to take gradient steps from", label="ANIL",
                   family="optimization", reference="Raghu et al. 2020, arXiv 1909.09157"),
+    "reptile": Named("lit_modules.maml.Reptile", "weights near those that gradient steps lead to", label="Reptile",
+                     family="optimization", reference="Nichol et al. 2018, arXiv 1803.02999"),
+    "maml_learn2learn": Named("lit_modules.learn2learn_maml.MAML", "the same through the extra `learn2learn`",
+                              label="MAML, learn2learn", family="optimization",
+                              reference="Arnold et al. 2020, arXiv 2008.12284"),
+    "anil_learn2learn": Named("lit_modules.learn2learn_maml.ANIL", "the same through the extra `learn2learn`",
+                              label="ANIL, learn2learn", family="optimization",
+                              reference="Arnold et al. 2020, arXiv 2008.12284"),
 }  # fmt: skip
-"""Learners that need learn2learn."""
+"""Learners that take gradient steps on each support set."""
 STRATEGIES = {
     "fine_tuning": Named("lit_modules.fine_tuning.FineTuning", "gradient steps from a pretrained network",
                          label="Fine-tuning", family="transfer", reference="Chen et al. 2019, arXiv 1904.04232"),
@@ -180,7 +188,9 @@ OLD_NAMES = ("benchmarks", "datamodules", "lit_modules", "reports")
 RENAMED = {
     "lit_modules.rules": "lit_modules.rates",
     "lit_modules.chosen": "lit_modules.cross_validated",
-    "lit_modules.learn2learn_import": "lit_modules.inner_loop",
+    "lit_modules.anil": "lit_modules.maml",
+    "lit_modules.inner_loop": "lit_modules.learn2learn_maml",
+    "lit_modules.learn2learn_import": "lit_modules.learn2learn_maml",
 }
 """Former names of modules, and their present ones."""
 
