@@ -170,6 +170,9 @@ STRATEGIES = {
                                label="Nearest pixels", family="control"),
     "average": Named("lit_modules.controls.Average", "control: the mean function, ignoring the support set",
                      label="Average function", family="control"),
+    "gaussian_process": Named("lit_modules.gaussian_process.GaussianProcess",
+                              "control: a Gaussian process on the support set alone", label="Gaussian process",
+                              family="control", reference="Rasmussen & Williams 2006"),
     "oracle": Named("lit_modules.controls.Oracle", "control: told amplitude and phase", label="Oracle",
                     family="control", reference="Finn et al. 2017, arXiv 1703.03400"),
 }  # fmt: skip
