@@ -141,8 +141,13 @@ LEARNERS = {
     )),
 }  # fmt: skip
 GRADIENT_LEARNERS = {
-    "maml": Named("lit_modules.maml.MAML", "weights to take gradient steps from", label="MAML",
-                  family="optimization", reference="Finn et al. 2017, arXiv 1703.03400"),
+    "maml": Named("lit_modules.maml.MAML", "weights to take gradient steps from", label="MAML, first order",
+                  family="optimization", reference="Finn et al. 2017, arXiv 1703.03400", forms=(
+        Form("MAML, first order", {"first_order": True, "zero_head": False}, "Finn et al. 2017, sec. 5.2"),
+        Form("MAML", {"first_order": False, "zero_head": False}, "Finn et al. 2017, algorithm 2"),
+        Form("MAML, first order, head from zero", {"first_order": True, "zero_head": True}),
+        Form("MAML, head from zero", {"first_order": False, "zero_head": True}, "Kao et al. 2022, arXiv 2106.15367"),
+    )),
     "anil": Named("lit_modules.maml.ANIL", "a head to take gradient steps from", label="ANIL",
                   family="optimization", reference="Raghu et al. 2020, arXiv 1909.09157"),
     "reptile": Named("lit_modules.maml.Reptile", "weights near those that gradient steps lead to", label="Reptile",
