@@ -175,7 +175,7 @@ def test_quick_takes_glyphs_by_their_own_name_where_omniglot_cannot_be_had(witho
     assert len(manifest.cells) == len(quick.cells())
     assert manifest.unavailable == {"omniglot": "The characters are out."}
     assert any("none of them Omniglot's" in r for c in manifest.cells if c.task == "glyphs" for r in c.remarks)
-    assert sum("glyphs" in run.name for run in plan.runs()) == 3 * 3 * 5
+    assert sum("glyphs" in run.name for run in plan.runs()) == 3 * 3 * 7
     for task in ("glyphs", "omniglot"):
         chosen = make_plan(quick, {"task": task, "learner": "lstm"})
         assert {cell.attributes.task for cell in chosen.cells} == {"glyphs"} and len(chosen.cells) == 9
