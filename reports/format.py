@@ -145,10 +145,10 @@ class Score(Size):
 
 
 class PretrainingCandidate(Record):
-    """A pretraining with one of several learning rates."""
+    """A pretraining, or the training of a learner, with one of several learning rates."""
 
     run_id: RunId
-    """The run that pretrained."""
+    """The run that trained."""
     lr: Annotated[float, Field(gt=0)]
     """Its learning rate."""
     score: float
@@ -193,9 +193,10 @@ class Result(File, Description):
     scores: tuple[Score, ...]
     """A score for each size of episodes and metric; none for a pretraining."""
     pretrained: RunId | None = None
-    """The pretraining that was adapted; null if the run trained its own network."""
+    """The pretraining that was adapted, or the training of a learner that was chosen; null if the run trained its own
+    network."""
     pretrainings: tuple[PretrainingCandidate, ...] = ()
-    """The pretrainings that validation chose from; none if there was no choice."""
+    """The trainings that validation chose from; none if there was no choice."""
     chosen: tuple[Candidate, ...] = ()
     """The settings that cross-validation tried; none if there was no choice."""
     files: dict[str, Checksum]

@@ -226,6 +226,7 @@ def _runs_of(cell: SuiteCell) -> list[PlannedRun]:
     where = f"{attributes.task}{size} seed {attributes.seed}"
     candidates = cell.spec.candidates
     rate = " lr {:g}" if len(candidates) > 1 else ""
-    needed = [PlannedRun(each, f"pretraining {where}{rate.format(each.optimization.lr)}") for each in candidates]
+    what = "pretraining" if cell.spec.kind == "transfer" else attributes.learner
+    needed = [PlannedRun(each, f"{what} {where}{rate.format(each.optimization.lr)}") for each in candidates]
     needs = tuple(each.run_id for each in candidates)
     return [*needed, PlannedRun(cell.spec, f"{attributes.learner} {where}", needs)]

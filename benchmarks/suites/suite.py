@@ -50,6 +50,7 @@ class LearnerEntry(Frozen):
         pretraining: objective and head of the pretraining; only with a `strategy`.
         pretraining_lr: learning rates of the pretraining, chosen by validation score, each with the whole budget; if
             empty, the rate of `optimization`.
+        optimization_lr: the same for a black-box learner.
         optimization: how the network is trained.
         label: its name in tables; by default the component's label.
     """
@@ -59,6 +60,7 @@ class LearnerEntry(Frozen):
     label_smoothing: float = 0.0
     pretraining: Pretraining = Pretraining()
     pretraining_lr: tuple[PositiveFloat, ...] = ()
+    optimization_lr: tuple[PositiveFloat, ...] = ()
     optimization: Optimization = Optimization()
     label: str | None = None
 
@@ -69,7 +71,14 @@ class LearnerEntry(Frozen):
         for name in ("pretraining_lr", "pretraining", "label_smoothing"):
             if self.learner is not None and name in self.model_fields_set:
                 raise ValueError(f"expected `{name}` only together with a `strategy`")
+        if self.strategy is not None and "optimization_lr" in self.model_fields_set:
+            raise ValueError("expected `optimization_lr` only together with a `learner`; see `pretraining_lr`")
         return self
+
+    def optimizations(self) -> list[Optimization]:
+        """Returns the settings of the optimiser for each learning rate."""
+        rates = self.optimization_lr or self.pretraining_lr or (self.optimization.lr,)
+        return [replace(self.optimization, lr=rate) for rate in dict.fromkeys(rates)]
 
 
 class TaskEntry(Frozen):
@@ -207,13 +216,12 @@ class SuiteCell:
         training |= {"task": task, "seed": seed}
         spec: Cell
         if learner.strategy is None:
-            spec = EpisodicSpec(**training | {"optimization": learner.optimization, "learner": learner.learner})
+            training |= {"learner": learner.learner}
+            spec, *others = (EpisodicSpec(**training, optimization=each) for each in learner.optimizations())
+            spec = spec.model_copy(update={"rivals": tuple(others)})
         else:
             training |= {"label_smoothing": learner.label_smoothing, "pretraining": learner.pretraining}
-            rates = dict.fromkeys(learner.pretraining_lr or (learner.optimization.lr,))
-            first, *rivals = (
-                PretrainSpec(**training, optimization=replace(learner.optimization, lr=rate)) for rate in rates
-            )
+            first, *rivals = (PretrainSpec(**training, optimization=each) for each in learner.optimizations())
             spec = TransferSpec(pretrained=first, rivals=tuple(rivals), strategy=learner.strategy, test=entry.test)
         return cls(spec, describe(spec, name, learner.label), entry.otherwise.name if entry.otherwise else None)
 

@@ -18,7 +18,7 @@ def computation_table(comparison: Comparison, name: str) -> Table | None:
     runs = [run for row in rows for run in runs_of(row)]
     processors = sorted({run.machine.processor if run.machine else "not recorded" for run in runs})
     rates = max(len(run.result.pretrainings) for run in runs)
-    tuning = f" If pretraining tried several learning rates (at most {rates}), only the chosen one is counted."
+    tuning = f" If several learning rates were tried (at most {rates}), only the chosen one is counted."
     return Table(
         name=f"compute-{name}",
         title=f"Computation: {comparison.task} ({comparison.protocol})",

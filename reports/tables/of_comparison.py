@@ -1,4 +1,4 @@
-"""All tables of a comparison: scores, gains per doubling, computation, order sensitivity, calibration, transfer."""
+"""All tables of a comparison, from scores to the rates that were tried."""
 
 from collections.abc import Iterable, Sequence
 
@@ -9,6 +9,7 @@ from adaptbench.reports.tables.calibration import calibration_table
 from adaptbench.reports.tables.computation import computation_table
 from adaptbench.reports.tables.gains import gain_table
 from adaptbench.reports.tables.order_sensitivity import order_sensitivity_table
+from adaptbench.reports.tables.rates import rate_table
 from adaptbench.reports.tables.scores import score_table
 from adaptbench.reports.tables.table import Table
 from adaptbench.reports.tables.transfer import choice_table, transfer_table
@@ -34,5 +35,6 @@ def tables_of(
         calibration_table(comparison, name),
         transfer_table(own, name),
         choice_table(own, name),
+        rate_table(own, name),
     )
     return tuple(table for table in found if table is not None)

@@ -91,8 +91,8 @@ def choice_table(outcomes: Iterable[Outcome], name: str) -> Table | None:
         title=f"Chosen settings: {cell.task} ({cell.protocol})",
         caption=(
             "Settings chosen by cross-validation, for each number of support examples: on validation episodes, or by "
-            "each test episode within its support set; never on test queries. A learning rate of the pretraining is "
-            "chosen by the pretraining's validation score. Share: of the test episodes."
+            "each test episode within its support set; never on test queries. A learning rate is chosen by the "
+            "validation score of the training. Share: of the test episodes."
         ),
         frame=frame_of(_CHOICE_COLUMNS, choices),
         columns=headings_of(_CHOICE_COLUMNS),
@@ -177,7 +177,7 @@ _RULE_COLUMNS: tuple[Column[_Place], ...] = (
 
 
 class _Choice(NamedTuple):
-    """A candidate that a run tried: settings of its strategy, or a learning rate of its pretraining."""
+    """A candidate that a run tried: settings of its strategy, or a learning rate of its training."""
 
     run: Run
     support: int | None
@@ -188,8 +188,9 @@ class _Choice(NamedTuple):
 
 def _choices(run: Run) -> list[_Choice]:
     """The candidates of a run."""
+    rate = "pretraining_lr" if run.result.kind == "transfer" else "optimization_lr"
     rates = [
-        _Choice(run, None, {"pretraining_lr": each.lr}, each.score, float(each.run_id == run.result.pretrained))
+        _Choice(run, None, {rate: each.lr}, each.score, float(each.run_id == run.result.pretrained))
         for each in run.result.pretrainings
     ]
     return [*rates, *(_Choice(run, e.support, e.settings, e.score, e.share) for e in run.result.chosen)]
