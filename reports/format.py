@@ -93,6 +93,12 @@ class ManifestCell(Description):
     """The sizes of the test episodes."""
     remarks: tuple[str, ...] = ()
     """Sentences that every table of the protocol carries."""
+    examples: Positive | None = None
+    """Examples that it encodes in training, if the suite trains each learner with several budgets; otherwise null."""
+    source: str = ""
+    """Where its form was published, with the numbers of equations; empty if it departs from every publication."""
+    departs_from: str = ""
+    """Name of the learner from which the suite wants to see it differ; empty if there is none."""
 
 
 class Manifest(File):

@@ -11,7 +11,8 @@ from adaptbench.reports.results.settings import Setting
 T = TypeVar("T")
 
 WHOLE = (
-    "ways", "shots", "queries", "train_classes", "seeds", "planned_seeds", "episodes", "support", "no_gain_shown_from",
+    "ways", "shots", "queries", "train_classes", "examples", "seeds", "planned_seeds", "episodes", "support",
+    "no_gain_shown_from",
 )  # fmt: skip
 """Columns of integers that may be absent, as ways in regression and unlimited classes are: empty fields in the CSV."""
 
@@ -116,6 +117,7 @@ def setting_columns(setting: Callable[[T], Setting]) -> tuple[Column[T], ...]:
         Column("train_classes", lambda source: setting(source).train_classes),
         Column("ways", lambda source: setting(source).ways),
         Column("shots", lambda source: setting(source).shots),
+        Column("examples", lambda source: setting(source).examples),
     )
 
 

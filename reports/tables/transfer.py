@@ -1,6 +1,5 @@
 """The tables of transfer: the effect of each rule of fine-tuning, and the settings that were chosen."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -18,10 +17,9 @@ from adaptbench.reports.tables.table import (
     headings_of,
     setting_columns,
 )
+from adaptbench.reports.words.arguments import NO_RULES, in_words
 
 FAMILIES = ("transfer", "control")
-NO_RULES = ("episodes_at_once",)
-"""Arguments of strategies that change no result."""
 
 
 class _Place(NamedTuple):
@@ -103,34 +101,21 @@ def choice_table(outcomes: Iterable[Outcome], name: str) -> Table | None:
 
 
 def rule_of(row: Sequence[Entry], first: Sequence[Entry]) -> str:
-    """The settings of a row's strategy that differ from those of the first row, in words; empty if unknown."""
-    name, arguments = _strategy(row)
-    base_name, base = _strategy(first)
+    """The arguments of a row's component that differ from those of the first row, in words; empty if unknown."""
+    name, arguments = _component(row)
+    base_name, base = _component(first)
     if row is first or name != base_name:
-        return f"{name}{': ' if arguments else ''}{_in_words(arguments)}"
+        return f"{name}{': ' if arguments else ''}{in_words(arguments)}"
     changed = {key: value for key, value in arguments.items() if base.get(key) != value and key not in NO_RULES}
     dropped = {key: "as usual" for key in base if key not in arguments}
-    return _in_words(changed | dropped)
+    return in_words(changed | dropped)
 
 
-def _strategy(row: Sequence[Entry]) -> tuple[str, Mapping[str, Any]]:
+def _component(row: Sequence[Entry]) -> tuple[str, Mapping[str, Any]]:
     for run in (run for entry in row for run in entry.runs):
-        if run.spec is not None and run.spec.strategy is not None:
-            return run.spec.strategy.name, run.spec.strategy.init_args
+        if found := run.spec and (run.spec.learner or run.spec.strategy):
+            return found.name, found.init_args
     return "", {}
-
-
-def _in_words(arguments: Mapping[str, Any]) -> str:
-    return ", ".join(f"{key} {_value_in_words(value)}" for key, value in arguments.items() if key not in NO_RULES)
-
-
-def _value_in_words(value: Any) -> str:  # noqa: ANN401 - JSON of any kind
-    """A short form of a value: alternatives with `or`, nested arguments in brackets."""
-    if isinstance(value, Mapping):
-        return f"({_in_words(value)})"
-    if isinstance(value, list):
-        return " or ".join(map(_value_in_words, value))
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _places(found: Comparison) -> list[list[_Place]]:
@@ -206,7 +191,7 @@ _CHOICE_COLUMNS: tuple[Column[_Choice], ...] = (
     Column("seed", lambda each: each.run.cell.seed, "seed", "d"),
     Column("train_classes", lambda each: each.run.cell.train_classes),
     Column("support", lambda each: each.support, "support examples", _any),
-    Column("settings", lambda each: _in_words(each.settings), "settings", "s"),
+    Column("settings", lambda each: in_words(each.settings), "settings", "s"),
     Column("score", lambda each: each.score),
     Column("share", lambda each: each.share, "share", lambda share: f"{100 * share:.0f} %"),
 )
