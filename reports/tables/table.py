@@ -16,6 +16,9 @@ WHOLE = (
 )  # fmt: skip
 """Columns of integers that may be absent, as ways in regression and unlimited classes are: empty fields in the CSV."""
 
+RARE = ("examples",)
+"""Columns that a frame has only if some row has a value there."""
+
 
 @dataclass(frozen=True)
 class TableCell:
@@ -98,6 +101,7 @@ def frame_of(columns: Sequence[Column[T]], sources: Iterable[T]) -> pd.DataFrame
     """A frame with a row for each source."""
     rows = [{column.key: column.value(source) for column in columns} for source in sources]
     frame = pd.DataFrame(rows, columns=[column.key for column in columns])
+    frame = frame.drop(columns=[name for name in RARE if name in frame and frame[name].isna().all()])
     return frame.astype({name: "Int64" for name in WHOLE if name in frame})
 
 

@@ -99,6 +99,8 @@ def test_an_unknown_key_of_the_suite_itself_is_named(tmp_path, write_suite):
         ({"learners": {}}, "tasks.0.learners"),
         ({"learners.deep_sets": {}}, "either `learner` or `strategy`"),
         ({"learners.deep_sets.strategy": {"name": "fine_tuning"}}, "either `learner` or `strategy`"),
+        ({"learners.deep_sets.departs_from": "fine_tunin"}, "got `fine_tunin`. Did you mean `fine_tuning`?"),
+        ({"learners.deep_sets.departs_from": "deep_sets"}, "a learner that departs from none but got `deep_sets`"),
     ],
 )
 def test_wrong_values_are_refused_with_their_place(changes, complaint, write_suite):
@@ -274,7 +276,7 @@ def test_no_default_changes_while_ids_leave_it_out():
         "Budget": {"epochs": 4, "val_episodes": 100, "selection": "last"},
         "Pretraining": pretraining,
         "TrainerOptions": {"devices": 1},
-        "EpisodicSpec": {**training, "kind": "episodic"},
+        "EpisodicSpec": {**training, "kind": "episodic", "rivals": ()},
         "PretrainSpec": {**training, "label_smoothing": 0.0, "pretraining": Pretraining(**pretraining)},
         "TransferSpec": {"results_version": 5, "rivals": ()},
         "TrainEpisodes": {"ways": None, "episodes": None},
