@@ -1,6 +1,6 @@
 """The tables of transfer: the effect of each rule of fine-tuning, and the settings that were chosen."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from adaptbench.reports.comparison.comparison import Comparison, Entry, compare
@@ -17,7 +17,7 @@ from adaptbench.reports.tables.table import (
     headings_of,
     setting_columns,
 )
-from adaptbench.reports.words.arguments import NO_RULES, in_words
+from adaptbench.reports.words.arguments import in_words, rule_of
 
 FAMILIES = ("transfer", "control")
 
@@ -98,24 +98,6 @@ def choice_table(outcomes: Iterable[Outcome], name: str) -> Table | None:
         corner="Learner",
         text_columns=(2,),
     )
-
-
-def rule_of(row: Sequence[Entry], first: Sequence[Entry]) -> str:
-    """The arguments of a row's component that differ from those of the first row, in words; empty if unknown."""
-    name, arguments = _component(row)
-    base_name, base = _component(first)
-    if row is first or name != base_name:
-        return f"{name}{': ' if arguments else ''}{in_words(arguments)}"
-    changed = {key: value for key, value in arguments.items() if base.get(key) != value and key not in NO_RULES}
-    dropped = {key: "as usual" for key in base if key not in arguments}
-    return in_words(changed | dropped)
-
-
-def _component(row: Sequence[Entry]) -> tuple[str, Mapping[str, Any]]:
-    for run in (run for entry in row for run in entry.runs):
-        if found := run.spec and (run.spec.learner or run.spec.strategy):
-            return found.name, found.init_args
-    return "", {}
 
 
 def _places(found: Comparison) -> list[list[_Place]]:
