@@ -104,7 +104,7 @@ def _settings_of(run: Run) -> dict[str, str]:
     if rate is not None:
         found["optimization.lr"] = f"{rate:g}"
     component = run.spec.learner or run.spec.strategy
-    return {**found, "arguments": in_words(component.init_args) if component else ""}
+    return {**found, "arguments": (component and in_words(component.init_args)) or "defaults"}
 
 
 def _flat(content: Mapping[str, Any], before: str = "") -> dict[str, str]:
