@@ -26,8 +26,8 @@ from adaptbench.reports.page.page import Section, render_page
 from adaptbench.reports.results.manifest import Suite, read_suite
 from adaptbench.reports.results.records import run_records
 from adaptbench.reports.results.runs import Outcome, Problem, Run, read_outcomes
-from adaptbench.reports.tables.latex import to_latex
-from adaptbench.reports.tables.markdown import to_markdown
+from adaptbench.reports.tables.markup.latex import to_latex
+from adaptbench.reports.tables.markup.markdown import to_markdown
 from adaptbench.reports.tables.of_comparison import tables_of
 from adaptbench.reports.tables.published import published_table
 from adaptbench.reports.tables.table import Table, to_csv

@@ -21,7 +21,7 @@ from adaptbench.reports.results.metrics import Metric
 from adaptbench.reports.results.records import RUN_COLUMNS
 from adaptbench.reports.results.runs import read_outcomes
 from adaptbench.reports.statistics.intervals import Interval
-from adaptbench.reports.tables.markdown import to_markdown
+from adaptbench.reports.tables.markup.markdown import to_markdown
 from adaptbench.reports.tables.scores import entry_columns, entry_frame, score_table
 from adaptbench.reports.tables.table import RARE
 from adaptbench.reports.terminal import print_report
