@@ -13,20 +13,21 @@ from adaptbench.reports.comparison.published import published_rows
 from adaptbench.reports.comparison.shot_matrix import shot_matrices
 from adaptbench.reports.figures.canvas import save
 from adaptbench.reports.figures.fits import draw_fits
+from adaptbench.reports.figures.forms import draw_forms
 from adaptbench.reports.figures.learning_curves import draw_learning_curves
 from adaptbench.reports.figures.ranks import draw_ranks
 from adaptbench.reports.figures.reliability import draw_reliability
 from adaptbench.reports.figures.scores import draw
 from adaptbench.reports.figures.shot_matrix import draw_shot_matrix
 from adaptbench.reports.figures.styles import LineStyle, line_styles
-from adaptbench.reports.figures.trade_off import draw_trade_off
+from adaptbench.reports.figures.trade_off import draw_costs, draw_trade_off
 from adaptbench.reports.figures.widths import draw_widths
 from adaptbench.reports.page.page import Section, render_page
 from adaptbench.reports.results.manifest import Suite, read_suite
 from adaptbench.reports.results.records import run_records
 from adaptbench.reports.results.runs import Outcome, Problem, Run, read_outcomes
-from adaptbench.reports.tables.latex import to_latex
-from adaptbench.reports.tables.markdown import to_markdown
+from adaptbench.reports.tables.markup.latex import to_latex
+from adaptbench.reports.tables.markup.markdown import to_markdown
 from adaptbench.reports.tables.of_comparison import tables_of
 from adaptbench.reports.tables.published import published_table
 from adaptbench.reports.tables.table import Table, to_csv
@@ -166,11 +167,14 @@ def _drawings(comparison: Comparison, styles: Mapping[str, LineStyle]) -> dict[s
     for axis in others:
         found[axis] = partial(draw, comparison, styles, axis)
     found["time"] = partial(draw_trade_off, comparison, styles)
+    found["cost"] = partial(draw_costs, comparison, styles)
     found["training"] = partial(draw_learning_curves, comparison, styles)
     found["ranks"] = partial(draw_ranks, comparison)
     for index, matrix in enumerate(shot_matrices(comparison), start=1):
         found[f"train-shots-{index}"] = partial(draw_shot_matrix, matrix, comparison)
     found["reliability"] = partial(draw_reliability, comparison, styles)
+    for index, column in enumerate(comparison.largest, start=1):
+        found[f"forms-{index}"] = partial(draw_forms, comparison, comparison.settings[column])
     found["widths"] = partial(draw_widths, comparison, styles)
     found["fits"] = partial(draw_fits, comparison, styles)
     return found

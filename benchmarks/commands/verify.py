@@ -72,7 +72,7 @@ def choose(runs: Path, sample: int | None, seed: int) -> list[str]:
 def verify_runs(runs: Path, chosen: list[str], jobs: int = 1) -> Iterator[Verdict]:
     """Computes runs again in a temporary folder, on the same kind of device, and compares them.
 
-    A transfer run gets the published pretrainings, so each run is verified by itself.
+    A run gets the published candidates that it needs, so each run is verified by itself.
 
     Args:
         runs: folder of the runs.
@@ -107,8 +107,8 @@ def _plan(published: Store, run_id: str) -> PlannedRun:
 
 
 def _job(published: Store, run: PlannedRun, folder: Path) -> Job:
-    """Makes the job of a run in a folder for its kind, apart from copies of published pretrainings."""
-    root = folder / run.spec.kind
+    """Makes the job of a run; copies of what it needs lie apart from what is trained again."""
+    root = folder / ("adapted" if run.spec.candidates else "trained")
     for needed in run.spec.candidates:
         shutil.copytree(published.published(needed.run_id), root / needed.run_id, dirs_exist_ok=True)
     cpu = published.environment(run.spec.run_id).machine.device == "cpu"

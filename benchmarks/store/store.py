@@ -207,7 +207,7 @@ class Store:
         return read(self.published(run_id) / "environment.json", Environment)
 
     def pretrainings(self, run_id: str) -> list[str]:
-        """The candidate pretrainings of a finished transfer run; none for other and for unfinished runs."""
+        """The runs that trained the candidates of a finished run; none for other and for unfinished runs."""
         if not self.is_published(run_id):
             return []
         result = self.result(run_id)

@@ -22,6 +22,8 @@ def describe(spec: RunSpec, name: str | None = None, label: str | None = None) -
     if not (isinstance(task, type) and issubclass(task, EpisodicDataModule)):
         raise ValueError(f"Expected a task but `{training.task.name}` is not a subclass of EpisodicDataModule.")
     adapter = find(spec.adapter_kind, spec.adapter)
+    own = spec.learner.init_args if spec.kind == "episodic" else {}
+    form, departures = adapter.nearest_form(own)
     arguments = training.task.init_args
     categorical = task.likelihood == "categorical"
     return ManifestCell(
@@ -34,11 +36,12 @@ def describe(spec: RunSpec, name: str | None = None, label: str | None = None) -
         train_classes=task.training_classes(arguments),
         class_word=task.class_word,
         shots_word=task.shots_word,
-        label=label or adapter.label_of(spec.learner.init_args if spec.kind == "episodic" else {}),
+        label=label or adapter.label_of(own),
         metric="accuracy" if categorical else "mse",
         higher_is_better=categorical,
         tests=tuple(Size(ways=size.ways, shots=size.shots) for size in spec.test.sizes),
         remarks=tuple(task.remarks(arguments)),
+        source="" if departures else form.source,
     )
 
 

@@ -52,11 +52,16 @@ class Named:
 
     def label_of(self, init_args: Mapping[str, Any]) -> str:
         """Returns how tables call the component with these arguments: its nearest form, and how it differs from it."""
+        nearest, departures = self.nearest_form(init_args)
+        return ", ".join([nearest.label, *departures])
+
+    def nearest_form(self, init_args: Mapping[str, Any]) -> tuple[Form, list[str]]:
+        """Returns the form that is most like the component with these arguments, and how it departs from it."""
         if not self.forms:
-            return self.label
+            return Form(self.label), []
         given = {**self.forms[0].init_args, **init_args}
         nearest = min(self.forms, key=lambda form: len(form.departures(given)))
-        return ", ".join([nearest.label, *nearest.departures(given)])
+        return nearest, nearest.departures(given)
 
 
 PRODUCT = {"binding": "product", "start": "sum", "query": "read", "pooled": False}

@@ -28,6 +28,8 @@ def entry_commands(suite: Suite, comparison: Comparison, entry: Entry) -> str:
         "train_classes": "none" if setting.train_classes is None else str(setting.train_classes),
         "ways": "none" if setting.ways is None else str(setting.ways),
     }
+    if setting.examples is not None:
+        only["examples"] = str(setting.examples)
     options = " ".join(f"--only {shlex.quote(f'{name}={value}')}" for name, value in only.items())
     return "\n".join([*_checkout(entry.runs), f"{_run_suite(suite)} {options} --out again"])
 

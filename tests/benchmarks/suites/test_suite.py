@@ -103,6 +103,8 @@ def test_an_unknown_key_of_the_suite_itself_is_named(tmp_path, write_suite):
         ({"learners": {}}, "tasks.0.learners"),
         ({"learners.deep_sets": {}}, "either `learner` or `strategy`"),
         ({"learners.deep_sets.strategy": {"name": "fine_tuning"}}, "either `learner` or `strategy`"),
+        ({"learners.deep_sets.departs_from": "fine_tunin"}, "got `fine_tunin`. Did you mean `fine_tuning`?"),
+        ({"learners.deep_sets.departs_from": "deep_sets"}, "a learner that departs from none but got `deep_sets`"),
     ],
 )
 def test_wrong_values_are_refused_with_their_place(changes, complaint, write_suite):
@@ -278,7 +280,7 @@ def test_no_default_changes_while_ids_leave_it_out():
         "Budget": {"epochs": 4, "val_episodes": 100, "selection": "last"},
         "Pretraining": pretraining,
         "TrainerOptions": {"devices": 1},
-        "EpisodicSpec": {**training, "kind": "episodic"},
+        "EpisodicSpec": {**training, "kind": "episodic", "rivals": ()},
         "PretrainSpec": {**training, "label_smoothing": 0.0, "pretraining": Pretraining(**pretraining)},
         "TransferSpec": {"results_version": 5, "rivals": ()},
         "TrainEpisodes": {"ways": None, "episodes": None},
@@ -350,3 +352,23 @@ def test_a_spec_survives_json_and_keeps_its_id(spec):
         again = RUN_SPEC.validate_json(text)
         assert again == spec
         assert again.run_id == spec.run_id
+
+
+def test_budgets_are_an_axis_of_the_grid(write_suite):
+    path = write_suite(learners=("deep_sets",), over={"examples": [640, 1280], "train_functions": [4, None]})
+    content = yaml.safe_load(path.read_text())
+    del content["tasks"][0]["budget"]["examples"]
+    path.write_text(yaml.safe_dump(content))
+    cells = load_suite(str(path)).cells()
+    found = [(c.spec.budget.examples, c.attributes.examples, c.attributes.train_classes) for c in cells]
+    assert found == [(640, 640, 4), (640, 640, None), (1280, 1280, 4), (1280, 1280, None)]
+    assert all("examples" not in c.spec.task.init_args for c in cells)
+    (plain,) = load_suite(str(write_suite(learners=("deep_sets",), over={"train_functions": [4]}))).cells()
+    assert plain.spec.run_id == cells[0].spec.run_id and plain.attributes.examples is None
+    for examples, complaint in (([], "at least 1 item"), ([640, 0], "greater than 0"), (["many"], "valid integer")):
+        content["tasks"][0]["over"] = {"examples": examples}
+        path.write_text(yaml.safe_dump(content))
+        with pytest.raises(SuiteError, match=complaint):
+            load_suite(str(path))
+    with pytest.raises(SuiteError, match="in `over` or in `budget`, but got both"):
+        load_suite(str(write_suite(over={"examples": [640]})))
