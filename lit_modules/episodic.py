@@ -33,7 +33,7 @@ class EpisodicModule(TrainedModule):
     def training_step(self, batch: EpisodeBatch, batch_idx: int) -> Tensor:
         """Returns the mean negative log-likelihood of the query targets."""
         examples = self.embed(self.encode_training(batch.inputs))
-        prediction = self.answer(examples, batch.support, batch.support_y, batch.query)
+        prediction = self.answer(examples, batch.support, batch.support_y, batch.query).float()
         loss = self.likelihood.nll(prediction, batch.query_y).mean()
         score = self.likelihood.score(prediction.detach(), batch.query_y)
         self.log_means("train", {"nll": loss.detach(), self.likelihood.metric: score}, len(batch.query))

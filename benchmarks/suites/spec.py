@@ -64,9 +64,12 @@ class TrainerOptions(Frozen):
     Attributes:
         devices: processes that train one network together (DDP), each with its own GPU or core. Each draws its own
             batches, and their gradients are averaged.
+        precision: "float32", or "bf16" for matrix products and convolutions of training steps in bfloat16
+            (`torch.autocast`). Weights, losses, validation and test stay in float32.
     """
 
     devices: PositiveInt = 1
+    precision: Literal["float32", "bf16"] = "float32"
 
 
 class Spec(Frozen):
