@@ -26,10 +26,11 @@ def describe(spec: RunSpec, name: str | None = None, label: str | None = None) -
     form, departures = adapter.nearest_form(own)
     arguments = training.task.init_args
     categorical = task.likelihood == "categorical"
+    rounded = ", trained in bfloat16" if training.trainer.precision == "bf16" else ""
     return ManifestCell(
         run_id=spec.run_id,
         task=training.task.name,
-        protocol=task.protocol(arguments),
+        protocol=task.protocol(arguments) + rounded,
         learner=name or spec.adapter,
         family=adapter.family,
         seed=training.seed,

@@ -6,7 +6,16 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, TypeAdapter
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    SerializerFunctionWrapHandler,
+    TypeAdapter,
+    model_serializer,
+)
 
 from adaptbench.datamodules.base import EvalEpisodes, TrainEpisodes
 from adaptbench.lit_modules.optimization import Optimization
@@ -64,9 +73,17 @@ class TrainerOptions(Frozen):
     Attributes:
         devices: processes that train one network together (DDP), each with its own GPU or core. Each draws its own
             batches, and their gradients are averaged.
+        precision: "float32", or "bf16" for matrix products and convolutions of training steps in bfloat16
+            (`torch.autocast`). Weights, losses, validation and test stay in float32.
     """
 
     devices: PositiveInt = 1
+    precision: Literal["float32", "bf16"] = "float32"
+
+    @model_serializer(mode="wrap")
+    def _without_default_precision(self, content: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leaves it out of `spec.json`, so that runs that older versions made have the same bytes."""
+        return {name: value for name, value in content(self).items() if (name, value) != ("precision", "float32")}
 
 
 class Spec(Frozen):

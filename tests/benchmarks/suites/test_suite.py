@@ -231,6 +231,8 @@ def test_run_id_depends_on_nothing_else(write_suite):
 def test_run_id_is_the_same_for_defaults_and_for_the_same_values_spelled_out(episodic, pretraining, transfer):
     assert episodic(optimization__lr=1e-3, budget__selection="last").run_id == episodic().run_id
     assert episodic(optimization__clip=1).run_id == episodic(optimization__clip=1.0).run_id
+    assert episodic(trainer={"precision": "float32"}).run_id == episodic().run_id
+    assert episodic(trainer={"precision": "bf16"}).run_id != episodic().run_id
     assert episodic(train__ways=None, trainer={"devices": 1}).run_id == episodic(trainer={}).run_id == episodic().run_id
     assert episodic(task__init_args={}).run_id == episodic().run_id
     assert pretraining(pretraining={"head": "linear"}, label_smoothing=0).run_id == pretraining().run_id
@@ -279,7 +281,7 @@ def test_no_default_changes_while_ids_leave_it_out():
     golden = {
         "Budget": {"epochs": 4, "val_episodes": 100, "selection": "last"},
         "Pretraining": pretraining,
-        "TrainerOptions": {"devices": 1},
+        "TrainerOptions": {"devices": 1, "precision": "float32"},
         "EpisodicSpec": {**training, "kind": "episodic", "rivals": ()},
         "PretrainSpec": {**training, "label_smoothing": 0.0, "pretraining": Pretraining(**pretraining)},
         "TransferSpec": {"results_version": 5, "rivals": ()},
