@@ -136,6 +136,9 @@ class Score(Size):
     """Whether the run's own metric is no better than a guess at this size, within noise."""
     diverged: Count = 0
     """Episodes in which the adapter diverged; they are scored as a guess."""
+    carried: Count | None = None
+    """Numbers that the adapter carries over from a support set to its queries; null in streams, for metrics other than
+    the task's own, and if it does not say."""
     trials: Positive | None = None
     """Trials behind an error in per cent, over all episodes; null for other metrics."""
     low: Annotated[float, Field(ge=0, le=100)] | None = None

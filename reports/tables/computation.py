@@ -1,11 +1,20 @@
-"""The table of computation: what each learner costs."""
+"""The tables of computation: what each learner costs, and how much it carries over from a support set."""
 
 from collections.abc import Callable, Sequence
 
 from adaptbench.reports.comparison.comparability import induction
-from adaptbench.reports.comparison.comparison import Comparison, Entry
+from adaptbench.reports.comparison.comparison import Comparison, Entry, carried_over
 from adaptbench.reports.results.runs import Run
-from adaptbench.reports.tables.table import Column, Table, cells_of, frame_of, headings_of
+from adaptbench.reports.tables.table import (
+    ABSENT,
+    Column,
+    Table,
+    TableCell,
+    cells_of,
+    frame_of,
+    headings_of,
+    setting_columns,
+)
 
 Row = Sequence[Entry]
 
@@ -33,6 +42,38 @@ def computation_table(comparison: Comparison, name: str) -> Table | None:
         corner="Learner",
         text_columns=(headings_of(_COLUMNS).index("prediction"),),
     )
+
+
+def carried_table(comparison: Comparison, name: str) -> Table | None:
+    """The numbers carried over beside the score, with the most training classes; None if no run says how many."""
+    entries = [[row[column] for column in comparison.largest] for row in comparison.entries]
+    shown = [row for row in entries if any(carried_over(entry) is not None for entry in row)]
+    if not shown:
+        return None
+    settings = [comparison.settings[column] for column in comparison.largest]
+    return Table(
+        name=f"carried-{name}",
+        title=f"Numbers carried over: {comparison.task} ({comparison.protocol})",
+        caption=(
+            f"What learners carry over from the support set on {comparison.task}, {settings[0].size_label}; protocol: "
+            f"{comparison.protocol}: how many numbers queries get of it (a context, a state, keys and values, weights "
+            f"that are generated or moved), and {comparison.metric.heading} with the ends of 95 % intervals."
+        ),
+        frame=frame_of(_CARRIED_COLUMNS, (entry for row in shown for entry in row)),
+        groups=tuple((setting.episode_label, 2) for setting in settings),
+        columns=("numbers", "mean") * len(settings),
+        rows=tuple((row[0].label, tuple(cell for e in row for cell in _carried(e, comparison))) for row in shown),
+        corner="Learner",
+    )
+
+
+def _carried(entry: Entry, comparison: Comparison) -> tuple[TableCell, TableCell]:
+    numbers, found = carried_over(entry), entry.interval
+    known = ABSENT if numbers is None else TableCell(f"{numbers:,.0f}")
+    if found is None:
+        return known, TableCell(entry.status, missing=True)
+    text, ends = comparison.metric.parts(found.mean, found.lower, found.upper)
+    return known, TableCell(text, ends=ends)
 
 
 def runs_of(row: Row) -> tuple[Run, ...]:
@@ -70,4 +111,14 @@ _COLUMNS: tuple[Column[Row], ...] = (
         "s",
     ),
     Column("runs", lambda row: len(runs_of(row)), "runs", "d"),
+)
+_CARRIED_COLUMNS: tuple[Column[Entry], ...] = (
+    Column("learner", lambda entry: entry.learner),
+    Column("label", lambda entry: entry.label),
+    *setting_columns(lambda entry: entry.setting),
+    Column("carried", carried_over),
+    Column("mean", lambda entry: entry.interval and entry.interval.mean),
+    Column("lower", lambda entry: entry.interval and entry.interval.lower),
+    Column("upper", lambda entry: entry.interval and entry.interval.upper),
+    Column("seeds", lambda entry: entry.interval.n_seeds if entry.interval else 0),
 )

@@ -1,4 +1,4 @@
-"""All tables of a comparison: scores, gains per doubling, computation, order sensitivity, calibration, transfer."""
+"""All tables of a comparison, such as scores, gains per doubling, computation, calibration and transfer."""
 
 from collections.abc import Iterable, Sequence
 
@@ -6,7 +6,7 @@ from adaptbench.reports.comparison.comparison import Comparison
 from adaptbench.reports.comparison.gains import Gain
 from adaptbench.reports.results.runs import Outcome
 from adaptbench.reports.tables.calibration import calibration_table
-from adaptbench.reports.tables.computation import computation_table
+from adaptbench.reports.tables.computation import carried_table, computation_table
 from adaptbench.reports.tables.gains import gain_table
 from adaptbench.reports.tables.order_sensitivity import order_sensitivity_table
 from adaptbench.reports.tables.scores import score_table
@@ -30,6 +30,7 @@ def tables_of(
         score_table(comparison, name),
         gain_table(comparison, doublings, name),
         computation_table(comparison, name),
+        carried_table(comparison, name),
         order_sensitivity_table(comparison, name),
         calibration_table(comparison, name),
         transfer_table(own, name),
