@@ -155,7 +155,9 @@ class PretrainingCandidate(Record):
     lr: Annotated[float, Field(gt=0)]
     """Its learning rate."""
     score: float
-    """Its validation score, in the unit of the task's metric."""
+    """Its score on the validation episodes of the run's task, in the unit of the task's metric."""
+    source: str = ""
+    """The task that it learned from, in words; empty if that is the run's own."""
 
 
 class Candidate(Record):

@@ -50,6 +50,8 @@ class LearnerEntry(Frozen):
         pretraining: objective and head of the pretraining; only with a `strategy`.
         pretraining_lr: learning rates of the pretraining, chosen by validation score, each with the whole budget; if
             empty, the rate of `optimization`.
+        pretraining_sources: other tasks to pretrain on besides the entry's own, each with every rate and the whole
+            budget; the pretraining with the best score on the entry's own validation episodes is adapted.
         optimization: how the network is trained.
         label: its name in tables; by default the component's label.
     """
@@ -59,6 +61,7 @@ class LearnerEntry(Frozen):
     label_smoothing: float = 0.0
     pretraining: Pretraining = Pretraining()
     pretraining_lr: tuple[PositiveFloat, ...] = ()
+    pretraining_sources: tuple[Component, ...] = ()
     optimization: Optimization = Optimization()
     label: str | None = None
 
@@ -66,7 +69,7 @@ class LearnerEntry(Frozen):
     def _one_of_two(self) -> "LearnerEntry":
         if (self.learner is None) == (self.strategy is None):
             raise ValueError("expected either `learner` or `strategy`")
-        for name in ("pretraining_lr", "pretraining", "label_smoothing"):
+        for name in ("pretraining_lr", "pretraining_sources", "pretraining", "label_smoothing"):
             if self.learner is not None and name in self.model_fields_set:
                 raise ValueError(f"expected `{name}` only together with a `strategy`")
         return self
@@ -210,10 +213,13 @@ class SuiteCell:
             spec = EpisodicSpec(**training | {"optimization": learner.optimization, "learner": learner.learner})
         else:
             training |= {"label_smoothing": learner.label_smoothing, "pretraining": learner.pretraining}
-            rates = dict.fromkeys(learner.pretraining_lr or (learner.optimization.lr,))
-            first, *rivals = (
-                PretrainSpec(**training, optimization=replace(learner.optimization, lr=rate)) for rate in rates
+            rates = learner.pretraining_lr or (learner.optimization.lr,)
+            candidates = (
+                PretrainSpec(**training | {"task": source}, optimization=replace(learner.optimization, lr=rate))
+                for source in (task, *learner.pretraining_sources)
+                for rate in rates
             )
+            first, *rivals = {each.run_id: each for each in candidates}.values()
             spec = TransferSpec(pretrained=first, rivals=tuple(rivals), strategy=learner.strategy, test=entry.test)
         return cls(spec, describe(spec, name, learner.label), entry.otherwise.name if entry.otherwise else None)
 

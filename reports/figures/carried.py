@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogFormatterMathtext, LogLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from adaptbench.reports.comparison.comparison import Comparison, Entry, carried_over
 from adaptbench.reports.figures.canvas import add_legend, log_ticks, new_figure
@@ -41,7 +41,8 @@ def draw_carried(comparison: Comparison, named: Styles) -> Figure | None:
         panel.set_xlabel("numbers carried over from the support set", fontsize=8.5)
         panel.set_xscale("log")
         panel.xaxis.set_major_locator(LogLocator())
-        panel.xaxis.set_major_formatter(LogFormatterMathtext())
+        panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+        panel.xaxis.set_minor_locator(NullLocator())
     if comparison.metric.logarithmic:
         panels[0].set_yscale("log")
         log_ticks(panels[0].yaxis)
@@ -84,8 +85,9 @@ def _varies(rows: Sequence[Row], column: int) -> bool:
 
 def _draw_line(panel: Axes, entries: Sequence[Entry], style: LineStyle, unit: float) -> None:
     """Means with intervals, and the mean of each seed; learners that carry over nothing are not on the axis."""
-    known = sorted((x, index) for index, entry in enumerate(entries) if entry.interval and (x := carried_over(entry)))
-    x, drawn = np.array([place for place, _ in known]), [entries[index] for _, index in known]
+    known = {index: carried_over(entry) for index, entry in enumerate(entries) if entry.interval is not None}
+    places = sorted((numbers, index) for index, numbers in known.items() if numbers)
+    x, drawn = np.array([place for place, _ in places]), [entries[index] for _, index in places]
     mean, lower, upper = (
         np.array([getattr(entry.interval, name) for entry in drawn]) * unit for name in ("mean", "lower", "upper")
     )

@@ -27,7 +27,10 @@ def computation_table(comparison: Comparison, name: str) -> Table | None:
     runs = [run for row in rows for run in runs_of(row)]
     processors = sorted({run.machine.processor if run.machine else "not recorded" for run in runs})
     rates = max(len(run.result.pretrainings) for run in runs)
-    tuning = f" If pretraining tried several learning rates (at most {rates}), only the chosen one is counted."
+    tuning = (
+        f" If there were several pretrainings to choose from (at most {rates}), training is that of the chosen one."
+    )
+    columns = _COLUMNS if rates > 1 else tuple(column for column in _COLUMNS if column.key != "all_cpu_seconds")
     return Table(
         name=f"compute-{name}",
         title=f"Computation: {comparison.task} ({comparison.protocol})",
@@ -36,9 +39,9 @@ def computation_table(comparison: Comparison, name: str) -> Table | None:
             "The training of a fine-tuned network is its pretraining. Adaptation is the prediction of the queries of "
             f"one test episode, encoding included.{tuning if rates > 1 else ''} Processor: {', '.join(processors)}."
         ),
-        frame=frame_of(_COLUMNS, rows),
-        columns=headings_of(_COLUMNS),
-        rows=tuple((row[0].label, cells_of(_COLUMNS, row)) for row in rows),
+        frame=frame_of(columns, rows),
+        columns=headings_of(columns),
+        rows=tuple((row[0].label, cells_of(columns, row)) for row in rows),
         corner="Learner",
         text_columns=(headings_of(_COLUMNS).index("prediction"),),
     )
@@ -98,6 +101,7 @@ _COLUMNS: tuple[Column[Row], ...] = (
     Column("examples_encoded", _mean(lambda run: run.result.examples_encoded), "examples encoded", ",.0f"),
     Column("train_seconds", _mean(lambda run: run.times and run.times.train_seconds), "training in s", ",.1f"),
     Column("train_cpu_seconds", _mean(lambda run: run.times and run.times.train_cpu_seconds), "CPU time in s", ",.1f"),
+    Column("all_cpu_seconds", _mean(lambda run: run.all_cpu_seconds), "with all tried", ",.1f"),
     Column(
         "predict_ms_per_episode",
         _mean(lambda run: run.times and run.times.predict_ms_per_episode),

@@ -10,6 +10,7 @@ from adaptbench.reports.tables.computation import carried_table, computation_tab
 from adaptbench.reports.tables.gains import gain_table
 from adaptbench.reports.tables.order_sensitivity import order_sensitivity_table
 from adaptbench.reports.tables.scores import score_table
+from adaptbench.reports.tables.sources import source_table
 from adaptbench.reports.tables.table import Table
 from adaptbench.reports.tables.transfer import choice_table, transfer_table
 
@@ -35,5 +36,6 @@ def tables_of(
         calibration_table(comparison, name),
         transfer_table(own, name),
         choice_table(own, name),
+        source_table(own, name),
     )
     return tuple(table for table in found if table is not None)

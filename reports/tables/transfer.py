@@ -92,7 +92,7 @@ def choice_table(outcomes: Iterable[Outcome], name: str) -> Table | None:
         caption=(
             "Settings chosen by cross-validation, for each number of support examples: on validation episodes, or by "
             "each test episode within its support set; never on test queries. A learning rate of the pretraining is "
-            "chosen by the pretraining's validation score. Share: of the test episodes."
+            "chosen, with its source, by the pretraining's score on validation episodes. Share: of the test episodes."
         ),
         frame=frame_of(_CHOICE_COLUMNS, choices),
         columns=headings_of(_CHOICE_COLUMNS),
@@ -189,7 +189,13 @@ class _Choice(NamedTuple):
 def _choices(run: Run) -> list[_Choice]:
     """The candidates of a run."""
     rates = [
-        _Choice(run, None, {"pretraining_lr": each.lr}, each.score, float(each.run_id == run.result.pretrained))
+        _Choice(
+            run,
+            None,
+            {"pretraining_lr": each.lr, **({"source": each.source} if each.source else {})},
+            each.score,
+            float(each.run_id == run.result.pretrained),
+        )
         for each in run.result.pretrainings
     ]
     return [*rates, *(_Choice(run, e.support, e.settings, e.score, e.share) for e in run.result.chosen)]
