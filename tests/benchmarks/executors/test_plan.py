@@ -6,8 +6,8 @@ from adaptbench.benchmarks.executors.plan import add_learner, make_plan, parse_o
 from adaptbench.benchmarks.suites.spec import Component, PretrainSpec, TransferSpec
 from adaptbench.benchmarks.suites.suite import load_suite
 from adaptbench.datamodules.base import EvalEpisodes, TrainEpisodes
-from adaptbench.datamodules.glyphs import GlyphsDataModule
 from adaptbench.datamodules.errors import DataUnavailable
+from adaptbench.datamodules.glyphs import GlyphsDataModule
 from adaptbench.datamodules.sinusoid import SinusoidDataModule
 
 
