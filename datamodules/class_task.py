@@ -175,8 +175,11 @@ class ClassDataModule(EpisodicDataModule):
         classes: dict[str, list[str]] = {part: source.class_identities(part) for part in PARTS}
         names: dict[str, set[str]] = {part: set(self.class_identities(part)) for part in PARTS}
         same = source.data_digest == self.data_digest and bool(self.data_digest)
-        drawings = np.concatenate([source.guarded_drawings(part) for part in ("train", "val")])
-        near = near_duplicates(drawings, self.guarded_drawings("test"), self.known_near_duplicates)
+        train, val = (
+            np.concatenate([ink_of(images) for images in source.guarded_drawings(part)]) for part in ("train", "val")
+        )
+        tested = np.concatenate(list(self.guarded_drawings("test")))
+        near = near_duplicates(train, val, tested, self.known_near_duplicates)
         return [
             source_apart(classes, names, same=same),
             near._replace(guard="source near-duplicates"),

@@ -52,6 +52,8 @@ def source_apart(source: Mapping[str, Sequence[str]], target: Mapping[str, set[s
         same: whether both are of the same data, in which case the source may train on training classes only.
     """
     guard = "source classes"
+    if same and not target["train"]:
+        return Finding(guard, "failed", "The source is of the same data, whose classes have no names to compare.")
     if tested := (set(source["train"]) | set(source["val"])) & target["test"]:
         return Finding(
             guard, "failed", f"{len(tested)} classes of the source are in the test, {min(tested)} among them."

@@ -260,11 +260,11 @@ def test_a_source_has_training_classes_of_the_target_or_other_data(omniglot, mon
         "passed",
         "The source's training classes are of other data; none of its classes is in the test.",
     )
-    copied = target.guarded_drawings("test")
+    copied = np.concatenate(list(target.guarded_drawings("test")))
     monkeypatch.setattr(type(target), "known_near_duplicates", 3)
-    monkeypatch.setattr(glyphs, "guarded_drawings", lambda part: copied[:2] if part == "train" else copied[:1])
+    monkeypatch.setattr(glyphs, "guarded_drawings", lambda part: iter([copied[:2]]))
     assert found(target, glyphs)["source near-duplicates"][0] == "noted"
-    monkeypatch.setattr(glyphs, "guarded_drawings", lambda part: copied)
+    monkeypatch.setattr(glyphs, "guarded_drawings", lambda part: iter([copied]))
     assert found(target, glyphs)["source near-duplicates"][0] == "failed"
 
 
