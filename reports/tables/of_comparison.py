@@ -10,9 +10,8 @@ from adaptbench.reports.tables.computation import carried_table, computation_tab
 from adaptbench.reports.tables.gains import gain_table
 from adaptbench.reports.tables.order_sensitivity import order_sensitivity_table
 from adaptbench.reports.tables.scores import score_table
-from adaptbench.reports.tables.sources import source_table
 from adaptbench.reports.tables.table import Table
-from adaptbench.reports.tables.transfer import choice_table, transfer_table
+from adaptbench.reports.tables.transfer import choice_table, source_table, transfer_table
 
 
 def tables_of(
