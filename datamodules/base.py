@@ -290,6 +290,11 @@ class EpisodicDataModule(pl.LightningDataModule, ABC):
         """Checks the task's data and episodes for leaks; subclasses add checks of their own."""
         return [queries_apart(self.guarded_batches(), self.stream)]
 
+    def source_guards(self, source: "EpisodicDataModule") -> list[Finding]:
+        """Checks another task to pretrain on before a network adapts to this one; subclasses allow some."""
+        what = f"{source.task_name} is no source for {self.task_name}, whose data cannot be told apart."
+        return [Finding("source classes", "failed", what)]
+
     def guarded_batches(self) -> list[EpisodeBatch]:
         """Draws the test episodes and the first training episodes, with fingerprints of their examples."""
         tests = (self.eval_batch("test", size, self.test.episodes) for size in self.test.sizes)

@@ -18,6 +18,7 @@ from adaptbench.datamodules.guards import (
     images_as_fed,
     images_differ,
     queries_apart,
+    source_apart,
 )
 from adaptbench.datamodules.label_permutation import labels_permuted
 from adaptbench.datamodules.near_duplicates import ink_of, near_duplicates
@@ -159,6 +160,31 @@ class ClassDataModule(EpisodicDataModule):
             labels_permuted(batches, len(self.test.sizes), self.drawing_count("test"), self.stream),
             queries_apart(batches, self.stream),
             images_differ(batches, self.known_twins, self.stream),
+        ]
+
+    def class_identities(self, part: Part) -> list[str]:
+        """Names the classes of a part, before rotations, as every task of the same data names them; none by default."""
+        return []
+
+    def source_guards(self, source: EpisodicDataModule) -> list[Finding]:
+        """Checks a task of classes to pretrain on: its classes are of other data, or training classes of this one.
+
+        Its validation classes choose its weights, so they must not be test classes here. It may have as many
+        near-duplicates of test images as the training and validation parts of this task.
+        """
+        if not isinstance(source, ClassDataModule) or source.example_shape != self.example_shape:
+            return super().source_guards(source)
+        classes: dict[str, list[str]] = {part: source.class_identities(part) for part in PARTS}
+        names: dict[str, set[str]] = {part: set(self.class_identities(part)) for part in PARTS}
+        same = source.data_digest == self.data_digest and bool(self.data_digest)
+        train, val = (
+            np.concatenate([ink_of(images) for images in source.guarded_drawings(part)]) for part in ("train", "val")
+        )
+        tested = np.concatenate(list(self.guarded_drawings("test")))
+        near = near_duplicates(train, val, tested, self.known_near_duplicates)
+        return [
+            source_apart(classes, names, same=same),
+            near._replace(guard="source near-duplicates"),
         ]
 
     def _fed(self, batches: list[EpisodeBatch]) -> np.ndarray:

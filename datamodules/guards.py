@@ -43,6 +43,28 @@ def classes_apart(parts: Mapping[str, Sequence[object]], word: str = "classes") 
     return Finding("class overlap", "passed", f"No two of {counts} {word} are the same.")
 
 
+def source_apart(source: Mapping[str, Sequence[str]], target: Mapping[str, set[str]], *, same: bool) -> Finding:
+    """Checks the classes of a task that a network is pretrained on before it adapts to another task.
+
+    Args:
+        source: the classes of the parts of that task.
+        target: the classes of the parts of the other task.
+        same: whether both are of the same data, in which case the source may train on training classes only.
+    """
+    guard = "source classes"
+    if same and not target["train"]:
+        return Finding(guard, "failed", "The source is of the same data, whose classes have no names to compare.")
+    if tested := (set(source["train"]) | set(source["val"])) & target["test"]:
+        return Finding(
+            guard, "failed", f"{len(tested)} classes of the source are in the test, {min(tested)} among them."
+        )
+    if same and (others := set(source["train"]) - target["train"]):
+        text = f"{len(others)} training classes of the source are no training classes here, {min(others)} among them."
+        return Finding(guard, "failed", text)
+    what = "training classes here" if same else "of other data"
+    return Finding(guard, "passed", f"The source's training classes are {what}; none of its classes is in the test.")
+
+
 def alphabets_apart(parts: Mapping[str, set[str]], allowed: bool) -> Finding:
     """Checks that no alphabet has characters in two parts; some splits allow it."""
     names = list(parts)

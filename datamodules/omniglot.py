@@ -9,7 +9,7 @@ from torch import Tensor
 
 from adaptbench.datamodules.augmentation import jitter
 from adaptbench.datamodules.base import EvalPart, Part, Sampling
-from adaptbench.datamodules.class_task import ClassDataModule, drawings_each, drawings_in_words
+from adaptbench.datamodules.class_task import PARTS, ClassDataModule, drawings_each, drawings_in_words
 from adaptbench.datamodules.episodes import rng_for
 from adaptbench.datamodules.guards import Finding, alphabets_apart, classes_apart
 from adaptbench.datamodules.omniglot_archives import OFFICIAL, Archive
@@ -199,11 +199,14 @@ class OmniglotDataModule(ClassDataModule):
         images = super().training_images(rng, classes, drawings)
         return jitter(images, rng) if self.augment else images
 
+    def class_identities(self, part: Part) -> list[str]:
+        """Alphabet and character, such as "Greek/character01"."""
+        return ["/".join(self.images.characters[row]) for row in self.characters[part]]
+
     def guards(self) -> list[Finding]:
         """Also checks that parts share no character and, unless the split allows it, no alphabet."""
-        characters = {part: [self.images.characters[row] for row in rows] for part, rows in self.characters.items()}
-        alphabets = {part: {alphabet for alphabet, _ in found} for part, found in characters.items()}
-        names = {part: ["/".join(character) for character in found] for part, found in characters.items()}
+        names: dict[str, list[str]] = {part: self.class_identities(part) for part in PARTS}
+        alphabets = {part: {name.partition("/")[0] for name in found} for part, found in names.items()}
         apart = alphabets_apart(alphabets, allowed=self.split not in ALPHABETS_DISJOINT)
         return [classes_apart(names, self.class_word), apart, *super().guards()]
 

@@ -54,6 +54,7 @@ class Attention(EmbeddingLearner):
         super().__init__()
         if width % heads:
             raise ValueError(f"Expected argument `width` to be a multiple of {heads} heads but got {width}.")
+        self.width = width
         self.embed_x = nn.Sequential(nn.Linear(features, width), nn.LayerNorm(width))
         self.embed_y = nn.Linear(targets, width, bias=False)
         self.layers = nn.ModuleList(AttentionLayer(width, heads, compare, maps) for _ in range(layers))
@@ -69,6 +70,10 @@ class Attention(EmbeddingLearner):
         for number, layer in enumerate(self.layers, start=1):
             query, support = layer(query, support, last=number == len(self.layers))
         return self.decode(query)
+
+    def carried(self, support: int) -> int:
+        """A key and a value of each token in every layer."""
+        return 2 * support * self.width * len(self.layers)
 
 
 class AttentionLayer(nn.Module):

@@ -83,6 +83,10 @@ class NearestCentroid:
         self.parameters = sum(weight.numel() for weight in network.encoder.parameters())
         self._classify = Prototypes(network.features, targets, targets)
 
+    def carried(self, batch: EpisodeBatch) -> int:
+        """The mean of each class."""
+        return self._classify.values
+
     def predict(self, batch: EpisodeBatch) -> Tensor:
         """Predicts the queries from the class means, [B, Q, Y]."""
         with evaluating(self.network), torch.no_grad():
@@ -108,6 +112,10 @@ class NearestNeighbour:
         _refuse(network, "nearest_neighbour", regression=False)
         self.network = network
 
+    def carried(self, batch: EpisodeBatch) -> int:
+        """The pixels of the support set."""
+        return batch.support.shape[1] * batch.inputs[0].numel()
+
     def predict(self, batch: EpisodeBatch) -> Tensor:
         """Scores each class by the negative distance to its nearest support image, [B, Q, Y]."""
         pixels = Scale()(batch.inputs).flatten(1)
@@ -132,6 +140,10 @@ class Average:
         _refuse(network, "average", regression=True)
         self.network = network
         self.parameters = sum(weight.numel() for weight in network.parameters())
+
+    def carried(self, batch: EpisodeBatch) -> int:
+        """Nothing."""
+        return 0
 
     def predict(self, batch: EpisodeBatch) -> Tensor:
         """Predicts the queries with the network, [B, Q, P]."""
@@ -159,6 +171,10 @@ class Oracle:
         _refuse(network, "oracle", regression=True)
         self.network = network
         self.functions: Tensor | None = None
+
+    def carried(self, batch: EpisodeBatch) -> int:
+        """Nothing, because it is told the function."""
+        return 0
 
     def predict(self, batch: EpisodeBatch) -> Tensor:
         """Predicts the queries of the first B functions that it was told, [B, Q, P].

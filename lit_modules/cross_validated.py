@@ -113,6 +113,12 @@ class ChosenFineTuning:
         parts = [self.candidates[index].predict(_episodes(batch, best == index)) for index in wanted]
         return torch.cat(parts)[order.argsort()]
 
+    def carried(self, batch: EpisodeBatch) -> int:
+        """Counts what the chosen candidate carries over; by leave-one-out, the most that a candidate does."""
+        if self.by == "validation":
+            return self.candidates[self._choice(batch.support.shape[1])].carried(batch)
+        return max(candidate.carried(batch) for candidate in self.candidates)
+
     def _choice(self, support: int) -> int:
         """Returns the candidate chosen for the nearest number of support examples."""
         if not self.chosen:

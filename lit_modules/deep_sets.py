@@ -35,6 +35,16 @@ class SetEncoder(nn.Module):
         return self.encode(self.binding.pair(support_x, support_y)).mean(dim=1, keepdim=True)
 
 
+def bottleneck(width: int, context: int) -> nn.Sequential:
+    """Maps a context [..., width] to `context` numbers and back; starts as a projection on random directions."""
+    if not 1 <= context <= width:
+        raise ValueError(f"Expected argument `context` to be from 1 to the width of {width} but got {context}.")
+    narrow, widen = nn.Linear(width, context, bias=False), nn.Linear(context, width, bias=False)
+    nn.init.orthogonal_(narrow.weight)
+    widen.weight.data.copy_(narrow.weight.data.T)
+    return nn.Sequential(narrow, widen)
+
+
 class DeepSets(EmbeddingLearner):
     """Conditional neural process of Garnelo et al. 2018 (arXiv 1807.01613) on the deep sets of Zaheer et al. 2017.
 
@@ -57,6 +67,8 @@ class DeepSets(EmbeddingLearner):
         binding: "product" of features and target and of query and mean, or "concat".
         aggregate: one "mean" over all pairs, or one "per_class" (classification only).
         width: width of the context vector, which summarises the support set or, per class, the class.
+        context: numbers of the context vector that the query gets, through linear maps to them and back; None for all.
+            The embedding of an example does not depend on it. Only for "product" with one "mean".
         slots: number of slots of the context (see `lit_modules.binding.Binding`); not per class or "concat".
         depth: number of hidden layers of the decoder.
         encode: whether a perceptron refines each bound pair before the mean; "concat" always has one, of three layers.
@@ -73,6 +85,7 @@ class DeepSets(EmbeddingLearner):
         binding: BindingKind = "product",
         aggregate: Literal["mean", "per_class"] = "mean",
         width: int = 512,
+        context: int | None = None,
         slots: int | None = None,
         depth: int = 1,
         encode: bool = False,
@@ -81,6 +94,9 @@ class DeepSets(EmbeddingLearner):
         require_choice("binding", binding, ("product", "concat"))
         require_choice("aggregate", aggregate, ("mean", "per_class"))
         self.concat, self.per_class = binding == "concat", aggregate == "per_class"
+        if context is not None and (self.concat or self.per_class):
+            raise ValueError("Expected argument `context` only with one mean of products; elsewhere `width` sets it.")
+        self.values = (targets if self.per_class else 1) * (width if context is None else context)
         if self.per_class:
             require_classes(targets, outputs)
         self.encode: nn.Module
@@ -95,6 +111,7 @@ class DeepSets(EmbeddingLearner):
             self.encode = Readout(width, width, 1) if encode else nn.Identity()
         else:
             self.support = SetEncoder(features, targets, width, slots, encode)
+            self.narrow = nn.Identity() if context is None else bottleneck(width, context)
             self.norm = nn.LayerNorm(width)
         self.decode = Readout(width, 1 if self.per_class else outputs, depth)
 
@@ -110,11 +127,15 @@ class DeepSets(EmbeddingLearner):
             context = self._mean(support_x, support_y).expand(-1, query_x.shape[1], -1)
             return self.decode(torch.cat([query_x, context], dim=-1))
         if not self.per_class:
-            context = self.support(support_x, support_y)
+            context = self.narrow(self.support(support_x, support_y))
             return self.decode(self.norm(self.support.binding.meet(query_x, context)))
         means, absent = class_means(self.encode(support_x), support_y)
         met = query_x.unsqueeze(2) * means.unsqueeze(1)
         return self.decode(met).squeeze(-1).masked_fill(absent, ABSENT)
+
+    def carried(self, support: int) -> int:
+        """The context vector, or one for each class."""
+        return self.values
 
     def _mean(self, x: Tensor, y: Tensor) -> Tensor:
         """Returns the mean of the encoded concatenated pairs, or those of all classes in a row, [B, 1, C]."""

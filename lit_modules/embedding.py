@@ -29,6 +29,10 @@ class EmbeddingLearner(nn.Module):
         """
         raise NotImplementedError
 
+    def carried(self, support: int) -> int | None:
+        """Counts the numbers that queries get of a support set of S examples; None if a learner does not say."""
+        return None
+
     def forward(self, support_x: Tensor, support_y: Tensor, query_x: Tensor) -> Tensor:
         """Embeds features [B, S, D] and [B, Q, D], and infers the predictions [B, Q, P]."""
         return self.infer(self.embed(support_x), support_y, self.embed(query_x))

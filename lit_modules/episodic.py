@@ -68,6 +68,11 @@ class EpisodicModule(TrainedModule):
             examples = once(self.learner, features, lambda: self.embed(features))
             return torch.cat([self.answer(examples, *part) for part in batch.chunks(EPISODES_AT_ONCE)])
 
+    def carried(self, batch: EpisodeBatch) -> int | None:
+        """Counts the numbers that queries get of each support set; None if the learner does not say."""
+        count = getattr(self.learner, "carried", None)
+        return count(batch.support.shape[1]) if callable(count) else None
+
     def embed(self, features: Tensor) -> Tensor:
         """Embeds examples [M, D] if the learner can embed them one by one."""
         return self.learner.embed(features) if embeds_once(self.learner) else features

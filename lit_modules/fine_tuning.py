@@ -20,7 +20,7 @@ from adaptbench.lit_modules.heads import (
     restart_head,
 )
 from adaptbench.lit_modules.likelihoods import Gaussian, with_unit_scale
-from adaptbench.lit_modules.normalization import statistics_of, with_episode_norms
+from adaptbench.lit_modules.normalization import EpisodeNorm2d, statistics_of, with_episode_norms
 from adaptbench.lit_modules.rates import Rates, Schedule, Unfreezing, blocks_to_move
 from adaptbench.lit_modules.training import encode_all, evaluating
 from adaptbench.lit_modules.transfer import TransferModule
@@ -146,6 +146,14 @@ class FineTuning:
             parts = batch.chunks(self.episodes_at_once)
             outputs = torch.cat([self._adapt(inputs[support], y, inputs[query]) for support, y, query in parts])
         return with_unit_scale(outputs) if self.regression else outputs
+
+    def carried(self, batch: EpisodeBatch) -> int:
+        """Counts the weights that an episode moves, and mean and variance that norms take from its support set."""
+        if self.context_only:
+            return sum(weight.numel() for name, weight in self.head.named_parameters() if name == "context")
+        norms = [part for part in self.moving.modules() if isinstance(part, EpisodeNorm2d)]
+        weights = sum(weight.numel() for weight in self.moving.parameters())
+        return weights + sum(2 * norm.weight.numel() for norm in norms)
 
     def _adapt(self, support_x: Tensor, support_y: Tensor, query_x: Tensor) -> Tensor:
         with torch.inference_mode(False), torch.enable_grad():

@@ -30,6 +30,8 @@ class Hypernetwork(EmbeddingLearner):
         width: width of the context vector that generates the weights.
         slots: number of slots of the context (see `lit_modules.binding.Binding`).
         heads: number of hidden units of the predictor for each slot.
+        inputs: numbers that the predictor reads of an embedded query, through a linear map that all support sets share;
+            None for the whole embedding.
         encode: whether a perceptron refines each bound pair before the mean.
     """
 
@@ -45,14 +47,17 @@ class Hypernetwork(EmbeddingLearner):
         width: int = 512,
         slots: int | None = None,
         heads: int = 4,
+        inputs: int | None = None,
         encode: bool = False,
     ) -> None:
         super().__init__()
         self.support = SetEncoder(features, targets, width, slots, encode)
         embedding, hidden = self.support.binding.embedding, heads * self.support.binding.slots
         self.norm = nn.LayerNorm(width)
-        self.fast = nn.Parameter(torch.randn(heads, 1, embedding) / math.sqrt(embedding)) if fast else None
-        self.first = Generator(width, hidden, embedding)
+        reads = embedding if inputs is None else inputs
+        self.read = nn.Identity() if inputs is None else nn.Linear(embedding, inputs, bias=False)
+        self.fast = nn.Parameter(torch.randn(heads, 1, reads) / math.sqrt(reads)) if fast else None
+        self.first = Generator(width, hidden, reads)
         nn.init.zeros_(self.first.generate.bias)  # no weight of the first layer is common to all support sets
         self.second = Generator(width, outputs, hidden)
 
@@ -67,9 +72,13 @@ class Hypernetwork(EmbeddingLearner):
         slots = context.unflatten(-1, (binding.embedding, binding.slots)).transpose(1, 2).unsqueeze(1)
         weight, bias = self.first(context)
         if self.fast is not None:
-            weight = weight + (self.fast * slots).flatten(1, 2)
-        hidden = _affine(query_x, weight, bias)
+            weight = weight + (self.fast * self.read(slots)).flatten(1, 2)
+        hidden = _affine(self.read(query_x), weight, bias)
         return _affine(F.relu(hidden), *self.second(context))
+
+    def carried(self, support: int) -> int:
+        """The generated weights."""
+        return math.prod(self.first.shape) + math.prod(self.second.shape)
 
 
 class Generator(nn.Module):

@@ -89,6 +89,10 @@ class MANN(EmbeddingLearner):
         last = deque(self._read_through(support_x, support_y), maxlen=1)
         return self._answer(*last[0], query_x)
 
+    def carried(self, support: int) -> int:
+        """Keys and values of the memory, and the controller's state."""
+        return self.rows * (self.binding.embedding + self.value.out_features) + self.context.in_features
+
     def stream(self, x: Tensor, y: Tensor) -> Tensor:
         """Predicts every step of a stream from the earlier steps and their targets.
 

@@ -67,6 +67,7 @@ class LRUAMANN(nn.Module):
         if not 1 <= heads <= rows:
             raise ValueError(f"Expected argument `heads` to be from 1 to the {rows} rows but got {heads}.")
         self.width, self.rows, self.row_width, self.heads, self.fading = width, rows, row_width, heads, fading
+        self.targets = targets
         self.control = nn.LSTMCell(features + targets + heads * row_width, width)
         self.key = nn.Linear(width, heads * row_width)
         self.gate = nn.Parameter(torch.tensor(0.0))
@@ -90,6 +91,11 @@ class LRUAMANN(nn.Module):
         asked = torch.cat([query_x, support_y[:, -1:].expand(-1, queries, -1)], dim=-1)
         each = State(*(part.repeat_interleave(queries, dim=0) for part in state))
         return self._answer(self._step(each, asked.flatten(0, 1))).unflatten(0, asked.shape[:2])
+
+    def carried(self, support: int) -> int:
+        """The whole state and the last label, which comes late."""
+        reads = self.heads * (self.row_width + self.rows)
+        return 2 * self.width + self.rows * (self.row_width + 1) + reads + self.targets
 
     def stream(self, x: Tensor, y: Tensor) -> Tensor:
         """Predicts every step of a stream from the steps before it, whose targets are known by then.

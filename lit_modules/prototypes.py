@@ -40,6 +40,11 @@ class Prototypes(nn.Module):
     def __init__(self, features: int, targets: int, outputs: int) -> None:
         super().__init__()
         require_classes(targets, outputs)
+        self.values = targets * features
+
+    def carried(self, support: int) -> int:
+        """The mean of each class."""
+        return self.values
 
     def forward(self, support_x: Tensor, support_y: Tensor, query_x: Tensor) -> Tensor:
         """Predicts from the distance to each class mean.

@@ -75,6 +75,7 @@ class Recurrent(EmbeddingLearner):
         require_choice("query", query, ("read", "step"))
         self.permutation_invariant = self.pooled = pooled
         self.steps = query == "step"
+        self.targets = targets
         self.late = self.steps and binding == "concat" and not pooled
         self.binding = make_binding(binding, features, targets, width, slots)
         self.norm = nn.LayerNorm(width) if binding == "product" else nn.Identity()
@@ -99,6 +100,13 @@ class Recurrent(EmbeddingLearner):
         state = self._after(self._pairs(support_x, support_y))
         last = support_y[:, -1:].expand(-1, query_x.shape[1], -1)
         return self._step(state, self._asked(query_x, last))
+
+    def carried(self, support: int) -> int:
+        """The state of the top layer; with `query="step"` state and cell of all layers, and a label that comes late."""
+        if not self.steps:
+            return self.read.hidden_size
+        parts = 2 if isinstance(self.read, nn.LSTM) else 1
+        return parts * self.read.num_layers * self.read.hidden_size + (self.targets if self.late else 0)
 
     def stream(self, x: Tensor, y: Tensor) -> Tensor:
         """Predicts every step of a stream from the earlier steps and their targets.

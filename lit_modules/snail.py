@@ -33,6 +33,10 @@ class Block(nn.Module):
         """
         raise NotImplementedError
 
+    def carried(self, support: int) -> int:
+        """Counts the numbers that a query after S support steps gets of them."""
+        raise NotImplementedError
+
 
 class DenseBlock(Block):
     """A gated causal convolution of two taps, `dilation` steps apart.
@@ -57,6 +61,10 @@ class DenseBlock(Block):
             self._append(support, self.now(support) + early[:, :steps]),
             self._append(query, self.now(query) + before_query),
         )
+
+    def carried(self, support: int) -> int:
+        """What one step brings, if the support set reaches back to it."""
+        return self.before.out_features if self.dilation <= support else 0
 
     def _append(self, tokens: Tensor, activation: Tensor) -> Tensor:
         signal, gate = activation.chunk(2, dim=-1)
@@ -102,6 +110,10 @@ class CausalAttention(Block):
             read = self._read(questions, *earlier, causal=True)
             found = self._read(asked, *(earlier if stream else (keys, values)), causal=stream)
         return torch.cat([support, read], dim=-1), torch.cat([query, found], dim=-1)
+
+    def carried(self, support: int) -> int:
+        """A key and a value of each step."""
+        return support * (self.compare.out_features + self.value.out_features)
 
     def _compared(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Returns the questions and keys of steps, [B, T, K] each."""
@@ -149,6 +161,10 @@ class CausalLearner(EmbeddingLearner):
         support = torch.cat([support_x, support_y], dim=-1)
         query = F.pad(query_x, (0, self.targets))
         return self._answer(support, query, stream=False)
+
+    def carried(self, support: int) -> int:
+        """What queries get in every block."""
+        return sum(cast(Block, block).carried(support) for block in self.blocks)
 
     def stream(self, x: Tensor, y: Tensor) -> Tensor:
         """Predicts every step of a stream from the earlier steps and their targets.

@@ -48,6 +48,7 @@ class TNPD(nn.Module):
         if width % heads:
             raise ValueError(f"Expected argument `width` to be a multiple of {heads} heads but got {width}.")
         require_choice("norm", norm, ("after", "before"))
+        self.width = width
         self.token = perceptron(features + targets + 1, width, depth, hidden=width)
         self.layers = nn.ModuleList(Layer(width, heads, before=norm == "before") for _ in range(layers))
         self.decode = perceptron(width, outputs, 1, hidden=2 * width)
@@ -70,6 +71,10 @@ class TNPD(nn.Module):
         for layer in self.layers:
             tokens = layer(tokens, support)
         return self.decode(tokens[:, support:])
+
+    def carried(self, support: int) -> int:
+        """A key and a value of each token in every layer."""
+        return 2 * support * self.width * len(self.layers)
 
 
 class Layer(nn.Module):

@@ -96,19 +96,20 @@ class TransferModule(TrainedModule):
         self.log_means("train", {"nll": loss.detach(), "class_accuracy": correct}, len(output))
         return loss
 
-    @torch.no_grad()
     def validation_step(self, batch: EpisodeBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Scores the validation episodes; the log averages over all numbers of shots."""
+        self.log_means("val", {self.likelihood.metric: self.validation_score(batch)}, len(batch.query))
+
+    @torch.no_grad()
+    def validation_score(self, batch: EpisodeBatch) -> Tensor:
+        """Scores each query [B, Q] of validation episodes without adaptation; in regression all queries together."""
         features = encode_all(self.encoder, batch.inputs)
         if self.likelihood.metric == "mse":
-            error = F.mse_loss(self.head(features)[batch.query], batch.query_y)
-            self.log_means("val", {"mse": error}, len(batch.query))
-            return
+            return F.mse_loss(self.head(features)[batch.query], batch.query_y)
         if self.cosine:
             features = F.normalize(features, dim=-1)
         means, _ = class_means(features[batch.support], batch.support_y)
-        score = self.likelihood.score(-torch.cdist(features[batch.query], means), batch.query_y)
-        self.log_means("val", {self.likelihood.metric: score}, len(batch.query))
+        return self.likelihood.score(-torch.cdist(features[batch.query], means), batch.query_y)
 
 
 def _cross_entropy_among(logits: Tensor, targets: Tensor, known: Tensor, smoothing: float) -> Tensor:

@@ -142,6 +142,9 @@ class Score(Size):
     """Whether the run's own metric is no better than a guess at this size, within noise."""
     diverged: Count = 0
     """Episodes in which the adapter diverged; they are scored as a guess."""
+    carried: Count | None = None
+    """Numbers that the adapter carries over from a support set to its queries; null in streams, for metrics other than
+    the task's own, and if it does not say."""
     trials: Positive | None = None
     """Trials behind an error in per cent, over all episodes; null for other metrics."""
     low: Annotated[float, Field(ge=0, le=100)] | None = None
@@ -158,7 +161,9 @@ class PretrainingCandidate(Record):
     lr: Annotated[float, Field(gt=0)]
     """Its learning rate."""
     score: float
-    """Its validation score, in the unit of the task's metric."""
+    """Its score on the validation episodes of the run's task, in the unit of the task's metric."""
+    source: str = ""
+    """The task that it learned from, in words; empty if that is the run's own."""
 
 
 class Candidate(Record):

@@ -12,6 +12,7 @@ from adaptbench.reports.comparison.gains import gains
 from adaptbench.reports.comparison.published import published_rows
 from adaptbench.reports.comparison.shot_matrix import shot_matrices
 from adaptbench.reports.figures.canvas import save
+from adaptbench.reports.figures.carried import draw_carried
 from adaptbench.reports.figures.fits import draw_fits
 from adaptbench.reports.figures.forms import draw_forms
 from adaptbench.reports.figures.learning_curves import draw_learning_curves
@@ -21,7 +22,6 @@ from adaptbench.reports.figures.scores import draw
 from adaptbench.reports.figures.shot_matrix import draw_shot_matrix
 from adaptbench.reports.figures.styles import LineStyle, line_styles
 from adaptbench.reports.figures.trade_off import draw_costs, draw_trade_off
-from adaptbench.reports.figures.widths import draw_widths
 from adaptbench.reports.page.page import Section, render_page
 from adaptbench.reports.results.manifest import Suite, read_suite
 from adaptbench.reports.results.records import run_records
@@ -175,7 +175,7 @@ def _drawings(comparison: Comparison, styles: Mapping[str, LineStyle]) -> dict[s
     found["reliability"] = partial(draw_reliability, comparison, styles)
     for index, column in enumerate(comparison.largest, start=1):
         found[f"forms-{index}"] = partial(draw_forms, comparison, comparison.settings[column])
-    found["widths"] = partial(draw_widths, comparison, styles)
+    found["carried"] = partial(draw_carried, comparison, styles)
     found["fits"] = partial(draw_fits, comparison, styles)
     return found
 

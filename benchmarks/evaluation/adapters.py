@@ -22,8 +22,8 @@ class Strategy(Protocol):
     """How a pretrained network adapts to an episode: what a class of `STRATEGIES` must have.
 
     It may also have `parameters` (its number of weights) and `examples_encoded` (in training), if they are not the
-    network's; `transductive`, whether it predicts the queries of an episode together; and what `Chooses` and `Told`
-    declare.
+    network's; `transductive`, whether it predicts the queries of an episode together; `carried(batch)`, how many
+    numbers it carries over from each support set to the queries; and what `Chooses` and `Told` declare.
 
     Args:
         network: the pretrained network, which must not be changed.
@@ -71,6 +71,12 @@ def size_of(adapter: Adapter, network: nn.Module) -> int:
     if isinstance(said, int):
         return said
     return weights_of(adapter if isinstance(adapter, nn.Module) else network)
+
+
+def carried_by(adapter: Adapter, batch: EpisodeBatch) -> int | None:
+    """Counts the numbers that an adapter carries over from each support set to its queries; None if it does not say."""
+    count = getattr(adapter, "carried", None)
+    return count(batch) if callable(count) else None
 
 
 def weights_of(module: nn.Module) -> int:

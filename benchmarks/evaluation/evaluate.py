@@ -7,7 +7,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from adaptbench.benchmarks.evaluation.adapters import Adapter, Tells, Told, with_guesses
+from adaptbench.benchmarks.evaluation.adapters import Adapter, Tells, Told, carried_by, with_guesses
 from adaptbench.benchmarks.evaluation.calibration import calibration
 from adaptbench.benchmarks.evaluation.guards import EXEMPT, adapter_guards, alone_guard, worst
 from adaptbench.benchmarks.evaluation.order_sensitivity import ORDERED_EPISODES, order_sensitivity
@@ -82,7 +82,8 @@ def _evaluate(adapter: Adapter, task: EpisodicDataModule, device: torch.device, 
         if task.likelihood == "categorical":
             calibrations.append(calibration(prediction, batch.query_y, size))
         own, nll = _scores(frame, task, size, digest, diverged)
-        scores += [own, nll]
+        carried = None if task.stream else carried_by(adapter, asked)
+        scores += [own.model_copy(update={"carried": carried}), nll]
         if task.queries_are_trials:
             scores.append(_error(own, frame[own.metric], batch.query.numel()))
         if not (task.stream or told):

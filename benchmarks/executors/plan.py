@@ -4,9 +4,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from adaptbench.benchmarks.runs.build import TaskShape, build_adapter, build_module, build_task
+from adaptbench.benchmarks.runs.build import TaskShape, build_adapter, build_module, build_task, source_guards
+from adaptbench.benchmarks.suites.description import source_in_words
 from adaptbench.benchmarks.suites.registry import suggest
-from adaptbench.benchmarks.suites.spec import Cell, Component, RunSpec
+from adaptbench.benchmarks.suites.spec import Cell, Component, RunSpec, TransferSpec
 from adaptbench.benchmarks.suites.suite import Suite, SuiteCell
 from adaptbench.datamodules.errors import DataUnavailable
 from adaptbench.reports.format import Manifest
@@ -192,6 +193,7 @@ class _Builder:
     def __init__(self) -> None:
         self._shapes: dict[str, TaskShape] = {}
         self._networks: set[tuple[str, str, TaskShape]] = set()
+        self._sources: set[str] = set()
 
     def __call__(self, cell: SuiteCell) -> None:
         """Builds the task and the network of a cell.
@@ -219,6 +221,19 @@ class _Builder:
         if network not in self._networks:
             build_adapter(spec, build_module(training, shape), shape)
             self._networks.add(network)
+        if spec.kind == "transfer":
+            self._check_sources(spec)
+
+    def _check_sources(self, spec: TransferSpec) -> None:
+        """Refuses a source of pretraining before anything trains."""
+        key = str([each.task for each in spec.candidates])
+        if spec.sources and key not in self._sources:
+            for source in spec.sources:
+                build_module(source, TaskShape.of(build_task(source)))
+            failed = [f for f in source_guards(spec, build_task(spec.training)) if f.status == "failed"]
+            if failed:
+                raise ValueError(f"A source of `pretraining_sources` is refused: {failed[0].found}")
+            self._sources.add(key)
 
 
 def _runs_of(cell: SuiteCell) -> list[PlannedRun]:
@@ -227,8 +242,15 @@ def _runs_of(cell: SuiteCell) -> list[PlannedRun]:
     budget = f" {attributes.examples} examples" if attributes.examples else ""
     where = f"{attributes.task}{size}{budget} seed {attributes.seed}"
     candidates = cell.spec.candidates
-    rate = " lr {:g}" if len(candidates) > 1 else ""
-    what = "pretraining" if cell.spec.kind == "transfer" else attributes.learner
-    needed = [PlannedRun(each, f"{what} {where}{rate.format(each.optimization.lr)}") for each in candidates]
+    rates = len({each.optimization.lr for each in candidates}) > 1
+    what, own = "pretraining" if cell.spec.kind == "transfer" else attributes.learner, cell.spec.training.task
+    needed = [
+        PlannedRun(
+            each,
+            f"{what} {where}{f' lr {each.optimization.lr:g}' if rates else ''}"
+            f"{f' on {source_in_words(each)}' if each.task != own else ''}",
+        )
+        for each in candidates
+    ]
     needs = tuple(each.run_id for each in candidates)
     return [*needed, PlannedRun(cell.spec, f"{attributes.learner} {where}", needs)]

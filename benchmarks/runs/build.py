@@ -13,8 +13,9 @@ from torch import nn
 
 from adaptbench.benchmarks.evaluation.adapters import Strategy, weights_of
 from adaptbench.benchmarks.suites.registry import load, suggest
-from adaptbench.benchmarks.suites.spec import Cell, Component, PretrainSpec, Training, TrainingSpec
+from adaptbench.benchmarks.suites.spec import Cell, Component, PretrainSpec, Training, TrainingSpec, TransferSpec
 from adaptbench.datamodules.base import EpisodicDataModule, Sampling
+from adaptbench.datamodules.guards import Finding
 from adaptbench.lit_modules.episodic import EpisodicModule, StreamModule
 from adaptbench.lit_modules.likelihoods import LIKELIHOODS
 from adaptbench.lit_modules.training import TrainedModule
@@ -167,6 +168,11 @@ def build_strategy(component: Component, network: TrainedModule, targets: int) -
     except TypeError as error:
         raise ValueError(complaint.format(f"has a method `predict` that does not take a batch: {error}")) from error
     return strategy
+
+
+def source_guards(spec: TransferSpec, task: EpisodicDataModule) -> list[Finding]:
+    """Checks that no task that the network may be pretrained on holds what it is validated or tested on."""
+    return [finding for source in spec.sources for finding in task.source_guards(build_task(source))]
 
 
 def build_adapter(spec: Cell, network: TrainedModule, task: TaskShape) -> Any:  # noqa: ANN401 - with what its class has

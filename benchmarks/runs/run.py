@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 import torch
@@ -15,7 +15,7 @@ from adaptbench.benchmarks.evaluation.adapters import Adapter, Chooses, Told, si
 from adaptbench.benchmarks.evaluation.evaluate import Evaluation, evaluate
 from adaptbench.benchmarks.evaluation.guards import chance_guard, require_passed
 from adaptbench.benchmarks.evaluation.pictured_functions import Pictured, fits
-from adaptbench.benchmarks.runs.build import TaskShape, build_module, build_task
+from adaptbench.benchmarks.runs.build import TaskShape, build_module, build_task, source_guards
 from adaptbench.benchmarks.runs.callbacks import Curve
 from adaptbench.benchmarks.runs.checkpoints import Checkpoints, forget_other_code
 from adaptbench.benchmarks.runs.ddp import together
@@ -25,11 +25,12 @@ from adaptbench.benchmarks.runs.fitting import fit
 from adaptbench.benchmarks.runs.trained import load_adapter
 from adaptbench.benchmarks.store.integrity import RESULT, checksums, seal
 from adaptbench.benchmarks.store.store import SCRATCH, Store, write_json
-from adaptbench.benchmarks.suites.description import describe
-from adaptbench.benchmarks.suites.spec import Cell, RunSpec, Training
+from adaptbench.benchmarks.suites.description import describe, source_in_words
+from adaptbench.benchmarks.suites.spec import Cell, RunSpec, Training, TrainingSpec
 from adaptbench.datamodules.base import EpisodicDataModule
 from adaptbench.datamodules.guards import Finding
 from adaptbench.lit_modules.likelihoods import LIKELIHOODS
+from adaptbench.lit_modules.transfer import TransferModule
 from adaptbench.reports.format import (
     CURVE,
     Candidate,
@@ -119,6 +120,8 @@ def execute(
     torch.use_deterministic_algorithms(devices.kind != "cpu")
     task = build_task(spec.training)
     findings = task.guards()
+    if spec.kind == "transfer":
+        findings += source_guards(spec, task)
     require_passed(findings)
     if spec.kind == "transfer" or (spec.kind == "episodic" and spec.rivals):
         outcome = _adapt(spec, task, store, device=devices.first)
@@ -203,7 +206,7 @@ def _train(
 
 def _adapt(spec: Cell, task: EpisodicDataModule, store: Store, device: torch.device) -> Outcome:
     """Tests what another run trained: a pretraining that is adapted, or the best of several trainings."""
-    candidates = _judged(spec, task, store) if spec.rivals else ()
+    candidates = _judged(spec, task, store, device) if spec.rivals else ()
     best = _best(candidates, task).run_id if candidates else spec.training.run_id
     adapter, network, _ = load_adapter(spec.with_candidate(best), store, device)
     trained = _times_of(best, store)
@@ -230,12 +233,26 @@ def _times_of(run_id: str, store: Store) -> Times | None:
         return None
 
 
-def _judged(spec: Cell, task: EpisodicDataModule, store: Store) -> tuple[PretrainingCandidate, ...]:
-    """Returns the candidates with their validation scores."""
-    return tuple(
-        PretrainingCandidate(run_id=each.run_id, lr=each.optimization.lr, score=_validation_score(each, task, store))
-        for each in spec.candidates
-    )
+def _judged(
+    spec: Cell, task: EpisodicDataModule, store: Store, device: torch.device
+) -> tuple[PretrainingCandidate, ...]:
+    """Returns the candidates with their scores on validation episodes of the task."""
+    found = []
+    for each in spec.candidates:
+        own = each.task == spec.training.task
+        score = _validation_score(each, task, store) if own else _score_of_source(spec, each, task, store, device)
+        source = "" if own else source_in_words(each)
+        found.append(PretrainingCandidate(run_id=each.run_id, lr=each.optimization.lr, score=score, source=source))
+    return tuple(found)
+
+
+def _score_of_source(
+    spec: Cell, source: TrainingSpec, task: EpisodicDataModule, store: Store, device: torch.device
+) -> float:
+    """Returns the score of a pretraining on another task, on the episodes that pretrainings on this one validate on."""
+    network = cast(TransferModule, load_adapter(spec.with_candidate(source.run_id), store, device).network)
+    batches = [task.eval_batch("val", size, task.val_episodes).to(device) for size in task.test.sizes]
+    return float(torch.stack([network.validation_score(batch).mean() for batch in batches]).mean())
 
 
 def _best(candidates: tuple[PretrainingCandidate, ...], task: EpisodicDataModule) -> PretrainingCandidate:

@@ -1,9 +1,17 @@
 """Describes a run for manifests, results, tables and W&B."""
 
 from adaptbench.benchmarks.suites.registry import find, load
-from adaptbench.benchmarks.suites.spec import RunSpec
+from adaptbench.benchmarks.suites.spec import RunSpec, TrainingSpec
 from adaptbench.datamodules.base import EpisodicDataModule
 from adaptbench.reports.format import ManifestCell, Size
+
+
+def source_in_words(spec: TrainingSpec) -> str:
+    """Describes the task that a network is pretrained on: its label, training classes and protocol."""
+    task = load("task", spec.task.name)
+    classes = task.training_classes(spec.task.init_args)
+    size = "" if classes is None else f", {classes} {task.class_word}"
+    return f"{find('task', spec.task.name).label}{size} ({task.protocol(spec.task.init_args)})"
 
 
 def describe(spec: RunSpec, name: str | None = None, label: str | None = None) -> ManifestCell:

@@ -209,7 +209,8 @@ class TransferSpec(Spec):
 
     Attributes:
         pretrained: the pretraining.
-        rivals: pretrainings with other learning rates; the one with the best validation score is adapted.
+        rivals: pretrainings with other learning rates or on other tasks, the sources; the one with the best score on
+            this task's validation episodes is adapted.
         strategy: how it adapts.
         test: the test episodes.
     """
@@ -227,6 +228,11 @@ class TransferSpec(Spec):
     def candidates(self) -> tuple[PretrainSpec, ...]:
         """The pretrainings that must be published first; one of them is adapted."""
         return self.pretrained, *self.rivals
+
+    @property
+    def sources(self) -> tuple[PretrainSpec, ...]:
+        """The candidates that learned from another task, one of each task."""
+        return tuple({str(each.task): each for each in self.rivals if each.task != self.pretrained.task}.values())
 
     def with_candidate(self, run_id: str) -> "TransferSpec":
         """Returns this spec with one of its candidates only."""

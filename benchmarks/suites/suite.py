@@ -53,6 +53,8 @@ class LearnerEntry(Frozen):
         pretraining_lr: learning rates of the pretraining, chosen by validation score, each with the whole budget; if
             empty, the rate of `optimization`.
         optimization_lr: the same for a black-box learner.
+        pretraining_sources: other tasks to pretrain on besides the entry's own, each with every rate and the whole
+            budget; the pretraining with the best score on the entry's own validation episodes is adapted.
         optimization: how the network is trained.
         label: its name in tables; by default the component's label.
         departs_from: another learner of the task; a table and a figure of the report show them side by side.
@@ -64,6 +66,7 @@ class LearnerEntry(Frozen):
     pretraining: Pretraining = Pretraining()
     pretraining_lr: tuple[PositiveFloat, ...] = ()
     optimization_lr: tuple[PositiveFloat, ...] = ()
+    pretraining_sources: tuple[Component, ...] = ()
     optimization: Optimization = Optimization()
     label: str | None = None
     departs_from: str | None = None
@@ -72,7 +75,7 @@ class LearnerEntry(Frozen):
     def _one_of_two(self) -> "LearnerEntry":
         if (self.learner is None) == (self.strategy is None):
             raise ValueError("expected either `learner` or `strategy`")
-        for name in ("pretraining_lr", "pretraining", "label_smoothing"):
+        for name in ("pretraining_lr", "pretraining_sources", "pretraining", "label_smoothing"):
             if self.learner is not None and name in self.model_fields_set:
                 raise ValueError(f"expected `{name}` only together with a `strategy`")
         if self.strategy is not None and "optimization_lr" in self.model_fields_set:
@@ -264,7 +267,12 @@ class SuiteCell:
             spec = spec.model_copy(update={"rivals": tuple(others)})
         else:
             training |= {"label_smoothing": learner.label_smoothing, "pretraining": learner.pretraining}
-            first, *rivals = (PretrainSpec(**training, optimization=each) for each in learner.optimizations())
+            candidates = (
+                PretrainSpec(**training | {"task": source}, optimization=each)
+                for source in (entry.task, *learner.pretraining_sources)
+                for each in learner.optimizations()
+            )
+            first, *rivals = {each.run_id: each for each in candidates}.values()
             spec = TransferSpec(pretrained=first, rivals=tuple(rivals), strategy=learner.strategy, test=entry.test)
         place = {
             "examples": entry.budget.examples if "examples" in entry.over else None,

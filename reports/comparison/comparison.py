@@ -302,6 +302,13 @@ def milliseconds(entry: Entry) -> float | None:
     return sum(known) / len(known) if known else None
 
 
+def carried_over(entry: Entry) -> float | None:
+    """The mean of the numbers that its runs carry over from a support set; None if no run says so."""
+    scores = (run.score(entry.setting) for run in entry.runs)
+    known = [score.carried for score in scores if score is not None and score.carried is not None]
+    return sum(known) / len(known) if known else None
+
+
 def axes_of(comparison: Comparison) -> tuple[Axis, ...]:
     """The axes along which the settings vary, training classes first; shots if none does."""
     axes: tuple[Axis, ...] = get_args(Axis)

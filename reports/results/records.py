@@ -16,15 +16,15 @@ from adaptbench.reports.results.runs import Problem, Run, read_outcomes
 RUN_COLUMNS = (
     "suite", "suite_version", "run_id", "task", "protocol", "part", "ways", "shots", "queries", "train_classes",
     "learner", "label", "family", "seed", "metric", "higher_is_better", "value", "n_episodes", "episodes_digest",
-    "chance", "at_chance", "diverged", "selection", "examples_encoded", "parameters", "train_seconds",
+    "chance", "at_chance", "diverged", "carried", "selection", "examples_encoded", "parameters", "train_seconds",
     "train_cpu_seconds", "predict_ms_per_episode", "transductive", "device", "git_commit", "git_dirty", "versions",
 )  # fmt: skip
 EPISODE_COLUMNS = (
     "run_id", "task", "protocol", "learner", "label", "seed", "train_classes", "ways", "shots", "episode", "metric",
     "value",
 )  # fmt: skip
-NULLABLE = ("ways", "shots", "queries", "train_classes")
-"""Columns of integers that may be absent: ways in regression, training classes if they are unlimited."""
+NULLABLE = ("ways", "shots", "queries", "train_classes", "carried")
+"""Columns of integers that may be absent: ways in regression, training classes if they are unlimited, and so on."""
 
 
 class Results(NamedTuple):
@@ -64,6 +64,7 @@ def load_results(folder: str | Path, suite: str | None = None) -> Results:
     | `episodes_digest` | | Hash of the episodes: equal if runs met the same ones. |
     | `chance`, `at_chance` | unit of the metric | Value of a guess; whether the run is no better than it. |
     | `diverged` | episodes | Episodes in which the adapter diverged, which are scored as a guess. |
+    | `carried` | numbers | What the run carries over from a support set to its queries; absent if it does not say. |
     | `selection` | | Which weights were kept: "last", or "best" on validation. |
     | `examples_encoded` | examples | Examples encoded in training. |
     | `parameters` | | Parameters of the network, or those that a strategy adapts. |

@@ -91,6 +91,23 @@ class Run:
         training = self.spec and (self.spec.pretrained or self.spec)
         return training.train.shots if training and training.train else ()
 
+    @cached_property
+    def pretraining_cpu_seconds(self) -> Mapping[str, float | None]:
+        """The CPU seconds of each pretraining that validation chose from, by its run; None if they are not known."""
+        candidates = [each.run_id for each in self.result.pretrainings]
+        folders = {run_id: self.folder.parent / run_id / "environment.json" for run_id in candidates}
+        found = {run_id: _read_beside(path, Environment) for run_id, path in folders.items()}
+        return {run_id: each.times.train_cpu_seconds if each else None for run_id, each in found.items()}
+
+    @property
+    def all_cpu_seconds(self) -> float | None:
+        """The CPU seconds of its training, or of all pretrainings that validation chose from."""
+        tried = list(self.pretraining_cpu_seconds.values())
+        if not tried:
+            return self.times.train_cpu_seconds if self.times else None
+        known = [seconds for seconds in tried if seconds is not None]
+        return sum(known) if len(known) == len(tried) else None
+
     def score(self, setting: Setting, metric: str | None = None) -> Score | None:
         """The test score of a metric at a setting; by default of the cell's metric."""
         wanted = (setting.ways, setting.shots, metric or self.cell.metric, "test")

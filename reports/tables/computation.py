@@ -1,12 +1,21 @@
-"""The tables of budgets: what each learner costs, and the settings of training that differ between learners."""
+"""The tables of computation: costs, settings of training that differ, and numbers that learners carry over."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from adaptbench.reports.comparison.comparability import induction
-from adaptbench.reports.comparison.comparison import Comparison, Entry
+from adaptbench.reports.comparison.comparison import Comparison, Entry, carried_over
 from adaptbench.reports.results.runs import Run
-from adaptbench.reports.tables.table import Column, Table, cells_of, frame_of, headings_of
+from adaptbench.reports.tables.table import (
+    ABSENT,
+    Column,
+    Table,
+    TableCell,
+    cells_of,
+    frame_of,
+    headings_of,
+    setting_columns,
+)
 from adaptbench.reports.words.arguments import in_words, value_in_words
 
 Row = Sequence[Entry]
@@ -21,7 +30,8 @@ def computation_table(comparison: Comparison, name: str) -> Table | None:
     runs = [run for row in rows for run in runs_of(row)]
     processors = sorted({run.machine.processor if run.machine else "not recorded" for run in runs})
     rates = max(len(run.result.pretrainings) for run in runs)
-    tuning = f" If several learning rates were tried (at most {rates}), only the chosen one is counted."
+    tuning = f" If several trainings were tried (at most {rates}), training is that of the chosen one."
+    columns = _COLUMNS if rates > 1 else tuple(column for column in _COLUMNS if column.key != "all_cpu_seconds")
     return Table(
         name=f"compute-{name}",
         title=f"Computation: {comparison.task} ({comparison.protocol})",
@@ -30,11 +40,11 @@ def computation_table(comparison: Comparison, name: str) -> Table | None:
             "The training of a fine-tuned network is its pretraining. Adaptation is the prediction of the queries of "
             f"one test episode, encoding included.{tuning if rates > 1 else ''} Processor: {', '.join(processors)}."
         ),
-        frame=frame_of(_COLUMNS, rows),
-        columns=headings_of(_COLUMNS),
-        rows=tuple((row[0].label, cells_of(_COLUMNS, row)) for row in rows),
+        frame=frame_of(columns, rows),
+        columns=headings_of(columns),
+        rows=tuple((row[0].label, cells_of(columns, row)) for row in rows),
         corner="Learner",
-        text_columns=(headings_of(_COLUMNS).index("prediction"),),
+        text_columns=(headings_of(columns).index("prediction"),),
     )
 
 
@@ -121,6 +131,38 @@ def _by_budget(row: Row) -> list[Row]:
     return [[entry for entry in row if entry.setting.examples == budget] for budget in budgets]
 
 
+def carried_table(comparison: Comparison, name: str) -> Table | None:
+    """The numbers carried over beside the score, with the most training classes; None if no run says how many."""
+    entries = [[row[column] for column in comparison.largest] for row in comparison.entries]
+    shown = [row for row in entries if any(carried_over(entry) is not None for entry in row)]
+    if not shown:
+        return None
+    settings = [comparison.settings[column] for column in comparison.largest]
+    return Table(
+        name=f"carried-{name}",
+        title=f"Numbers carried over: {comparison.task} ({comparison.protocol})",
+        caption=(
+            f"What learners carry over from the support set on {comparison.task}, {settings[0].size_label}; protocol: "
+            f"{comparison.protocol}: how many numbers queries get of it (a context, a state, keys and values, weights "
+            f"that are generated or moved), and {comparison.metric.heading} with the ends of 95 % intervals."
+        ),
+        frame=frame_of(_CARRIED_COLUMNS, (entry for row in shown for entry in row)),
+        groups=tuple((setting.episode_label, 2) for setting in settings),
+        columns=("numbers", "mean") * len(settings),
+        rows=tuple((row[0].label, tuple(cell for e in row for cell in _carried(e, comparison))) for row in shown),
+        corner="Learner",
+    )
+
+
+def _carried(entry: Entry, comparison: Comparison) -> tuple[TableCell, TableCell]:
+    numbers, found = carried_over(entry), entry.interval
+    known = ABSENT if numbers is None else TableCell(f"{numbers:,.0f}")
+    if found is None:
+        return known, TableCell(entry.status, missing=True)
+    text, ends = comparison.metric.parts(found.mean, found.lower, found.upper)
+    return known, TableCell(text, ends=ends)
+
+
 def runs_of(row: Row) -> tuple[Run, ...]:
     """The runs of a learner, each once although a run is tested at several settings."""
     return tuple({run.cell.run_id: run for entry in row for run in entry.runs}.values())
@@ -143,6 +185,7 @@ _COLUMNS: tuple[Column[Row], ...] = (
     Column("examples_encoded", _mean(lambda run: run.result.examples_encoded), "examples encoded", ",.0f"),
     Column("train_seconds", _mean(lambda run: run.times and run.times.train_seconds), "training in s", ",.1f"),
     Column("train_cpu_seconds", _mean(lambda run: run.times and run.times.train_cpu_seconds), "CPU time in s", ",.1f"),
+    Column("all_cpu_seconds", _mean(lambda run: run.all_cpu_seconds), "with all tried", ",.1f"),
     Column(
         "predict_ms_per_episode",
         _mean(lambda run: run.times and run.times.predict_ms_per_episode),
@@ -156,4 +199,14 @@ _COLUMNS: tuple[Column[Row], ...] = (
         "s",
     ),
     Column("runs", lambda row: len(runs_of(row)), "runs", "d"),
+)
+_CARRIED_COLUMNS: tuple[Column[Entry], ...] = (
+    Column("learner", lambda entry: entry.learner),
+    Column("label", lambda entry: entry.label),
+    *setting_columns(lambda entry: entry.setting),
+    Column("carried", carried_over),
+    Column("mean", lambda entry: entry.interval and entry.interval.mean),
+    Column("lower", lambda entry: entry.interval and entry.interval.lower),
+    Column("upper", lambda entry: entry.interval and entry.interval.upper),
+    Column("seeds", lambda entry: entry.interval.n_seeds if entry.interval else 0),
 )

@@ -6,14 +6,14 @@ from adaptbench.reports.comparison.comparison import Comparison
 from adaptbench.reports.comparison.gains import Gain
 from adaptbench.reports.results.runs import Outcome
 from adaptbench.reports.tables.calibration import calibration_table
-from adaptbench.reports.tables.computation import computation_table, settings_table
+from adaptbench.reports.tables.computation import carried_table, computation_table, settings_table
 from adaptbench.reports.tables.forms import forms_table
 from adaptbench.reports.tables.gains import gain_table
 from adaptbench.reports.tables.order_sensitivity import order_sensitivity_table
 from adaptbench.reports.tables.rates import rate_table
 from adaptbench.reports.tables.scores import score_table
 from adaptbench.reports.tables.table import Table
-from adaptbench.reports.tables.transfer import choice_table, transfer_table
+from adaptbench.reports.tables.transfer import choice_table, source_table, transfer_table
 
 
 def tables_of(
@@ -33,11 +33,13 @@ def tables_of(
         gain_table(comparison, doublings, name),
         computation_table(comparison, name),
         settings_table(comparison, name),
+        carried_table(comparison, name),
         order_sensitivity_table(comparison, name),
         calibration_table(comparison, name),
         transfer_table(own, name),
         choice_table(own, name),
         rate_table(own, name),
         forms_table(comparison, name),
+        source_table(own, name),
     )
     return tuple(table for table in found if table is not None)

@@ -1,9 +1,10 @@
-"""The tables of transfer: the effect of each rule of fine-tuning, and the settings that were chosen."""
+"""The tables of transfer: the effect of each rule, the settings that were chosen, and the sources of pretraining."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from adaptbench.reports.comparison.comparison import Comparison, Entry, compare
+from adaptbench.reports.results.metrics import Metric
 from adaptbench.reports.results.runs import Outcome, Run
 from adaptbench.reports.statistics.contrasts import Contrast, compare_with_first
 from adaptbench.reports.tables.gains import contrast_cell
@@ -89,8 +90,8 @@ def choice_table(outcomes: Iterable[Outcome], name: str) -> Table | None:
         title=f"Chosen settings: {cell.task} ({cell.protocol})",
         caption=(
             "Settings chosen by cross-validation, for each number of support examples: on validation episodes, or by "
-            "each test episode within its support set; never on test queries. A learning rate is chosen by the "
-            "validation score of the training. Share: of the test episodes."
+            "each test episode within its support set; never on test queries. A learning rate, or a source of the "
+            "pretraining, is chosen by the score of its training on validation episodes. Share: of the test episodes."
         ),
         frame=frame_of(_CHOICE_COLUMNS, choices),
         columns=headings_of(_CHOICE_COLUMNS),
@@ -157,7 +158,13 @@ def _choices(run: Run) -> list[_Choice]:
     """The candidates of a run."""
     rate = "pretraining_lr" if run.result.kind == "transfer" else "optimization_lr"
     rates = [
-        _Choice(run, None, {rate: each.lr}, each.score, float(each.run_id == run.result.pretrained))
+        _Choice(
+            run,
+            None,
+            {rate: each.lr, **({"source": each.source} if each.source else {})},
+            each.score,
+            float(each.run_id == run.result.pretrained),
+        )
         for each in run.result.pretrainings
     ]
     return [*rates, *(_Choice(run, e.support, e.settings, e.score, e.share) for e in run.result.chosen)]
@@ -176,4 +183,98 @@ _CHOICE_COLUMNS: tuple[Column[_Choice], ...] = (
     Column("settings", lambda each: in_words(each.settings), "settings", "s"),
     Column("score", lambda each: each.score),
     Column("share", lambda each: each.share, "share", lambda share: f"{100 * share:.0f} %"),
+)
+
+
+class _Source(NamedTuple):
+    """One source of pretraining of one learner, over its runs."""
+
+    runs: Sequence[Run]
+    source: str
+    metric: Metric
+
+    def best(self, run: Run) -> float:
+        """The best validation score of a run's pretrainings on this source."""
+        scores = [each.score for each in run.result.pretrainings if each.source == self.source]
+        return max(scores) if self.metric.higher_is_better else min(scores)
+
+    @property
+    def score(self) -> float:
+        """The mean of these scores over the runs."""
+        return sum(map(self.best, self.runs)) / len(self.runs)
+
+    @property
+    def chosen(self) -> int:
+        """How many runs adapted a pretraining on this source."""
+        taken = [(run.result.pretrained, each) for run in self.runs for each in run.result.pretrainings]
+        return sum(pretrained == each.run_id and each.source == self.source for pretrained, each in taken)
+
+    @property
+    def cpu_seconds(self) -> float | None:
+        """The CPU seconds of all pretrainings on this source, a mean over the runs; None if some are not known."""
+        tried = [
+            (run, each.run_id) for run in self.runs for each in run.result.pretrainings if each.source == self.source
+        ]
+        known = [seconds for run, run_id in tried if (seconds := run.pretraining_cpu_seconds[run_id]) is not None]
+        return sum(known) / len(self.runs) if len(known) == len(tried) else None
+
+
+def source_table(outcomes: Iterable[Outcome], name: str) -> Table | None:
+    """A row for each learner and source that validation chose from; None if every network has its task's own data.
+
+    Args:
+        outcomes: The outcomes of one task under one protocol.
+        name: The comparison's name in file names.
+    """
+    by_learner: dict[tuple[str, int | None], list[Run]] = {}
+    for run in (outcome for outcome in outcomes if isinstance(outcome, Run)):
+        if any(each.source for each in run.result.pretrainings):
+            by_learner.setdefault((run.cell.learner, run.cell.train_classes), []).append(run)
+    rows = [row for runs in by_learner.values() for row in _sources(runs)]
+    if not rows:
+        return None
+    cell, metric = rows[0].runs[0].cell, rows[0].metric
+    return Table(
+        name=f"sources-{name}",
+        title=f"Sources of transfer: {cell.task} ({cell.protocol})",
+        caption=(
+            f"What networks were pretrained on before they adapt to {cell.task}; protocol: {cell.protocol}: the best "
+            f"score on its validation episodes, {metric.heading}, a mean over seeds; how many seeds chose the source; "
+            "and the CPU time of all pretrainings on it. Test episodes choose nothing."
+        ),
+        frame=frame_of(_SOURCE_COLUMNS, rows),
+        columns=headings_of(_SOURCE_COLUMNS),
+        rows=tuple((row.runs[0].cell.label, _source_cells(row)) for row in rows),
+        corner="Learner",
+        text_columns=(0,),
+    )
+
+
+def _sources(runs: Sequence[Run]) -> list[_Source]:
+    cell = runs[0].cell
+    metric = Metric.named(cell.metric, higher_is_better=cell.higher_is_better)
+    names = dict.fromkeys(each.source for run in runs for each in run.result.pretrainings)
+    return [_Source(runs, name, metric) for name in names]
+
+
+def _source_cells(row: _Source) -> tuple[TableCell, ...]:
+    source, _, *others = cells_of(_SOURCE_COLUMNS, row)
+    return (source, TableCell(row.metric.value(row.score)), *others)
+
+
+def _source_in_words(row: _Source) -> str:
+    cell = row.runs[0].cell
+    size = "unlimited" if cell.train_classes is None else str(cell.train_classes)
+    return row.source or f"its own {size} {cell.class_word}"
+
+
+_SOURCE_COLUMNS: tuple[Column[_Source], ...] = (
+    Column("learner", lambda row: row.runs[0].cell.learner),
+    Column("label", lambda row: row.runs[0].cell.label),
+    Column("train_classes", lambda row: row.runs[0].cell.train_classes),
+    Column("source", _source_in_words, "source", "s"),
+    Column("validation", lambda row: row.score, "validation", "g"),
+    Column("chosen", lambda row: row.chosen, "chosen by", "d"),
+    Column("seeds", lambda row: len(row.runs), "of seeds", "d"),
+    Column("cpu_seconds", lambda row: row.cpu_seconds, "CPU time in s", ",.1f"),
 )

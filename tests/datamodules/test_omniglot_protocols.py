@@ -13,11 +13,15 @@ from adaptbench.datamodules.glyphs import GlyphsDataModule
 from adaptbench.datamodules.lake_runs import LakeRunsDataModule
 from adaptbench.datamodules.omniglot import OmniglotDataModule
 from adaptbench.datamodules.omniglot_splits import SPLITS, Split
+from adaptbench.datamodules.sinusoid import SinusoidDataModule
 
 ALPHABETS = {"Aleph": 10, "Beth": 7, "Gimel": 8, "Kaph": 9, "Zayin": 6}  # of the look-alike, in the order of its rows
 TRAIN = TrainEpisodes(ways=3, shots=(1, 2), queries=2, pool=60, episodes=10)
 TEST = EvalEpisodes(ways=3, shots=(1, 2), queries=3, episodes=20)
 SIZE = EpisodeSize(3, 1, 3)
+SINUSOIDS = Sampling(
+    train=TrainEpisodes(shots=(5,), queries=5, pool=40), test=EvalEpisodes(shots=(5,), queries=5, episodes=2)
+)
 
 
 def interleaved(characters):
@@ -238,3 +242,33 @@ def test_equal_shares_are_equal_and_nested(classes, available, data):
         drawings_each(classes, None, classes * each, available) == each == drawings_each(classes, each, None, available)
     )
     assert drawings_each(classes, None, None, available) == available
+
+
+def found(target, source):
+    return {finding.guard: (finding.status, finding.found) for finding in target.source_guards(source)}
+
+
+def test_a_source_has_training_classes_of_the_target_or_other_data(omniglot, monkeypatch):
+    target, fewer = omniglot(), omniglot(train_classes=8)
+    assert found(target, fewer)["source classes"][0] == "passed"
+    status, text = found(fewer, target)["source classes"]
+    assert status == "failed" and "training classes of the source are no training classes here" in text
+    status, text = found(target, omniglot(split="interleaved"))["source classes"]
+    assert status == "failed" and "classes of the source are in the test, Kaph/" in text
+    glyphs = GlyphsDataModule(Sampling(train=TRAIN, test=TEST), train_classes=20)
+    assert found(target, glyphs)["source classes"] == (
+        "passed",
+        "The source's training classes are of other data; none of its classes is in the test.",
+    )
+    copied = np.concatenate(list(target.guarded_drawings("test")))
+    monkeypatch.setattr(type(target), "known_near_duplicates", 3)
+    monkeypatch.setattr(glyphs, "guarded_drawings", lambda part: iter([copied[:2]]))
+    assert found(target, glyphs)["source near-duplicates"][0] == "noted"
+    monkeypatch.setattr(glyphs, "guarded_drawings", lambda part: iter([copied]))
+    assert found(target, glyphs)["source near-duplicates"][0] == "failed"
+
+
+def test_tasks_that_cannot_be_compared_are_no_sources(omniglot):
+    target = omniglot()
+    for source in (omniglot(image_size=14), SinusoidDataModule(SINUSOIDS)):
+        assert found(target, source)["source classes"][0] == "failed"

@@ -7,6 +7,7 @@ from adaptbench.benchmarks.suites.spec import Component, PretrainSpec, TransferS
 from adaptbench.benchmarks.suites.suite import load_suite
 from adaptbench.datamodules.base import EvalEpisodes, TrainEpisodes
 from adaptbench.datamodules.errors import DataUnavailable
+from adaptbench.datamodules.glyphs import GlyphsDataModule
 from adaptbench.datamodules.sinusoid import SinusoidDataModule
 
 
@@ -35,9 +36,40 @@ def test_every_candidate_of_a_pretraining_is_planned(suite):
     assert [type(run.spec) for run in runs] == [PretrainSpec, PretrainSpec, TransferSpec]
     assert [run.spec.optimization.lr for run in runs[:2]] == [0.001, 0.01] and len({run.name for run in runs}) == 3
     assert runs[2].needs == tuple(run.spec.run_id for run in runs[:2])
-    for name, value in (("pretraining_lr", [0.001]), ("pretraining", {"head": "cosine"}), ("label_smoothing", 0.1)):
+    for name, value in (
+        ("pretraining_lr", [0.001]),
+        ("pretraining_sources", [{"name": "glyphs"}]),
+        ("pretraining", {"head": "cosine"}),
+        ("label_smoothing", 0.1),
+    ):
         with pytest.raises(ValueError, match=f"`{name}` only together with a `strategy`"):
             suite(**{f"learners.deep_sets.{name}": value})
+
+
+def test_sources_of_a_pretraining_are_planned_with_every_rate_or_refused(suite, monkeypatch):
+    glyphs = [{"name": "glyphs", "init_args": {"train_classes": size}} for size in (8, 20)]
+    changes = {
+        "task": glyphs[0],
+        "train": {"ways": 2, "shots": [1], "queries": 1, "pool": 16, "episodes": 2},
+        "test": {"ways": 2, "shots": [1], "queries": 1, "episodes": 2},
+        "encoder": {"name": "strided", "init_args": {"filters": 2}},
+    }
+    several = {"strategy": {"name": "nearest_centroid"}, "pretraining_lr": [0.001, 0.01]}
+
+    def runs(*sources):
+        entry = {**several, "pretraining_sources": list(sources)}
+        tiny = suite(learners=(), **changes, **{"learners.sources": entry})
+        return make_plan(tiny).runs()
+
+    *pretrainings, adapting = runs(*glyphs)
+    sizes = [run.spec.task.init_args["train_classes"] for run in pretrainings]
+    assert sizes == [8, 8, 20, 20] and len({run.name for run in pretrainings}) == 4
+    assert adapting.spec.training.task == Component(**glyphs[0]) and len(adapting.spec.sources) == 1
+    monkeypatch.setattr(GlyphsDataModule, "class_identities", lambda self, part: ["one", part])
+    with pytest.raises(
+        ValueError, match="`pretraining_sources` is refused: 1 classes of the source are in the test, one"
+    ):
+        runs(*glyphs)
 
 
 def test_only_selects_cells_and_the_pretraining_they_need(suite):

@@ -209,6 +209,37 @@ def test_a_run_trains_and_predicts(learner, episodic, store):
     assert result["examples_encoded"] > 0
 
 
+def test_a_source_is_chosen_on_the_validation_episodes_of_the_target(pretraining, store):
+    own = pretraining(**GLYPHS)
+    source = pretraining(**{**GLYPHS, "task": {"name": "glyphs", "init_args": {"train_classes": 40}}})
+    spec = TransferSpec(pretrained=own, rivals=(source,), strategy={"name": "nearest_centroid"}, test=own.test)
+    for each in (own, source, spec):
+        execute(each, store)
+    result = store.result(spec.run_id)
+    assert [each.source for each in result.pretrainings] == ["", "Glyphs, 40 characters (generated characters)"]
+    for each in result.pretrainings:  # all tasks of glyphs have the same validation episodes
+        curve = pd.read_parquet(store.published(each.run_id) / "curve.parquet")
+        validated = curve.loc[(curve["part"] == "val") & (curve["metric"] == "accuracy"), "value"].iloc[-1]
+        assert each.score == pytest.approx(validated)
+    best = max(result.pretrainings, key=lambda each: each.score)
+    assert (result.pretrained, result.train_classes) == (best.run_id, 9), "the task is the target whatever is adapted"
+    guards = {each.guard: each.status for each in read(store.published(spec.run_id) / "guards.json", Guards).findings}
+    assert guards["source classes"] == "passed" and "source near-duplicates" in guards
+    assert (
+        load_run(store.published(spec.run_id)).shape.pretraining_outputs
+        == {own.run_id: 9, source.run_id: 40}[best.run_id]
+    )
+
+
+def test_a_source_that_holds_test_classes_stops_the_run(pretraining, store, monkeypatch):
+    own = pretraining(**GLYPHS)
+    source = pretraining(**{**GLYPHS, "task": {"name": "glyphs", "init_args": {"train_classes": 40}}})
+    spec = TransferSpec(pretrained=own, rivals=(source,), strategy={"name": "nearest_centroid"}, test=own.test)
+    monkeypatch.setattr(GlyphsDataModule, "class_identities", lambda self, part: ["one", part])
+    with pytest.raises(GuardFailed, match="source classes: 1 classes of the source are in the test, one among them"):
+        execute(spec, store)
+
+
 def test_fine_tuning_needs_no_python_loop_over_episodes(pretraining, monkeypatch):
     spec = pretraining(**GLYPHS)
     task = build_task(spec)

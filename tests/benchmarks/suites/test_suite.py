@@ -367,7 +367,11 @@ def test_budgets_are_an_axis_of_the_grid(write_suite):
     assert all("examples" not in c.spec.task.init_args for c in cells)
     (plain,) = load_suite(str(write_suite(learners=("deep_sets",), over={"train_functions": [4]}))).cells()
     assert plain.spec.run_id == cells[0].spec.run_id and plain.attributes.examples is None
-    for examples, complaint in (([], "at least 1 item"), ([640, 0], "at least 160 `examples`"), (["many"], "valid integer")):
+    for examples, complaint in (
+        ([], "at least 1 item"),
+        ([640, 0], "at least 160 `examples`"),
+        (["many"], "valid integer"),
+    ):
         content["tasks"][0]["over"] = {"examples": examples}
         path.write_text(yaml.safe_dump(content))
         with pytest.raises(SuiteError, match=complaint):

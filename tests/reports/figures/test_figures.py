@@ -8,11 +8,11 @@ import pytest
 
 from adaptbench.reports.comparison.comparison import compare
 from adaptbench.reports.comparison.shot_matrix import shot_matrices
+from adaptbench.reports.figures.carried import draw_carried
 from adaptbench.reports.figures.ranks import draw_ranks
 from adaptbench.reports.figures.scores import draw
 from adaptbench.reports.figures.styles import line_styles
 from adaptbench.reports.figures.trade_off import draw_trade_off
-from adaptbench.reports.figures.widths import draw_widths
 from adaptbench.reports.report import write_report
 from adaptbench.reports.results.manifest import read_suite
 from adaptbench.reports.results.runs import read_outcomes
@@ -60,23 +60,49 @@ def test_several_strategies_have_a_transfer_ablation(folder, tmp_path):
     assert "transfer-sinusoid" in names(report)
 
 
-def test_a_learner_in_several_widths_is_drawn_over_them(folder, tmp_path):
-    learners = {f"deep_sets_{width}": (f"Deep sets {width}", "sets") for width in (16, 64, 256)}
-    folder.plan_quick(learners={**learners, "lstm": ("LSTM", "recurrent")}).write_suite().finish()
-    assert not any(name.startswith("widths") for name in names(write_report(folder.path, tmp_path / "out")))
+def carry(folder, cell, carried, spec):
+    """Writes what a run carries over into its result, and its spec."""
+    path = folder.path / cell["run_id"] / "result.json"
+    result = json.loads(path.read_text())
+    scores = [{**score, "carried": carried * score["shots"]} for score in result["scores"]]
+    path.write_text(json.dumps({**result, "scores": scores}))
+    (path.parent / "spec.json").write_text(json.dumps({"results_version": 4, **spec}))
+
+
+def test_scores_are_drawn_over_the_numbers_carried_over(folder, tmp_path):
+    learners = {f"deep_sets_{context}": (f"Deep sets, context of {context}", "sets") for context in (16, 64, 256)}
+    others = {"lstm": ("LSTM", "recurrent"), "head": ("Head", "transfer"), "all": ("All weights", "transfer")}
+    folder.plan_quick(learners={**learners, **others}).write_suite().finish()
+    made = names(write_report(folder.path, tmp_path / "out"))
+    assert not any(name.startswith("carried") for name in made), "old runs do not say"
     for cell in folder.cells:
-        name, _, width = cell["learner"].rpartition("_")
-        arguments = {"width": int(width)} if name else {}
-        spec = {"results_version": 4, "learner": {"name": name or "lstm", "init_args": arguments}}
-        (folder.path / cell["run_id"] / "spec.json").write_text(json.dumps(spec))
-    assert {"widths-omniglot", "widths-sinusoid"} <= names(write_report(folder.path, tmp_path / "out"))
+        name, _, context = cell["learner"].rpartition("_")
+        learner = {"name": name or "lstm", "init_args": {"context": int(context)} if name else {}}
+        strategy = {"name": "fine_tuning", "init_args": {"moves": cell["learner"], "lr": 0.1}}
+        spec = {"strategy": strategy} if cell["family"] == "transfer" else {"learner": learner}
+        carry(folder, cell, int(context) if name else {"lstm": 100, "head": 645, "all": 9000}[cell["learner"]], spec)
+    assert {"carried-omniglot", "carried-sinusoid"} <= names(write_report(folder.path, tmp_path / "out"))
     suite, _, comparisons = read(folder)
-    panels = draw_widths(comparisons[0], line_styles(suite)).axes
-    assert [panel.get_title() for panel in panels] == ["5-shot", "10-shot"]
-    (line, *_) = panels[0].get_lines()
-    assert line.get_xdata().tolist() == [16, 64, 256]
-    means = {entry.learner: entry.interval.mean for row in comparisons[0].entries for entry in row[:1]}
-    assert line.get_ydata().tolist() == pytest.approx([means[name] for name in learners])
+    figure = draw_carried(comparisons[0], line_styles(suite))
+    assert [panel.get_title() for panel in figure.axes] == ["5-shot", "10-shot"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["Deep sets", "LSTM", "Head", "All weights"]
+    entries = {row[0].learner: row[1] for row in comparisons[0].entries}
+    lines = [line for line in figure.axes[1].get_lines() if line.get_linestyle() != "None"]
+    assert [line.get_xdata().tolist() for line in lines] == [[160, 640, 2560], [1000], [6450], [90_000]]
+    assert lines[0].get_ydata().tolist() == pytest.approx([entries[name].interval.mean for name in learners])
+    dots = [sorted(line.get_ydata()) for line in figure.axes[1].get_lines() if line.get_marker() == "."]
+    assert dots[0] == sorted(row.mean() for row in entries["deep_sets_16"].samples.values())
+    table = pd.read_csv(tmp_path / "out" / "carried-omniglot.csv").set_index(["learner", "shots"])
+    assert set(table["train_classes"]) == {1028} and table.loc[("lstm", 5), "carried"] == 500
+    assert "| Deep sets, context of 64 | 64 |" in (tmp_path / "out" / "carried-omniglot.md").read_text()
+
+
+def test_learners_that_all_carry_over_one_number_have_a_table_and_no_figure(quick, tmp_path):
+    for cell in quick.cells:
+        carry(quick, cell, 8, {"learner": {"name": cell["learner"]}})
+    report = write_report(quick.path, tmp_path / "out")
+    assert "carried-omniglot" in {path.stem for path in report.table_files}
+    assert not any(path.stem.startswith("carried") for path in report.figures)
 
 
 def test_training_shots_by_test_shots(folder, tmp_path):

@@ -58,18 +58,50 @@ def test_what_was_chosen_has_a_table(rules, tmp_path):
     assert "lr 0.01, moves all" in text and "100 %" in text and "lr 0.001" not in text
 
 
-def test_computation_says_among_how_many_rates_pretraining_was_chosen(rules, tmp_path):
+def with_times(folder, cell, run_id, seconds):
+    """Writes where and how long a pretraining ran, as for a cell."""
+    source, target = folder.path / cell["run_id"] / "environment.json", folder.path / run_id / "environment.json"
+    environment = json.loads(source.read_text())
+    target.parent.mkdir(exist_ok=True)
+    times = {**environment["times"], "train_cpu_seconds": seconds}
+    target.write_text(json.dumps({**environment, "times": times}))
+
+
+def test_computation_counts_all_pretrainings_that_were_tried(rules, tmp_path):
+    write_report(rules.path, tmp_path / "out")
+    assert "with all tried" not in (tmp_path / "out" / "compute-omniglot.md").read_text()
     rates = [{"run_id": f"rate-{i}", "lr": lr, "score": 0.7} for i, lr in enumerate((0.005, 0.01, 0.02))]
-    for expected, pretrainings in ((False, []), (True, rates)):
-        change(
-            rules,
-            rules.find(task="omniglot", learner="rate", seed=0)[0],
-            pretrained="rate-1",
-            pretrainings=pretrainings,
-        )
-        write_report(rules.path, tmp_path / "out")
-        text = (tmp_path / "out" / "compute-omniglot.md").read_text()
-        assert ("If several learning rates were tried (at most 3), only the chosen one is counted." in text) is expected
+    for cell in rules.find(task="omniglot", learner="rate"):
+        change(rules, cell, pretrained="rate-1", pretrainings=rates)
+        for index, seconds in enumerate((100.0, 200.0, 300.0)):
+            with_times(rules, cell, f"rate-{index}", seconds)
+    write_report(rules.path, tmp_path / "out")
+    text = (tmp_path / "out" / "compute-omniglot.md").read_text()
+    assert "several trainings were tried (at most 3), training is that of the chosen one" in text
+    costs = pd.read_csv(tmp_path / "out" / "compute-omniglot.csv").set_index("learner")
+    assert costs["all_cpu_seconds"].to_dict() == {"all": 12.0, "rate": 600.0, "nearest": 12.0}
+    assert costs["train_cpu_seconds"].to_dict()["rate"] == 12.0
+
+
+def test_sources_have_a_table_with_their_cost(rules, tmp_path):
+    for seed, taken in ((0, "glyphs-0"), (1, "own-1")):
+        (cell,) = rules.find(task="omniglot", learner="rate", seed=seed)
+        tried = [
+            {"run_id": f"own-{seed}", "lr": 0.01, "score": 0.7 + 0.1 * seed},
+            {"run_id": f"slow-{seed}", "lr": 0.001, "score": 0.6},
+            {"run_id": f"glyphs-{seed}", "lr": 0.01, "score": 0.75, "source": "Glyphs, 9 characters"},
+        ]
+        change(rules, cell, pretrained=taken, pretrainings=tried)
+        for each in tried:
+            with_times(rules, cell, each["run_id"], 50.0)
+    write_report(rules.path, tmp_path / "out")
+    table = pd.read_csv(tmp_path / "out" / "sources-omniglot.csv").set_index("source")
+    assert list(table.index) == ["its own 50 characters", "Glyphs, 9 characters"]
+    assert table["validation"].tolist() == pytest.approx([0.75, 0.75]) and table["chosen"].tolist() == [1, 1]
+    assert table["cpu_seconds"].tolist() == [100.0, 50.0] and set(table["seeds"]) == {2}
+    text = (tmp_path / "out" / "sources-omniglot.md").read_text()
+    assert "| Larger rate | Glyphs, 9 characters | 75.0 | 1 | 2 | 50.0 |" in text
+    assert "source Glyphs, 9 characters" in (tmp_path / "out" / "chosen-omniglot.md").read_text()
 
 
 def test_diverged_episodes_are_noted(rules, tmp_path):

@@ -1,0 +1,98 @@
+"""The figure of scores against the numbers that a learner carries over, if a suite varies them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+from adaptbench.reports.comparison.comparison import Comparison, Entry, carried_over
+from adaptbench.reports.figures.canvas import add_legend, log_ticks, new_figure
+from adaptbench.reports.figures.styles import SEED_STYLE, LineStyle, Styles
+from adaptbench.reports.format import Component
+from adaptbench.reports.words.captions import shorten
+
+Row = Sequence[Entry]
+
+
+def draw_carried(comparison: Comparison, named: Styles) -> Figure | None:
+    """A panel for each setting with the most training classes, a line for each kind of learner, a dot for each seed.
+
+    Args:
+        comparison: The comparison of the learners.
+        named: A style for each learner.
+
+    Returns:
+        The figure; None if no kind of learner carries over different numbers of values.
+    """
+    kinds = _kinds(comparison)
+    if not any(_varies(rows, column) for rows in kinds.values() for column in comparison.largest):
+        return None
+    figure = new_figure(max(4.6, 3.3 * len(comparison.largest)), 3.3)
+    panels: list[Axes] = list(figure.subplots(1, len(comparison.largest), sharey=True, squeeze=False).flat)
+    styles = {name: named[rows[0][0].learner] for name, rows in kinds.items()}
+    for panel, column in zip(panels, comparison.largest, strict=True):
+        for name, rows in kinds.items():
+            _draw_line(panel, [row[column] for row in rows], styles[name], comparison.metric.scale)
+        panel.set_title(comparison.settings[column].episode_phrase, fontsize=9)
+        panel.set_xlabel("numbers carried over from the support set", fontsize=8.5)
+        panel.set_xscale("log")
+        panel.xaxis.set_major_locator(LogLocator())
+        panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+        panel.xaxis.set_minor_locator(NullLocator())
+    if comparison.metric.logarithmic:
+        panels[0].set_yscale("log")
+        log_ticks(panels[0].yaxis)
+    panels[0].set_ylabel(f"{comparison.metric.heading} ({comparison.metric.direction} is better)", fontsize=8.5)
+    add_legend(figure, [Line2D([], [], **style) for style in styles.values()], list(styles))
+    return figure
+
+
+def _kinds(comparison: Comparison) -> dict[str, list[Row]]:
+    """The rows with known numbers, by what they are: one component whose arguments differ in numbers alone."""
+    found: dict[tuple[str, str], list[Row]] = {}
+    for row in comparison.entries:
+        if any(carried_over(row[column]) and row[column].interval for column in comparison.largest):
+            part = _component(row)
+            key = (row[0].learner, "") if part is None else (part.name, str(_words(part.init_args)))
+            found.setdefault(key, []).append(row)
+    return {_name(rows): rows for rows in found.values()}
+
+
+def _component(row: Row) -> Component | None:
+    specs = (run.spec for entry in row for run in entry.runs)
+    return next((spec.learner or spec.strategy for spec in specs if spec is not None), None)
+
+
+def _words(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments that are not numbers."""
+    return {key: value for key, value in sorted(arguments.items()) if isinstance(value, bool | str | list | dict)}
+
+
+def _name(rows: Sequence[Row]) -> str:
+    """What the labels of all rows begin with, up to a comma; the first label if that is nothing."""
+    parts = [row[0].label.split(", ") for row in rows]
+    shared = [part for part, *others in zip(*parts, strict=False) if all(part == other for other in others)]
+    return shorten(", ".join(shared) or rows[0][0].label, 28)
+
+
+def _varies(rows: Sequence[Row], column: int) -> bool:
+    return len({carried_over(row[column]) for row in rows if row[column].interval is not None}) > 1
+
+
+def _draw_line(panel: Axes, entries: Sequence[Entry], style: LineStyle, unit: float) -> None:
+    """Means with intervals, and the mean of each seed; learners that carry over nothing are not on the axis."""
+    known = {index: carried_over(entry) for index, entry in enumerate(entries) if entry.interval is not None}
+    places = sorted((numbers, index) for index, numbers in known.items() if numbers)
+    x, drawn = np.array([place for place, _ in places]), [entries[index] for _, index in places]
+    mean, lower, upper = (
+        np.array([getattr(entry.interval, name) for entry in drawn]) * unit for name in ("mean", "lower", "upper")
+    )
+    panel.errorbar(x, mean, [mean - lower, upper - mean], capsize=2, elinewidth=0.9, ecolor=style["color"], **style)
+    for place, entry in zip(x, drawn, strict=True):
+        seeds = [float(row.mean()) * unit for row in entry.samples.values()]
+        if len(seeds) > 1:
+            panel.plot([place] * len(seeds), seeds, **{**SEED_STYLE, "color": style["color"]})
