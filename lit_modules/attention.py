@@ -114,8 +114,9 @@ def attend(questions: Tensor, keys: Tensor, values: Tensor, *, causal: bool = Fa
     times as long on a CPU.
     """
     with torch.autocast(questions.device.type, enabled=False):
-        parts = questions.float(), keys.float(), values.float()
-        return F.scaled_dot_product_attention(*parts, is_causal=causal, scale=1.0)
+        if questions.dtype == torch.bfloat16 or values.dtype == torch.bfloat16:
+            questions, keys, values = questions.float(), keys.float(), values.float()
+        return F.scaled_dot_product_attention(questions, keys, values, is_causal=causal, scale=1.0)
 
 
 def initial_sharpness(compare: Compare) -> nn.Parameter | None:

@@ -40,6 +40,10 @@ class GaussianProcess:
                 raise ValueError(f"Expected argument `{name}` to be positive but got {value}.")
         self.network, self.length, self.signal, self.noise = network, length, signal, noise
 
+    def carried(self, batch: EpisodeBatch) -> int:
+        """The support set itself."""
+        return batch.support.shape[1] * (batch.inputs[0].numel() + batch.support_y.shape[-1])
+
     def predict(self, batch: EpisodeBatch) -> Tensor:
         """Predicts mean and standard deviation of the queries, [B, Q, 2Y]."""
         x = batch.inputs.flatten(1).double()

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from adaptbench.datamodules.episodes import EpisodeBatch
 from adaptbench.lit_modules.likelihoods import Categorical, Gaussian, Likelihood, with_unit_scale
-from adaptbench.lit_modules.normalization import statistics_of, with_episode_norms
+from adaptbench.lit_modules.normalization import EpisodeNorm2d, statistics_of, with_episode_norms
 from adaptbench.lit_modules.optimization import Optimization
 from adaptbench.lit_modules.training import TrainedModule, evaluating
 
@@ -118,6 +118,11 @@ class MAML(TrainedModule):
             batch = EpisodeBatch(*(field.clone() for field in batch))
             parts = batch.chunks(EPISODES_AT_ONCE)
             return torch.cat([self(batch.inputs[support], y, batch.inputs[query]) for support, y, query in parts])
+
+    def carried(self, batch: EpisodeBatch) -> int:
+        """Counts all weights, and mean and variance that norms take from the support set."""
+        norms = [part for part in self.encoder.modules() if isinstance(part, EpisodeNorm2d)]
+        return sum(weight.numel() for weight in self.network.parameters()) + sum(2 * n.weight.numel() for n in norms)
 
     def _adapt_each(self, support_x: Tensor, support_y: Tensor, query_x: Tensor) -> Tensor:
         """Adapts to each episode and predicts its queries, [B, Q, Y]."""
@@ -239,6 +244,10 @@ class ANIL(nn.Module):
                 return self(support_x.clone(), support_y.clone(), query_x.clone())
         output = self._adapt_each(support_x, support_y, query_x)
         return with_unit_scale(output) if self.regression else output
+
+    def carried(self, support: int) -> int:
+        """The head's weights."""
+        return sum(weight.numel() for weight in self.head.parameters())
 
     def _adapt_each(self, support_x: Tensor, support_y: Tensor, query_x: Tensor) -> Tensor:
         """Adapts to each episode and predicts its queries, [B, Q, Y]."""
