@@ -53,10 +53,10 @@ class ClassDataModule(EpisodicDataModule):
         train, test = sampling.train, sampling.test
         if train.ways is None or test.ways is None or train.episodes is None:
             raise ValueError(f"Expected arguments `ways` and `episodes` to be given for {self.task_name}.")
-        if not set(all_ways(test.ways)) <= set(all_ways(train.ways)):
+        if max(all_ways(test.ways)) > max(all_ways(train.ways)):
             raise ValueError(
-                "Expected argument `ways` to be the same in training and test, because labels have one width, "
-                f"but got {train.ways} and {test.ways}."
+                "Expected argument `ways` to be at least as large in training as in the test, because labels are as "
+                f"wide as those of training, but got {train.ways} and {test.ways}."
             )
 
     @abstractmethod
@@ -85,8 +85,8 @@ class ClassDataModule(EpisodicDataModule):
 
     @property
     def targets(self) -> int:
-        """The number of classes in an episode; the largest if the number is drawn."""
-        return max(all_ways(self.train.ways))
+        """The largest number of classes in a training episode, or in a test episode if training has no episodes."""
+        return max(all_ways(self.train.ways if self.mode == "episodes" else self.test.ways))
 
     @property
     def pretraining_outputs(self) -> int:
@@ -132,7 +132,8 @@ class ClassDataModule(EpisodicDataModule):
         groups: np.ndarray | None,
     ) -> EpisodeBatch:
         """Builds episodes over a pool of images with `episodes_over_pool`."""
-        return episodes_over_pool(rng, images, classes, size, episodes, groups=groups, width=self.targets)
+        width = max(self.targets, size.ways or 0)
+        return episodes_over_pool(rng, images, classes, size, episodes, groups=groups, width=width)
 
     def chance(self, size: EpisodeSize) -> float:
         """The accuracy of a random guess."""
@@ -201,12 +202,13 @@ class ClassDataModule(EpisodicDataModule):
         Raises:
             ValueError: if a part has too few; the message says what is possible.
         """
-        if self.class_count("train") < self.targets:
+        ways = max(all_ways(self.train.ways))
+        if self.class_count("train") < ways:
             raise ValueError(
-                f"Expected argument `{self.size_argument}` to give at least {self.targets} classes, rotations "
-                f"included, but got {self.class_count('train')}."
+                f"Expected argument `{self.size_argument}` to give at least {ways} classes, rotations included, but "
+                f"got {self.class_count('train')}."
             )
-        sizes = [EpisodeSize(self.targets, shots, self.train.queries) for shots in self.train.shots]
+        sizes = [EpisodeSize(ways, shots, self.train.queries) for shots in self.train.shots]
         self._require_fit("test", self.test.sizes)
         self._require_fit("val", self.test.sizes)
         self._require_fit("train", sizes)

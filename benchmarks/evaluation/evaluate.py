@@ -59,7 +59,7 @@ def evaluate(adapter: Adapter, task: EpisodicDataModule, device: torch.device) -
     looked = [] if told else [adapter_guards(adapter, batch.to(device), task.stream) for batch in batches]
     findings = [Finding("alone", "noted", EXEMPT)] if told else [each for _, found in looked for each in found]
     for number, (size, batch) in enumerate(zip(task.test.sizes, batches, strict=True)):
-        digest = episodes_digest(batch)
+        digest = episodes_digest(batch, size.ways)
         batch = batch.to(device)
         asked = batch.without_targets()
         tell(adapter, task, size)

@@ -5,8 +5,14 @@ import json
 import pandas as pd
 import pytest
 
+from adaptbench.benchmarks.executors.plan import Plan, make_plan
+from adaptbench.benchmarks.runs.build import TaskShape, build_module, build_task
 from adaptbench.benchmarks.runs.run import execute
 from adaptbench.benchmarks.suites.spec import EpisodicSpec
+from adaptbench.benchmarks.suites.suite import Suite
+from adaptbench.reports.comparison.comparison import compare
+from adaptbench.reports.results.manifest import read_suite
+from adaptbench.reports.results.runs import read_outcomes
 
 LEARNER = {"name": "deep_sets", "init_args": {"width": 16, "slots": 1}}
 SPEC = {
@@ -45,6 +51,34 @@ def test_drawn_ways_are_trained_and_tested_one_by_one(store):
     assert [(score["ways"], score["shots"]) for score in accuracy] == [(3, 1), (3, 5), (5, 1), (5, 5)]
     assert {score["chance"] for score in accuracy} == {1 / 3, 1 / 5}
     assert len(pd.read_parquet(folder / "episodes.parquet")) == 4 * 120
+
+
+def test_more_ways_in_training_than_in_the_test_change_no_test_episode(store):
+    test = {"ways": 3, "shots": [1], "queries": 2, "episodes": 20}
+    trains = {3: {**SPEC["train"], "ways": 3}, 60: {**SPEC["train"], "ways": 60, "pool": 240}}
+    same = {"task": {"name": "glyphs", "init_args": {"train_classes": 70}}, "test": test}
+    same |= {"encoder": SPEC["encoder"], "budget": {**SPEC["budget"], "examples": 960}}
+    prototypes, tuned = {"learner": {"name": "prototypes"}}, {"strategy": {"name": "fine_tuning"}}
+    tasks = [{**same, "train": train, "learners": {f"{ways}": prototypes}} for ways, train in trains.items()]
+    tasks += [{**same, "train": trains[60], "learners": {"fine_tuning": tuned}}]
+    suite = Suite.model_validate({"suite": "ways", "version": 1, "description": "", "seeds": [0], "tasks": tasks})
+    *trained, adapted = (cell.spec for cell in make_plan(suite).cells)
+    for spec in trained:
+        execute(spec, store)
+    store.write_manifest(Plan(suite, suite.cells(), {}).manifest(["ways"]))
+    (comparison,) = compare(read_outcomes(store.root, read_suite(store.root, "ways")))
+    few, many, _ = (entry for (entry,) in comparison.entries)
+    assert comparison.warnings == () and few.conditions == many.conditions and few.interval and many.interval
+    assert [TaskShape.of(build_task(spec.training)).targets for spec in (*trained, adapted)] == [3, 60, 3]
+
+
+def test_ways_that_a_learner_cannot_hold_are_refused_before_training():
+    spec = {**SPEC, "train": {**SPEC["train"], "ways": 60, "pool": 240}}
+    task = {"name": "glyphs", "init_args": {"train_classes": 70}}
+    small = EpisodicSpec(**{**spec, "task": task, "learner": {"name": "lstm", "init_args": {"width": 64}}})
+    shape = TaskShape.of(build_task(small))
+    with pytest.raises(ValueError, match=r"^Expected argument `width` to be a multiple of 64 slots, twice at least"):
+        build_module(small, shape)
 
 
 @pytest.mark.slow
