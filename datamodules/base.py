@@ -258,6 +258,11 @@ class EpisodicDataModule(pl.LightningDataModule, ABC):
         """Adds a digest of data that may change to the arguments, so that a run's id changes with them; none here."""
         return dict(init_args)
 
+    @classmethod
+    def validates(cls, init_args: Mapping[str, Any]) -> bool:
+        """Whether a part is kept apart for validation; without one, nothing can be chosen by it."""
+        return True
+
     @property
     def data_digest(self) -> str | None:
         """A digest of the data that the task reads; None if the task generates its data."""

@@ -84,6 +84,11 @@ class ClassDataModule(EpisodicDataModule):
         return None
 
     @property
+    def parts(self) -> tuple[Part, ...]:
+        """The parts that have classes: training, validation and test."""
+        return PARTS
+
+    @property
     def targets(self) -> int:
         """The largest number of classes in a training episode, or in a test episode if training has no episodes."""
         return max(all_ways(self.train.ways if self.mode == "episodes" else self.test.ways))
@@ -145,12 +150,13 @@ class ClassDataModule(EpisodicDataModule):
         tested = list(self.guarded_drawings("test"))
         looked = {
             part: [_looked_at(images) for images in (tested if part == "test" else self.guarded_drawings(part))]
-            for part in PARTS
+            for part in self.parts
         }
         prints: dict[str, np.ndarray] = {
             part: np.concatenate([found for found, _ in chunks]) for part, chunks in looked.items()
         }
-        train, val = (np.concatenate([ink for _, ink in looked[part]]) for part in ("train", "val"))
+        train = np.concatenate([ink for _, ink in looked["train"]])
+        val = np.concatenate([ink for _, ink in looked["val"]]) if "val" in looked else train[:0]
         return [
             images_apart(prints),
             images_as_fed(self._fed(batches[len(self.test.sizes) :]), prints, self._drawings_complete()),
@@ -210,7 +216,8 @@ class ClassDataModule(EpisodicDataModule):
             )
         sizes = [EpisodeSize(ways, shots, self.train.queries) for shots in self.train.shots]
         self._require_fit("test", self.test.sizes)
-        self._require_fit("val", self.test.sizes)
+        if "val" in self.parts:
+            self._require_fit("val", self.test.sizes)
         self._require_fit("train", sizes)
 
     def _require_fit(self, part: Part, sizes: "list[EpisodeSize] | tuple[EpisodeSize, ...]") -> None:

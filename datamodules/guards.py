@@ -104,8 +104,8 @@ def images_as_fed(fed: np.ndarray, parts: Mapping[str, np.ndarray], complete: bo
         complete: whether those of the training part are all that training may get; not so if it changes them at random.
     """
     guard = "images as fed"
-    for part in ("val", "test"):
-        if count := int(_isin(fed, parts[part]).sum()):
+    for part in parts:
+        if part != "train" and (count := int(_isin(fed, parts[part]).sum())):
             return Finding(guard, "failed", f"{count} of the first {len(fed)} training images are images of {part}.")
     if not complete:
         return Finding(guard, "noted", "Training images are changed at random, or too many to compare with all.")

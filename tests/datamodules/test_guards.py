@@ -314,10 +314,18 @@ def test_glyphs_pass():
     assert len(task.guards()) == 7 and set(statuses(task).values()) == {"passed"}
 
 
-@pytest.mark.parametrize(("split", "expected"), [("vinyals", "noted"), ("lake", "passed"), ("small1", "passed")])
-def test_the_real_omniglot_passes(real_cache, monkeypatch, split, expected):
+@pytest.mark.parametrize(
+    ("split", "learn_from", "expected"),
+    [
+        ("vinyals", "train", "noted"),
+        ("vinyals", "train_and_val", "noted"),
+        ("lake", "train", "passed"),
+        ("small1", "train", "passed"),
+    ],
+)
+def test_the_real_omniglot_passes(real_cache, monkeypatch, split, learn_from, expected):
     monkeypatch.setenv("XDG_CACHE_HOME", str(real_cache))
-    task = OmniglotDataModule(CLASSES, split=split)
+    task = OmniglotDataModule(CLASSES, split=split, learn_from=learn_from)
     found = statuses(task)
     assert found.pop("alphabet overlap") == expected
     assert task.known_twins == 4 and found.pop("image twice in an episode") in ("passed", "noted")

@@ -164,6 +164,26 @@ def test_fewer_drawings_change_no_evaluation(omniglot):
     assert len(digests) == 1
 
 
+def test_a_final_training_has_the_validation_characters_and_the_same_test(omniglot):
+    apart, joined = omniglot(), omniglot(learn_from="train_and_val")
+    both = np.concatenate([apart.characters["train"], apart.characters["val"]])
+    assert sorted(joined.characters["train"]) == sorted(both) and joined.class_count("val") == 0
+    assert joined.val_dataloader() == [] and len(apart.val_dataloader()) == 2
+    first, second = (episodes_digest(task.eval_batch("test", SIZE, 20)) for task in (apart, joined))
+    assert first == second
+    assert sorted(omniglot(learn_from="train_and_val", scope="within").characters["train"]) == sorted(both)
+    with pytest.raises(ValueError, match=r"`learn_from` to be 'train' or 'train_and_val' but got 'all'"):
+        omniglot(learn_from="all")
+
+
+def test_guards_of_a_final_training_compare_both_parts_with_the_test(omniglot):
+    task = omniglot(learn_from="train_and_val")
+    assert {finding.guard: finding.status for finding in task.guards()}["class overlap"] == "passed"
+    task.characters["test"][0] = omniglot().characters["val"][0]
+    failed = {finding.guard for finding in task.guards() if finding.status == "failed"}
+    assert {"class overlap", "identical images"} <= failed
+
+
 def test_ways_can_be_drawn_and_labels_keep_the_width_of_the_widest(omniglot):
     task = omniglot(
         train=TrainEpisodes(ways=(2, 5), shots=(1,), queries=1, pool=60, episodes=6),
@@ -183,6 +203,8 @@ def test_all_characters_of_a_split_are_counted():
     assert OmniglotDataModule.training_classes({"split": "small1", "train_classes": None}) == 136
     assert OmniglotDataModule.training_classes({"split": "small1", "train_classes": 50}) == 50
     assert LakeRunsDataModule.training_classes({}) == 792
+    assert LakeRunsDataModule.training_classes({"learn_from": "train_and_val"}) == 964
+    assert OmniglotDataModule.training_classes({"learn_from": "train_and_val", "split": "own"}) is None
     assert GlyphsDataModule.training_classes({}) is None
 
 
@@ -192,6 +214,10 @@ def test_protocols_say_what_makes_them_harder():
     assert protocol({"scope": "across"}) == "vinyals, rotations in training"
     assert protocol({"split": "random", "rotations": "all"}) == "random (seed 0), rotations in training and test"
     assert protocol({"split": "random", "split_seed": 2, "rotations": "none"}) == "random (seed 2), no rotations"
+    joined = {"learn_from": "train_and_val", "split": "lake"}
+    assert protocol(joined) == "lake, trained on validation too, rotations in training"
+    assert not any("other five" in remark for remark in LakeRunsDataModule.remarks(joined))
+    assert any("for training too" in remark for remark in LakeRunsDataModule.remarks(joined))
     assert protocol({"images_per_class": 5}).endswith(", 5 drawings of a training class")
     assert protocol({"train_images": 2000}).endswith(", 2000 training drawings in all")
     assert OmniglotDataModule.remarks({"split": "random"})[0] == "An episode takes its characters from any alphabet."

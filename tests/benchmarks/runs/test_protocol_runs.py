@@ -93,6 +93,31 @@ def test_the_official_runs_give_an_error_with_its_interval(store, real_cache, mo
 
 
 @pytest.mark.slow
+def test_a_final_training_has_no_validation_and_refuses_choices_by_it(store, real_cache, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(real_cache))
+    task = {"name": "omniglot", "init_args": {"learn_from": "train_and_val"}}
+    result, guards, folder = run(store, task)
+    assert result["train_classes"] == 1200 and result["protocol"].startswith("vinyals, trained on validation too")
+    assert guards["class overlap"] == "passed" and guards["near-duplicates"] == "noted"
+    assert set(pd.read_parquet(folder / "curve.parquet")["part"]) == {"train"}
+    entry = {name: SPEC[name] for name in ("train", "test", "encoder", "budget")} | {"task": task}
+    tuned = {"strategy": {"name": "fine_tuning"}}
+    chosen = {"strategy": {"name": "chosen_fine_tuning", "init_args": {"grid": {"steps": [1, 2]}}}}
+    refused = [
+        (r"^Expected argument `selection` to be 'last' where training", {"learner": LEARNER}, {"selection": "best"}),
+        (r"^Expected argument `pretraining_lr` to be one", {**tuned, "pretraining_lr": [0.1, 0.2]}, {}),
+        (r"^Expected the strategy `chosen_fine_tuning` not to choose where", chosen, {}),
+    ]
+    for message, learner, budget in refused:
+        tasks = [{**entry, "budget": {**SPEC["budget"], **budget}, "learners": {"it": learner}}]
+        suite = {"suite": "final", "version": 1, "description": "", "seeds": [0], "tasks": tasks}
+        with pytest.raises(ValueError, match=message):
+            make_plan(Suite.model_validate(suite))
+    chosen["strategy"]["init_args"]["by"] = "leave_one_out"
+    make_plan(Suite.model_validate({**suite, "tasks": [{**entry, "learners": {"it": chosen}}]}))
+
+
+@pytest.mark.slow
 def test_learning_from_glyphs_is_tested_on_omniglot(store, real_cache, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(real_cache))
     across, guards, _ = run(store, {"name": "glyphs_to_omniglot", "init_args": {"train_classes": 60}})
