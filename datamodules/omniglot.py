@@ -204,6 +204,11 @@ class OmniglotDataModule(ClassDataModule):
         """The number of drawings of each character; in training, of those to learn from."""
         return self._kept if part == "train" else int(self.images.pixels.shape[1])
 
+    def seen_classes(self) -> np.ndarray:
+        """Training characters, turned where those of the test are turned too; at most as many as the test has."""
+        step = self._turns("train") // self._turns("test")
+        return np.arange(0, self.class_count("train"), step)[: self.class_count("test")]
+
     def groups(self, part: Part) -> np.ndarray | None:
         """The alphabet of each class of a part; None if episodes go across alphabets."""
         if self.scope == "across":
@@ -232,11 +237,12 @@ class OmniglotDataModule(ClassDataModule):
 
     def guards(self) -> list[Finding]:
         """Also checks that parts share no character and, unless the split allows it, no alphabet."""
-        characters = {part: [self.images.characters[row] for row in self.characters[part]] for part in self.parts}
+        rows: dict[str, np.ndarray] = {part: self.characters[part] for part in self.parts}
+        characters = {part: [self.images.characters[row] for row in own] for part, own in rows.items()}
         alphabets = {part: {alphabet for alphabet, _ in found} for part, found in characters.items()}
         names = {part: ["/".join(character) for character in found] for part, found in characters.items()}
         apart = alphabets_apart(alphabets, allowed=self.split not in ALPHABETS_DISJOINT)
         return [classes_apart(names, self.class_word), apart, *super().guards()]
 
-    def _turns(self, part: Part) -> int:
+    def _turns(self, part: Part | EvalPart) -> int:
         return 4 if self.rotations == "all" or (self.rotations == "train" and part == "train") else 1

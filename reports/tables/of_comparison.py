@@ -8,6 +8,7 @@ from adaptbench.reports.results.runs import Outcome
 from adaptbench.reports.tables.calibration import calibration_table
 from adaptbench.reports.tables.computation import computation_table
 from adaptbench.reports.tables.gains import gain_table
+from adaptbench.reports.tables.memorising import memorising_table
 from adaptbench.reports.tables.order_sensitivity import order_sensitivity_table
 from adaptbench.reports.tables.scores import score_table
 from adaptbench.reports.tables.table import Table
@@ -32,6 +33,7 @@ def tables_of(
         computation_table(comparison, name),
         order_sensitivity_table(comparison, name),
         calibration_table(comparison, name),
+        memorising_table(comparison, name),
         transfer_table(own, name),
         choice_table(own, name),
     )
