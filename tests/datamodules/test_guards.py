@@ -18,6 +18,7 @@ from adaptbench.datamodules.guards import (
     images_as_fed,
     images_differ,
     queries_apart,
+    seen_as_said,
 )
 from adaptbench.datamodules.label_permutation import labels_permuted
 from adaptbench.datamodules.near_duplicates import ink_of, near_duplicates
@@ -293,6 +294,21 @@ def test_shared_alphabets_are_noted_where_a_split_has_them_and_fail_where_it_pro
     )  # fmt: skip
     assert alphabets_apart(parts, allowed=False).status == "failed"
     assert alphabets_apart({"train": {"Greek"}, "test": {"Latin"}}, allowed=False).status == "passed"
+
+
+@pytest.mark.parametrize(
+    ("seen", "held_out", "known", "expected"),
+    [
+        ([1, 2], [7, 8], 0, "noted"),
+        ([1, 9], [7, 8], 0, "failed"),
+        ([1, 2], [7, 3], 0, "failed"),
+        ([1, 2], [7, 3], 1, "noted"),
+        ([1, 2], [7, 3], None, "noted"),
+    ],
+)
+def test_what_was_seen_is_of_training_and_what_was_held_out_is_not(seen, held_out, known, expected):
+    tested = {"seen": np.array(seen), "held_out_drawings": np.array(held_out)}
+    assert seen_as_said(np.arange(5), tested, known).status == expected
 
 
 def statuses(task):
