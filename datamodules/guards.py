@@ -157,7 +157,7 @@ def seen_as_said(trained: np.ndarray, tested: Mapping[str, np.ndarray], known: i
 
 def fingerprints(images: torch.Tensor) -> torch.Tensor:
     """Hashes each image [M, *x] to 64 bits; returns [M] int64."""
-    flat = np.ascontiguousarray(images.numpy()).reshape(len(images), -1).view(np.uint8)
+    flat = np.ascontiguousarray(images.numpy()).reshape(len(images), int(np.prod(images.shape[1:]))).view(np.uint8)
     width = -(-flat.shape[1] // 8)
     places = np.arange(1, width + 1, dtype=np.uint64) * MIX[0]
     found = np.empty(len(flat), dtype=np.uint64)
