@@ -13,6 +13,7 @@ from adaptbench.reports.results.metrics import Metric
 from adaptbench.reports.results.runs import UNSEEN
 from adaptbench.reports.statistics.contrasts import Contrast, contrast
 from adaptbench.reports.statistics.intervals import Interval, interval
+from adaptbench.reports.statistics.scales import LIMITS
 from adaptbench.reports.tables.table import ABSENT, Column, Table, TableCell, frame_of, setting_columns
 from adaptbench.reports.words.sentences import gain_sentence
 
@@ -140,7 +141,7 @@ def _memorising(entry: Entry, metric: Metric) -> _Memorising:
         runs = [run for run in entry.runs if (on, entry.setting) in run.training_scores]
         own = np.array([run.training_scores[on, entry.setting] for run in runs])
         unseen = np.array([run.episode_scores[entry.setting] for run in runs])
-        if entry.refusal or not _usable(own) or not _usable(unseen):
+        if entry.refusal or not all(_usable(scores, metric) for scores in (own, unseen)):
             continue
         means.setdefault(UNSEEN, interval(list(unseen), metric.scores_are))
         means[on] = interval(list(own), metric.scores_are)
@@ -148,8 +149,10 @@ def _memorising(entry: Entry, metric: Metric) -> _Memorising:
     return _Memorising(entry, means, gaps)
 
 
-def _usable(scores: NDArray[np.float64]) -> bool:
-    return scores.ndim == 2 and scores.shape[1] > 1 and bool(np.isfinite(scores).all())
+def _usable(scores: NDArray[np.float64], metric: Metric) -> bool:
+    least, most = LIMITS[metric.scores_are]
+    whole = scores.ndim == 2 and scores.shape[1] > 1 and bool(np.isfinite(scores).all())
+    return whole and bool(((scores >= least) & (scores <= most)).all())
 
 
 def _mean_cell(found: Interval | None, metric: Metric) -> TableCell:
@@ -176,7 +179,7 @@ def _gap_columns(metric: Metric) -> tuple[Column[_Memorising], ...]:
     ends = ("lower", "upper")
     return (
         Column("learner", lambda row: row.entry.learner),
-        *setting_gap_columns(lambda row: row.entry.setting),
+        *setting_columns(lambda row: row.entry.setting),
         Column("metric", lambda _: metric.name),
         *(Column(on if what == "mean" else f"{on}_{what}", mean(on, what)) for on in WORDS for what in ("mean", *ends)),
         *(
