@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar, get_args
 
 import numpy as np
 import pytorch_lightning as pl
@@ -14,9 +14,11 @@ from adaptbench.datamodules.guards import Finding, fingerprints, queries_apart
 
 Mode = Literal["episodes", "examples"]
 Part = Literal["train", "val", "test"]
-EvalPart = Literal["val", "test"]
+EvalPart = Literal["val", "test", "seen", "held_out_drawings"]
+TestOn = Literal["unseen", "seen", "held_out_drawings"]
 Ways = int | tuple[int, ...] | None
 
+UNSEEN: tuple[TestOn, ...] = ("unseen",)
 GUARDED_BATCHES = 16
 """The number of training batches that guards check, beginning with the first."""
 Batch = TypeVar("Batch", EpisodeBatch, ExampleBatch)
@@ -73,6 +75,9 @@ class EvalEpisodes:
         queries: query examples (per class) in an episode.
         episodes: episodes for each number of shots.
         ways: classes in an episode, or several numbers of classes to test with; None for regression.
+        on: what the test is about: first "unseen" classes or functions; then perhaps "seen", those of training
+            themselves, by drawings that training has; and "held_out_drawings", those of training by drawings that it
+            does not have.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
@@ -81,10 +86,22 @@ class EvalEpisodes:
     queries: int
     episodes: int
     ways: Ways = None
+    on: tuple[TestOn, ...] = UNSEEN
 
     def __post_init__(self) -> None:
-        """Raises ValueError for sizes that no episode can have."""
+        """Raises ValueError for sizes that no episode can have, or a test on what there is not."""
         _check(self.ways, self.shots, self.queries, self.episodes)
+        known = get_args(TestOn)
+        if self.on[:1] != UNSEEN or len(set(self.on)) < len(self.on) or not set(self.on) <= set(known):
+            raise ValueError(
+                f"Expected argument `on` to be 'unseen', then any of {', '.join(map(repr, known[1:]))}, each once, but "
+                f"got {', '.join(map(repr, self.on)) or 'nothing'}."
+            )
+
+    @property
+    def parts(self) -> tuple[EvalPart, ...]:
+        """The parts that the test episodes are drawn from, "test" first."""
+        return ("test", *(part for part in self.on if part != "unseen"))
 
     @property
     def sizes(self) -> tuple[EpisodeSize, ...]:
@@ -196,6 +213,7 @@ class EpisodicDataModule(pl.LightningDataModule, ABC):
         likelihood: how predictions are read.
         queries_are_trials: whether an error in per cent is reported too, with an interval over test episodes.
         fixed_test: the only test that the task has; None if the test can be chosen.
+        tested_on: what the test can be about.
     """
 
     task_name: ClassVar[str]
@@ -206,9 +224,12 @@ class EpisodicDataModule(pl.LightningDataModule, ABC):
     likelihood: ClassVar[Literal["categorical", "gaussian"]]
     queries_are_trials: ClassVar[bool] = False
     fixed_test: ClassVar[EvalEpisodes | None] = None
+    tested_on: ClassVar[tuple[TestOn, ...]] = UNSEEN
 
     def __init__(self, sampling: Sampling) -> None:
         super().__init__()
+        if strange := [each for each in sampling.test.on if each not in self.tested_on]:
+            raise ValueError(f"Expected argument `on` not to have {strange[0]!r} for {self.task_name}, which has none.")
         self.train, self.test, self.seed = sampling.train, sampling.test, sampling.seed
         self.mode, self.steps_per_epoch = sampling.mode, sampling.steps_per_epoch
         self.val_episodes = sampling.val_episodes
@@ -265,6 +286,11 @@ class EpisodicDataModule(pl.LightningDataModule, ABC):
         """Adds a digest of data that may change to the arguments, so that a run's id changes with them; none here."""
         return dict(init_args)
 
+    @classmethod
+    def validates(cls, init_args: Mapping[str, Any]) -> bool:
+        """Whether a part is kept apart for validation; without one, nothing can be chosen by it."""
+        return True
+
     @property
     def data_digest(self) -> str | None:
         """A digest of the data that the task reads; None if the task generates its data."""
@@ -280,11 +306,22 @@ class EpisodicDataModule(pl.LightningDataModule, ABC):
 
     @abstractmethod
     def eval_batch(self, part: EvalPart, size: EpisodeSize, episodes: int) -> EpisodeBatch:
-        """Draws the evaluation episodes of a part; they depend on the protocol alone, never on the seed."""
+        """Draws the evaluation episodes of a part; they depend on the protocol alone, never on the seed.
+
+        Only "seen" and "held_out_drawings" depend on the classes or functions that training has.
+        """
 
     @abstractmethod
-    def chance(self, size: EpisodeSize) -> float:
+    def chance(self, size: EpisodeSize, part: EvalPart = "test") -> float:
         """The score of the best prediction that ignores the support set: accuracy, or mean squared error."""
+
+    def refuse_unlimited(self) -> None:
+        """Raises ValueError for a test on what training has seen, which has no end."""
+        if self.test.on != UNSEEN:
+            raise ValueError(
+                f"Expected argument `{self.size_argument}` to be given with a test on {self.test.on[1]!r}, because "
+                f"unlimited {self.class_word} are not met twice."
+            )
 
     def guards(self) -> list[Finding]:
         """Checks the task's data and episodes for leaks; subclasses add checks of their own."""
@@ -296,10 +333,13 @@ class EpisodicDataModule(pl.LightningDataModule, ABC):
         return [Finding("source classes", "failed", what)]
 
     def guarded_batches(self) -> list[EpisodeBatch]:
-        """Draws the test episodes and the first training episodes, with fingerprints of their examples."""
-        tests = (self.eval_batch("test", size, self.test.episodes) for size in self.test.sizes)
+        """Draws test episodes, the first training episodes, and tests on training; inputs are fingerprints."""
+        tests, *others = (
+            [self.eval_batch(part, size, self.test.episodes) for size in self.test.sizes] for part in self.test.parts
+        )
         trains = (self.train_batch(index) for index in range(GUARDED_BATCHES))
-        return [batch._replace(inputs=fingerprints(batch.inputs)) for batches in (tests, trains) for batch in batches]
+        groups = (tests, trains, *others)
+        return [batch._replace(inputs=fingerprints(batch.inputs)) for batches in groups for batch in batches]
 
     def train_dataloader(self) -> DataLoader[Any]:
         """New batches in every epoch; a Trainer on several devices needs `use_distributed_sampler=False`."""

@@ -1,14 +1,22 @@
 """The base of classification tasks: pools of classes, episodes over them, and the amount of training data."""
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from adaptbench.datamodules.base import EpisodicDataModule, EvalPart, Part, Sampling, all_ways
+from adaptbench.datamodules.base import (
+    GUARDED_BATCHES,
+    EpisodicDataModule,
+    EvalPart,
+    Part,
+    Sampling,
+    TestOn,
+    all_ways,
+)
 from adaptbench.datamodules.class_episodes import episodes_over_pool, require_room
 from adaptbench.datamodules.episodes import EpisodeBatch, EpisodeSize, ExampleBatch, rng_for, sample_distinct
 from adaptbench.datamodules.guards import (
@@ -18,6 +26,7 @@ from adaptbench.datamodules.guards import (
     images_as_fed,
     images_differ,
     queries_apart,
+    seen_as_said,
     source_apart,
 )
 from adaptbench.datamodules.label_permutation import labels_permuted
@@ -48,6 +57,7 @@ class ClassDataModule(EpisodicDataModule):
 
     likelihood: ClassVar[Literal["categorical", "gaussian"]] = "categorical"
     guarded_classes: ClassVar[int] = 10_000
+    tested_on: ClassVar[tuple[TestOn, ...]] = get_args(TestOn)
 
     def __init__(self, sampling: Sampling) -> None:
         super().__init__(sampling)
@@ -55,10 +65,10 @@ class ClassDataModule(EpisodicDataModule):
         train, test = sampling.train, sampling.test
         if train.ways is None or test.ways is None or train.episodes is None:
             raise ValueError(f"Expected arguments `ways` and `episodes` to be given for {self.task_name}.")
-        if not set(all_ways(test.ways)) <= set(all_ways(train.ways)):
+        if max(all_ways(test.ways)) > max(all_ways(train.ways)):
             raise ValueError(
-                "Expected argument `ways` to be the same in training and test, because labels have one width, "
-                f"but got {train.ways} and {test.ways}."
+                "Expected argument `ways` to be at least as large in training as in the test, because labels are as "
+                f"wide as those of training, but got {train.ways} and {test.ways}."
             )
 
     @abstractmethod
@@ -86,9 +96,14 @@ class ClassDataModule(EpisodicDataModule):
         return None
 
     @property
+    def parts(self) -> tuple[Part, ...]:
+        """The parts that have classes: training, validation and test."""
+        return PARTS
+
+    @property
     def targets(self) -> int:
-        """The number of classes in an episode; the largest if the number is drawn."""
-        return max(all_ways(self.train.ways))
+        """The largest number of classes in a training episode, or in a test episode if training has no episodes."""
+        return max(all_ways(self.train.ways if self.mode == "episodes" else self.test.ways))
 
     @property
     def pretraining_outputs(self) -> int:
@@ -117,13 +132,30 @@ class ClassDataModule(EpisodicDataModule):
         return self.gather("train", classes, drawings)
 
     def eval_batch(self, part: EvalPart, size: EpisodeSize, episodes: int) -> EpisodeBatch:
-        """Draws episodes over all images of a part; all its batches share one tensor of images."""
-        classes, drawings = self.class_count(part), self.drawing_count(part)
+        """Draws episodes over all images of a part, or over those of training that a test on training has.
+
+        All batches of a part share one tensor of images.
+        """
+        source, classes, drawings = self._tested(part)
         if part not in self._eval_images:
-            rows = np.arange(classes * drawings)
-            self._eval_images[part] = self.gather(part, rows // drawings, rows % drawings)
+            rows = np.repeat(classes, len(drawings)), np.tile(drawings, len(classes))
+            self._eval_images[part] = self.gather(source, *rows)
         rng = rng_for(self.task_name, *self.protocol_key(part), part, size, episodes)
-        return self.over_pool(rng, self._eval_images[part], classes, size, episodes, self.groups(part))
+        groups = self.groups(source)
+        own = None if groups is None else groups[classes]
+        return self.over_pool(rng, self._eval_images[part], len(classes), size, episodes, own)
+
+    def seen_classes(self) -> np.ndarray:
+        """The training classes for a test on what training has seen, [C] int64; at most as many as the test has."""
+        return np.arange(min(self.class_count("train"), self.class_count("test")))
+
+    def _tested(self, part: EvalPart) -> tuple[Part, np.ndarray, np.ndarray]:
+        """Returns where an evaluation's images are from: a part, its classes, and which drawings of each."""
+        if part == "val" or part == "test":
+            return part, np.arange(self.class_count(part)), np.arange(self.drawing_count(part))
+        kept = self.drawing_count("train")
+        met, held_out = np.arange(kept), np.arange(kept, self.drawing_count("test"))
+        return "train", self.seen_classes(), met if part == "seen" else held_out
 
     def over_pool(
         self,
@@ -135,31 +167,38 @@ class ClassDataModule(EpisodicDataModule):
         groups: np.ndarray | None,
     ) -> EpisodeBatch:
         """Builds episodes over a pool of images with `episodes_over_pool`."""
-        return episodes_over_pool(rng, images, classes, size, episodes, groups=groups, width=self.targets)
+        width = max(self.targets, size.ways or 0)
+        return episodes_over_pool(rng, images, classes, size, episodes, groups=groups, width=width)
 
-    def chance(self, size: EpisodeSize) -> float:
+    def chance(self, size: EpisodeSize, part: EvalPart = "test") -> float:
         """The accuracy of a random guess."""
         return 1 / (size.ways or 1)
 
     def guards(self) -> list[Finding]:
         """Checks that parts and episodes hold no image twice, and that nothing predicts a label."""
-        batches = self.guarded_batches()
+        batches, tests = self.guarded_batches(), len(self.test.sizes)
+        on_training: dict[str, np.ndarray] = {
+            part: batches[tests + GUARDED_BATCHES + number * tests].inputs.numpy()
+            for number, part in enumerate(self.test.parts[1:])
+        }
         tested = list(self.guarded_drawings("test"))
         looked = {
             part: [_looked_at(images) for images in (tested if part == "test" else self.guarded_drawings(part))]
-            for part in PARTS
+            for part in self.parts
         }
         prints: dict[str, np.ndarray] = {
             part: np.concatenate([found for found, _ in chunks]) for part, chunks in looked.items()
         }
-        train, val = (np.concatenate([ink for _, ink in looked[part]]) for part in ("train", "val"))
+        train = np.concatenate([ink for _, ink in looked["train"]])
+        val = np.concatenate([ink for _, ink in looked["val"]]) if "val" in looked else train[:0]
         return [
             images_apart(prints),
-            images_as_fed(self._fed(batches[len(self.test.sizes) :]), prints, self._drawings_complete()),
+            images_as_fed(self._fed(batches[tests : tests + GUARDED_BATCHES]), prints, self._drawings_complete()),
             near_duplicates(train, val, np.concatenate(tested), self.known_near_duplicates, self.training_turned),
-            labels_permuted(batches, len(self.test.sizes), self.drawing_count("test"), self.stream),
+            labels_permuted(batches[: tests + GUARDED_BATCHES], tests, self.drawing_count("test"), self.stream),
             queries_apart(batches, self.stream),
             images_differ(batches, self.known_twins, self.stream),
+            *([seen_as_said(prints["train"], on_training, self.known_twins)] if on_training else []),
         ]
 
     def class_identities(self, part: Part) -> list[str]:
@@ -174,14 +213,18 @@ class ClassDataModule(EpisodicDataModule):
         """
         if not isinstance(source, ClassDataModule) or source.example_shape != self.example_shape:
             return super().source_guards(source)
-        classes: dict[str, list[str]] = {part: source.class_identities(part) for part in PARTS}
-        names: dict[str, set[str]] = {part: set(self.class_identities(part)) for part in PARTS}
+        classes: dict[str, list[str]] = {part: source.class_identities(part) for part in source.parts}
+        classes.setdefault("val", [])
+        names: dict[str, set[str]] = {part: set(self.class_identities(part)) for part in self.parts}
         same = source.data_digest == self.data_digest and bool(self.data_digest)
-        train, val = (
-            np.concatenate([ink_of(images) for images in source.guarded_drawings(part)]) for part in ("train", "val")
-        )
+        inks = {
+            part: np.concatenate([ink_of(images) for images in source.guarded_drawings(part)])
+            for part in source.parts
+            if part != "test"
+        }
+        val = inks.get("val", inks["train"][:0])
         tested = np.concatenate(list(self.guarded_drawings("test")))
-        near = near_duplicates(train, val, tested, self.known_near_duplicates)
+        near = near_duplicates(inks["train"], val, tested, self.known_near_duplicates)
         return [
             source_apart(classes, names, same=same),
             near._replace(guard="source near-duplicates"),
@@ -229,18 +272,31 @@ class ClassDataModule(EpisodicDataModule):
         Raises:
             ValueError: if a part has too few; the message says what is possible.
         """
-        if self.class_count("train") < self.targets:
+        ways = max(all_ways(self.train.ways))
+        if self.class_count("train") < ways:
             raise ValueError(
-                f"Expected argument `{self.size_argument}` to give at least {self.targets} classes, rotations "
-                f"included, but got {self.class_count('train')}."
+                f"Expected argument `{self.size_argument}` to give at least {ways} classes, rotations included, but "
+                f"got {self.class_count('train')}."
             )
-        sizes = [EpisodeSize(self.targets, shots, self.train.queries) for shots in self.train.shots]
+        sizes = [EpisodeSize(ways, shots, self.train.queries) for shots in self.train.shots]
         self._require_fit("test", self.test.sizes)
-        self._require_fit("val", self.test.sizes)
+        if "val" in self.parts:
+            self._require_fit("val", self.test.sizes)
         self._require_fit("train", sizes)
+        if "held_out_drawings" in self.test.on and self.drawing_count("train") == self.drawing_count("test"):
+            raise ValueError(
+                "Expected argument `images_per_class` to hold drawings out for the test but it holds none."
+            )
+        for part in self.test.parts[1:]:
+            self._require_fit(part, self.test.sizes)
 
-    def _require_fit(self, part: Part, sizes: "list[EpisodeSize] | tuple[EpisodeSize, ...]") -> None:
-        groups = self.groups(part)
+    def _require_fit(self, part: Part | EvalPart, sizes: Sequence[EpisodeSize]) -> None:
+        if part == "seen" or part == "held_out_drawings":
+            source, chosen, drawn = self._tested(part)
+            groups, classes, drawings = self.groups(source), len(chosen), len(drawn)
+            groups = None if groups is None else groups[chosen]
+        else:
+            groups, classes, drawings = self.groups(part), self.class_count(part), self.drawing_count(part)
         largest = int(np.bincount(groups).max()) if groups is not None else None
         for size in sizes:
             if largest is not None and (size.ways or 0) > largest:
@@ -249,7 +305,7 @@ class ClassDataModule(EpisodicDataModule):
                     f"largest has {largest} classes, so at most {largest} ways are possible."
                 )
             try:
-                require_room(size, self.class_count(part), self.drawing_count(part))
+                require_room(size, classes, drawings)
             except ValueError as error:
                 raise ValueError(f"In the {part} part, {error}") from error
 

@@ -116,9 +116,16 @@ def first_episodes(batch: EpisodeBatch, count: int) -> EpisodeBatch:
     return EpisodeBatch(batch.inputs[used], support, support_y, query, query_y)
 
 
-def episodes_digest(batch: EpisodeBatch) -> str:
-    """Returns a hash of everything in the episodes, which shows whether two runs used the same ones."""
+def episodes_digest(batch: EpisodeBatch, ways: int | None = None) -> str:
+    """Returns a hash of everything in the episodes, which shows whether two runs used the same ones.
+
+    Args:
+        batch: the episodes.
+        ways: classes in an episode; labels that are wider, because training has more classes, are cut to them. None
+            for labels or targets as they are.
+    """
     digest = hashlib.blake2b(digest_size=16)
+    batch = batch._replace(support_y=batch.support_y[..., :ways], query_y=batch.query_y[..., :ways])
     for field in batch:
         array = np.ascontiguousarray(field.cpu().numpy())
         digest.update(f"{array.dtype}{array.shape}".encode())

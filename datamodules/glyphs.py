@@ -57,6 +57,7 @@ class GlyphsDataModule(ClassDataModule):
         if train_classes is None:
             if train_images is not None:
                 raise ValueError("Expected argument `train_classes` to be given with `train_images` but got None.")
+            self.refuse_unlimited()
         else:
             require_positive(train_classes=train_classes)
             if train_classes > UNLIMITED:

@@ -1,12 +1,13 @@
 """Glyphs to Omniglot: training on generated characters, test on characters that people drew."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
 from torch import Tensor
 
-from adaptbench.datamodules.base import EvalPart, Part, Sampling
+from adaptbench.datamodules.base import UNSEEN, EvalPart, Part, Sampling
 from adaptbench.datamodules.episodes import EpisodeBatch, EpisodeSize
 from adaptbench.datamodules.glyphs import GlyphsDataModule
 from adaptbench.datamodules.omniglot import OmniglotDataModule, Scope
@@ -44,7 +45,8 @@ class GlyphsToOmniglotDataModule(GlyphsDataModule):
         images_per_class: int | None = None,
         train_images: int | None = None,
     ) -> None:
-        self.omniglot = OmniglotDataModule(sampling, split=split, split_seed=split_seed, scope=scope)
+        unseen = replace(sampling, test=replace(sampling.test, on=UNSEEN))
+        self.omniglot = OmniglotDataModule(unseen, split=split, split_seed=split_seed, scope=scope)
         super().__init__(
             sampling, train_classes=train_classes, images_per_class=images_per_class, train_images=train_images
         )

@@ -126,8 +126,8 @@ def images_as_fed(fed: np.ndarray, parts: Mapping[str, np.ndarray], complete: bo
         complete: whether those of the training part are all that training may get; not so if it changes them at random.
     """
     guard = "images as fed"
-    for part in ("val", "test"):
-        if count := int(_isin(fed, parts[part]).sum()):
+    for part in parts:
+        if part != "train" and (count := int(_isin(fed, parts[part]).sum())):
             return Finding(guard, "failed", f"{count} of the first {len(fed)} training images are images of {part}.")
     if not complete:
         return Finding(guard, "noted", "Training images are changed at random, or too many to compare with all.")
@@ -159,9 +159,27 @@ def images_differ(batches: Sequence[EpisodeBatch], known: int | None, stream: bo
     return Finding(guard, "failed", f"{text}; the data hold {known} twice in a class.")
 
 
+def seen_as_said(trained: np.ndarray, tested: Mapping[str, np.ndarray], known: int | None) -> Finding:
+    """Checks tests on training classes: what was seen is of training, and what was held out is not.
+
+    Args:
+        trained: [M] int64 `fingerprints` of the training images.
+        tested: fingerprints of the images of the tests on "seen" and on "held_out_drawings", if they are made.
+        known: images that the data hold twice in one class; None where that is not known, which stops nothing.
+    """
+    guard = "seen and held out"
+    if count := int((~np.isin(tested.get("seen", trained[:0]), trained)).sum()):
+        return Finding(guard, "failed", f"{count} images of the test on what was seen are not of training.")
+    count = int(np.isin(tested.get("held_out_drawings", trained[:0]), trained).sum())
+    if known is not None and count > known:
+        return Finding(guard, "failed", f"{count} held-out images are of training; the data hold {known} twice.")
+    text = f"Tests on {' and '.join(tested)} have training classes, as they were asked to"
+    return Finding(guard, "noted", f"{text}; {count} held-out images are of training.")
+
+
 def fingerprints(images: torch.Tensor) -> torch.Tensor:
     """Hashes each image [M, *x] to 64 bits; returns [M] int64."""
-    flat = np.ascontiguousarray(images.numpy()).reshape(len(images), -1).view(np.uint8)
+    flat = np.ascontiguousarray(images.numpy()).reshape(len(images), int(np.prod(images.shape[1:]))).view(np.uint8)
     width = -(-flat.shape[1] // 8)
     places = np.arange(1, width + 1, dtype=np.uint64) * MIX[0]
     found = np.empty(len(flat), dtype=np.uint64)

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from adaptbench.datamodules.base import EvalPart, Part, Sampling, require_positive
+from adaptbench.datamodules.base import UNSEEN, EvalPart, Part, Sampling, TestOn, require_positive
 from adaptbench.datamodules.class_episodes import episodes_over_pool
 from adaptbench.datamodules.class_task import PARTS, ClassDataModule
 from adaptbench.datamodules.episodes import EpisodeBatch, EpisodeSize, first_episodes, rng_for
@@ -50,6 +50,7 @@ class ImageFolderDataModule(ClassDataModule):
     task_name: ClassVar[str] = "image_folder"
     class_word: ClassVar[str] = "classes"
     size_argument: ClassVar[str] = "train_classes"
+    tested_on: ClassVar[tuple[TestOn, ...]] = UNSEEN
 
     def __init__(
         self,
@@ -155,7 +156,7 @@ class ImageFolderDataModule(ClassDataModule):
 
     def protocol_key(self, part: EvalPart) -> tuple[object, ...]:
         """The images and the classes of the part, and the scope."""
-        return (self.digest, self.classes[part].tolist(), self.scope)
+        return (self.digest, self.classes[cast(Part, part)].tolist(), self.scope)
 
     def gather(self, part: Part, classes: np.ndarray, drawings: np.ndarray) -> Tensor:
         """Returns images of classes, [M, H, W] or [M, 3, H, W] uint8."""
@@ -163,17 +164,18 @@ class ImageFolderDataModule(ClassDataModule):
 
     def eval_batch(self, part: EvalPart, size: EpisodeSize, episodes: int) -> EpisodeBatch:
         """Draws episodes over all images of a part, and keeps the images that they use."""
-        counts = self.images.counts[self.classes[part]]
+        whole = cast(Part, part)  # `tested_on` has no tests on training
+        counts = self.images.counts[self.classes[whole]]
         of_class = np.repeat(np.arange(len(counts)), counts)
         rng = rng_for(self.task_name, *self.protocol_key(part), part, size, episodes)
         rows = torch.arange(len(of_class))
         batch = episodes_over_pool(
-            rng, rows, len(counts), size, episodes, groups=self.groups(part), width=self.targets, counts=counts
+            rng, rows, len(counts), size, episodes, groups=self.groups(whole), width=self.targets, counts=counts
         )
         batch = first_episodes(batch, episodes)
         used = batch.inputs.numpy()
         first = counts.cumsum() - counts
-        return batch._replace(inputs=self.gather(part, of_class[used], used - first[of_class[used]]))
+        return batch._replace(inputs=self.gather(whole, of_class[used], used - first[of_class[used]]))
 
     def guards(self) -> list[Finding]:
         """Looks for equal images and names them; those in two parts stop a run."""

@@ -9,7 +9,7 @@ import torch
 
 from adaptbench.datamodules.base import EvalEpisodes, EvalPart, Part, Sampling
 from adaptbench.datamodules.episodes import EpisodeBatch, EpisodeSize, rng_for
-from adaptbench.datamodules.omniglot import OmniglotDataModule, Rotations, Scope
+from adaptbench.datamodules.omniglot import LearnFrom, OmniglotDataModule, Rotations, Scope
 from adaptbench.datamodules.omniglot_archives import OFFICIAL, RUNS, Archive, read_archive
 from adaptbench.datamodules.omniglot_images import Pixels, decode_drawing
 
@@ -79,6 +79,8 @@ class LakeRunsDataModule(OmniglotDataModule):
         train_classes: number of training characters to learn from; None for all.
         images_per_class: number of drawings of each; None for all.
         train_images: number of drawings of all training characters together, in equal shares; None for all.
+        learn_from: "train", or "train_and_val" for a final training on all background alphabets of the split.
+        augment: whether training images are changed a little at random; the runs never are.
         image_size: height and width of the images in pixels.
         archives: the image archives; change them to use another data set in the same layout.
         runs: the archive of the runs.
@@ -102,6 +104,8 @@ class LakeRunsDataModule(OmniglotDataModule):
         train_classes: int | None = None,
         images_per_class: int | None = None,
         train_images: int | None = None,
+        learn_from: LearnFrom = "train",
+        augment: bool = False,
         image_size: int = 28,
         archives: Sequence[Archive] = OFFICIAL,
         runs: Archive = RUNS,
@@ -124,6 +128,8 @@ class LakeRunsDataModule(OmniglotDataModule):
             train_classes=train_classes,
             images_per_class=images_per_class,
             train_images=train_images,
+            learn_from=learn_from,
+            augment=augment,
             image_size=image_size,
             archives=archives,
         )
@@ -141,7 +147,7 @@ class LakeRunsDataModule(OmniglotDataModule):
         split = init_args.get("split", "lake")
         published = (f"Published errors in %: {PUBLISHED[split]}.",) if split in PUBLISHED else ()
         trials = "400 trials, 20-way within an alphabet of the evaluation set."
-        return (trials, *published, *super().remarks({"split": split})[1:])
+        return (trials, *published, *super().remarks({**init_args, "split": split})[1:])
 
     @classmethod
     def training_classes(cls, init_args: Mapping[str, Any]) -> int | None:

@@ -17,8 +17,11 @@ from adaptbench.datamodules.omniglot_images import load_images
 from adaptbench.datamodules.omniglot_near_duplicates import expected_near_duplicates
 from adaptbench.datamodules.omniglot_splits import (
     ALPHABETS_DISJOINT,
+    JOINED_REMARK,
     REMARKS,
     TRAINING_CHARACTERS,
+    VALIDATION_CHARACTERS,
+    VALIDATION_REMARKS,
     drawn_by_seed,
     nested_alphabets,
     nested_subset,
@@ -27,6 +30,7 @@ from adaptbench.datamodules.omniglot_splits import (
 
 Rotations = Literal["none", "train", "all"]
 Scope = Literal["across", "within"]
+LearnFrom = Literal["train", "train_and_val"]
 TWINS = 1
 """Images of 28 x 28 pixels that stand twice in one class: drawings 3 and 19 of Braille/character01."""
 ROTATIONS = {"none": "no rotations", "train": "rotations in training", "all": "rotations in training and test"}
@@ -48,6 +52,8 @@ class OmniglotDataModule(ClassDataModule):
         images_per_class: number of drawings of each training character to learn from; None for all. Smaller sets are
             subsets here too.
         train_images: number of drawings of all training characters together, in equal shares; None for all.
+        learn_from: "train", or "train_and_val" for a final training on both parts after everything was chosen with
+            validation apart. There is then no validation part, and the last model is tested.
         augment: whether each training image is turned, scaled, sheared and shifted a little at random.
         image_size: height and width of the images in pixels.
         archives: the image archives; change them to use another data set in the same layout.
@@ -72,6 +78,7 @@ class OmniglotDataModule(ClassDataModule):
         train_classes: int | None = None,
         images_per_class: int | None = None,
         train_images: int | None = None,
+        learn_from: LearnFrom = "train",
         augment: bool = False,
         image_size: int = 28,
         archives: Sequence[Archive] = OFFICIAL,
@@ -82,17 +89,21 @@ class OmniglotDataModule(ClassDataModule):
             raise ValueError(f"Expected argument `rotations` to be 'none', 'train' or 'all' but got {rotations!r}.")
         if scope not in ("across", "within"):
             raise ValueError(f"Expected argument `scope` to be 'across' or 'within' but got {scope!r}.")
+        if learn_from not in ("train", "train_and_val"):
+            raise ValueError(f"Expected argument `learn_from` to be 'train' or 'train_and_val' but got {learn_from!r}.")
         self.images, self.usual_archives = load_images(image_size, archives), archives is OFFICIAL
         self.split, self.split_seed, self.scope = split, split_seed, scope
         self.rotations, self.augment, self.image_size = rotations, augment, image_size
-        characters = split_by_name(split, self.images.characters, split_seed)
+        parts = split_by_name(split, self.images.characters, split_seed)
+        joined = learn_from == "train_and_val"
+        trained, val = (np.concatenate([parts.train, parts.val]), parts.val[:0]) if joined else (parts.train, parts.val)
         names, numbers = np.unique([alphabet for alphabet, _ in self.images.characters], return_inverse=True)
         self.alphabet_names, self.alphabets = tuple(map(str, names)), numbers  # [C] int64, the alphabet of each row
         if scope == "across":
-            chosen = nested_subset(characters.train, train_classes, seed)
+            chosen = nested_subset(trained, train_classes, seed)
         else:
-            chosen = nested_alphabets(characters.train, self.alphabets[characters.train], train_classes, seed)
-        self.characters = {"train": chosen, "val": characters.val, "test": characters.test}
+            chosen = nested_alphabets(trained, self.alphabets[trained], train_classes, seed)
+        self.characters = {"train": chosen, "val": val, "test": parts.test}
         available = int(self.images.pixels.shape[1])
         self._kept = drawings_each(len(chosen), images_per_class, train_images, available)
         order = np.tile(np.arange(available), (len(self.images.characters), 1))
@@ -108,9 +119,10 @@ class OmniglotDataModule(ClassDataModule):
 
     @classmethod
     def protocol(cls, init_args: Mapping[str, Any]) -> str:
-        """Describes split, rotations and, where they differ from the default, scope, drawings and augmentation."""
+        """Describes split, rotations and, where they are not the default, what else decides training and test."""
         split, rotations = init_args.get("split", "vinyals"), init_args.get("rotations", "train")
         words = [f"{split} (seed {init_args.get('split_seed', 0)})" if drawn_by_seed(split) else split]
+        words += [] if cls.validates(init_args) else ["trained on validation too"]
         words += ["within alphabets"] if init_args.get("scope") == "within" else []
         augmented = ["augmented"] if init_args.get("augment") else []
         return ", ".join([*words, ROTATIONS.get(rotations, rotations), *drawings_in_words(init_args), *augmented])
@@ -120,13 +132,23 @@ class OmniglotDataModule(ClassDataModule):
         """The scope, and what a reader must know about the split."""
         within = init_args.get("scope") == "within"
         scope = "one alphabet; alphabets with fewer characters than ways are left out" if within else "any alphabet"
-        return (f"An episode takes its characters from {scope}.", *REMARKS.get(init_args.get("split", "vinyals"), ()))
+        split = init_args.get("split", "vinyals")
+        apart = VALIDATION_REMARKS.get(split, ()) if cls.validates(init_args) else (JOINED_REMARK,)
+        return (f"An episode takes its characters from {scope}.", *REMARKS.get(split, ()), *apart)
+
+    @classmethod
+    def validates(cls, init_args: Mapping[str, Any]) -> bool:
+        """Whether validation characters are kept apart."""
+        return init_args.get("learn_from", "train") == "train"
 
     @classmethod
     def training_classes(cls, init_args: Mapping[str, Any]) -> int | None:
         """The number of training characters asked for, or all of the split."""
         asked = super().training_classes(init_args)
-        return TRAINING_CHARACTERS.get(init_args.get("split", "vinyals")) if asked is None else asked
+        split = init_args.get("split", "vinyals")
+        if asked is not None or split not in TRAINING_CHARACTERS:
+            return asked
+        return TRAINING_CHARACTERS[split] + (0 if cls.validates(init_args) else VALIDATION_CHARACTERS[split])
 
     @property
     def pretraining_groups(self) -> tuple[int, ...]:
@@ -165,6 +187,15 @@ class OmniglotDataModule(ClassDataModule):
         """Whether images are augmented."""
         return self.augment
 
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The parts that have characters; no validation if training has its characters."""
+        return tuple(part for part in PARTS if len(self.characters[part]))
+
+    def val_dataloader(self) -> Any:  # noqa: ANN401 - Lightning takes one loader or a list
+        """The validation episodes; none if training has their characters."""
+        return super().val_dataloader() if "val" in self.parts else []
+
     def class_count(self, part: Part) -> int:
         """The number of characters of a part, rotated ones included."""
         return len(self.characters[part]) * self._turns(part)
@@ -172,6 +203,11 @@ class OmniglotDataModule(ClassDataModule):
     def drawing_count(self, part: Part) -> int:
         """The number of drawings of each character; in training, of those to learn from."""
         return self._kept if part == "train" else int(self.images.pixels.shape[1])
+
+    def seen_classes(self) -> np.ndarray:
+        """Training characters, turned where those of the test are turned too; at most as many as the test has."""
+        step = self._turns("train") // self._turns("test")
+        return np.arange(0, self.class_count("train"), step)[: self.class_count("test")]
 
     def groups(self, part: Part) -> np.ndarray | None:
         """The alphabet of each class of a part; None if episodes go across alphabets."""
@@ -205,10 +241,10 @@ class OmniglotDataModule(ClassDataModule):
 
     def guards(self) -> list[Finding]:
         """Also checks that parts share no character and, unless the split allows it, no alphabet."""
-        names: dict[str, list[str]] = {part: self.class_identities(part) for part in PARTS}
+        names: dict[str, list[str]] = {part: self.class_identities(part) for part in self.parts}
         alphabets = {part: {name.partition("/")[0] for name in found} for part, found in names.items()}
         apart = alphabets_apart(alphabets, allowed=self.split not in ALPHABETS_DISJOINT)
         return [classes_apart(names, self.class_word), apart, *super().guards()]
 
-    def _turns(self, part: Part) -> int:
+    def _turns(self, part: Part | EvalPart) -> int:
         return 4 if self.rotations == "all" or (self.rotations == "train" and part == "train") else 1

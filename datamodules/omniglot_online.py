@@ -47,4 +47,5 @@ class OmniglotOnlineDataModule(OmniglotDataModule):
         groups: np.ndarray | None,
     ) -> EpisodeBatch:
         """Builds streams over a pool of images with `streams_over_pool`."""
-        return streams_over_pool(rng, images, classes, size, episodes, groups=groups, width=self.targets)
+        width = max(self.targets, size.ways or 0)
+        return streams_over_pool(rng, images, classes, size, episodes, groups=groups, width=width)

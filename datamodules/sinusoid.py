@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import torch
 
-from adaptbench.datamodules.base import EpisodicDataModule, EvalPart, Sampling, require_positive
+from adaptbench.datamodules.base import EpisodicDataModule, EvalPart, Sampling, TestOn, require_positive
 from adaptbench.datamodules.episodes import EpisodeBatch, EpisodeSize, ExampleBatch, rng_for
 from adaptbench.datamodules.guards import Finding, classes_apart
 
@@ -41,6 +41,7 @@ class SinusoidDataModule(EpisodicDataModule):
     class_word: ClassVar[str] = "functions"
     size_argument: ClassVar[str] = "train_functions"
     likelihood: ClassVar[Literal["categorical", "gaussian"]] = "gaussian"
+    tested_on: ClassVar[tuple[TestOn, ...]] = ("unseen", "seen")
 
     def __init__(
         self,
@@ -73,6 +74,8 @@ class SinusoidDataModule(EpisodicDataModule):
         if train_functions is not None:
             rng = rng_for(self.task_name, "functions", self.seed)
             self.functions = _draw_functions(rng, train_functions, self.ranges)
+        else:
+            self.refuse_unlimited()
 
     @property
     def example_shape(self) -> tuple[int, ...]:
@@ -119,7 +122,7 @@ class SinusoidDataModule(EpisodicDataModule):
         return ExampleBatch(x, y, functions=torch.from_numpy(functions.astype(np.float32)))
 
     def eval_batch(self, part: EvalPart, size: EpisodeSize, episodes: int) -> EpisodeBatch:
-        """Draws episodes from functions that training has not seen (with probability one)."""
+        """Draws episodes from functions that training has not seen (with probability one), or from those it has."""
         rng, functions = self._eval_functions(part, size, episodes)
         return self._episodes(rng, functions, size)
 
@@ -158,10 +161,14 @@ class SinusoidDataModule(EpisodicDataModule):
         self, part: EvalPart, size: EpisodeSize, episodes: int
     ) -> tuple[np.random.Generator, np.ndarray]:
         rng = rng_for(self.task_name, self.noise, part, size, episodes)
+        if part == "seen":
+            return rng, self._train_functions(rng, episodes)
         return rng, _draw_functions(rng, episodes, self.test_ranges if part == "test" else self.ranges)
 
-    def chance(self, size: EpisodeSize) -> float:
+    def chance(self, size: EpisodeSize, part: EvalPart = "test") -> float:
         """The variance of y given x, averaged over x: the error of the best prediction that ignores the support set."""
+        if part == "seen" and self.functions is not None:
+            return self._variance_of(self.functions)
         (low, high), (first, last) = self.test_ranges
         mean_square = (high**3 - low**3) / (3 * (high - low)) if high > low else low**2
         square_mean = ((low + high) / 2) ** 2
@@ -170,6 +177,13 @@ class SinusoidDataModule(EpisodicDataModule):
         sine_square = (1 - spread * turned * (math.sin(width) / width if width else 1.0)) / 2
         explained = square_mean * (2 * math.sin(width / 2)) ** 2 / width**2 if width else square_mean
         return mean_square * sine_square - explained * (0.5 - turned * spread / 2) + self.noise**2
+
+    def _variance_of(self, functions: np.ndarray) -> float:
+        """The variance of y among functions [F, 2], averaged over x: y = A cos(phase) sin x - A sin(phase) cos x."""
+        amplitude, phase = functions.T
+        spread = math.sin(2 * INPUTS[1]) / (2 * INPUTS[1])
+        of_sine, of_cosine = (amplitude * np.cos(phase)).var(), (amplitude * np.sin(phase)).var()
+        return float(of_sine * (1 - spread) + of_cosine * (1 + spread)) / 2 + self.noise**2
 
     def _train_functions(self, rng: np.random.Generator, count: int) -> np.ndarray:
         if self.functions is None:

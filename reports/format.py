@@ -5,7 +5,15 @@
 
 from typing import Annotated, Literal, NamedTuple
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 
 FORMAT_VERSION = 1
 """Raised when a file or the meaning of a field changes. Files of other versions are refused."""
@@ -22,6 +30,7 @@ Duration = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Selection = Literal["last", "best"]
 Part = Literal["train", "val", "test"]
+On = Literal["unseen", "seen", "held_out_drawings"]
 
 
 class Record(BaseModel):
@@ -123,6 +132,9 @@ class Score(Size):
 
     part: Part
     """Part of the task's classes or functions: "train", "val" or "test"."""
+    on: On = "unseen"
+    """"unseen" classes or functions; or those of training, "seen" by drawings that training has, or by
+    "held_out_drawings" that it does not have. Left out if unseen."""
     queries: Positive
     """Query examples of each class; in regression, of the function."""
     metric: Name
@@ -151,6 +163,13 @@ class Score(Size):
     """Lower end of the 95 % interval over episodes, in per cent; null without trials."""
     high: Annotated[float, Field(ge=0, le=100)] | None = None
     """Upper end of that interval, in per cent; null without trials."""
+
+    @model_serializer(mode="wrap")
+    def _leave_out(self, handler: SerializerFunctionWrapHandler):  # type: ignore[no-untyped-def]  # noqa: ANN202 - or the schema loses the fields
+        content = handler(self)
+        if self.on == "unseen":
+            content.pop("on", None)
+        return content
 
 
 class PretrainingCandidate(Record):
@@ -347,6 +366,7 @@ class Column(NamedTuple):
 
 
 EPISODES = (
+    Column("on", "text", "", "What the test is about, as in the scores; absent if unseen classes or functions alone."),
     Column("ways", "integer", "classes", "Classes in the episode; absent in regression."),
     Column("shots", "integer", "examples", "Support examples of each class, or of the function."),
     Column("episode", "integer", "", "Number of the episode among those of its size; the same for every run."),

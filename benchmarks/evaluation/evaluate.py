@@ -1,6 +1,7 @@
 """Scores an adapter on a task's fixed test episodes; all adapters are tested here."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -11,7 +12,7 @@ from adaptbench.benchmarks.evaluation.adapters import Adapter, Tells, Told, carr
 from adaptbench.benchmarks.evaluation.calibration import calibration
 from adaptbench.benchmarks.evaluation.guards import EXEMPT, adapter_guards, alone_guard, worst
 from adaptbench.benchmarks.evaluation.order_sensitivity import ORDERED_EPISODES, order_sensitivity
-from adaptbench.datamodules.base import EpisodicDataModule
+from adaptbench.datamodules.base import UNSEEN, EpisodicDataModule, EvalPart, TestOn
 from adaptbench.datamodules.episodes import EpisodeBatch, EpisodeSize, episodes_digest
 from adaptbench.datamodules.guards import Finding
 from adaptbench.lit_modules.likelihoods import LIKELIHOODS
@@ -61,29 +62,33 @@ def _evaluate(adapter: Adapter, task: EpisodicDataModule, device: torch.device, 
     calibrations: list[pd.DataFrame] = []
     times: list[PredictTime] = []
     total = 0.0
-    batches = _test_batches(task, device)
+    tests = [(part, size) for part in task.test.parts for size in task.test.sizes]
+    batches = _test_batches(task, tests, device)
     told = isinstance(adapter, Told)
     looked = [] if told else [adapter_guards(adapter, batch, task.stream) for batch in batches]
     findings = [Finding("alone", "noted", EXEMPT)] if told else [each for _, found in looked for each in found]
-    for number, (size, batch) in enumerate(zip(task.test.sizes, batches, strict=True)):
-        digest = episodes_digest(batch)
+    for number, ((part, size), batch) in enumerate(zip(tests, batches, strict=True)):
+        digest = episodes_digest(batch, size.ways)
         asked = batch.without_targets()
-        tell(adapter, task, size)
+        tell(adapter, task, part, size)
         start, saved = time.perf_counter(), encodings.saved
         prediction, diverged = with_guesses(adapter.predict(asked))
         seconds = time.perf_counter() - start
         total += seconds
-        seconds += encodings.saved - saved
-        times.append(PredictTime(ways=size.ways, shots=size.shots, ms_per_episode=1000 * seconds / len(batch.query)))
+        per_episode = 1000 * (seconds + encodings.saved - saved) / len(batch.query)
+        if part == "test":
+            times.append(PredictTime(ways=size.ways, shots=size.shots, ms_per_episode=per_episode))
         if looked:
             findings.append(alone_guard(adapter, looked[number][0], prediction))
-        frame = _episode_scores(prediction, batch, task, size)
+        frame = _episode_scores(prediction, batch, task, part, size)
         frames.append(frame)
-        if task.likelihood == "categorical":
+        if part == "test" and task.likelihood == "categorical":
             calibrations.append(calibration(prediction, batch.query_y, size))
-        own, nll = _scores(frame, task, size, digest, diverged)
+        own, nll = _scores(frame, task, part, size, digest, diverged)
         carried = None if task.stream else carried_by(adapter, asked)
         scores += [own.model_copy(update={"carried": carried}), nll]
+        if part != "test":
+            continue
         if task.queries_are_trials:
             scores.append(_error(own, frame[own.metric], batch.query.numel()))
         if not (task.stream or told):
@@ -93,24 +98,26 @@ def _evaluate(adapter: Adapter, task: EpisodicDataModule, device: torch.device, 
     return Evaluation(tuple(scores), episodes, total, tuple(times), tuple(worst(findings)), calibrated)
 
 
-def _test_batches(task: EpisodicDataModule, device: torch.device) -> list[EpisodeBatch]:
-    """Draws the test episodes of every size; sizes with the same examples share one tensor of them."""
+def _test_batches(
+    task: EpisodicDataModule, tests: Sequence[tuple[EvalPart, EpisodeSize]], device: torch.device
+) -> list[EpisodeBatch]:
+    """Draws the episodes of every part and size; those with the same examples share one tensor of them."""
     batches: list[EpisodeBatch] = []
-    for size in task.test.sizes:
-        batch = task.eval_batch("test", size, task.test.episodes).to(device)
+    for part, size in tests:
+        batch = task.eval_batch(part, size, task.test.episodes).to(device)
         same = [each.inputs for each in batches if torch.equal(each.inputs, batch.inputs)]
         batches.append(batch._replace(inputs=same[0]) if same else batch)
     return batches
 
 
-def tell(adapter: Adapter, task: EpisodicDataModule, size: EpisodeSize) -> None:
+def tell(adapter: Adapter, task: EpisodicDataModule, part: EvalPart, size: EpisodeSize) -> None:
     """Gives the functions of the test episodes to a control that needs them, and nothing to other adapters."""
     if isinstance(adapter, Told) and isinstance(task, Tells):
-        adapter.functions = task.eval_functions("test", size, task.test.episodes)
+        adapter.functions = task.eval_functions(part, size, task.test.episodes)
 
 
 def _episode_scores(
-    prediction: Tensor, batch: EpisodeBatch, task: EpisodicDataModule, size: EpisodeSize
+    prediction: Tensor, batch: EpisodeBatch, task: EpisodicDataModule, part: EvalPart, size: EpisodeSize
 ) -> pd.DataFrame:
     likelihood = LIKELIHOODS[task.likelihood]
     metrics = {
@@ -119,17 +126,24 @@ def _episode_scores(
     }
     columns = {name: value.double().mean(dim=1).cpu().numpy() for name, value in metrics.items()}
     identity = {"ways": size.ways, "shots": size.shots, "episode": range(len(batch.query))}
-    return pd.DataFrame({**identity, **columns})
+    on = {"on": _on(part)} if task.test.on != UNSEEN else {}
+    return pd.DataFrame({**on, **identity, **columns})
+
+
+def _on(part: EvalPart) -> TestOn:
+    """What a test is about, by the part that its episodes are drawn from."""
+    return part if part == "seen" or part == "held_out_drawings" else "unseen"
 
 
 def _scores(
-    frame: pd.DataFrame, task: EpisodicDataModule, size: EpisodeSize, digest: str, diverged: int
+    frame: pd.DataFrame, task: EpisodicDataModule, part: EvalPart, size: EpisodeSize, digest: str, diverged: int
 ) -> tuple[Score, Score]:
     """The scores of the task's own metric and of the likelihood."""
     likelihood = LIKELIHOODS[task.likelihood]
-    chance = task.chance(size)
+    chance = task.chance(size) if part == "test" else task.chance(size, part)
     own = Score(
-        part="test",
+        part="test" if part == "test" else "train",
+        on=_on(part),
         **size._asdict(),
         metric=likelihood.metric,
         higher_is_better=likelihood.higher_is_better,

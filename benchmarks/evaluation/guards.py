@@ -162,7 +162,8 @@ def _unmoved(guard: str, what: str, before: Tensor, after: Tensor) -> Finding:
 
 def chance_guard(scores: Sequence[Score]) -> Finding:
     """Says where a tested adapter is no better than a guess: a collapsed training, told but no reason to stop."""
-    collapsed = [f"{score.shots}-shot" for score in scores if score.chance is not None and score.at_chance]
+    tested = [score for score in scores if score.on == "unseen" and score.chance is not None]
+    collapsed = [f"{score.shots}-shot" for score in tested if score.at_chance]
     if collapsed:
         return Finding("chance level", "noted", f"No better than a guess at {', '.join(dict.fromkeys(collapsed))}.")
     return Finding("chance level", "passed", "Better than a guess in every test.")

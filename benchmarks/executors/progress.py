@@ -87,7 +87,7 @@ class SuiteProgress:
     def _warning(self, run: PlannedRun) -> str:
         """Names the shots at which a run learned nothing."""
         scores = self.store.result(run.spec.run_id).scores
-        shots = sorted({score.shots for score in scores if score.at_chance})
+        shots = sorted({score.shots for score in scores if score.at_chance and score.on == "unseen"})
         return f" [yellow]no better than a guess[/] at {' and '.join(map(str, shots))} shots" if shots else ""
 
     def _counts(self, status: Status) -> str:

@@ -11,7 +11,7 @@ import torch
 from pydantic import PydanticSchemaGenerationError, TypeAdapter, ValidationError
 from torch import nn
 
-from adaptbench.benchmarks.evaluation.adapters import Strategy, weights_of
+from adaptbench.benchmarks.evaluation.adapters import Chooses, Strategy, weights_of
 from adaptbench.benchmarks.suites.registry import load, suggest
 from adaptbench.benchmarks.suites.spec import Cell, Component, PretrainSpec, Training, TrainingSpec, TransferSpec
 from adaptbench.datamodules.base import EpisodicDataModule, Sampling
@@ -21,6 +21,7 @@ from adaptbench.lit_modules.likelihoods import LIKELIHOODS
 from adaptbench.lit_modules.training import TrainedModule
 from adaptbench.lit_modules.transfer import TransferModule
 
+WITHOUT_VALIDATION = "where training has the validation part too"
 KINDS_OF_CLASS = {"task": EpisodicDataModule, "encoder": nn.Module, "learner": nn.Module}
 """Base classes that are checked before a call, because a suite may name any class."""
 LEARNER_SIGNATURE = (
@@ -112,7 +113,11 @@ def _check_type(name: str, value: object, wanted: Any) -> None:  # noqa: ANN401 
 
 
 def build_task(spec: TrainingSpec) -> EpisodicDataModule:
-    """Makes the task of a training, with the batches for its kind of training."""
+    """Makes the task of a training, with the batches for its kind of training.
+
+    Raises:
+        ValueError: if an argument is wrong, or validation would choose weights but has no part.
+    """
     sampling = Sampling(
         train=spec.train,
         test=spec.test,
@@ -122,6 +127,8 @@ def build_task(spec: TrainingSpec) -> EpisodicDataModule:
         val_episodes=spec.budget.val_episodes,
     )
     task: EpisodicDataModule = instantiate("task", spec.task, sampling)
+    if spec.budget.selection == "best" and not task.validates(spec.task.init_args):
+        raise ValueError(f"Expected argument `selection` to be 'last' {WITHOUT_VALIDATION} but got 'best'.")
     return task
 
 
@@ -176,8 +183,23 @@ def source_guards(spec: TransferSpec, task: EpisodicDataModule) -> list[Finding]
 
 
 def build_adapter(spec: Cell, network: TrainedModule, task: TaskShape) -> Any:  # noqa: ANN401 - with what its class has
-    """Returns what predicts test episodes: the trained network itself, or the strategy that adapts it."""
-    return network if spec.kind == "episodic" else build_strategy(spec.strategy, network, task.targets)
+    """Returns what predicts test episodes: the trained network itself, or the strategy that adapts it.
+
+    Raises:
+        ValueError: if its interface is wrong, or validation would choose something but has no part.
+    """
+    trained_on = spec.training.task
+    validates = load("task", trained_on.name).validates(trained_on.init_args)
+    if spec.rivals and not validates:
+        raise ValueError(f"Expected one training instead of several to choose from {WITHOUT_VALIDATION}.")
+    if spec.kind == "episodic":
+        return network
+    strategy = build_strategy(spec.strategy, network, task.targets)
+    if validates:
+        return strategy
+    if isinstance(strategy, Chooses) and getattr(strategy, "by", "validation") == "validation":
+        raise ValueError(f"Expected the strategy `{spec.strategy.name}` not to choose {WITHOUT_VALIDATION}.")
+    return strategy
 
 
 def learner_size(component: Component, features: int, ways: int) -> int:

@@ -51,6 +51,7 @@ def fit(
         log_every_n_steps=spec.steps_per_epoch,
         gradient_clip_val=spec.optimization.clip,
         num_sanity_val_steps=0,
+        limit_val_batches=1.0 if task.validates(spec.task.init_args) else 0,
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,

@@ -14,7 +14,7 @@ class NotPlain(ValueError):
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """Refuses duplicate keys, and reads `1e-3` as a number, which is text in YAML 1.1."""
+    """Refuses duplicate keys, and reads `1e-3` as a number and the key `on` as text, which YAML 1.1 does not."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """Refuses a duplicate key; YAML would silently use the last."""
@@ -23,6 +23,8 @@ class _StrictLoader(yaml.SafeLoader):
             if str(key.value) in seen:
                 raise yaml.constructor.ConstructorError(problem=f"key `{key.value}` twice", problem_mark=key.start_mark)
             seen.add(str(key.value))
+            if key.tag == "tag:yaml.org,2002:bool":
+                key.tag = "tag:yaml.org,2002:str"
         return super().construct_mapping(node, deep)
 
 

@@ -82,7 +82,8 @@ def summarise(result: Result) -> dict[str, float]:
     scores: dict[str, float] = {"examples_encoded": result.examples_encoded}
     for score in result.scores:
         ways = f"{score.ways}-way " if score.ways else ""
-        scores[f"{score.part}/{score.metric}/{ways}{score.shots}-shot"] = score.value
+        part = score.part if score.on == "unseen" else score.on
+        scores[f"{part}/{score.metric}/{ways}{score.shots}-shot"] = score.value
     return scores
 
 

@@ -77,7 +77,9 @@ def _run(suite: Suite, run: Run, specs: _Pool, environments: _Pool) -> dict[str,
         "examples": result.examples_encoded,
         "parameters": result.parameters,
         "pretrained": result.pretrained or "",
-        "scores": [[each.ways, each.shots, _label(each), _digits(each.value)] for each in result.scores],
+        "scores": [
+            [each.ways, each.shots, _label(each), _digits(each.value)] for each in result.scores if each.on == "unseen"
+        ],
         "metric": metric.heading,
         "log": metric.logarithmic,
         "curve": None if run.curve is None else _curve(run.curve, metric.scale),

@@ -14,7 +14,7 @@ from adaptbench.reports.results.manifest import Suite, read_suite
 from adaptbench.reports.results.runs import Problem, Run, read_outcomes
 
 RUN_COLUMNS = (
-    "suite", "suite_version", "run_id", "task", "protocol", "part", "ways", "shots", "queries", "train_classes",
+    "suite", "suite_version", "run_id", "task", "protocol", "part", "on", "ways", "shots", "queries", "train_classes",
     "learner", "label", "family", "seed", "metric", "higher_is_better", "value", "n_episodes", "episodes_digest",
     "chance", "at_chance", "diverged", "carried", "selection", "examples_encoded", "parameters", "train_seconds",
     "train_cpu_seconds", "predict_ms_per_episode", "transductive", "device", "git_commit", "git_dirty", "versions",
@@ -51,7 +51,8 @@ def load_results(folder: str | Path, suite: str | None = None) -> Results:
     | `suite`, `suite_version` | | The suite and the version of its definition. |
     | `run_id` | | Name of the run's folder. |
     | `task`, `protocol` | | The task, and what decides its difficulty besides the columns below. |
-    | `part` | | Part of the task's classes or functions: "test". |
+    | `part` | | Part of the task's classes or functions: "test"; "train" if they are not unseen. |
+    | `on` | | "unseen", or what the test on training classes is about: "seen" or "held_out_drawings". |
     | `ways` | classes | Classes in an episode; absent in regression. |
     | `shots` | examples | Support examples of each class, or of the function. |
     | `queries` | examples | Query examples of each class, or of the function. |
@@ -74,8 +75,8 @@ def load_results(folder: str | Path, suite: str | None = None) -> Results:
     | `device`, `versions` | | "cpu" or the GPU's name; versions of Python and of packages. |
     | `git_commit`, `git_dirty` | | Commit of the code, and whether it had changes that were not committed. |
 
-    Columns of `episodes`, a row for each run and test episode: `run_id`, `task`, `protocol`, `learner`, `label`,
-    `seed`, `train_classes`, `ways` and `shots` as above, and
+    Columns of `episodes`, a row for each run and test episode on unseen classes: `run_id`, `task`, `protocol`,
+    `learner`, `label`, `seed`, `train_classes`, `ways` and `shots` as above, and
 
     | column | unit | meaning |
     |---|---|---|
@@ -143,6 +144,7 @@ def _record(suite: Suite, run: Run, score: Score) -> dict[str, object]:
         **{name: getattr(cell, name) for name in ("run_id", "task", "protocol", "train_classes", "learner")},
         **{name: getattr(cell, name) for name in ("label", "family", "seed")},
         **{name: getattr(result, name) for name in ("selection", "examples_encoded", "parameters", "transductive")},
+        "on": score.on,
         "suite": suite.name,
         "suite_version": suite.version,
         "train_seconds": times and times.train_seconds,

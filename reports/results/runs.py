@@ -1,5 +1,6 @@
 """Reads the run of a cell, or says why there is none; no content of a runs folder makes it raise."""
 
+import itertools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from adaptbench.reports.statistics.scales import LIMITS
 ProblemKind = Literal["not finished", "failed", "data unavailable", "unreadable"]
 ReadCurve = Callable[[Path, str], LearningCurve | None]
 R = TypeVar("R", bound=Record)
+UNSEEN = "unseen"
 NOT_FINITE = "NotFinite:"
 """Begins the recorded reason of a training that diverged; any other failure is not the learner's own doing."""
 
@@ -40,6 +42,7 @@ class Run:
         environment: Where and how fast it was computed; None if that cannot be read.
         spec: What determines the result; None if that cannot be read.
         read_curve: Reads a learning curve.
+        training_scores: The scores [E] of tests on training classes or functions, by what they are on and setting.
     """
 
     cell: Cell
@@ -49,6 +52,7 @@ class Run:
     environment: Environment | None = None
     spec: Spec | None = None
     read_curve: ReadCurve = field(default=read_curve, repr=False, compare=False)
+    training_scores: Mapping[tuple[str, Setting], NDArray[np.float64]] = field(default_factory=dict)
 
     @cached_property
     def curve(self) -> LearningCurve | None:
@@ -109,10 +113,10 @@ class Run:
         return sum(known) if len(known) == len(tried) else None
 
     def score(self, setting: Setting, metric: str | None = None) -> Score | None:
-        """The test score of a metric at a setting; by default of the cell's metric."""
-        wanted = (setting.ways, setting.shots, metric or self.cell.metric, "test")
+        """The test score of a metric at a setting on unseen classes; by default of the cell's metric."""
+        wanted = (setting.ways, setting.shots, metric or self.cell.metric, "test", "unseen")
         for score in self.result.scores:
-            if (score.ways, score.shots, score.metric, score.part) == wanted:
+            if (score.ways, score.shots, score.metric, score.part, score.on) == wanted:
                 return score
         return None
 
@@ -195,11 +199,13 @@ def _read_run(folder: Path, cell: Cell, curves: ReadCurve) -> Run:
         wanted, found = getattr(cell, name), getattr(result, name)
         if wanted != found:
             raise Unreadable(f"Expected field `{name}` of result.json to be {wanted!r} but got {found!r}.")
+    scores = _read_episode_scores(folder / "episodes.parquet", cell)
     run = Run(
         cell=cell,
         folder=folder,
         result=result,
-        episode_scores=_read_episode_scores(folder / "episodes.parquet", cell),
+        episode_scores={setting: found for (on, setting), found in scores.items() if on == UNSEEN},
+        training_scores={(on, setting): found for (on, setting), found in scores.items() if on != UNSEEN},
         environment=_read_beside(folder / "environment.json", Environment),
         spec=_read_beside(folder / "spec.json", Spec),
         read_curve=curves,
@@ -209,18 +215,20 @@ def _read_run(folder: Path, cell: Cell, curves: ReadCurve) -> Run:
     return run
 
 
-def _read_episode_scores(path: Path, cell: Cell) -> dict[Setting, NDArray[np.float64]]:
-    """Reads the cell's metric for each of its settings, sorted by episode."""
-    table = read_table(path, ["ways", "shots", "episode", cell.metric])
+def _read_episode_scores(path: Path, cell: Cell) -> dict[tuple[str, Setting], NDArray[np.float64]]:
+    """Reads the cell's metric by what the test is on and for each of its settings, sorted by episode."""
+    table = read_table(path, ["ways", "shots", "episode", cell.metric], optional=["on"])
     # Pandas would take most of the time for many runs. Absent values become NaN.
-    ways, shots, episode, scores = (column.cast(pa.float64(), safe=False).to_numpy() for column in table.columns)
+    ways, shots, episode, scores = (column.cast(pa.float64(), safe=False).to_numpy() for column in table.columns[:4])
+    on = table["on"].to_numpy() if "on" in table.column_names else np.full(len(scores), UNSEEN)
     found = {}
-    for setting in cell.settings:
+    for what, setting in itertools.product(dict.fromkeys([UNSEEN, *on.tolist()]), cell.settings):
         here = (np.isnan(ways) if setting.ways is None else ways == setting.ways) & (shots == setting.shots)
+        here &= on == what
         order = np.argsort(episode[here], kind="stable")
         if (np.diff(episode[here][order]) == 0).any():
             raise Unreadable(f"Expected {path.name} to have each episode once but some are in it twice.")
-        found[setting] = scores[here][order]
+        found[what, setting] = scores[here][order]
     return found
 
 

@@ -10,12 +10,13 @@ from adaptbench.reports.format import TABLES
 from adaptbench.reports.reading import Unreadable
 
 
-def read_table(path: Path, names: Sequence[str]) -> pa.Table:
+def read_table(path: Path, names: Sequence[str], optional: Sequence[str] = ()) -> pa.Table:
     """Reads columns of a table.
 
     Args:
         path: The parquet file; its name says which table it is.
         names: The columns; one that the format does not know is the metric of a user's task.
+        optional: Columns that follow them if the table has them.
 
     Raises:
         Unreadable: The file is not such a table.
@@ -23,9 +24,10 @@ def read_table(path: Path, names: Sequence[str]) -> pa.Table:
     columns = {column.name: column for column in TABLES[path.name]}
     try:
         with pq.ParquetFile(path) as file:
+            names = [*names, *(name for name in optional if name in file.schema_arrow.names)]
             if absent := sorted(set(names) - set(file.schema_arrow.names)):
                 raise Unreadable(f"Expected {path.name} to have a column `{absent[0]}` but it has none.")
-            table = file.read(columns=list(names), use_threads=False).select(names)
+            table = file.read(columns=names, use_threads=False).select(names)
         table.validate(full=True)  # invalid text would raise later
     except Unreadable:
         raise

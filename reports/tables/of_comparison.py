@@ -8,7 +8,7 @@ from adaptbench.reports.results.runs import Outcome
 from adaptbench.reports.tables.calibration import calibration_table
 from adaptbench.reports.tables.computation import carried_table, computation_table, settings_table
 from adaptbench.reports.tables.forms import forms_table
-from adaptbench.reports.tables.gains import gain_table
+from adaptbench.reports.tables.gains import gain_table, memorising_table
 from adaptbench.reports.tables.order_sensitivity import order_sensitivity_table
 from adaptbench.reports.tables.rates import rate_table
 from adaptbench.reports.tables.scores import score_table
@@ -36,6 +36,7 @@ def tables_of(
         carried_table(comparison, name),
         order_sensitivity_table(comparison, name),
         calibration_table(comparison, name),
+        memorising_table(comparison, name),
         transfer_table(own, name),
         choice_table(own, name),
         rate_table(own, name),

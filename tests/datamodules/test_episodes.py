@@ -8,6 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chisquare
+from torch.nn import functional as F
 
 from adaptbench.datamodules.class_episodes import episodes_over_pool
 from adaptbench.datamodules.episodes import EpisodeBatch, EpisodeSize, episodes_digest, rng_for, sample_distinct
@@ -91,6 +92,15 @@ def test_digest_sees_shape_type_and_order():
         EpisodeBatch(batch.inputs, *(rows.flip(0) for rows in batch[1:])),
     ]
     assert len({episodes_digest(other) for other in [batch, *others]}) == 5
+
+
+def test_digest_of_an_episodes_own_ways_does_not_see_how_wide_labels_are():
+    batch = draw(episodes=4)
+    ways = batch.support_y.shape[-1]
+    wide = batch._replace(support_y=F.pad(batch.support_y, (0, 7)), query_y=F.pad(batch.query_y, (0, 7)))
+    assert episodes_digest(wide, ways) == episodes_digest(batch, ways) == episodes_digest(batch)
+    assert episodes_digest(wide) != episodes_digest(batch)
+    assert episodes_digest(wide._replace(query_y=wide.query_y.flip(1)), ways) != episodes_digest(batch)
 
 
 def test_a_batch_goes_to_a_device_with_all_its_fields():

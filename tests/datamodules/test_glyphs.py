@@ -50,6 +50,23 @@ def test_a_class_is_the_same_whichever_others_are_asked_for(indices, key):
     assert ((1 <= together.strokes) & (together.strokes <= STROKES)).all()
 
 
+def test_tests_on_training_glyphs_have_their_drawings_met_or_held_out():
+    test = EvalEpisodes(ways=5, shots=(1, 5), queries=5, episodes=50, on=("unseen", "seen", "held_out_drawings"))
+    task = glyphs(train_classes=30, test=test, images_per_class=10)
+    seen, held_out = (task.eval_batch(part, SIZE, 50).inputs for part in ("seen", "held_out_drawings"))
+    every = torch.from_numpy(drawings(task, classes=range(30)))
+    assert torch.equal(seen, every[:, :10].flatten(0, 1)) and torch.equal(held_out, every[:, 10:].flatten(0, 1))
+    assert "failed" not in {finding.status for finding in task.guards()}
+    with pytest.raises(ValueError, match=r"`train_classes` to be given with a test on 'seen', because unlimited char"):
+        glyphs(train_classes=None, test=test, images_per_class=10)
+
+
+@pytest.mark.parametrize("on", [("seen",), (), ("unseen", "seen", "seen"), ("unseen", "met"), ("seen", "unseen")])
+def test_a_test_begins_with_unseen_classes(on):
+    with pytest.raises(ValueError, match=r"^Expected argument `on` to be 'unseen', then any of 'seen', 'held_out_dr"):
+        EvalEpisodes(ways=5, shots=(1,), queries=5, episodes=50, on=on)
+
+
 def test_a_drawing_is_the_same_whichever_others_are_asked_for():
     task = glyphs(train_classes=100_000)
     classes, numbers = np.array([99_999, 3, 70_000, 3]), np.array([0, 19, 7, 18])

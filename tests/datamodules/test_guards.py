@@ -18,6 +18,7 @@ from adaptbench.datamodules.guards import (
     images_as_fed,
     images_differ,
     queries_apart,
+    seen_as_said,
 )
 from adaptbench.datamodules.label_permutation import labels_permuted
 from adaptbench.datamodules.near_duplicates import ink_of, near_duplicates
@@ -295,6 +296,21 @@ def test_shared_alphabets_are_noted_where_a_split_has_them_and_fail_where_it_pro
     assert alphabets_apart({"train": {"Greek"}, "test": {"Latin"}}, allowed=False).status == "passed"
 
 
+@pytest.mark.parametrize(
+    ("seen", "held_out", "known", "expected"),
+    [
+        ([1, 2], [7, 8], 0, "noted"),
+        ([1, 9], [7, 8], 0, "failed"),
+        ([1, 2], [7, 3], 0, "failed"),
+        ([1, 2], [7, 3], 1, "noted"),
+        ([1, 2], [7, 3], None, "noted"),
+    ],
+)
+def test_what_was_seen_is_of_training_and_what_was_held_out_is_not(seen, held_out, known, expected):
+    tested = {"seen": np.array(seen), "held_out_drawings": np.array(held_out)}
+    assert seen_as_said(np.arange(5), tested, known).status == expected
+
+
 def statuses(task):
     return {finding.guard: finding.status for finding in task.guards()}
 
@@ -314,10 +330,18 @@ def test_glyphs_pass():
     assert len(task.guards()) == 7 and set(statuses(task).values()) == {"passed"}
 
 
-@pytest.mark.parametrize(("split", "expected"), [("vinyals", "noted"), ("lake", "passed"), ("small1", "passed")])
-def test_the_real_omniglot_passes(real_cache, monkeypatch, split, expected):
+@pytest.mark.parametrize(
+    ("split", "learn_from", "expected"),
+    [
+        ("vinyals", "train", "noted"),
+        ("vinyals", "train_and_val", "noted"),
+        ("lake", "train", "passed"),
+        ("small1", "train", "passed"),
+    ],
+)
+def test_the_real_omniglot_passes(real_cache, monkeypatch, split, learn_from, expected):
     monkeypatch.setenv("XDG_CACHE_HOME", str(real_cache))
-    task = OmniglotDataModule(CLASSES, split=split)
+    task = OmniglotDataModule(CLASSES, split=split, learn_from=learn_from)
     found = statuses(task)
     assert found.pop("alphabet overlap") == expected
     assert task.known_twins == 4 and found.pop("image twice in an episode") in ("passed", "noted")

@@ -114,6 +114,18 @@ def test_the_runs_are_the_same_for_every_learner_and_split(runs):
     assert len(digests) == 1
 
 
+def test_a_final_training_has_all_background_alphabets_and_may_change_its_images_but_not_the_runs(runs):
+    plain, task = runs(), runs(learn_from="train_and_val", augment=True)
+    assert task.class_count("train") == 4 * 964
+    assert len({task.images.characters[row][0] for row in task.characters["train"]}) == 30
+    first, second = (episodes_digest(each.eval_batch("test", SIZE, 20)) for each in (plain, task))
+    assert first == second
+    same = runs(learn_from="train_and_val")
+    assert not torch.equal(task.train_batch(0).inputs, same.train_batch(0).inputs)
+    found = {finding.guard: finding for finding in task.guards()}
+    assert found["near-duplicates"].status in ("passed", "noted") and found["class overlap"].status == "passed"
+
+
 @pytest.mark.parametrize(("split", "alphabet"), [("vinyals", "Gurmukhi"), ("vinyals_clean", "Angelic")])
 def test_a_learner_of_evaluation_alphabets_is_refused(runs, split, alphabet):
     with pytest.raises(ValueError, match=rf"keep the evaluation alphabets.*but '{split}' has .*{alphabet}.* there\."):

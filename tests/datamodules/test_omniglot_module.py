@@ -278,7 +278,10 @@ def test_chance_and_protocol(omniglot):
     ("arguments", "message"),
     [
         ({"train": TrainEpisodes(shots=(1,), queries=1, pool=9)}, "`ways` and `episodes` to be given"),
-        ({"test": EvalEpisodes(ways=4, shots=(1,), queries=1, episodes=1)}, "same in training and test.* 3 and 4"),
+        (
+            {"test": EvalEpisodes(ways=4, shots=(1,), queries=1, episodes=1)},
+            "as large in training.* 3 and 4",
+        ),
         ({"rotations": "some"}, "`rotations` to be 'none', 'train' or 'all' but got 'some'"),
         ({"train_classes": 21}, "`train_classes` to be an integer from 1 to 20 but got 21"),
         ({"split": "interleave"}, "`split` to be a known split such as 'interleaved'"),

@@ -168,6 +168,58 @@ def test_fewer_drawings_change_no_evaluation(omniglot):
     assert len(digests) == 1
 
 
+def test_a_final_training_has_the_validation_characters_and_the_same_test(omniglot):
+    apart, joined = omniglot(), omniglot(learn_from="train_and_val")
+    both = np.concatenate([apart.characters["train"], apart.characters["val"]])
+    assert sorted(joined.characters["train"]) == sorted(both) and joined.class_count("val") == 0
+    assert joined.val_dataloader() == [] and len(apart.val_dataloader()) == 2
+    first, second = (episodes_digest(task.eval_batch("test", SIZE, 20)) for task in (apart, joined))
+    assert first == second
+    assert sorted(omniglot(learn_from="train_and_val", scope="within").characters["train"]) == sorted(both)
+    with pytest.raises(ValueError, match=r"`learn_from` to be 'train' or 'train_and_val' but got 'all'"):
+        omniglot(learn_from="all")
+
+
+def test_guards_of_a_final_training_compare_both_parts_with_the_test(omniglot):
+    task = omniglot(learn_from="train_and_val")
+    assert {finding.guard: finding.status for finding in task.guards()}["class overlap"] == "passed"
+    task.characters["test"][0] = omniglot().characters["val"][0]
+    failed = {finding.guard for finding in task.guards() if finding.status == "failed"}
+    assert {"class overlap", "identical images"} <= failed
+
+
+ON_TRAINING = EvalEpisodes(ways=3, shots=(1, 2), queries=3, episodes=20, on=("unseen", "seen", "held_out_drawings"))
+
+
+@pytest.mark.parametrize("scope", ["across", "within"])
+@pytest.mark.parametrize("rotations", ["none", "train", "all"])
+def test_tests_on_training_have_its_characters_by_drawings_met_or_held_out(omniglot, identities, rotations, scope):
+    task = omniglot(test=ON_TRAINING, images_per_class=8, rotations=rotations, scope=scope, train_classes=12)
+    trained = drawings_met(task, identities)
+    found = {}
+    for part in ON_TRAINING.parts:
+        images = task.eval_batch(part, SIZE, 20).inputs.numpy()
+        found[part] = {identities[image.tobytes()] for image in images}
+    characters = set(task.characters["train"].tolist())
+    turns = set(range(4 if rotations == "all" else 1))
+    for part in ("seen", "held_out_drawings"):
+        assert {character for character, _, _ in found[part]} <= characters
+        assert {turn for _, turn, _ in found[part]} == turns, "turned as in the test"
+    assert {(character, number) for character, _, number in found["seen"]} <= trained
+    assert not {(character, number) for character, _, number in found["held_out_drawings"]} & trained
+    digests = {part: episodes_digest(task.eval_batch(part, SIZE, 20)) for part in ON_TRAINING.parts}
+    assert len(set(digests.values())) == 3
+    usual = omniglot(images_per_class=8, rotations=rotations, scope=scope, train_classes=12)
+    assert digests["test"] == episodes_digest(usual.eval_batch("test", SIZE, 20))
+
+
+def test_guards_know_that_a_test_on_training_shares_its_images(omniglot):
+    task = omniglot(test=ON_TRAINING, images_per_class=8)
+    found = {finding.guard: finding.status for finding in task.guards()}
+    assert "failed" not in found.values() and found["seen and held out"] == "noted"
+    assert "seen and held out" not in {finding.guard for finding in omniglot(images_per_class=8).guards()}
+
+
 def test_ways_can_be_drawn_and_labels_keep_the_width_of_the_widest(omniglot):
     task = omniglot(
         train=TrainEpisodes(ways=(2, 5), shots=(1,), queries=1, pool=60, episodes=6),
@@ -187,6 +239,8 @@ def test_all_characters_of_a_split_are_counted():
     assert OmniglotDataModule.training_classes({"split": "small1", "train_classes": None}) == 136
     assert OmniglotDataModule.training_classes({"split": "small1", "train_classes": 50}) == 50
     assert LakeRunsDataModule.training_classes({}) == 792
+    assert LakeRunsDataModule.training_classes({"learn_from": "train_and_val"}) == 964
+    assert OmniglotDataModule.training_classes({"learn_from": "train_and_val", "split": "own"}) is None
     assert GlyphsDataModule.training_classes({}) is None
 
 
@@ -196,6 +250,10 @@ def test_protocols_say_what_makes_them_harder():
     assert protocol({"scope": "across"}) == "vinyals, rotations in training"
     assert protocol({"split": "random", "rotations": "all"}) == "random (seed 0), rotations in training and test"
     assert protocol({"split": "random", "split_seed": 2, "rotations": "none"}) == "random (seed 2), no rotations"
+    joined = {"learn_from": "train_and_val", "split": "lake"}
+    assert protocol(joined) == "lake, trained on validation too, rotations in training"
+    assert not any("other five" in remark for remark in LakeRunsDataModule.remarks(joined))
+    assert any("for training too" in remark for remark in LakeRunsDataModule.remarks(joined))
     assert protocol({"images_per_class": 5}).endswith(", 5 drawings of a training class")
     assert protocol({"train_images": 2000}).endswith(", 2000 training drawings in all")
     assert OmniglotDataModule.remarks({"split": "random"})[0] == "An episode takes its characters from any alphabet."
@@ -209,6 +267,11 @@ def test_protocols_say_what_makes_them_harder():
         ({"split_seed": 1}, "`split_seed` to be 0 for split 'by_alphabet', the only one, but got 1"),
         ({"images_per_class": 21}, "`images_per_class` to be an integer from 1 to 20 but got 21"),
         ({"images_per_class": 0}, "`images_per_class` to be an integer from 1 to 20 but got 0"),
+        ({"test": ON_TRAINING}, "`images_per_class` to hold drawings out for the test but it holds none"),
+        (
+            {"test": ON_TRAINING, "images_per_class": 16},
+            "In the held_out_drawings part, 3-way .* 4 shots and queries together",
+        ),
         ({"images_per_class": 3}, "In the train part, 3-way episodes with 2 shots and 2 queries .* with 3 examples"),
         ({"images_per_class": 5, "train_images": 90}, "one of the arguments .* but got both"),
         ({"train_images": 100}, "multiple of the 18 training classes up to 360, such as 108, but got 100"),

@@ -16,6 +16,8 @@ from adaptbench.datamodules.omniglot_splits import (
     SMALL2,
     SPLITS,
     TRAINING_CHARACTERS,
+    VALIDATION_CHARACTERS,
+    VALIDATION_REMARKS,
     Split,
     nested_alphabets,
     nested_subset,
@@ -63,8 +65,8 @@ def alphabets_of(split, characters):
 def test_splits_have_the_sizes_that_they_say(name, sizes):
     split = split_by_name(name, all_characters())
     assert [len(getattr(split, part)) for part in PARTS] == sizes
-    assert name in REMARKS
-    assert TRAINING_CHARACTERS[name] == sizes[0]
+    assert name in {**REMARKS, **VALIDATION_REMARKS}
+    assert (TRAINING_CHARACTERS[name], VALIDATION_CHARACTERS[name]) == tuple(sizes[:2])
 
 
 @pytest.mark.parametrize("name", NAMES)

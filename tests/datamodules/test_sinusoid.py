@@ -1,6 +1,7 @@
 """Sinusoids: the functions they claim to be, in batches that depend on their index alone."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ TRAIN = TrainEpisodes(shots=(5, 10), queries=10, pool=240)
 TEST = EvalEpisodes(shots=(5, 10), queries=50, episodes=30)
 SIZE = EpisodeSize(None, 5, 50)
 RANGES = (AMPLITUDES, PHASES)
+HELD_OUT = ("unseen", "held_out_drawings")
 
 
 def sinusoid(train=TRAIN, test=TEST, seed=0, mode="episodes", steps_per_epoch=100, val_episodes=100, **arguments):
@@ -176,6 +178,20 @@ def test_chance_is_the_error_of_the_mean_given_x(noise):
     y = amplitude * np.sin(np.linspace(-5, 5, 401) - phase)
     assert sinusoid(noise=noise).chance(SIZE) == pytest.approx(y.var(axis=0).mean() + noise**2, rel=0.03)
     assert sinusoid().chance(SIZE) == pytest.approx(3.0057, abs=1e-4)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.5])
+def test_a_test_on_seen_functions_has_those_of_training_and_their_chance(noise):
+    test = EvalEpisodes(shots=(5,), queries=10, episodes=200, on=("unseen", "seen"))
+    task = sinusoid(test=test, train_functions=7, noise=noise)
+    amplitude, phase = task._eval_functions("seen", SIZE, 200)[1].T
+    assert {(a, b) for a, b in zip(amplitude, phase, strict=True)} == {tuple(row) for row in task.functions}
+    y = task.functions[:, :1] * np.sin(np.linspace(-5, 5, 20001) - task.functions[:, 1:])
+    assert task.chance(SIZE, "seen") == pytest.approx(y.var(axis=0).mean() + noise**2, rel=1e-3)
+    assert task.chance(SIZE) == sinusoid(noise=noise).chance(SIZE)
+    for arguments in ({"train_functions": None}, {"train_functions": 7, "test": replace(test, on=HELD_OUT)}):
+        with pytest.raises(ValueError, match=r"^Expected argument `(train_functions` to be given|on` not to have)"):
+            sinusoid(**{"test": test, **arguments})
 
 
 def test_noise_has_its_standard_deviation():

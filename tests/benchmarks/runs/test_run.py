@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import itertools
+import json
 import os
 import signal
 import subprocess
@@ -54,6 +55,29 @@ def test_another_seed_gives_other_weights_and_meets_the_same_episodes(episodic, 
     first, second = ([score["episodes_digest"] for score in result["scores"]] for result in results)
     assert first == second
     assert results[0]["scores"][0]["value"] != results[1]["scores"][0]["value"]
+
+
+def test_a_test_on_seen_functions_stands_beside_the_usual_one_and_changes_nothing_of_it(episodic, store):
+    usual = episodic(task__init_args={"train_functions": 3})
+    both = episodic(task__init_args={"train_functions": 3}, test__on=["unseen", "seen"])
+    assert '"on"' not in usual.model_dump_json() + usual.canonical_json() and usual.run_id != both.run_id
+    assert type(both).model_validate_json(both.model_dump_json()).run_id == both.run_id
+    folders = [execute(spec, store) for spec in (usual, both)]
+    (plain, scores), (before, after) = (
+        [json.loads((folder / "result.json").read_text())["scores"] for folder in folders],
+        [pd.read_parquet(folder / "episodes.parquet") for folder in folders],
+    )
+    assert [score for score in scores if "on" not in score] == plain
+    seen = [score for score in scores if "on" in score]
+    assert {(score["on"], score["part"], score["metric"]) for score in seen} == {
+        ("seen", "train", "mse"), ("seen", "train", "nll")
+    }  # fmt: skip
+    assert not {score["episodes_digest"] for score in seen} & {score["episodes_digest"] for score in plain}
+    unseen = after[after["on"] == "unseen"].drop(columns="on").reset_index(drop=True)
+    pd.testing.assert_frame_equal(unseen, before)
+    for score in seen:
+        rows = after[(after["on"] == "seen") & (after["shots"] == score["shots"])]
+        assert len(rows) == score["n_episodes"] and rows[score["metric"]].mean() == pytest.approx(score["value"])
 
 
 def test_curve_has_a_row_for_every_epoch_and_metric(episodic, store):

@@ -1,6 +1,7 @@
 """Suites: read strictly, expanded completely, and named by what determines results."""
 
 import json
+import re
 from dataclasses import fields, make_dataclass
 
 import pytest
@@ -192,6 +193,13 @@ def test_numbers_with_an_exponent_are_numbers(write_suite):
     path = write_suite(**{"learners.fine_tuning.strategy.init_args.lr": 12345})
     path.write_text(path.read_text().replace("12345", "1e-3"))
     assert cell(path, "fine_tuning").spec.strategy.init_args["lr"] == 0.001
+
+
+def test_a_test_is_on_what_its_key_says(write_suite):
+    path = write_suite(**{"test.on": ["unseen", "seen"], "over": {"train_functions": [4]}})
+    path.write_text(re.sub(r"['\"]on['\"]:", "on:", path.read_text()))
+    assert " on:" in path.read_text(), "a word that YAML 1.1 takes for true"
+    assert {cell.spec.test.on for cell in load_suite(str(path)).cells()} == {("unseen", "seen")}
 
 
 def test_golden_run_ids(episodic, pretraining, transfer):

@@ -267,16 +267,18 @@ def test_the_map_names_splits_that_are_there_and_rotations_as_protocols_do(numbe
 
 def test_protocols_of_the_map_are_those_of_the_tasks():
     omniglot = [
-        {"split": split, "rotations": rotations, "augment": augment}
+        {"split": split, "rotations": rotations, "augment": augment, "learn_from": learn_from}
         for split in ("vinyals", "random")
         for rotations in ("none", "train", "all")
         for augment in (False, True)
+        for learn_from in ("train", "train_and_val")
     ]
     runs = [
-        {"split": split, "scope": scope, "rotations": rotations}
+        {"split": split, "scope": scope, "rotations": rotations, "learn_from": learn_from}
         for split in ("lake", "small1", "small2")
         for scope in ("across", "within")
         for rotations in ("none", "train")
+        for learn_from in ("train", "train_and_val")
     ]
     tasks = (OmniglotDataModule, OmniglotOnlineDataModule)
     ours = {(task.task_name, task.protocol(args)) for task in tasks for args in omniglot}
