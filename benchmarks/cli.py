@@ -121,15 +121,25 @@ def run(
 
 @app.command()
 def report(
-    runs: Annotated[Path, typer.Argument(help="Folder of the runs.")] = Path("runs"),
+    runs: Annotated[
+        list[str] | None,
+        typer.Argument(help="Folders of runs, bundles, or suites whose bundle ships; the folder `runs` by default."),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the report; RUNS/report-SUITE by default.")] = None,
     suite: Annotated[str | None, typer.Option(help="The suite to report, if the folder has several.")] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Only cells with this value, as KEY=VALUE; repeatable.")
+    ] = None,
 ) -> None:
-    """Writes tables (Markdown, LaTeX, CSV), figures (PNG, PDF) and one page (HTML) from the finished runs."""
+    """Writes tables (Markdown, LaTeX, CSV), figures (PNG, PDF) and one page (HTML) from the finished runs.
+
+    Several sources are compared with each other where their test episodes, budgets and versions agree.
+    """
+    from adaptbench.reports.sources.sources import parse_only
     from adaptbench.reports.terminal import show_report
 
     with _complaining():
-        show_report(runs, out=out, suite=suite, console=console)
+        show_report(runs or ["runs"], out=out, suite=suite, console=console, only=parse_only(only or []))
 
 
 @app.command("wandb-sync")

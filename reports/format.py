@@ -283,6 +283,30 @@ class Environment(File):
     """Hash of the data that the task read; null if the task computes its data."""
 
 
+class BundledRun(Record):
+    """A line of a bundle's `runs.jsonl`: the JSON files of a finished run."""
+
+    result: Result
+    """Its `result.json`."""
+    environment: Environment
+    """Its `environment.json`."""
+    spec: dict[str, JsonValue]
+    """Its `spec.json`."""
+    guards: dict[str, JsonValue] | None = None
+    """Its `guards.json`; null if it has none."""
+
+
+class Bundle(File):
+    """`bundle.json` of a bundle: what a suite wants, and the checksums of the bundle's other files."""
+
+    suite: Manifest
+    """The suite."""
+    made: AwareDatetime
+    """When its last run was finished."""
+    files: dict[str, Checksum]
+    """Size and checksum of the bundle's other files by name."""
+
+
 class Failure(File):
     """`.partial-RUN/failure.json`: why the last try of a run failed."""
 

@@ -13,6 +13,8 @@ from pydantic.json_schema import models_json_schema
 from adaptbench.reports.format import (
     FORMAT_VERSION,
     TABLES,
+    Bundle,
+    BundledRun,
     Column,
     Environment,
     Failure,
@@ -22,7 +24,7 @@ from adaptbench.reports.format import (
     Spec,
 )
 
-FILES: tuple[type[BaseModel], ...] = (Manifest, Result, Environment, Guards, Spec, Failure)
+FILES: tuple[type[BaseModel], ...] = (Manifest, Result, Environment, Guards, Spec, Failure, Bundle, BundledRun)
 TABLE_OF = {
     "episodes.parquet": "a row for each test episode; absent in a pretraining",
     "calibration.parquet": "a row for each size of test episodes and bin; in tasks of classification only",
@@ -52,6 +54,10 @@ runs/
   .partial-RUN/            an unfinished run
     failure.json           why its last try failed
 ```
+
+A bundle (`adaptbench submit runs`) is a zip file with the runs of one suite. It has `bundle.json`, a line of JSON for
+each run in `runs.jsonl`, and the tables below with a first column `run_id`. Many different numbers are kept in single
+precision. `card.md` and `code/` are for readers.
 """
 
 

@@ -22,9 +22,10 @@ from adaptbench.reports.figures.styles import LineStyle, line_styles
 from adaptbench.reports.figures.trade_off import draw_trade_off
 from adaptbench.reports.figures.widths import draw_widths
 from adaptbench.reports.page.page import Section, render_page
-from adaptbench.reports.results.manifest import Suite, read_suite
+from adaptbench.reports.results.manifest import Suite
 from adaptbench.reports.results.records import run_records
-from adaptbench.reports.results.runs import Outcome, Problem, Run, read_outcomes
+from adaptbench.reports.results.runs import Outcome, Problem, Run
+from adaptbench.reports.sources.sources import Reading, SourceName, opened, read_sources
 from adaptbench.reports.tables.latex import to_latex
 from adaptbench.reports.tables.markdown import to_markdown
 from adaptbench.reports.tables.of_comparison import tables_of
@@ -48,6 +49,7 @@ class Report:
         figures: The paths of the figures (PNG, PDF).
         records: The path of results.csv, which holds every score of every run; results.parquet holds the same.
         page: The path of the page.
+        notes: Runs that are left out, each with its reason.
     """
 
     suite: Suite
@@ -59,6 +61,7 @@ class Report:
     figures: tuple[Path, ...]
     records: Path
     page: Path
+    notes: tuple[str, ...] = ()
 
     @property
     def main_tables(self) -> tuple[Table, ...]:
@@ -81,20 +84,33 @@ class Report:
         return tuple(warning for comparison in self.comparisons for warning in comparison.warnings)
 
 
-def write_report(runs: Path, out: Path, suite: str | None = None) -> Report:
+def write_report(
+    runs: SourceName | Sequence[SourceName],
+    out: Path | None,
+    suite: str | None = None,
+    only: Mapping[str, str] | None = None,
+) -> Report:
     """Writes the report of a suite from the runs that have finished; the same runs give the same bytes.
 
     Args:
-        runs: The folder that `adaptbench run` wrote.
-        out: The folder for the report; created if it does not exist.
+        runs: The folder that `adaptbench run` wrote, or several folders and bundles.
+        out: The folder for the report, created if it does not exist; None for `report-SUITE` in the first folder of
+            runs.
         suite: The suite; None for the only one there.
+        only: Values that a cell must have; all cells by default.
 
     Raises:
         ReportError: There is no manifest of such a suite, more than one to choose from, or it cannot be read.
     """
-    runs, out = Path(runs), Path(out)
-    wanted = read_suite(runs, suite)
-    outcomes = read_outcomes(runs, wanted)
+    with opened([runs] if isinstance(runs, str | Path) else runs) as sources:
+        reading = read_sources(sources, suite)
+        beside = next((source.folder for source in sources if not source.bundled), Path())
+        where = beside / f"report-{reading.suite.name}" if out is None else Path(out)
+        return _write(reading.only(only) if only else reading, [source.name for source in sources], where)
+
+
+def _write(reading: Reading, sources: Sequence[str], out: Path) -> Report:
+    wanted, outcomes = reading.suite, reading.outcomes
     finished = tuple(outcome for outcome in outcomes if isinstance(outcome, Run))
     problems = tuple(outcome for outcome in outcomes if isinstance(outcome, Problem))
     comparisons = compare(outcomes)
@@ -108,6 +124,9 @@ def write_report(runs: Path, out: Path, suite: str | None = None) -> Report:
     published = published_table(published_rows(comparisons, families))
     tables = (*(table for section in sections for table in section.tables), published)
     records = run_records(wanted, finished)
+    if len(sources) > 1:
+        origins = {run.cell.run_id: run.source.name for run in finished if run.source}
+        records["source"] = records["run_id"].map(origins)
     records.to_parquet(out / "results.parquet", index=False)
     return Report(
         suite=wanted,
@@ -117,8 +136,11 @@ def write_report(runs: Path, out: Path, suite: str | None = None) -> Report:
         tables=tables,
         table_files=tuple(path for table in tables for path in _write_table(table, out)),
         figures=tuple(path for section in sections for path in section.figures),
-        records=_write(out / "results.csv", to_csv(records)),
-        page=_write(out / "index.html", render_page(wanted, finished, problems, sections, published)),
+        records=_write_text(out / "results.csv", to_csv(records)),
+        page=_write_text(
+            out / "index.html", render_page(wanted, finished, problems, sections, published, sources, reading.notes)
+        ),
+        notes=reading.notes,
     )
 
 
@@ -170,13 +192,13 @@ def file_names(comparisons: tuple[Comparison, ...]) -> tuple[str, ...]:
 
 def _write_table(table: Table, out: Path) -> tuple[Path, Path, Path]:
     return (
-        _write(out / f"{table.name}.md", to_markdown(table)),
-        _write(out / f"{table.name}.csv", to_csv(table.frame)),
-        _write(out / f"{table.name}.tex", to_latex(table)),
+        _write_text(out / f"{table.name}.md", to_markdown(table)),
+        _write_text(out / f"{table.name}.csv", to_csv(table.frame)),
+        _write_text(out / f"{table.name}.tex", to_latex(table)),
     )
 
 
-def _write(path: Path, text: str) -> Path:
+def _write_text(path: Path, text: str) -> Path:
     """Writes UTF-8 with the same line ends on every system."""
     path.write_text(text, encoding="utf-8", newline="\n")
     return path

@@ -19,8 +19,8 @@ WINGS = {
         "cli", "commands", "speed", "executors", "runs", "tracking", "evaluation", "suites", "store",
     ),
     "reports": (
-        "terminal", "dashboard", "report", "page", "tables", "figures", "words", "comparison", "results", "statistics",
-        "format_docs", "reading", "format", "errors",
+        "terminal", "dashboard", "report", "page", "tables", "figures", "words", "comparison", "sources", "results",
+        "statistics", "format_docs", "reading", "format", "errors",
     ),
 }  # fmt: skip
 """The wings of a package (and the files beside them), each above all that it may import."""

@@ -55,6 +55,8 @@ def render_page(
     problems: Sequence[Problem],
     sections: Sequence[Section],
     published: Table,
+    sources: Sequence[str] = (),
+    left_out: Sequence[str] = (),
 ) -> str:
     """Renders the page; every string from a file is escaped.
 
@@ -64,6 +66,8 @@ def render_page(
         problems: Its other cells.
         sections: One for each comparison.
         published: The table of published numbers.
+        sources: The names of the report's sources.
+        left_out: Runs that are left out, each with its reason.
     """
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     script = _template("page.js")
@@ -87,7 +91,8 @@ def render_page(
         problems=_group_problems(problems),
         machines=_group_environments(runs),
         n_commits=len({run.machine.git_commit for run in runs if run.machine and run.machine.git_commit}),
-        commands=suite_commands(suite, runs),
+        commands=suite_commands(suite, runs, sources),
+        left_out=left_out,
     )
 
 

@@ -29,6 +29,29 @@ NOT_FINITE = "NotFinite:"
 
 
 @dataclass(frozen=True)
+class Source:
+    """A folder of runs or an unpacked bundle.
+
+    Args:
+        name: Its name, as the user gave it.
+        folder: Where its runs lie.
+        bundled: Whether it is a bundle.
+        made: The version and the date of a bundle.
+        command: The arguments of `adaptbench run` that made its suite.
+    """
+
+    name: str
+    folder: Path
+    bundled: bool = False
+    made: str = ""
+    command: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """Its name for readers."""
+        return f"bundle {self.name} ({self.made})" if self.bundled else self.name
+
+
+@dataclass(frozen=True)
 class Run:
     """A finished run.
 
@@ -40,6 +63,7 @@ class Run:
         environment: Where and how fast it was computed; None if that cannot be read.
         spec: What determines the result; None if that cannot be read.
         read_curve: Reads a learning curve.
+        source: Where it came from; None in a report of one source.
     """
 
     cell: Cell
@@ -49,6 +73,7 @@ class Run:
     environment: Environment | None = None
     spec: Spec | None = None
     read_curve: ReadCurve = field(default=read_curve, repr=False, compare=False)
+    source: Source | None = None
 
     @cached_property
     def curve(self) -> LearningCurve | None:
