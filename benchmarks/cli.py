@@ -65,6 +65,9 @@ def run(
     learner: Annotated[
         list[str] | None, typer.Option(help="Add your own learner, as package.Class; repeatable.")
     ] = None,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="Number of seeds, from 0; those of the suite by default.")
+    ] = None,
     jobs: Annotated[
         str, typer.Option(help="Runs at a time; `auto` means one per core (or as many as GPUs allow).")
     ] = "auto",
@@ -113,10 +116,64 @@ def run(
             minutes=time, memory=memory, max_parallel=max_parallel, slurm=parse_slurm(slurm or []), cluster=cluster,
         )  # fmt: skip
         options = RunOptions(
-            only=only or [], learners=learner or [], jobs=jobs, out=out, wandb=wandb, device=device, dry_run=dry_run,
-            report=report, wandb_models=wandb_models, retry=retry, runs_per_gpu=runs_per_gpu, executor=where,
+            only=only or [], learners=learner or [], seeds=seeds, jobs=jobs, out=out, wandb=wandb, device=device,
+            dry_run=dry_run, report=report, wandb_models=wandb_models, retry=retry, runs_per_gpu=runs_per_gpu,
+            executor=where,
         )  # fmt: skip
         raise typer.Exit(run_suite(suite, options, console))
+
+
+@app.command()
+def compare(
+    learner: Annotated[str, typer.Argument(help="Your learner, as package.Class.")],
+    suite: Annotated[
+        str, typer.Option(help="A suite whose bundle ships with adaptbench, or the file of a bundle.")
+    ] = "quick",
+    detect: Annotated[
+        float | None,
+        typer.Option(
+            min=0.001,
+            help="First say how many seeds and episodes it takes to see this difference: in points of accuracy, or in "
+            "per cent of an error.",
+        ),
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="Number of seeds, from 0; those of the suite by default.")
+    ] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Only cells with this value, as KEY=VALUE; repeatable.")
+    ] = None,
+    jobs: Annotated[str, typer.Option(help="Runs at a time; `auto` means one per core.")] = "auto",
+    out: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
+    wandb: Annotated[str, typer.Option(help="auto (online if you are logged in), online, offline or off.")] = "auto",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say how long it would take.")] = False,
+) -> None:
+    """Trains your learner alone, and ranks it among the learners whose results ship with adaptbench."""
+    from adaptbench.benchmarks.commands.compare import compare_learner
+    from adaptbench.benchmarks.commands.run import RunOptions
+
+    os.environ["WANDB_SILENT"] = "true"
+    with _complaining():
+        options = RunOptions(
+            only=only or [], learners=[learner], seeds=seeds, jobs=jobs, out=out, wandb=wandb, dry_run=dry_run
+        )
+        raise typer.Exit(compare_learner(suite, options, detect, console))
+
+
+@app.command()
+def submit(
+    runs: Annotated[Path, typer.Argument(help="Folder of the runs.")] = Path("runs"),
+    suite: Annotated[str | None, typer.Option(help="The suite, if the folder has several.")] = None,
+    learner: Annotated[
+        list[str] | None, typer.Option(help="Only the runs of this learner, by its name in tables of the suite.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The file; SUITE.zip by default.")] = None,
+) -> None:
+    """Packs finished runs into one file that others can compare with: a bundle."""
+    from adaptbench.benchmarks.commands.submit import submit_runs
+
+    with _complaining():
+        submit_runs(runs, suite, learners=learner or [], out=out, console=console)
 
 
 @app.command()

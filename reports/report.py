@@ -32,7 +32,7 @@ from adaptbench.reports.tables.of_comparison import tables_of
 from adaptbench.reports.tables.published import published_table
 from adaptbench.reports.tables.table import Table, to_csv
 from adaptbench.reports.words.captions import slug
-from adaptbench.reports.words.sentences import gain_sentence
+from adaptbench.reports.words.sentences import gain_sentence, standing_sentence
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,7 @@ class Report:
         records: The path of results.csv, which holds every score of every run; results.parquet holds the same.
         page: The path of the page.
         notes: Runs that are left out, each with its reason.
+        standings: Where the learner that the report is about stands, in sentences.
     """
 
     suite: Suite
@@ -62,6 +63,7 @@ class Report:
     records: Path
     page: Path
     notes: tuple[str, ...] = ()
+    standings: tuple[str, ...] = ()
 
     @property
     def main_tables(self) -> tuple[Table, ...]:
@@ -89,6 +91,7 @@ def write_report(
     out: Path | None,
     suite: str | None = None,
     only: Mapping[str, str] | None = None,
+    learner: str | None = None,
 ) -> Report:
     """Writes the report of a suite from the runs that have finished; the same runs give the same bytes.
 
@@ -98,6 +101,7 @@ def write_report(
             runs.
         suite: The suite; None for the only one there.
         only: Values that a cell must have; all cells by default.
+        learner: The learner that the report is about, if it is about one; it is compared with each other one.
 
     Raises:
         ReportError: There is no manifest of such a suite, more than one to choose from, or it cannot be read.
@@ -106,10 +110,10 @@ def write_report(
         reading = read_sources(sources, suite)
         beside = next((source.folder for source in sources if not source.bundled), Path())
         where = beside / f"report-{reading.suite.name}" if out is None else Path(out)
-        return _write(reading.only(only) if only else reading, [source.name for source in sources], where)
+        return _write(reading.only(only) if only else reading, [source.name for source in sources], where, learner)
 
 
-def _write(reading: Reading, sources: Sequence[str], out: Path) -> Report:
+def _write(reading: Reading, sources: Sequence[str], out: Path, learner: str | None) -> Report:
     wanted, outcomes = reading.suite, reading.outcomes
     finished = tuple(outcome for outcome in outcomes if isinstance(outcome, Run))
     problems = tuple(outcome for outcome in outcomes if isinstance(outcome, Problem))
@@ -117,7 +121,7 @@ def _write(reading: Reading, sources: Sequence[str], out: Path) -> Report:
     out.mkdir(parents=True, exist_ok=True)
     styles = line_styles(wanted)
     sections = [
-        _write_section(comparison, name, out, styles, outcomes)
+        _write_section(comparison, name, out, styles, outcomes, learner)
         for name, comparison in zip(file_names(comparisons), comparisons, strict=True)
     ]
     families = {cell.learner: cell.family for cell in wanted.cells}
@@ -141,6 +145,7 @@ def _write(reading: Reading, sources: Sequence[str], out: Path) -> Report:
             out / "index.html", render_page(wanted, finished, problems, sections, published, sources, reading.notes)
         ),
         notes=reading.notes,
+        standings=tuple(text for section in sections for text in section.standings),
     )
 
 
@@ -150,6 +155,7 @@ def _write_section(
     out: Path,
     styles: Mapping[str, LineStyle],
     outcomes: Sequence[Outcome],
+    learner: str | None,
 ) -> Section:
     """Draws the figures of a comparison and makes its tables."""
     own = [o for o in outcomes if (o.cell.task, o.cell.protocol) == (comparison.task, comparison.protocol)]
@@ -158,7 +164,10 @@ def _write_section(
     ]
     doublings = gains(comparison)
     sentences = tuple(gain_sentence(gain, comparison) for gain in doublings)
-    return Section(comparison, tables_of(comparison, name, own, doublings), tuple(figures), name, sentences)
+    columns = range(len(comparison.settings)) if learner else ()
+    standings = tuple(text for column in columns if (text := standing_sentence(comparison, column, learner or "")))
+    tables = tables_of(comparison, name, own, doublings, learner)
+    return Section(comparison, tables, tuple(figures), name, sentences, standings)
 
 
 def _drawings(comparison: Comparison, styles: Mapping[str, LineStyle]) -> dict[str, Callable[[], Figure | None]]:

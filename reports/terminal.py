@@ -23,6 +23,7 @@ def show_report(
     suite: str | None,
     console: Console,
     only: Mapping[str, str] | None = None,
+    learner: str | None = None,
 ) -> Report:
     """Writes the report of a suite and prints its tables and the paths of its files.
 
@@ -32,11 +33,12 @@ def show_report(
         suite: The suite; None for the only one there.
         console: The console.
         only: Values that a cell must have; all cells by default.
+        learner: The learner that the report is about, if it is about one.
 
     Raises:
         ReportError: The suite cannot be read.
     """
-    report = write_report(runs, out, suite, only)
+    report = write_report(runs, out, suite, only, learner)
     print_report(report, console)
     return report
 
@@ -57,6 +59,8 @@ def print_report(report: Report, console: Console) -> None:
             console.print(Text(f" Warning: {text}", style="yellow"))
         console.print(Text(table.caption, style="dim"))
     console.print()
+    for text in report.standings:
+        console.print(Text(text, style="bold"))
     console.print(Text(f"{report.n_finished} of {report.n_cells} runs finished."))
     for text in report.notes:
         console.print(Text(f"Note: {text}", style="yellow"))

@@ -38,6 +38,7 @@ class RunOptions:
     Attributes:
         only: KEY=VALUE pairs that select cells.
         learners: dotted paths of learners to add.
+        seeds: number of seeds, from 0; None for those of the suite.
         jobs: a number, or "auto".
         out: folder of the runs.
         wandb: "auto", "online", "offline" or "off".
@@ -52,6 +53,7 @@ class RunOptions:
 
     only: Sequence[str] = ()
     learners: Sequence[str] = ()
+    seeds: int | None = None
     jobs: str = "auto"
     out: Path = Path("runs")
     wandb: str = "auto"
@@ -100,6 +102,7 @@ def run_suite(name: str, options: RunOptions, console: Console) -> int:
     kind, wandb = _kind(options), _wandb(options)
     options = replace(options, executor=replace(options.executor, devices=_devices(options, kind)))
     suite = load_suite(name)
+    suite = suite if options.seeds is None else suite.with_seeds(options.seeds)
     for learner in options.learners:
         suite, refusals = add_learner(suite, learner)
         for task, reason in refusals.items():
@@ -114,6 +117,7 @@ def run_suite(name: str, options: RunOptions, console: Console) -> int:
         return SUCCESS
     _prepare(store, standing.damaged)
     added = [argument for learner in options.learners for argument in ("--learner", learner)]
+    added += [] if options.seeds is None else ["--seeds", str(options.seeds)]
     store.write_manifest(plan.manifest([name, *added]))
 
     def make_job(run: PlannedRun) -> Job:

@@ -40,6 +40,7 @@ class Section:
         figures: The paths of its figures.
         name: Its name in file names.
         gain_sentences: The gains per doubling of classes and shots, in sentences.
+        standings: Where the learner that the report is about stands, in sentences.
     """
 
     comparison: Comparison
@@ -47,6 +48,7 @@ class Section:
     figures: tuple[Path, ...]
     name: str
     gain_sentences: tuple[str, ...]
+    standings: tuple[str, ...] = ()
 
 
 def render_page(
@@ -81,7 +83,8 @@ def render_page(
         plotly=_pack(_plotly()),
         data=_pack(json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)),
         n_finished=len(runs),
-        leads=[lead for each in sections if (lead := best_sentence(each.comparison, each.comparison.largest[0]))],
+        leads=[text for each in sections for text in each.standings]
+        or [lead for each in sections if (lead := best_sentence(each.comparison, each.comparison.largest[0]))],
         headlines=[headline for section in sections for headline in headlines(section.comparison)],
         sections=sections,
         images=_images(sections),

@@ -81,6 +81,8 @@ def opened(names: Sequence[SourceName]) -> Iterator[tuple[Source, ...]]:
 def read_sources(sources: Sequence[Source], suite: str | None = None) -> Reading:
     """Reads a suite from all sources; for a run that several have, the first counts.
 
+    Of several sources, each gives the learners that it has a run of.
+
     Args:
         sources: The sources.
         suite: The suite; None for the only one that all have.
@@ -127,7 +129,14 @@ def _open(name: SourceName, stack: ExitStack) -> Source:
 def _outcomes(source: Source, suite: Suite, *, marked: bool) -> list[Outcome]:
     curves = cache(read_curve)
     found = [read_outcome(source.folder, cell, suite.unavailable.get(cell.task), curves) for cell in suite.cells]
-    return [replace(each, source=source) if marked and isinstance(each, Run) else each for each in found]
+    if not marked:
+        return list(found)
+    started = {each.cell.learner for each in found if isinstance(each, Run) or each.kind == "failed"}
+    return [
+        replace(each, source=source) if isinstance(each, Run) else each
+        for each in found
+        if each.cell.learner in started
+    ]
 
 
 def _merge(found: dict[str, Outcome], outcomes: Sequence[Outcome], source: Source) -> list[str]:

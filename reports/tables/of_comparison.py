@@ -9,13 +9,18 @@ from adaptbench.reports.tables.calibration import calibration_table
 from adaptbench.reports.tables.computation import computation_table
 from adaptbench.reports.tables.gains import gain_table
 from adaptbench.reports.tables.order_sensitivity import order_sensitivity_table
+from adaptbench.reports.tables.pairs import pair_table
 from adaptbench.reports.tables.scores import score_table
 from adaptbench.reports.tables.table import Table
 from adaptbench.reports.tables.transfer import choice_table, transfer_table
 
 
 def tables_of(
-    comparison: Comparison, name: str, outcomes: Iterable[Outcome], doublings: Sequence[Gain]
+    comparison: Comparison,
+    name: str,
+    outcomes: Iterable[Outcome],
+    doublings: Sequence[Gain],
+    learner: str | None = None,
 ) -> tuple[Table, ...]:
     """Every table of a comparison that is not empty, the main one first.
 
@@ -24,10 +29,12 @@ def tables_of(
         name: Its name in file names.
         outcomes: The outcomes that it compares.
         doublings: Its gains per doubling.
+        learner: The learner that is compared with each other one; None for no such table.
     """
     own = tuple(outcomes)
     found = (
         score_table(comparison, name),
+        pair_table(comparison, learner, name) if learner else None,
         gain_table(comparison, doublings, name),
         computation_table(comparison, name),
         order_sensitivity_table(comparison, name),
