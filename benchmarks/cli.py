@@ -265,26 +265,46 @@ def show(
 
 @app.command()
 def verify(
-    runs: Annotated[Path, typer.Argument(help="Folder of the runs.")] = Path("runs"),
+    runs: Annotated[Path, typer.Argument(help="Folder of the runs, or the file of a bundle.")] = Path("runs"),
     sample: Annotated[int | None, typer.Option(help="Number of runs to verify; all by default.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the random choice of runs.")] = 0,
+    seed: Annotated[
+        int | None, typer.Option(help="Seed of the random choice of runs; 0 by default, random for a bundle.")
+    ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Runs at a time.")] = 1,
+    trust_code: Annotated[
+        bool, typer.Option("--trust-code", help="Run the code in a bundle with your rights, without asking.")
+    ] = False,
+    key: Annotated[
+        Path | None, typer.Option(help="SSH key that signs the statement about a bundle, through ssh-keygen.")
+    ] = None,
 ) -> None:
     """Computes finished runs again and compares them bit for bit; exits with 1 if any differs.
 
     Runs of another processor, device or version need not agree to the bit. Their test episodes must be the same, and
-    their scores may differ by a tenth of the distance from a guess to a perfect score.
+    their scores may differ by a tenth of the distance from a guess to a perfect score. What is found about a bundle is
+    written beside it, as BUNDLE.statement.json.
     """
-    from adaptbench.benchmarks.commands.verify import TOLERANCE, choose, verify_runs
+    from adaptbench.benchmarks.commands.verify import TOLERANCE, Verdict, choose, verify_runs
+    from adaptbench.benchmarks.commands.verify_bundle import needs_trust, verify_bundle
 
     different = 0
+
+    def show(verdict: Verdict) -> None:
+        nonlocal different
+        same = "[green]same[/]   " if verdict.exact else f"[green]within {TOLERANCE:.0%}[/]"
+        word = same if verdict.difference is None else "[red]differs[/]"
+        text = f"{word} {verdict.run_id} {escape(f'{verdict.name} {verdict.difference or str()}'.strip())}"
+        console.print(text, highlight=False, soft_wrap=True)
+        different += verdict.difference is not None
+
     with _complaining():
-        for verdict in verify_runs(runs, choose(runs, sample, seed), jobs):
-            same = "[green]same[/]   " if verdict.exact else f"[green]within {TOLERANCE:.0%}[/]"
-            word = same if verdict.difference is None else "[red]differs[/]"
-            text = f"{word} {verdict.run_id} {escape(f'{verdict.name} {verdict.difference or str()}'.strip())}"
-            console.print(text, highlight=False, soft_wrap=True)
-            different += verdict.difference is not None
+        if not runs.is_file():
+            for verdict in verify_runs(runs, choose(runs, sample, seed or 0), jobs):
+                show(verdict)
+        else:
+            if not trust_code and needs_trust(runs, console):
+                typer.confirm("Run this code with your rights?", abort=True)
+            verify_bundle(runs, sample, seed, jobs=jobs, key=key, show=show, console=console)
     raise typer.Exit(1 if different else 0)
 
 

@@ -22,9 +22,20 @@ from adaptbench.reports.format import (
     Manifest,
     Result,
     Spec,
+    Statement,
 )
 
-FILES: tuple[type[BaseModel], ...] = (Manifest, Result, Environment, Guards, Spec, Failure, Bundle, BundledRun)
+FILES: tuple[type[BaseModel], ...] = (
+    Manifest,
+    Result,
+    Environment,
+    Guards,
+    Spec,
+    Failure,
+    Bundle,
+    BundledRun,
+    Statement,
+)
 TABLE_OF = {
     "episodes.parquet": "a row for each test episode; absent in a pretraining",
     "calibration.parquet": "a row for each size of test episodes and bin; in tasks of classification only",

@@ -54,7 +54,7 @@ def _code(specs: Sequence[RunSpec]) -> dict[str, str]:
         origin = importlib.util.find_spec(module)
         if origin is not None and origin.origin is not None:
             source = Path(origin.origin)
-            found[f"{module.replace('.', '_')}.py"] = source.read_text(encoding="utf-8")
+            found[module] = source.read_text(encoding="utf-8")
     return found
 
 

@@ -53,7 +53,7 @@ def write_bundle(runs: Path, out: Path, *, suite: str | None = None, learners: S
         out: The file.
         suite: The suite; None for the only one.
         learners: The learners whose runs are bundled; all by default.
-        code: Texts of source files by name, for readers.
+        code: Texts of source files by the name of their module, for readers.
         card: What a reader should know, as Markdown.
 
     Raises:
@@ -70,7 +70,7 @@ def write_bundle(runs: Path, out: Path, *, suite: str | None = None, learners: S
     contents = {RUNS: "".join(_line(runs / run_id) for run_id in found).encode()}
     contents |= {name: table for name in TABLES if (table := _joined(runs, list(found), name)) is not None}
     contents |= {CARD: card.encode()} if card else {}
-    contents |= {f"{CODE}{name}": text.encode() for name, text in sorted((code or {}).items())}
+    contents |= {f"{CODE}{name}.py": text.encode() for name, text in sorted((code or {}).items())}
     index = Bundle(
         suite=Manifest(**{**dict(wanted), "cells": cells}),
         made=max(run.environment.times.finished for run in found.values()),
@@ -86,15 +86,6 @@ def write_bundle(runs: Path, out: Path, *, suite: str | None = None, learners: S
             info.external_attr = 0o644 << 16
             archive.writestr(info, packed[name], compresslevel=9)
     return index
-
-
-def read_index(bundle: Path) -> Bundle:
-    """Reads what a bundle holds.
-
-    Raises:
-        ReportError: It is not a bundle.
-    """
-    return _index(_contents(bundle), bundle)
 
 
 def unpack(bundle: Path, folder: Path) -> Bundle:
@@ -126,15 +117,21 @@ def unpack(bundle: Path, folder: Path) -> Bundle:
                 (folder / run_id / f"{name}.json").write_text(text, encoding="utf-8")
     for name, table in tables.items():
         for run_id, rows in _by_run(table):
-            pq.write_table(rows, folder / run_id / name, compression="none")
+            frame = rows.to_pandas()
+            kinds = {"ways": "Int64"} if "ways" in frame else {}
+            frame.astype(kinds).to_parquet(folder / run_id / name, index=False)
     return index
 
 
-def show_code(bundle: Path) -> dict[str, str]:
-    """The source files in a bundle by name, as text for readers."""
+def code_of(bundle: Path) -> dict[str, str]:
+    """The source files in a bundle as text, by the name of their module.
+
+    Raises:
+        ReportError: It is not a bundle.
+    """
     found = _contents(bundle)
     return {
-        name.removeprefix(CODE): content.decode("utf-8", "replace")
+        name.removeprefix(CODE).removesuffix(".py"): content.decode("utf-8", "replace")
         for name, content in found.items()
         if name.startswith(CODE)
     }
@@ -217,7 +214,10 @@ def _contents(bundle: Path) -> dict[str, bytes]:
 
 
 def _is_known(name: str) -> bool:
-    return name in (INDEX, RUNS, CARD, *TABLES) or re.fullmatch(rf"{CODE}[A-Za-z0-9_]+\.py", name) is not None
+    return (
+        name in (INDEX, RUNS, CARD, *TABLES)
+        or re.fullmatch(rf"{CODE}[A-Za-z_]\w*(\.[A-Za-z_]\w*)*\.py", name, re.ASCII) is not None
+    )
 
 
 def _index(contents: Mapping[str, bytes], bundle: Path) -> Bundle:
