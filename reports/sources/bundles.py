@@ -170,7 +170,7 @@ def _joined(runs: Path, ids: Sequence[str], name: str) -> bytes | None:
     own = [(run_id, pq.read_table(path).replace_schema_metadata(None)) for run_id, path in found]
     table = pa.concat_tables(
         [each.add_column(0, "run_id", pa.array([run_id] * len(each))) for run_id, each in own],
-        promote_options="permissive",  # an absent column is null, which is not the same as NaN
+        promote_options="permissive",
     )
     singles = {column: "BYTE_STREAM_SPLIT" for column in table.column_names if _fits_single(table.column(column))}
     for column in singles:
@@ -290,7 +290,8 @@ def _table(content: bytes, name: str) -> pa.Table:
         raise
     except Exception as error:  # A damaged file can make a parquet reader raise almost anything.
         raise ReportError(f"{name} cannot be read: {error}.") from error
-    if "run_id" not in table.column_names or not pa.types.is_string(table.schema.field("run_id").type):
+    kind = table.schema.field("run_id").type if "run_id" in table.column_names else pa.null()
+    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
         raise ReportError(f"Expected {name} to have a column `run_id` of texts.")
     return table
 
@@ -321,7 +322,8 @@ def _check_scores(results: Mapping[str, Result], episodes: pa.Table | None) -> N
                 raise ReportError(f"Expected episodes.parquet to have {metric} of run {run_id} but it has not.")
             here = frame["ways"].isna() if score.ways is None else frame["ways"] == score.ways
             own = frame.loc[here & (frame["shots"] == score.shots), metric].to_numpy("float64", na_value=np.nan)
-            mean = 100 * (1 - own.mean()) if score.metric == "error_percent" else own.mean()
+            mean = float(np.mean(own[~np.isnan(own)])) if not np.isnan(own).all() else np.nan
+            mean = 100 * (1 - mean) if score.metric == "error_percent" else mean
             same = np.isclose(mean, score.value, rtol=1e-4, atol=1e-6, equal_nan=True) if len(own) else False
             if len(own) != score.n_episodes or not same:
                 raise ReportError(
