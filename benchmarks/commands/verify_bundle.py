@@ -19,12 +19,11 @@ from adaptbench.benchmarks.commands.verify import Verdict, draw, verify_runs
 from adaptbench.benchmarks.runs.devices import CPU
 from adaptbench.benchmarks.runs.environment import describe_machine
 from adaptbench.benchmarks.store.store import write_json
+from adaptbench.benchmarks.suites.spec import RUN_SPEC
 from adaptbench.reports.format import Result, Statement, VerifiedRun
 from adaptbench.reports.reading import read
 from adaptbench.reports.sources.bundles import code_of, unpack
-
-NAMESPACE = "adaptbench"
-"""What a signature is for, as `ssh-keygen -Y sign -n` wants it."""
+from adaptbench.reports.sources.statements import NAMESPACE, statement_path
 
 
 def needs_trust(bundle: Path, console: Console) -> bool:
@@ -79,6 +78,9 @@ def verify_bundle(
         results = [read(path, Result) for path in sorted(runs.glob("*/result.json"))]
         finished = [result.run_id for result in results if result.scores]
         chosen = draw(finished, sample, seed)
+        for run_id in finished:
+            if RUN_SPEC.validate_json((runs / run_id / "spec.json").read_bytes()).run_id != run_id:
+                raise ValueError(f"Expected run {run_id} of {bundle} to have its own spec but it has another.")
         verdicts = []
         with _importable(code_of(bundle), Path(folder, "code")):
             for verdict in verify_runs(runs, chosen, jobs):
@@ -104,10 +106,10 @@ def verify_bundle(
         ),
         chance=len(chosen) / len(finished),
     )
-    path = bundle.with_name(f"{bundle.name}.statement.json")
+    path = statement_path(bundle)
     write_json(path, statement)
+    path.with_name(f"{path.name}.sig").unlink(missing_ok=True)  # of an earlier statement
     if key is not None:
-        path.with_name(f"{path.name}.sig").unlink(missing_ok=True)
         _sign(path, key)
     agreed = sum(each.difference is None for each in verdicts)
     console.print(

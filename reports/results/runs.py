@@ -36,7 +36,7 @@ class Source:
         name: Its name, as the user gave it.
         folder: Where its runs lie.
         bundled: Whether it is a bundle.
-        made: The version and the date of a bundle.
+        made: The version and the date of a bundle, and what a verifier found.
         command: The arguments of `adaptbench run` that made its suite.
     """
 

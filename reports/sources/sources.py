@@ -15,6 +15,7 @@ from adaptbench.reports.results.curves import read_curve
 from adaptbench.reports.results.manifest import Cell, Suite, read_suite, suite_names
 from adaptbench.reports.results.runs import Outcome, Run, Source, read_outcome
 from adaptbench.reports.sources.bundles import built_in, unpack
+from adaptbench.reports.sources.statements import verified
 
 ONLY_KEYS = ("task", "protocol", "learner", "family", "seed", "train_classes", "run_id", "ways")
 SourceName = str | Path
@@ -123,7 +124,8 @@ def _open(name: SourceName, stack: ExitStack) -> Source:
     file = path if path.is_file() else shipped[str(name)]
     folder = Path(stack.enter_context(TemporaryDirectory(prefix="adaptbench-bundle-"))) / "runs"
     index = unpack(file, folder)
-    return Source(str(name), folder, bundled=True, made=f"version {index.suite.version}, {index.made:%Y-%m-%d}")
+    facts = [f"version {index.suite.version}", f"{index.made:%Y-%m-%d}", verified(file)]
+    return Source(str(name), folder, bundled=True, made=", ".join(fact for fact in facts if fact))
 
 
 def _outcomes(source: Source, suite: Suite, *, marked: bool) -> list[Outcome]:
