@@ -22,6 +22,8 @@ app = typer.Typer(
 )
 console = Console(width=None if sys.stdout.isatty() else 110)
 complaints = Console(stderr=True)
+Only = Annotated[list[str] | None, typer.Option(help="Only cells with this value, as KEY=VALUE; repeatable.")]
+Seeds = Annotated[int | None, typer.Option(min=1, help="Number of seeds, from 0; those of the suite by default.")]
 
 
 @contextmanager
@@ -59,15 +61,11 @@ def run(
     suite: Annotated[
         str, typer.Argument(help="A built-in suite (see `adaptbench list suites`), or a YAML file.")
     ] = "quick",
-    only: Annotated[
-        list[str] | None, typer.Option(help="Only cells with this value, as KEY=VALUE; repeatable.")
-    ] = None,
+    only: Only = None,
     learner: Annotated[
         list[str] | None, typer.Option(help="Add your own learner, as package.Class; repeatable.")
     ] = None,
-    seeds: Annotated[
-        int | None, typer.Option(min=1, help="Number of seeds, from 0; those of the suite by default.")
-    ] = None,
+    seeds: Seeds = None,
     jobs: Annotated[
         str, typer.Option(help="Runs at a time; `auto` means one per core (or as many as GPUs allow).")
     ] = "auto",
@@ -137,12 +135,8 @@ def compare(
             "per cent of an error.",
         ),
     ] = None,
-    seeds: Annotated[
-        int | None, typer.Option(min=1, help="Number of seeds, from 0; those of the suite by default.")
-    ] = None,
-    only: Annotated[
-        list[str] | None, typer.Option(help="Only cells with this value, as KEY=VALUE; repeatable.")
-    ] = None,
+    seeds: Seeds = None,
+    only: Only = None,
     jobs: Annotated[str, typer.Option(help="Runs at a time; `auto` means one per core.")] = "auto",
     out: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
     wandb: Annotated[str, typer.Option(help="auto (online if you are logged in), online, offline or off.")] = "auto",
@@ -184,9 +178,7 @@ def report(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the report; RUNS/report-SUITE by default.")] = None,
     suite: Annotated[str | None, typer.Option(help="The suite to report, if the folder has several.")] = None,
-    only: Annotated[
-        list[str] | None, typer.Option(help="Only cells with this value, as KEY=VALUE; repeatable.")
-    ] = None,
+    only: Only = None,
 ) -> None:
     """Writes tables (Markdown, LaTeX, CSV), figures (PNG, PDF) and one page (HTML) from the finished runs.
 

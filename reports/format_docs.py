@@ -13,8 +13,6 @@ from pydantic.json_schema import models_json_schema
 from adaptbench.reports.format import (
     FORMAT_VERSION,
     TABLES,
-    Bundle,
-    BundledRun,
     Column,
     Environment,
     Failure,
@@ -22,7 +20,6 @@ from adaptbench.reports.format import (
     Manifest,
     Result,
     Spec,
-    Statement,
 )
 
 FILES: tuple[type[BaseModel], ...] = (
@@ -32,9 +29,6 @@ FILES: tuple[type[BaseModel], ...] = (
     Guards,
     Spec,
     Failure,
-    Bundle,
-    BundledRun,
-    Statement,
 )
 TABLE_OF = {
     "episodes.parquet": "a row for each test episode; absent in a pretraining",
@@ -45,8 +39,9 @@ TABLE_OF = {
 HEAD = f"""# What a folder of runs holds
 
 `python -m adaptbench.reports.format_docs docs` makes this page and the JSON Schema in
-[format.schema.json](format.schema.json) from the docstrings of `reports/format.py`. This is format version
-{FORMAT_VERSION}; files of another version are refused. Fields that a version does not know are ignored.
+[format.schema.json](format.schema.json) from the docstrings of `reports/format.py` and `reports/bundle_format.py`. This
+is format version {FORMAT_VERSION}; files of another version are refused. Fields that a version does not know are
+ignored.
 `adaptbench.load_results` gives the scores as two data frames, runs and episodes.
 
 ```

@@ -20,7 +20,7 @@ WINGS = {
     ),
     "reports": (
         "terminal", "dashboard", "report", "page", "tables", "figures", "words", "comparison", "sources", "results",
-        "statistics", "format_docs", "reading", "format", "errors",
+        "statistics", "format_docs", "bundle_format", "reading", "format", "errors",
     ),
 }  # fmt: skip
 """The wings of a package (and the files beside them), each above all that it may import."""

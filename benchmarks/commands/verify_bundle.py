@@ -20,7 +20,8 @@ from adaptbench.benchmarks.runs.devices import CPU
 from adaptbench.benchmarks.runs.environment import describe_machine
 from adaptbench.benchmarks.store.store import write_json
 from adaptbench.benchmarks.suites.spec import RUN_SPEC
-from adaptbench.reports.format import Result, Statement, VerifiedRun
+from adaptbench.reports.bundle_format import Statement, VerifiedRun
+from adaptbench.reports.format import Result
 from adaptbench.reports.reading import read
 from adaptbench.reports.sources.bundles import code_of, unpack
 from adaptbench.reports.sources.statements import NAMESPACE, statement_path

@@ -18,8 +18,9 @@ import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]  # pyarrow ships no annotations
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
+from adaptbench.reports.bundle_format import Bundle, BundledRun
 from adaptbench.reports.errors import ReportError
-from adaptbench.reports.format import TABLES, Bundle, BundledRun, Checksum, Manifest, Result
+from adaptbench.reports.format import TABLES, Checksum, Manifest, Result
 from adaptbench.reports.reading import Unreadable, read_bytes
 from adaptbench.reports.results.manifest import read_suite
 

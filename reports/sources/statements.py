@@ -5,7 +5,7 @@ import re
 import subprocess
 from pathlib import Path
 
-from adaptbench.reports.format import Statement
+from adaptbench.reports.bundle_format import Statement
 from adaptbench.reports.reading import Unreadable, read
 
 NAMESPACE = "adaptbench"
