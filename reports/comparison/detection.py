@@ -14,8 +14,8 @@ from adaptbench.reports.statistics.scales import log_scores
 
 SEEDS = (2, 3, 4, 5, 7, 10, 15, 20, 30)
 """The numbers of seeds that are considered."""
-EPISODES = (1, 2, 5)
-"""The numbers of test episodes that are considered, as multiples of those of the suite."""
+OPTIONS = ((1, True), (1, False), (2, False), (5, False))
+"""The test episodes that are considered, as multiples of the suite's, and whether the scores at hand are used."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,7 @@ def choices(comparison: Comparison, difference: float) -> tuple[Choice, ...]:
     episodes = usable[0].interval.n_episodes if usable[0].interval else 0
     learners = max(sum(_usable(entry) for entry in column) for column in columns) + 1
     found = []
-    for factor in EPISODES:
-        paired = factor == 1
+    for factor, paired in OPTIONS:
         smallest: Mapping[int, float] = {
             n: max(
                 detectable_difference(

@@ -50,8 +50,8 @@ def test_choices_cost_less_for_larger_differences(comparisons):
     for comparison in comparisons:
         assert all(parts_of(column, comparison.metric.logarithmic) for column in zip(*comparison.entries, strict=True))
         coarse, fine = (choices(comparison, difference) for difference in (50, 0.01))
-        assert [choice.paired for choice in coarse] == [True, False, False]
-        assert [choice.episodes for choice in coarse] == [60, 120, 300]
+        assert [choice.paired for choice in coarse] == [True, False, False, False]
+        assert [choice.episodes for choice in coarse] == [60, 60, 120, 300]
         assert all(choice.seeds is None for choice in fine)
         assert coarse[1].seeds is None or coarse[1].seeds <= 30
         for large, small in zip(coarse, fine, strict=True):
