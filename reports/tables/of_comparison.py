@@ -7,9 +7,8 @@ from adaptbench.reports.comparison.gains import Gain
 from adaptbench.reports.results.runs import Outcome
 from adaptbench.reports.tables.calibration import calibration_table
 from adaptbench.reports.tables.computation import computation_table
-from adaptbench.reports.tables.gains import gain_table
+from adaptbench.reports.tables.gains import gain_table, pair_table
 from adaptbench.reports.tables.order_sensitivity import order_sensitivity_table
-from adaptbench.reports.tables.pairs import pair_table
 from adaptbench.reports.tables.scores import score_table
 from adaptbench.reports.tables.table import Table
 from adaptbench.reports.tables.transfer import choice_table, transfer_table
