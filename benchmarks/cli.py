@@ -1,7 +1,9 @@
 """The command line; heavy imports wait until a command needs them."""
 
+import io
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
@@ -28,12 +30,12 @@ Seeds = Annotated[int | None, typer.Option(min=1, help="Number of seeds, from 0;
 
 @contextmanager
 def _complaining() -> Iterator[None]:
-    """Ends the command with one line and exit code 2 for an error that the user can mend, and with 130 for Ctrl-C."""
+    """Ends the command with one line: exit code 2 for what was asked wrongly, 1 for what failed, 130 for Ctrl-C."""
     try:
         yield
     except (ValueError, OSError, DataUnavailable, SubprocessError) as error:
         complaints.print(f"[red]error[/] {escape(str(error))}", highlight=False, soft_wrap=True)
-        raise typer.Exit(2) from None
+        raise typer.Exit(2 if isinstance(error, ValueError) else 1) from None
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
 
@@ -54,6 +56,10 @@ def adaptbench(
     ] = False,
 ) -> None:
     """A reproducible benchmark of learning to learn."""
+    os.environ["MPLBACKEND"] = "agg"  # a notebook's backend is not there for its commands
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # what the encoding lacks
 
 
 @app.command()
@@ -124,9 +130,7 @@ def run(
 @app.command()
 def compare(
     learner: Annotated[str, typer.Argument(help="Your learner, as package.Class.")],
-    suite: Annotated[
-        str, typer.Option(help="A suite whose bundle ships with adaptbench, or the file of a bundle.")
-    ] = "quick",
+    suite: Annotated[str, typer.Option(help="A suite whose bundle ships, or the file of a bundle.")] = "quick",
     detect: Annotated[
         float | None,
         typer.Option(
@@ -158,9 +162,7 @@ def compare(
 def submit(
     runs: Annotated[Path, typer.Argument(help="Folder of the runs.")] = Path("runs"),
     suite: Annotated[str | None, typer.Option(help="The suite, if the folder has several.")] = None,
-    learner: Annotated[
-        list[str] | None, typer.Option(help="Only the runs of this learner, by its name in tables of the suite.")
-    ] = None,
+    learner: Annotated[list[str] | None, typer.Option(help="Only this learner, by its name in the suite.")] = None,
     out: Annotated[Path | None, typer.Option(help="The file; SUITE.zip by default.")] = None,
 ) -> None:
     """Packs finished runs into one file that others can compare with: a bundle."""
@@ -188,7 +190,8 @@ def report(
     from adaptbench.reports.terminal import show_report
 
     with _complaining():
-        show_report(runs or ["runs"], out=out, suite=suite, console=console, only=parse_only(only or []))
+        report = show_report(runs or ["runs"], out=out, suite=suite, console=console, only=parse_only(only or []))
+        raise typer.Exit(1 if report.unreadable else 0)
 
 
 @app.command("wandb-sync")
@@ -251,7 +254,9 @@ def show(
     picture = out or Path(f"show-{task}.png")
     with _complaining():
         arguments = {"split": split, "scope": scope, "path": path}
-        draw_episode(task, picture, ways=ways, shots=shots, queries=queries, part=part, seed=seed, **arguments)
+        picture = draw_episode(
+            task, picture, ways=ways, shots=shots, queries=queries, part=part, seed=seed, **arguments
+        )
     console.print(f"Picture: {picture}", highlight=False, soft_wrap=True)
 
 
@@ -259,18 +264,12 @@ def show(
 def verify(
     runs: Annotated[Path, typer.Argument(help="Folder of the runs, or the file of a bundle.")] = Path("runs"),
     sample: Annotated[int | None, typer.Option(help="Number of runs to verify; all by default.")] = None,
-    seed: Annotated[
-        int | None, typer.Option(help="Seed of the random choice of runs; 0 by default, random for a bundle.")
-    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the choice; 0, or random for a bundle.")] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Runs at a time.")] = 1,
-    trust_code: Annotated[
-        bool, typer.Option("--trust-code", help="Run the code in a bundle with your rights, without asking.")
-    ] = False,
-    key: Annotated[
-        Path | None, typer.Option(help="SSH key that signs the statement about a bundle, through ssh-keygen.")
-    ] = None,
+    trust_code: Annotated[bool, typer.Option("--trust-code", help="Run a bundle's code, unasked.")] = False,
+    key: Annotated[Path | None, typer.Option(help="SSH key to sign the statement with.")] = None,
 ) -> None:
-    """Computes finished runs again and compares them bit for bit; exits with 1 if any differs.
+    """Computes finished runs again and compares them bit for bit; exits with 1 if any differs or fails.
 
     Runs of another processor, device or version need not agree to the bit. Their test episodes must be the same, and
     their scores may differ by a tenth of the distance from a guess to a perfect score. What is found about a bundle is
@@ -279,15 +278,15 @@ def verify(
     from adaptbench.benchmarks.commands.verify import TOLERANCE, Verdict, choose, verify_runs
     from adaptbench.benchmarks.commands.verify_bundle import needs_trust, verify_bundle
 
-    different = 0
+    counts = Counter[str]()
 
     def show(verdict: Verdict) -> None:
-        nonlocal different
-        same = "[green]same[/]   " if verdict.exact else f"[green]within {TOLERANCE:.0%}[/]"
-        word = same if verdict.difference is None else "[red]differs[/]"
-        text = f"{word} {verdict.run_id} {escape(f'{verdict.name} {verdict.difference or str()}'.strip())}"
-        console.print(text, highlight=False, soft_wrap=True)
-        different += verdict.difference is not None
+        same = "same" if verdict.exact else f"within {TOLERANCE:.0%}"
+        word = "failed" if verdict.failed else same if verdict.difference is None else "differs"
+        color = "green" if word == same else "red"
+        text = " ".join(filter(None, (verdict.run_id, verdict.name, verdict.difference)))
+        console.print(f"[{color}]{word:7}[/] {escape(text)}", highlight=False, soft_wrap=True)
+        counts[word] += 1
 
     with _complaining():
         if not runs.is_file():
@@ -297,7 +296,8 @@ def verify(
             if not trust_code and needs_trust(runs, console):
                 typer.confirm("Run this code with your rights?", abort=True)
             verify_bundle(runs, sample, seed, jobs=jobs, key=key, show=show, console=console)
-    raise typer.Exit(1 if different else 0)
+    console.print(f"Verified {counts.total()} runs: {', '.join(f'{n} {word}' for word, n in counts.items())}.")
+    raise typer.Exit(1 if counts["differs"] or counts["failed"] else 0)
 
 
 @app.command()
@@ -314,10 +314,11 @@ def doctor(
         for complaint in examine(Store(runs), repair):
             wrong += complaint.wrong
             color = "red" if complaint.wrong else "yellow"
-            text = f"[{color}]{complaint.kind}[/] {escape(f'{complaint.path.name}: {complaint.text}')}."
+            text = f"[{color}]{complaint.kind}[/] {escape(f'{complaint.path.name}{complaint.name}: {complaint.text}')}."
             console.print(text, highlight=False, soft_wrap=True)
         finished = sum(1 for _ in runs.glob("[!.]*/result.json"))
-    console.print(f"Finished runs: {finished}. Wrong: {wrong}.")
+    repaired = " What could be repaired was." if repair and wrong else ""
+    console.print(f"Finished runs: {finished}. Wrong: {wrong}.{repaired}")
     raise typer.Exit(1 if wrong else 0)
 
 

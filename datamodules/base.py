@@ -250,8 +250,15 @@ class EpisodicDataModule(pl.LightningDataModule, ABC):
 
     @classmethod
     def training_classes(cls, init_args: Mapping[str, Any]) -> int | None:
-        """The number of training classes (before rotations) or functions; None for an unlimited number."""
-        return init_args.get(cls.size_argument)
+        """The number of training classes (before rotations) or functions; None for an unlimited number.
+
+        Raises:
+            ValueError: if the number asked for is not a positive integer.
+        """
+        asked: int | None = init_args.get(cls.size_argument)
+        if asked is not None:
+            require_positive(**{cls.size_argument: asked})
+        return asked
 
     @classmethod
     def pinned(cls, init_args: Mapping[str, Any]) -> dict[str, Any]:

@@ -50,6 +50,7 @@ class ClassDataModule(EpisodicDataModule):
 
     def __init__(self, sampling: Sampling) -> None:
         super().__init__(sampling)
+        self._eval_images: dict[EvalPart, Tensor] = {}
         train, test = sampling.train, sampling.test
         if train.ways is None or test.ways is None or train.episodes is None:
             raise ValueError(f"Expected arguments `ways` and `episodes` to be given for {self.task_name}.")
@@ -115,12 +116,13 @@ class ClassDataModule(EpisodicDataModule):
         return self.gather("train", classes, drawings)
 
     def eval_batch(self, part: EvalPart, size: EpisodeSize, episodes: int) -> EpisodeBatch:
-        """Draws episodes over all images of a part."""
+        """Draws episodes over all images of a part; all its batches share one tensor of images."""
         classes, drawings = self.class_count(part), self.drawing_count(part)
-        rows = np.arange(classes * drawings)
-        images = self.gather(part, rows // drawings, rows % drawings)
+        if part not in self._eval_images:
+            rows = np.arange(classes * drawings)
+            self._eval_images[part] = self.gather(part, rows // drawings, rows % drawings)
         rng = rng_for(self.task_name, *self.protocol_key(part), part, size, episodes)
-        return self.over_pool(rng, images, classes, size, episodes, self.groups(part))
+        return self.over_pool(rng, self._eval_images[part], classes, size, episodes, self.groups(part))
 
     def over_pool(
         self,

@@ -125,7 +125,7 @@ class OmniglotDataModule(ClassDataModule):
     @classmethod
     def training_classes(cls, init_args: Mapping[str, Any]) -> int | None:
         """The number of training characters asked for, or all of the split."""
-        asked: int | None = init_args.get("train_classes")
+        asked = super().training_classes(init_args)
         return TRAINING_CHARACTERS.get(init_args.get("split", "vinyals")) if asked is None else asked
 
     @property

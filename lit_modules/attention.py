@@ -92,7 +92,7 @@ class AttentionLayer(nn.Module):
         questions = self._split((self.compare if self.ask is None else self.ask)(self.norm(asking)))
         questions = sharpen(direct(questions, self.sharpness), self.sharpness)
         keys = direct(self._split(self.compare(source)), self.sharpness)
-        attended = F.scaled_dot_product_attention(questions, keys, self._split(self.value(source)), scale=1.0)
+        attended = attend(questions, keys, self._split(self.value(source)))
         asking = asking + self.merge(attended.transpose(1, 2).flatten(2))
         asking = asking + self.feed(asking)
         return asking[:, : query.shape[1]], support if last else asking[:, query.shape[1] :]
@@ -100,6 +100,17 @@ class AttentionLayer(nn.Module):
     def _split(self, tokens: Tensor) -> Tensor:
         """Splits [B, T, W] into heads [B, H, T, W / H]."""
         return tokens.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+
+def attend(questions: Tensor, keys: Tensor, values: Tensor, *, causal: bool = False) -> Tensor:
+    """Reads values [..., S, V] by the products of questions [..., T, K] with keys [..., S, K]; returns [..., T, V].
+
+    It computes in float32 under autocast too, because the backward pass of torch's kernel for bfloat16 takes several
+    times as long on a CPU.
+    """
+    with torch.autocast(questions.device.type, enabled=False):
+        parts = questions.float(), keys.float(), values.float()
+        return F.scaled_dot_product_attention(*parts, is_causal=causal, scale=1.0)
 
 
 def initial_sharpness(compare: Compare) -> nn.Parameter | None:

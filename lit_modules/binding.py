@@ -54,13 +54,15 @@ class Binding(nn.Module):
 
     def pair(self, x: Tensor, y: Tensor) -> Tensor:
         """Binds embedded features [..., W / slots] to their targets [..., Y]; returns [..., W]."""
+        target = self.target(y).to(x.dtype)  # another under autocast, and products of two types are slow
         if self.slots == 1:
-            return x * self.target(y)
-        return (x.unsqueeze(-1) * self.target(y).unsqueeze(-2)).flatten(-2)
+            return x * target
+        return (x.unsqueeze(-1) * target.unsqueeze(-2)).flatten(-2)
 
     def meet(self, x: Tensor, context: Tensor) -> Tensor:
         """Reads a context [..., W] with the embedded features [..., W / slots] of a query; returns [..., W]."""
-        return (x.unsqueeze(-1) * context.unflatten(-1, (self.embedding, self.slots))).flatten(-2)
+        slots = context.to(x.dtype).unflatten(-1, (self.embedding, self.slots))
+        return (x.unsqueeze(-1) * slots).flatten(-2)
 
 
 class Concatenation(nn.Module):

@@ -54,6 +54,11 @@ class ConvNet(nn.Sequential):
         widths = [filters] * LAYERS if isinstance(filters, int) else list(filters)
         if len(widths) != LAYERS or min(widths) < 1:
             raise ValueError(f"Expected argument `filters` to be one or {LAYERS} positive integers but got {filters}.")
+        if len(example_shape) not in (2, 3):
+            shape = list(example_shape)
+            raise ValueError(
+                f"Expected argument `example_shape` to be that of an image, [H, W] or [C, H, W], but got {shape}."
+            )
         *colours, height, width = example_shape
         layers: list[nn.Module] = [nn.Sequential(Scale(), nn.Identity() if colours else nn.Unflatten(1, (1, height)))]
         for channels, count in pairwise([*(colours or [1]), *widths]):

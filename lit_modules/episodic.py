@@ -7,7 +7,7 @@ from adaptbench.datamodules.episodes import EpisodeBatch
 from adaptbench.lit_modules.embedding import embeds_once
 from adaptbench.lit_modules.likelihoods import Likelihood
 from adaptbench.lit_modules.optimization import Optimization
-from adaptbench.lit_modules.training import TrainedModule, encode_all, evaluating
+from adaptbench.lit_modules.training import TrainedModule, encode_all, evaluating, once
 
 EPISODES_AT_ONCE = 128
 
@@ -33,7 +33,7 @@ class EpisodicModule(TrainedModule):
     def training_step(self, batch: EpisodeBatch, batch_idx: int) -> Tensor:
         """Returns the mean negative log-likelihood of the query targets."""
         examples = self.embed(self.encode_training(batch.inputs))
-        prediction = self.answer(examples, batch.support, batch.support_y, batch.query)
+        prediction = self.answer(examples, batch.support, batch.support_y, batch.query).float()
         loss = self.likelihood.nll(prediction, batch.query_y).mean()
         score = self.likelihood.score(prediction.detach(), batch.query_y)
         self.log_means("train", {"nll": loss.detach(), self.likelihood.metric: score}, len(batch.query))
@@ -64,7 +64,8 @@ class EpisodicModule(TrainedModule):
     def predict(self, batch: EpisodeBatch) -> Tensor:
         """Predicts all queries from their support sets, [B, Q, P], in evaluation mode and without gradients."""
         with evaluating(self), torch.no_grad():
-            examples = self.embed(encode_all(self.encoder, batch.inputs))
+            features = encode_all(self.encoder, batch.inputs)
+            examples = once(self.learner, features, lambda: self.embed(features))
             return torch.cat([self.answer(examples, *part) for part in batch.chunks(EPISODES_AT_ONCE)])
 
     def embed(self, features: Tensor) -> Tensor:

@@ -154,6 +154,8 @@ class FineTuning:
             self._start_head(parameters, buffers, support_x, support_y)
             start = {name: value.detach().clone() for name, value in parameters.items()} if self.l2_sp else {}
             groups = self._by_block(parameters)
+            for value in parameters.values():
+                value.requires_grad_(False)  # until a step moves it
             make = torch.optim.Adam if self.optimizer == "adam" else torch.optim.SGD
             optimizer = make([{"params": group} for group in groups], lr=self.rates.lr, weight_decay=self.weight_decay)
             for step in range(self.rates.steps):

@@ -82,4 +82,9 @@ def with_unit_scale(mean: Tensor) -> Tensor:
     return torch.cat([mean, torch.full_like(mean, math.log(math.expm1(1 - SCALE_FLOOR)))], dim=-1)
 
 
+def with_scale(mean: Tensor, scale: Tensor) -> Tensor:
+    """Makes a Gaussian prediction [..., 2Y] from means [..., Y] and scales [..., Y] above `SCALE_FLOOR`."""
+    return torch.cat([mean, (scale - SCALE_FLOOR).expm1().log()], dim=-1)
+
+
 LIKELIHOODS: dict[str, Likelihood] = {"categorical": Categorical(), "gaussian": Gaussian()}

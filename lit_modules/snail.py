@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from adaptbench.lit_modules.attention import Compare, Maps, direct, initial_sharpness, sharpen
+from adaptbench.lit_modules.attention import Compare, Maps, attend, direct, initial_sharpness, sharpen
 from adaptbench.lit_modules.choices import require_choice
 from adaptbench.lit_modules.embedding import EmbeddingLearner
 
@@ -109,8 +109,7 @@ class CausalAttention(Block):
         return keys if self.ask is None else direct(self.ask(tokens), self.sharpness), keys
 
     def _read(self, asked: Tensor, keys: Tensor, values: Tensor, *, causal: bool) -> Tensor:
-        asked = sharpen(asked, self.sharpness)
-        return F.scaled_dot_product_attention(asked, keys, values, is_causal=causal, scale=1.0)
+        return attend(sharpen(asked, self.sharpness), keys, values, causal=causal)
 
     def _read_with_itself(
         self, asked: Tensor, keys: tuple[Tensor, Tensor], values: tuple[Tensor, Tensor], stream: bool

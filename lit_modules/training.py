@@ -1,8 +1,10 @@
 """The base of all LightningModules here: optimisation, logging and the count of encoded examples."""
 
 import math
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import pytorch_lightning as pl
@@ -14,10 +16,55 @@ from adaptbench.lit_modules.optimization import Optimization
 ENCODE_AT_ONCE = 1024
 
 
+class Encodings:
+    """What modules made of tensors.
+
+    Attributes:
+        saved: seconds that were not spent, because something had been made before.
+    """
+
+    def __init__(self) -> None:
+        self.saved = 0.0
+        self._made: dict[tuple[int, ...], tuple[tuple[nn.Module, Tensor], Tensor, float]] = {}
+
+    def once(self, maker: nn.Module, inputs: Tensor, make: Callable[[], Tensor]) -> Tensor:
+        """Returns what `maker`, with the same weights and mode, made of the very same tensor before, or makes it."""
+        weights = maker.state_dict(keep_vars=True).values()
+        key = id(maker), id(inputs), maker.training, *(each._version for each in weights)
+        if key in self._made:
+            _, made, seconds = self._made[key]
+            self.saved += seconds
+            return made
+        start = time.perf_counter()
+        made = make()
+        self._made[key] = (maker, inputs), made, time.perf_counter() - start  # both kept: an id is of a living object
+        return made
+
+
+_ENCODINGS: ContextVar[Encodings | None] = ContextVar("encodings", default=None)
+
+
+@contextmanager
+def encoding_once() -> Iterator[Encodings]:
+    """Within it, a module encodes the same tensor of examples once, unless its weights change."""
+    encodings = Encodings()
+    token = _ENCODINGS.set(encodings)
+    try:
+        yield encodings
+    finally:
+        _ENCODINGS.reset(token)
+
+
+def once(maker: nn.Module, inputs: Tensor, make: Callable[[], Tensor]) -> Tensor:
+    """Returns `make()`, or what the same maker made of the same tensor within the same `encoding_once`."""
+    encodings = _ENCODINGS.get()
+    return make() if encodings is None else encodings.once(maker, inputs, make)
+
+
+@torch.no_grad()
 def encode_all(encoder: nn.Module, inputs: Tensor) -> Tensor:
     """Encodes [M, *x] into [M, D] without gradients, in chunks so that memory stays bounded."""
-    with torch.no_grad():
-        return torch.cat([encoder(part) for part in inputs.split(ENCODE_AT_ONCE)])
+    return once(encoder, inputs, lambda: torch.cat([encoder(part) for part in inputs.split(ENCODE_AT_ONCE)]))
 
 
 @contextmanager
@@ -49,6 +96,15 @@ class TrainedModule(pl.LightningModule):
         self.register_buffer("examples_encoded", torch.zeros((), dtype=torch.int64))
         self._sums: dict[str, Tensor] = {}
         self._summed = 0
+        self._validating = ExitStack()
+
+    def on_validation_epoch_start(self) -> None:
+        """Encodes the validation examples once for all sizes of episodes."""
+        self._validating.enter_context(encoding_once())
+
+    def on_validation_epoch_end(self) -> None:
+        """Forgets them."""
+        self._validating.close()
 
     def configure_optimizers(self) -> Any:  # noqa: ANN401 - Lightning's union of ten forms
         """Makes optimiser and schedule for the trainer's number of steps.

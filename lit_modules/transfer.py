@@ -81,6 +81,7 @@ class TransferModule(TrainedModule):
             output = self.head.of_functions(features, batch.functions)
         else:
             output = self.head(features)
+        output = output.float()  # under autocast the network may return bfloat16
         if batch.targets.is_floating_point():
             loss = F.mse_loss(output, batch.targets)
             self.log_means("train", {"mse": loss.detach()}, len(output))

@@ -12,7 +12,7 @@ from adaptbench.reports.errors import ReportError
 from adaptbench.reports.report import file_names
 from adaptbench.reports.results.manifest import Suite, read_suite
 from adaptbench.reports.results.runs import read_outcomes
-from adaptbench.reports.tables.markdown import escape_markdown, to_markdown
+from adaptbench.reports.tables.markup.markdown import escape_markdown, to_markdown
 from adaptbench.reports.tables.scores import score_table
 from adaptbench.reports.words.sentences import best_sentence, gain_sentence
 

@@ -93,6 +93,12 @@ class ManifestCell(Description):
     """The sizes of the test episodes."""
     remarks: tuple[str, ...] = ()
     """Sentences that every table of the protocol carries."""
+    examples: Positive | None = None
+    """Examples that it encodes in training, if the suite trains each learner with several budgets; otherwise null."""
+    source: str = ""
+    """Where its form was published, with the numbers of equations; empty if it departs from every publication."""
+    departs_from: str = ""
+    """Name of the learner from which the suite wants to see it differ; empty if there is none."""
 
 
 class Manifest(File):
@@ -145,10 +151,10 @@ class Score(Size):
 
 
 class PretrainingCandidate(Record):
-    """A pretraining with one of several learning rates."""
+    """A pretraining, or the training of a learner, with one of several learning rates."""
 
     run_id: RunId
-    """The run that pretrained."""
+    """The run that trained."""
     lr: Annotated[float, Field(gt=0)]
     """Its learning rate."""
     score: float
@@ -193,9 +199,10 @@ class Result(File, Description):
     scores: tuple[Score, ...]
     """A score for each size of episodes and metric; none for a pretraining."""
     pretrained: RunId | None = None
-    """The pretraining that was adapted; null if the run trained its own network."""
+    """The pretraining that was adapted, or the training of a learner that was chosen; null if the run trained its own
+    network."""
     pretrainings: tuple[PretrainingCandidate, ...] = ()
-    """The pretrainings that validation chose from; none if there was no choice."""
+    """The trainings that validation chose from; none if there was no choice."""
     chosen: tuple[Candidate, ...] = ()
     """The settings that cross-validation tried; none if there was no choice."""
     files: dict[str, Checksum]

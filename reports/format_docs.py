@@ -59,6 +59,12 @@ runs/
     spec.json              what determines it
   .partial-RUN/            an unfinished run
     failure.json           why its last try failed
+    last.ckpt              the checkpoint that it continues from
+    code.sha256            digest of the source of a user's own classes that wrote the checkpoint
+    log.txt, progress      what it printed, and the share of its training that is done
+  .damaged-RUN/            a damaged run, kept until it is computed again
+  .lock-RUN                the process that works on a run
+  report-SUITE/            tables, figures and page; `files.txt` lists them
 ```
 
 A bundle (`adaptbench submit runs`) is a zip file with the runs of one suite. It has `bundle.json`, a line of JSON for

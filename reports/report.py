@@ -13,26 +13,30 @@ from adaptbench.reports.comparison.published import published_rows
 from adaptbench.reports.comparison.shot_matrix import shot_matrices
 from adaptbench.reports.figures.canvas import save
 from adaptbench.reports.figures.fits import draw_fits
+from adaptbench.reports.figures.forms import draw_forms
 from adaptbench.reports.figures.learning_curves import draw_learning_curves
 from adaptbench.reports.figures.ranks import draw_ranks
 from adaptbench.reports.figures.reliability import draw_reliability
 from adaptbench.reports.figures.scores import draw
 from adaptbench.reports.figures.shot_matrix import draw_shot_matrix
 from adaptbench.reports.figures.styles import LineStyle, line_styles
-from adaptbench.reports.figures.trade_off import draw_trade_off
+from adaptbench.reports.figures.trade_off import draw_costs, draw_trade_off
 from adaptbench.reports.figures.widths import draw_widths
 from adaptbench.reports.page.page import Section, render_page
 from adaptbench.reports.results.manifest import Suite
 from adaptbench.reports.results.records import run_records
 from adaptbench.reports.results.runs import Outcome, Problem, Run
 from adaptbench.reports.sources.sources import Reading, SourceName, opened, read_sources
-from adaptbench.reports.tables.latex import to_latex
-from adaptbench.reports.tables.markdown import to_markdown
+from adaptbench.reports.tables.markup.latex import to_latex
+from adaptbench.reports.tables.markup.markdown import to_markdown
 from adaptbench.reports.tables.of_comparison import tables_of
 from adaptbench.reports.tables.published import published_table
 from adaptbench.reports.tables.table import Table, to_csv
 from adaptbench.reports.words.captions import slug
 from adaptbench.reports.words.sentences import gain_sentence, standing_sentence
+
+LISTED = "files.txt"
+"""Lists the files of a report, so that the next one in the same folder leaves no stale file."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,11 @@ class Report:
     def main_tables(self) -> tuple[Table, ...]:
         """The main table of each comparison."""
         return tuple(table for table in self.tables if table.name.startswith("table-"))
+
+    @property
+    def unreadable(self) -> tuple[Problem, ...]:
+        """The cells whose runs are there but cannot be read."""
+        return tuple(problem for problem in self.problems if problem.kind == "unreadable")
 
     @property
     def n_finished(self) -> int:
@@ -132,7 +141,7 @@ def _write(reading: Reading, sources: Sequence[str], out: Path, learner: str | N
         origins = {run.cell.run_id: run.source.name for run in finished if run.source}
         records["source"] = records["run_id"].map(origins)
     records.to_parquet(out / "results.parquet", index=False)
-    return Report(
+    report = Report(
         suite=wanted,
         runs=finished,
         problems=problems,
@@ -147,6 +156,18 @@ def _write(reading: Reading, sources: Sequence[str], out: Path, learner: str | N
         notes=reading.notes,
         standings=tuple(text for section in sections for text in section.standings),
     )
+    _remove_stale(out, (*report.table_files, *report.figures, report.records, report.page, out / "results.parquet"))
+    return report
+
+
+def _remove_stale(out: Path, written: Sequence[Path]) -> None:
+    """Removes what an earlier report wrote here and this one did not, and lists what this one wrote."""
+    listed, names = out / LISTED, {path.name for path in written}
+    before = listed.read_text(encoding="utf-8").splitlines() if listed.is_file() else []
+    for name in set(before) - names:
+        if Path(name).name == name:  # a list that somebody edited reaches no other folder
+            (out / name).unlink(missing_ok=True)
+    _write_text(listed, "".join(f"{name}\n" for name in sorted(names)))
 
 
 def _write_section(
@@ -177,11 +198,14 @@ def _drawings(comparison: Comparison, styles: Mapping[str, LineStyle]) -> dict[s
     for axis in others:
         found[axis] = partial(draw, comparison, styles, axis)
     found["time"] = partial(draw_trade_off, comparison, styles)
+    found["cost"] = partial(draw_costs, comparison, styles)
     found["training"] = partial(draw_learning_curves, comparison, styles)
     found["ranks"] = partial(draw_ranks, comparison)
     for index, matrix in enumerate(shot_matrices(comparison), start=1):
         found[f"train-shots-{index}"] = partial(draw_shot_matrix, matrix, comparison)
     found["reliability"] = partial(draw_reliability, comparison, styles)
+    for index, column in enumerate(comparison.largest, start=1):
+        found[f"forms-{index}"] = partial(draw_forms, comparison, comparison.settings[column])
     found["widths"] = partial(draw_widths, comparison, styles)
     found["fits"] = partial(draw_fits, comparison, styles)
     return found

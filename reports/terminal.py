@@ -1,5 +1,6 @@
 """A report in a terminal."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -61,7 +62,13 @@ def print_report(report: Report, console: Console) -> None:
     console.print()
     for text in report.standings:
         console.print(Text(text, style="bold"))
-    console.print(Text(f"{report.n_finished} of {report.n_cells} runs finished."))
+    kinds = Counter(problem.kind for problem in report.problems)
+    left = "".join(f", {count} {kind}" for kind, count in kinds.items())
+    console.print(Text(f"{report.n_finished} of {report.n_cells} runs finished{left}."))
+    for problem in report.unreadable:
+        cell = problem.cell
+        text = f" {cell.learner} on {cell.task} seed {cell.seed} ({cell.run_id}): {problem.reason}"
+        console.print(Text.assemble(("unreadable", "red"), text), soft_wrap=True)
     for text in report.notes:
         console.print(Text(f"Note: {text}", style="yellow"))
     main = [figure for figure in report.figures if figure.name.startswith("figure-")]

@@ -1,15 +1,22 @@
 """Finds what is wrong with a folder of runs, and repairs what can be repaired without loss."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from adaptbench.benchmarks.runs.checkpoints import damaged_part
 from adaptbench.benchmarks.store.store import CHECKPOINT, DAMAGED, PARTIAL, Store, is_free
-from adaptbench.reports.reading import NewerFormat
+from adaptbench.benchmarks.suites.description import name_of
+from adaptbench.benchmarks.suites.spec import RUN_SPEC
+from adaptbench.reports.errors import ReportError
+from adaptbench.reports.format import Environment
+from adaptbench.reports.reading import NewerFormat, Unreadable, read
+from adaptbench.reports.results.manifest import read_suite
+from adaptbench.reports.results.runs import Problem, read_outcome
 
-Kind = Literal["damaged", "newer", "failed", "unfinished", "locked", "leftover"]
+Kind = Literal["damaged", "incomplete", "unreadable", "newer", "failed", "unfinished", "locked", "leftover"]
 
 
 @dataclass(frozen=True)
@@ -17,7 +24,8 @@ class Complaint:
     """Something in a folder of runs that is not an intact, finished run.
 
     Attributes:
-        kind: all but "unfinished" and "locked" need attention; "newer" means that a later version wrote the run.
+        kind: all but "unfinished" and "locked" need attention. "newer": a later version wrote it. "incomplete": the
+            scores are intact, but not what is known of the machine. "unreadable": the report leaves it out.
         path: where it is.
         text: what it is, in a sentence without a full stop.
     """
@@ -25,6 +33,14 @@ class Complaint:
     kind: Kind
     path: Path
     text: str
+
+    @property
+    def name(self) -> str:
+        """The name of a run's learner, task and seed, in brackets; empty if it is not known."""
+        try:
+            return f" ({name_of(RUN_SPEC.validate_json((self.path / 'spec.json').read_bytes()))})"
+        except (OSError, ValueError):
+            return ""
 
     @property
     def wrong(self) -> bool:
@@ -38,7 +54,12 @@ def examine(store: Store, repair: bool = False) -> Iterator[Complaint]:
     Args:
         store: the folder.
         repair: whether to set damaged runs aside, so that the next `run` computes them again, and to remove leftovers.
+
+    Raises:
+        ValueError: if there is no such folder.
     """
+    if not store.root.is_dir():
+        raise ValueError(f"Expected a folder of runs but {store.root} is none; `adaptbench run` makes it.")
     held = {run_id for run_id in store.locked() if not is_free(store.watch(run_id))}
     for run_id in sorted(held):
         text = "a process is working on it, or was a moment ago on another machine"
@@ -54,6 +75,8 @@ def examine(store: Store, repair: bool = False) -> Iterator[Complaint]:
                 path.unlink()
         elif (path / "spec.json").exists() or (path / "result.json").exists():
             yield from _finished(store, path, repair)
+    for path in sorted(store.root.glob("suites/*.json")):
+        yield from _of_suite(store, path)
 
 
 def _finished(store: Store, path: Path, repair: bool) -> Iterator[Complaint]:
@@ -63,6 +86,7 @@ def _finished(store: Store, path: Path, repair: bool) -> Iterator[Complaint]:
         yield Complaint("newer", path, str(error).removesuffix("."))
         return
     if trouble is None:
+        yield from _machine(path)
         return
     if repair:
         store.set_aside(path.name)
@@ -85,3 +109,39 @@ def _unfinished(store: Store, path: Path, held: bool, repair: bool) -> Iterator[
     else:
         what = "continues from its checkpoint" if checkpoint.is_file() else "starts it again"
         yield Complaint("unfinished", path, f"`adaptbench run` {what}")
+
+
+def _machine(path: Path) -> Iterator[Complaint]:
+    """Complains of a record of the machine that cannot be read; the result does not depend on it."""
+    try:
+        read(path / "environment.json", Environment)
+    except NewerFormat as error:
+        yield Complaint("newer", path, str(error).removesuffix("."))
+    except Unreadable as error:
+        reason = str(error).removesuffix(".")
+        yield Complaint("incomplete", path, f"its scores are intact, but its times and machine are lost: {reason}")
+
+
+def _of_suite(store: Store, path: Path) -> Iterator[Complaint]:
+    """Complains of a manifest that cannot be read, and of intact runs that its report cannot read."""
+    try:
+        suite = read_suite(store.root, path.stem)
+    except NewerFormat as error:
+        yield Complaint("newer", path, str(error).removesuffix("."))
+        return
+    except ReportError as error:
+        yield Complaint("damaged", path, f"{str(error).removesuffix('.')}; `adaptbench run` writes it again")
+        return
+    for cell in suite.cells:
+        if store.is_published(cell.run_id) and _is_intact(store, cell.run_id):
+            found = read_outcome(store.root, cell)
+            if isinstance(found, Problem):
+                cure = "without its folder, `adaptbench run` computes it again"
+                text = f"the report of {suite.name} leaves it out: {found.reason.removesuffix('.')}; {cure}"
+                yield Complaint("unreadable", store.published(cell.run_id), text)
+
+
+def _is_intact(store: Store, run_id: str) -> bool:
+    with suppress(NewerFormat):
+        return store.damage(run_id, thorough=False) is None
+    return False

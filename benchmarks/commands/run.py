@@ -18,17 +18,21 @@ from adaptbench.benchmarks.executors.choose import make_backend
 from adaptbench.benchmarks.executors.interruption import interruption
 from adaptbench.benchmarks.executors.options import ExecutorOptions
 from adaptbench.benchmarks.executors.plan import Plan, PlannedRun, add_learner, make_plan, parse_only
-from adaptbench.benchmarks.executors.progress import SuiteProgress
+from adaptbench.benchmarks.executors.progress import SuiteProgress, waiting_for
 from adaptbench.benchmarks.executors.schedule import Status, drive
 from adaptbench.benchmarks.executors.time_left import estimate
 from adaptbench.benchmarks.executors.worker import Job
+from adaptbench.benchmarks.runs.checkpoints import of_other_code
 from adaptbench.benchmarks.runs.devices import CPU, Devices
 from adaptbench.benchmarks.store.store import Store
 from adaptbench.benchmarks.suites.suite import load_suite
 from adaptbench.benchmarks.tracking.wandb_logger import Mode, default_mode
 from adaptbench.benchmarks.tracking.wandb_runs import Target
+from adaptbench.reports.format import Manifest
 
 SUCCESS, FAILURE, INTERRUPTED = 0, 1, 130
+LAST_LINES = 3
+"""Lines of a failed run's log that are shown."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +76,7 @@ class Standing:
 
     Attributes:
         finished: finished, intact runs.
-        damaged: what is wrong with finished, damaged runs, by id.
+        damaged: what is wrong with finished, damaged runs, by id; they are set aside and computed again.
         left: runs to do, including the damaged ones.
     """
 
@@ -107,18 +111,18 @@ def run_suite(name: str, options: RunOptions, console: Console) -> int:
         suite, refusals = add_learner(suite, learner)
         for task, reason in refusals.items():
             console.print(f"[yellow]left out[/] {learner} on {task}: {escape(reason)}", highlight=False)
-    plan = make_plan(suite, parse_only(options.only))
+    with waiting_for("the data of the tasks", console):
+        plan = make_plan(suite, parse_only(options.only))
     store = Store(options.out)
     standing = Standing.of(plan, store)
     _check_devices(standing.left, options)
-    _announce(plan, standing, executor=options.executor, console=console)
+    _announce(plan, standing, store, executor=options.executor, console=console)
     if options.dry_run:
         _announce_time(standing, store, executor=options.executor, console=console)
         return SUCCESS
-    _prepare(store, standing.damaged)
     added = [argument for learner in options.learners for argument in ("--learner", learner)]
     added += [] if options.seeds is None else ["--seeds", str(options.seeds)]
-    store.write_manifest(plan.manifest([name, *added]))
+    _prepare(store, plan.manifest([name, *added]), standing.damaged)
 
     def make_job(run: PlannedRun) -> Job:
         return Job(
@@ -136,23 +140,34 @@ def run_suite(name: str, options: RunOptions, console: Console) -> int:
     if status is None:
         console.print("Stopped. Finished runs are kept; the same command continues from here.")
         return INTERRUPTED
-    _conclude(plan, status, wandb, options=options, console=console)
-    return FAILURE if status.failed else SUCCESS
+    unreadable = _conclude(plan, status, wandb, options=options, console=console)
+    without_data = [cell for cell in plan.cells if cell.attributes.task in plan.unavailable]
+    found = {
+        "done now": len(status.done) + len(status.found),
+        "finished before": len(standing.finished),
+        "failed": len(status.failed),
+        "unreadable": unreadable,
+        "without data": len(without_data),
+    }
+    console.print(f"Runs: {', '.join(f'{count} {how}' for how, count in found.items() if count)}.", highlight=False)
+    return FAILURE if status.failed or unreadable or without_data else SUCCESS
 
 
-def _prepare(store: Store, damaged: Iterable[str]) -> None:
-    """Makes the folder, removes leftovers, and sets damaged runs aside.
+def _prepare(store: Store, manifest: Manifest, damaged: Iterable[str]) -> None:
+    """Makes the folder, writes the manifest, removes leftovers, and sets damaged runs aside.
 
     Raises:
-        OSError: if the folder cannot be written to.
+        NewerFormat: if a later version of adaptbench wrote the manifest that is there.
+        ValueError: if the folder cannot be written to.
     """
     try:
         store.root.mkdir(parents=True, exist_ok=True)
+        store.write_manifest(manifest)
         store.tidy()
         for run_id in damaged:
             store.set_aside(run_id)
     except OSError as error:
-        raise OSError(
+        raise ValueError(
             f"Expected `--out` to be a folder that can be written to, but {store.root} is not: {error}."
         ) from error
 
@@ -164,8 +179,9 @@ def _execute(
     last = Status([])
     try:
         with interruption() as stop:
-            backend = make_backend(options.executor, store, make_job)
-            execution = drive(standing.left, backend, store, retry=options.retry, stop=stop, damaged=standing.damaged)
+            with waiting_for(_place(options.executor), console):
+                backend = make_backend(options.executor, store, make_job)
+            execution = drive(standing.left, backend, store, retry=options.retry, stop=stop)
             slots = options.executor.at_a_time or backend.slots
             display = SuiteProgress(console, store, finished=len(standing.finished), slots=slots)
             with display.live or nullcontext(), closing(execution):
@@ -178,18 +194,30 @@ def _execute(
     return None if last.stopping else last
 
 
-def _announce(plan: Plan, standing: Standing, executor: ExecutorOptions, console: Console) -> None:
+def _announce(plan: Plan, standing: Standing, store: Store, *, executor: ExecutorOptions, console: Console) -> None:
     suite, finished, left = plan.suite, len(standing.finished), len(standing.left)
     console.print(f"[bold]{suite.suite}[/] version {suite.version}: {escape(suite.description)}", highlight=False)
     where = f"{len(executor.devices)} at a time" if executor.name == "local" else f"on {executor.name}"
     console.print(f"{len(plan.cells)} cells, {finished + left} runs: {finished} finished, {left} to do, {where}.")
+    names = {run.spec.run_id: run.name for run in standing.left}
+    for run_id, reason in standing.damaged.items():
+        text = f"[yellow]damaged[/] {escape(names[run_id])} ({run_id}): {escape(reason)}; it is computed again."
+        console.print(text, highlight=False, soft_wrap=True)
+    for run in standing.left:
+        if of_other_code(store.partial(run.spec.run_id), run.spec):
+            text = "the code of its own classes has changed since its checkpoint, so it starts anew."
+            console.print(f"[yellow]anew[/] {escape(run.name)} ({run.spec.run_id}): {text}", highlight=False)
     _say_unavailable(plan, console)
 
 
+def _place(executor: ExecutorOptions) -> str:
+    if executor.name == "ray":
+        return f"Ray at {executor.address}" if executor.address else "a Ray cluster on this machine"
+    return {"slurm": "SLURM"}.get(executor.name, "the workers")
+
+
 def _announce_time(standing: Standing, store: Store, executor: ExecutorOptions, console: Console) -> None:
-    """Lists damaged runs, and estimates the time left from finished runs."""
-    for run_id, reason in standing.damaged.items():
-        console.print(f"[red]damaged[/] {run_id}: {escape(reason)}", highlight=False)
+    """Estimates the time left from finished runs."""
     if standing.left:
         seconds = estimate(standing.finished, standing.left, store, slots=executor.at_a_time or 1)
         condition = "" if executor.at_a_time else ", one run at a time"
@@ -197,22 +225,44 @@ def _announce_time(standing: Standing, store: Store, executor: ExecutorOptions, 
         console.print(f"Time left: {known or 'unknown, because nothing is finished'}.", highlight=False)
 
 
-def _conclude(plan: Plan, status: Status, wandb: Mode, *, options: RunOptions, console: Console) -> None:
+def _conclude(plan: Plan, status: Status, wandb: Mode, *, options: RunOptions, console: Console) -> int:
+    """Reports, and says what failed; returns how many of the runs the report cannot read."""
+    unreadable = 0
     if options.report:
         from adaptbench.reports.terminal import show_report
 
-        report = show_report(options.out, out=None, suite=plan.suite.suite, console=console)
+        with waiting_for("the report, which is being drawn", console):
+            report = show_report(options.out, out=None, suite=plan.suite.suite, console=console)
+        asked = {run.spec.run_id for run in plan.runs()}
+        unreadable = sum(problem.cell.run_id in asked for problem in report.unreadable)
         if wandb != "off" and status.done:
             trouble = close_with_report(report, Target(plan.suite.suite, wandb), options.out)
             if trouble is not None:
                 console.print(f"[yellow]warning[/] W&B missed the report ({escape(trouble)}).", highlight=False)
     if wandb != "off" and status.done:
         _say_where_wandb(wandb, status, out=options.out, console=console)
-    for run_id, reason in status.failed.items():
-        console.print(f"[red]failed[/] {run_id}: {escape(reason)}", highlight=False)
-    if status.failed:
-        console.print("The same command tries the failed runs again.")
+    _say_failed(status, Store(options.out), console)
     _say_unavailable(plan, console)
+    return unreadable
+
+
+def _say_failed(status: Status, store: Store, console: Console) -> None:
+    """Names failed runs; those of one reason together, with the end of the first one's log."""
+    alike: dict[str, list[str]] = {}
+    for run_id, reason in status.failed.items():
+        alike.setdefault(reason, []).append(run_id)
+    for reason, (first, *others) in alike.items():
+        text = f"[red]failed[/] {escape(status.names[first])} ({first}): {escape(reason)}"
+        console.print(text, highlight=False, soft_wrap=True)
+        for line in store.last_lines(first)[-LAST_LINES:]:
+            console.print(f"    {escape(line)}", highlight=False, soft_wrap=True, style="dim")
+        if (log := store.log(first)).is_file():
+            console.print(f"  log: {escape(str(log))}", highlight=False, soft_wrap=True)
+        if others:
+            names = ", ".join(status.names[run_id] for run_id in others)
+            console.print(f"  {len(others)} more for that reason: {escape(names)}", highlight=False, soft_wrap=True)
+    if alike:
+        console.print("The same command tries the failed runs again.")
 
 
 def _say_unavailable(plan: Plan, console: Console) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -49,18 +50,21 @@ def draw_episode(
     part: str = "test",
     seed: int = 0,
     **arguments: str | None,
-) -> None:
+) -> Path:
     """Draws one episode: images with labels, the steps of a stream, or points of a function.
 
     Args:
         name: the task.
-        out: the picture's file; its ending decides the format.
+        out: the picture's file; its ending decides the format, PNG by default. In a folder, it is show-TASK.png.
         ways: number of classes; None for regression, or for a default.
         shots: support examples (per class), or presentations of each class in a stream; None as for `ways`.
         queries: query examples (per class); None as for `ways`, and for streams, in which every step is a query.
         part: "train", "val" or "test".
         seed: number of the episode in its part: below 100 for validation and test.
         **arguments: arguments of the task, such as its `split`; None for the task's default.
+
+    Returns:
+        The picture's file.
 
     Raises:
         ValueError: if the task, part, split, scope, episode or picture format does not exist.
@@ -81,16 +85,20 @@ def draw_episode(
         queries=default.queries if queries is None else queries,
     )
     batch, row = _episode(_task(Component(name=name, init_args=init_args), size, count), PARTS[part], size, seed)
-    figure = Figure(layout="constrained")
-    FigureCanvasAgg(figure)
-    if kind.stream:
-        _draw_stream(figure, batch, row)
-    elif size.ways:
-        _draw_images(figure, batch, row, size, colours="gray" if "path" in init_args else "gray_r")  # photographs
-    else:
-        _draw_points(figure, batch, row, size)
-    figure.suptitle(f"{name} ({kind.protocol(init_args)}), {part}, episode {seed}", fontsize=8, wrap=True)
-    figure.savefig(out, dpi=150)
+    out = out / f"show-{name}.png" if out.is_dir() else out if out.suffix else out.with_name(f"{out.name}.png")
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()  # not the user's settings
+        figure = Figure(layout="constrained")
+        FigureCanvasAgg(figure)
+        if kind.stream:
+            _draw_stream(figure, batch, row)
+        elif size.ways:
+            _draw_images(figure, batch, row, size, colours="gray" if "path" in init_args else "gray_r")  # photographs
+        else:
+            _draw_points(figure, batch, row, size)
+        figure.suptitle(f"{name} ({kind.protocol(init_args)}), {part}, episode {seed}", fontsize=8, wrap=True)
+        figure.savefig(out, dpi=150)
+    return out
 
 
 def _arguments(name: str, arguments: Mapping[str, str | None]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import pandas as pd
 from rich.console import Console
 from rich.markup import escape
 
-from adaptbench.benchmarks.runs.process import quiet
+from adaptbench.benchmarks.runs.process import keep_memory, quiet
 from adaptbench.benchmarks.speed import scaling
 from adaptbench.benchmarks.speed.peers import missing
 from adaptbench.benchmarks.speed.races import race
@@ -30,6 +30,7 @@ def measure_speed(
         console: gets the table.
         progress: gets a line after each measurement.
     """
+    keep_memory()
     quiet()
     for library, reason in missing().items():
         text = f"{library} is not measured, because it cannot be imported: {escape(reason)}"
@@ -55,6 +56,7 @@ def measure_scaling(repeats: int, out: Path, console: Console, progress: Console
         console: gets the slopes and the names of the files.
         progress: gets a line after each measurement.
     """
+    keep_memory()
     quiet()
     frames = []
     for frame in scaling.measure_costs(repeats):

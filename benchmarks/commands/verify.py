@@ -17,7 +17,8 @@ from adaptbench.benchmarks.executors.schedule import drive
 from adaptbench.benchmarks.executors.worker import Job
 from adaptbench.benchmarks.runs.devices import Devices
 from adaptbench.benchmarks.store.store import Store
-from adaptbench.benchmarks.suites.spec import RESULTS_VERSION, RUN_SPEC, RunSpec
+from adaptbench.benchmarks.suites.description import name_of
+from adaptbench.benchmarks.suites.spec import RESULTS_VERSION, RUN_SPEC
 from adaptbench.reports.format import Environment, Result
 from adaptbench.reports.reading import read
 
@@ -38,6 +39,7 @@ class Verdict:
         difference: the first difference, or why the run could not be computed again; None if there is no difference.
         exact: whether bits were compared; runs of other hardware are compared by scores, within `TOLERANCE`.
         largest: the largest difference of a score, by metric.
+        failed: whether the run could not be computed again.
     """
 
     run_id: str
@@ -45,6 +47,7 @@ class Verdict:
     difference: str | None
     exact: bool = True
     largest: Mapping[str, float] = field(default_factory=dict)
+    failed: bool = False
 
 
 def choose(runs: Path, sample: int | None, seed: int) -> list[str]:
@@ -80,7 +83,7 @@ def draw(found: list[str], sample: int | None, seed: int) -> list[str]:
 def verify_runs(runs: Path, chosen: list[str], jobs: int = 1) -> Iterator[Verdict]:
     """Computes runs again in a temporary folder, on the same kind of device, and compares them.
 
-    A transfer run gets the published pretrainings, so each run is verified by itself. Pretrainings without weights, as
+    A run gets the published candidates that it needs, so each run is verified by itself. Candidates without weights, as
     in a bundle, are computed again.
 
     Args:
@@ -101,37 +104,36 @@ def verify_runs(runs: Path, chosen: list[str], jobs: int = 1) -> Iterator[Verdic
                     jobs_of.setdefault(run.spec.run_id, _job(published, run, Path(folder)))
                     planned.setdefault(run.spec.run_id, run)
             except (ValueError, OSError) as error:
-                yield Verdict(run_id, "", f"cannot be computed again: {error}")
-        order, notes = list(planned.values()), Store(Path(folder, "transfer"))
+                yield Verdict(run_id, "", f"cannot be computed again: {error}", failed=True)
+        order, notes = list(planned.values()), Store(Path(folder, "adapted"))
         for run, root, reason in _compute(order, jobs_of, workers=jobs, notes=notes):
             run_id = run.spec.run_id
             if run_id in chosen and reason is None:
                 yield _judge(run, published.published(run_id), root / run_id)
             elif run_id in chosen:
-                yield Verdict(run_id, run.name, f"failed: {reason}")
+                yield Verdict(run_id, run.name, reason, failed=True)
 
 
 def _plan(published: Store, run_id: str) -> list[PlannedRun]:
-    """Plans a run again from its published spec, after the pretrainings that it needs and that have no weights."""
+    """Plans a run again from its published spec, after the candidates that it needs and that have no weights."""
     spec = RUN_SPEC.validate_json((published.published(run_id) / "spec.json").read_text(encoding="utf-8"))
     if spec.results_version != RESULTS_VERSION:
         raise ValueError(f"made by results version {spec.results_version}; this is version {RESULTS_VERSION}")
     if spec.run_id != run_id:
         raise ValueError(f"its spec.json is that of run {spec.run_id}")
-    lost = [each for each in spec.candidates if not (published.published(each.run_id) / "model.ckpt").is_file()]
-    run = PlannedRun(spec, _name(spec), tuple(each.run_id for each in lost))
-    return [*(PlannedRun(each, _name(each)) for each in lost), run]
+    lost = [each for each in spec.candidates if not _has_weights(published, each.run_id)]
+    run = PlannedRun(spec, name_of(spec), tuple(each.run_id for each in lost))
+    return [*(PlannedRun(each, name_of(each)) for each in lost), run]
 
 
-def _name(spec: RunSpec) -> str:
-    return f"{spec.adapter} {spec.training.task.name} seed {spec.training.seed}"
+def _has_weights(published: Store, run_id: str) -> bool:
+    return (published.published(run_id) / "model.ckpt").is_file()
 
 
 def _job(published: Store, run: PlannedRun, folder: Path) -> Job:
-    """Makes the job of a run in a folder for its kind, apart from copies of published pretrainings."""
-    known = published.published(run.spec.run_id)
-    anew = run.spec.kind == "pretrain" and not (known / "model.ckpt").is_file()
-    root = folder / ("transfer" if anew else run.spec.kind)
+    """Makes the job of a run; copies of what it needs lie apart from what is trained again for itself."""
+    trained = not run.spec.candidates and _has_weights(published, run.spec.run_id)
+    root = folder / ("trained" if trained else "adapted")
     for needed in run.spec.candidates:
         if needed.run_id not in run.needs:
             shutil.copytree(published.published(needed.run_id), root / needed.run_id, dirs_exist_ok=True)
@@ -162,7 +164,7 @@ def _compute(
 def _judge(run: PlannedRun, old: Path, new: Path) -> Verdict:
     exact = same_hardware(old, new)
     difference = compare_exactly(old, new) if exact else compare_loosely(old, new)
-    return Verdict(run.spec.run_id, run.name, difference, exact, largest_differences(old, new))
+    return Verdict(run.spec.run_id, run.name, difference, exact, largest=largest_differences(old, new))
 
 
 def largest_differences(old: Path, new: Path) -> dict[str, float]:

@@ -15,6 +15,7 @@ from adaptbench.datamodules.base import EpisodicDataModule
 from adaptbench.datamodules.episodes import EpisodeBatch, EpisodeSize, episodes_digest
 from adaptbench.datamodules.guards import Finding
 from adaptbench.lit_modules.likelihoods import LIKELIHOODS
+from adaptbench.lit_modules.training import Encodings, encoding_once
 from adaptbench.reports.format import PredictTime, Score
 from adaptbench.reports.statistics.intervals import interval
 
@@ -31,7 +32,7 @@ class Evaluation:
         scores: a score for each size of episodes and metric.
         episodes: a row for each test episode.
         seconds: seconds in `Adapter.predict`, encoding included.
-        times: the same per episode, for each size.
+        times: the same per episode, for each size; encodings that sizes share count for each of them.
         findings: what the guards of the adapter found.
         calibration: a row for each size and bin of probability; None for regression.
     """
@@ -47,26 +48,32 @@ class Evaluation:
 def evaluate(adapter: Adapter, task: EpisodicDataModule, device: torch.device) -> Evaluation:
     """Tests an adapter on the test episodes of every size; it never gets the targets of their queries.
 
-    Guards predict some episodes of every size alone before the adapter sees any of the others.
+    Guards predict some episodes of every size alone before the adapter sees any of the others. Examples that several
+    sizes share are encoded once.
     """
+    with encoding_once() as encodings:
+        return _evaluate(adapter, task, device, encodings)
+
+
+def _evaluate(adapter: Adapter, task: EpisodicDataModule, device: torch.device, encodings: Encodings) -> Evaluation:
     scores: list[Score] = []
     frames: list[pd.DataFrame] = []
     calibrations: list[pd.DataFrame] = []
     times: list[PredictTime] = []
     total = 0.0
-    batches = _test_batches(task)
+    batches = _test_batches(task, device)
     told = isinstance(adapter, Told)
-    looked = [] if told else [adapter_guards(adapter, batch.to(device), task.stream) for batch in batches]
+    looked = [] if told else [adapter_guards(adapter, batch, task.stream) for batch in batches]
     findings = [Finding("alone", "noted", EXEMPT)] if told else [each for _, found in looked for each in found]
     for number, (size, batch) in enumerate(zip(task.test.sizes, batches, strict=True)):
         digest = episodes_digest(batch)
-        batch = batch.to(device)
         asked = batch.without_targets()
         tell(adapter, task, size)
-        start = time.perf_counter()
+        start, saved = time.perf_counter(), encodings.saved
         prediction, diverged = with_guesses(adapter.predict(asked))
         seconds = time.perf_counter() - start
         total += seconds
+        seconds += encodings.saved - saved
         times.append(PredictTime(ways=size.ways, shots=size.shots, ms_per_episode=1000 * seconds / len(batch.query)))
         if looked:
             findings.append(alone_guard(adapter, looked[number][0], prediction))
@@ -85,11 +92,11 @@ def evaluate(adapter: Adapter, task: EpisodicDataModule, device: torch.device) -
     return Evaluation(tuple(scores), episodes, total, tuple(times), tuple(worst(findings)), calibrated)
 
 
-def _test_batches(task: EpisodicDataModule) -> list[EpisodeBatch]:
-    """Draws the test episodes of every size; sizes with the same examples share them, to save memory."""
+def _test_batches(task: EpisodicDataModule, device: torch.device) -> list[EpisodeBatch]:
+    """Draws the test episodes of every size; sizes with the same examples share one tensor of them."""
     batches: list[EpisodeBatch] = []
     for size in task.test.sizes:
-        batch = task.eval_batch("test", size, task.test.episodes)
+        batch = task.eval_batch("test", size, task.test.episodes).to(device)
         same = [each.inputs for each in batches if torch.equal(each.inputs, batch.inputs)]
         batches.append(batch._replace(inputs=same[0]) if same else batch)
     return batches

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from adaptbench.benchmarks.evaluation.adapters import Adapter, with_guesses
-from adaptbench.datamodules.episodes import EpisodeBatch, first_episodes, rng_for
+from adaptbench.datamodules.episodes import EpisodeBatch, rng_for
 from adaptbench.lit_modules.likelihoods import Likelihood
 
 ORDERED_EPISODES = 100
@@ -17,14 +17,14 @@ def order_sensitivity(adapter: Adapter, batch: EpisodeBatch, likelihood: Likelih
 
     Args:
         adapter: what predicts.
-        batch: test episodes.
+        batch: test episodes; the tensor of their examples stays the same, so that it need not be encoded again.
         likelihood: how predictions are read.
 
     Returns:
         In classification, the fraction of queries whose predicted class changes; in regression, the mean squared
         change.
     """
-    some = first_episodes(batch, ORDERED_EPISODES)
+    some = EpisodeBatch(batch.inputs, *(field[:ORDERED_EPISODES] for field in batch[1:]))
     rows = _shuffled_rows(*some.support.shape).to(some.support.device)
     targets = some.support_y.gather(1, rows.unsqueeze(-1).expand_as(some.support_y))
     shuffled = some._replace(support=some.support.gather(1, rows), support_y=targets)

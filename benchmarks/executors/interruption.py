@@ -1,18 +1,20 @@
-"""Ctrl-C: once to stop after a checkpoint, twice to stop now."""
+"""Ctrl-C, a termination or a closed terminal: once to stop after a checkpoint, twice to stop now."""
 
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
 @contextmanager
 def interruption() -> Iterator[Callable[[], bool]]:
-    """Provides a function that says whether Ctrl-C (or SIGTERM) came; the second one interrupts.
+    """Provides a function that says whether Ctrl-C, SIGTERM or SIGHUP came; the second one interrupts.
 
+    A closed terminal cannot be written to any more, so what is said after it goes nowhere. `nohup` stays in force.
     Python handles signals in the main thread only; elsewhere nothing is caught.
     """
     heard: list[int] = []
@@ -21,14 +23,25 @@ def interruption() -> Iterator[Callable[[], bool]]:
         if heard:
             raise KeyboardInterrupt
         heard.append(number)
+        if number not in (signal.SIGINT, signal.SIGTERM):
+            _forget_the_terminal()
 
     main = threading.current_thread() is threading.main_thread()
-    before = {each: signal.signal(each, hear) for each in SIGNALS} if main else {}
+    asked = [each for each in SIGNALS if main and signal.getsignal(each) != signal.SIG_IGN]
+    before = {each: signal.signal(each, hear) for each in asked}
     try:
         yield lambda: bool(heard)
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)
+
+
+def _forget_the_terminal() -> None:
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):
+        if os.isatty(stream):
+            os.dup2(nowhere, stream)
+    os.close(nowhere)
 
 
 class Stopping:

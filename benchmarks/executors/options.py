@@ -1,13 +1,25 @@
 """The options of executors, as typed."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
 
 from adaptbench.benchmarks.runs.devices import CPU, Devices
 from adaptbench.benchmarks.suites.registry import suggest
 
 EXECUTORS = ("local", "ray", "slurm")
+MEANT_FOR = {
+    "time_limit": ("local",),
+    "address": ("ray",),
+    "cpus": ("ray", "slurm"),
+    "gpus": ("ray", "slurm"),
+    "partition": ("slurm",),
+    "minutes": ("slurm",),
+    "memory": ("slurm",),
+    "max_parallel": ("slurm",),
+    "slurm": ("slurm",),
+}
+"""The executors that each option is for; any other one would ignore it."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +41,7 @@ class ExecutorOptions:
         cluster: submitit's name of the cluster; "local" runs SLURM's jobs as processes here.
 
     Raises:
-        ValueError: if there is no executor of that name.
+        ValueError: if there is no executor of that name, if an option is for another one, or if a number is wrong.
     """
 
     name: str = "local"
@@ -46,11 +58,22 @@ class ExecutorOptions:
     cluster: str = "slurm"
 
     def __post_init__(self) -> None:
-        """Checks the name."""
+        """Checks the name and the options."""
         if self.name not in EXECUTORS:
             names = "`local`, `ray` or `slurm`"
             raise ValueError(
                 f"Expected `--executor` to be {names} but got `{self.name}`. {suggest(self.name, EXECUTORS)}"
+            )
+        for option in fields(self):
+            able = MEANT_FOR.get(option.name, EXECUTORS)
+            usual = option.default_factory() if option.default_factory is not MISSING else option.default
+            if self.name not in able and getattr(self, option.name) != usual:
+                typed = f"--{'time' if option.name == 'minutes' else option.name.replace('_', '-')}"
+                wanted = " or ".join(f"`--executor {each}`" for each in able)
+                raise ValueError(f"Expected `{typed}` only with {wanted} but the executor is `{self.name}`.")
+        if self.name == "slurm" and self.gpus != int(self.gpus):
+            raise ValueError(
+                f"Expected `--gpus` to be a whole number, because SLURM divides no GPU, but got {self.gpus:g}."
             )
 
     @property

@@ -14,7 +14,7 @@ from adaptbench.reports.format import Manifest
 ONLY_ATTRIBUTES = ("task", "protocol", "learner", "family", "seed", "train_classes", "run_id")
 ONLY_ARGUMENTS = ("split", "scope", "rotations", "images_per_class", "train_images", "train_functions", "noise")
 """Arguments of tasks that select cells, too."""
-ONLY_KEYS = (*ONLY_ATTRIBUTES, "ways", *ONLY_ARGUMENTS)
+ONLY_KEYS = (*ONLY_ATTRIBUTES, "ways", "examples", *ONLY_ARGUMENTS)
 
 
 @dataclass(frozen=True)
@@ -120,8 +120,7 @@ def add_learner(suite: Suite, name: str) -> tuple[Suite, dict[str, str]]:
     tasks, refusals, build = [], {}, _Builder()
     for without, entry in zip(suite.tasks, everywhere.tasks, strict=True):
         try:
-            task = next(entry.tasks())
-            build(SuiteCell.make(entry, task, name=key, seed=suite.seeds[0]))
+            build(SuiteCell.make(next(entry.tasks()), name=key, seed=suite.seeds[0]))
         except DataUnavailable:
             tasks.append(entry)
         except ValueError as error:
@@ -149,6 +148,8 @@ def _has(cell: SuiteCell, key: str, value: str, names: Collection[str]) -> bool:
         found = [getattr(cell.attributes, key)]
     if key == "ways":
         found += [size.ways for size in cell.spec.test.sizes]
+    if key == "examples":
+        found.append(cell.spec.training.budget.examples)
     if key == "task" and cell.otherwise in names:
         found.append(cell.otherwise)
     return value.lower() in [str(each).lower() for each in found]
@@ -223,9 +224,11 @@ class _Builder:
 def _runs_of(cell: SuiteCell) -> list[PlannedRun]:
     attributes = cell.attributes
     size = f" {attributes.train_classes}" if attributes.train_classes else ""
-    where = f"{attributes.task}{size} seed {attributes.seed}"
+    budget = f" {attributes.examples} examples" if attributes.examples else ""
+    where = f"{attributes.task}{size}{budget} seed {attributes.seed}"
     candidates = cell.spec.candidates
     rate = " lr {:g}" if len(candidates) > 1 else ""
-    needed = [PlannedRun(each, f"pretraining {where}{rate.format(each.optimization.lr)}") for each in candidates]
+    what = "pretraining" if cell.spec.kind == "transfer" else attributes.learner
+    needed = [PlannedRun(each, f"{what} {where}{rate.format(each.optimization.lr)}") for each in candidates]
     needs = tuple(each.run_id for each in candidates)
     return [*needed, PlannedRun(cell.spec, f"{attributes.learner} {where}", needs)]

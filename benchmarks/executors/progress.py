@@ -1,6 +1,9 @@
 """What a terminal shows while a suite runs."""
 
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 from rich.console import Console, Group
@@ -13,6 +16,22 @@ from adaptbench.benchmarks.executors.plan import PlannedRun
 from adaptbench.benchmarks.executors.schedule import Status
 from adaptbench.benchmarks.executors.time_left import seconds_left
 from adaptbench.benchmarks.store.store import Store
+
+PATIENCE_SECONDS = 3.0
+"""A longer wait says for whom."""
+
+
+@contextmanager
+def waiting_for(whom: str, console: Console) -> Iterator[None]:
+    """Says whom a command waits for, if the wait is long."""
+    text = Text.assemble(("waiting ", "yellow"), f"for {whom}")
+    timer = threading.Timer(PATIENCE_SECONDS, console.print, [text])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 class SuiteProgress:
@@ -31,6 +50,7 @@ class SuiteProgress:
         self.shown_failed: set[str] = set()
         self.shown_again = 0
         self.shown_stopping = False
+        self.idle_since, self.shown_elsewhere = time.monotonic(), False
         self.live = Live(console=console, transient=True, refresh_per_second=4) if console.is_terminal else None
 
     def show(self, status: Status) -> None:
@@ -40,16 +60,29 @@ class SuiteProgress:
             text = f"[green]done[/] {self._counts(status)} {run.name} ({seconds:.0f} s){self._warning(run)}"
             self.console.print(text, highlight=False, soft_wrap=True)
         for run_id in list(status.again.elements())[self.shown_again :]:
-            self.console.print(Text.assemble(("again ", "yellow"), f"{run_id} failed and is tried again"))
+            self.console.print(
+                Text.assemble(("again ", "yellow"), f"{_named(run_id, status)} failed and is tried again")
+            )
         self.shown_again = status.again.total()
         if status.stopping and not self.shown_stopping:
             self.shown_stopping = True
             self.console.print("Stopping as soon as checkpoints are written; press Ctrl-C again to stop now.")
         for run_id in set(status.failed) - self.shown_failed:
             self.shown_failed.add(run_id)
-            self.console.print(Text.assemble(("failed ", "red"), f"{run_id}: {status.failed[run_id]}"))
+            self.console.print(Text.assemble(("failed ", "red"), f"{_named(run_id, status)}: {status.failed[run_id]}"))
+        self._show_elsewhere(status)
         if self.live:
             self.live.update(self._display(status))
+
+    def _show_elsewhere(self, status: Status) -> None:
+        """Says so once if, for a while, only other processes work on runs."""
+        if status.running or not status.elsewhere:
+            self.idle_since, self.shown_elsewhere = time.monotonic(), False
+        elif not self.shown_elsewhere and time.monotonic() - self.idle_since > PATIENCE_SECONDS:
+            self.shown_elsewhere = True
+            names = ", ".join(run.name for run, _ in status.elsewhere.values())
+            owners = ", ".join(sorted({self.store.owner(run_id) for run_id in status.elsewhere}))
+            self.console.print(Text.assemble(("waiting ", "yellow"), f"for {owners}, at work on: {names}"))
 
     def _warning(self, run: PlannedRun) -> str:
         """Names the shots at which a run learned nothing."""
@@ -83,3 +116,7 @@ class SuiteProgress:
             return float((self.store.partial(run_id) / "progress").read_text(encoding="ascii"))
         except (OSError, ValueError):
             return 0.0
+
+
+def _named(run_id: str, status: Status) -> str:
+    return f"{status.names.get(run_id, 'run')} ({run_id})"

@@ -185,6 +185,9 @@ class _Asking:
     def __call__(self) -> bool:
         """Whether the run was asked to stop."""
         if not self._answer and time.monotonic() - self._last > STOP_POLL_SECONDS:
-            self._answer = bool(ray.get(self._stopping.asked.remote()))
+            try:
+                self._answer = bool(ray.get(self._stopping.asked.remote()))
+            except ray.exceptions.RayError:  # the command is gone, and nobody waits for the run
+                self._answer = True
             self._last = time.monotonic()
         return self._answer

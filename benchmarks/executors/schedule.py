@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -32,6 +32,7 @@ class Status:
         again: how often each run failed and was tried again, by id.
         unmirrored: why W&B missed a run, by id.
         stopping: whether it was asked to stop.
+        names: the names of all runs, by id.
     """
 
     waiting: list[PlannedRun]
@@ -43,6 +44,7 @@ class Status:
     again: Counter[str] = field(default_factory=Counter)
     unmirrored: dict[str, str] = field(default_factory=dict)
     stopping: bool = False
+    names: dict[str, str] = field(default_factory=dict)
 
 
 class Backend(Protocol):
@@ -71,7 +73,6 @@ def drive(
     store: Store,
     retry: int = 0,
     stop: Callable[[], bool] = never,
-    damaged: Mapping[str, str] | None = None,
 ) -> Generator[Status, None, None]:
     """Executes runs, several at a time, and yields the status now and then.
 
@@ -85,9 +86,8 @@ def drive(
         store: where the runs are published.
         retry: how often a failed run is tried again.
         stop: called now and then; once it returns true, no run starts, and the running ones are asked to stop.
-        damaged: what was wrong with published runs, by id; it counts as a failed try of each.
     """
-    status = _start(runs, damaged or {}, retry)
+    status = Status(list(runs), names={run.spec.run_id: run.name for run in runs})
     try:
         while status.waiting or status.running or status.elsewhere:
             if stop():
@@ -104,12 +104,6 @@ def drive(
     finally:
         backend.close()
         _remove_locks(status, store)
-
-
-def _start(runs: list[PlannedRun], damaged: Mapping[str, str], retry: int) -> Status:
-    if retry:
-        return Status(list(runs), again=Counter(dict.fromkeys(damaged, 1)))
-    return Status([run for run in runs if run.spec.run_id not in damaged], failed=dict(damaged))
 
 
 def _ready(status: Status, store: Store, slots: int) -> list[PlannedRun]:

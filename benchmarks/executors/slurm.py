@@ -1,11 +1,14 @@
 """The SLURM executor: runs are the jobs of job arrays, through submitit."""
 
+import io
 import os
+import re
 import shutil
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -30,6 +33,11 @@ MOST_REQUEUES = 1000
 STOP = "stop"
 """A file in that folder that tells jobs to stop."""
 STOP_POLL_SECONDS = 1.0
+USUAL_ARRAY = 1000
+"""Jobs in an array, unless SLURM tells its limit."""
+ANSWER_SECONDS = 30.0
+PATIENCE_SECONDS = 30.0
+"""Seconds until jobs that SLURM refused are submitted again."""
 LOST_SECONDS = 30.0
 """Seconds after which a job counts as lost if SLURM does not list it and it has no result."""
 
@@ -48,22 +56,52 @@ class SlurmBackend:
         self._folder = store.root.absolute() / FOLDER / f"{os.getpid()}-{time.time_ns():x}"
         self._options = options
         self._executor = _executor(options, self._folder)
-        self.slots = 1_000_000 if self._cluster == "slurm" else options.max_parallel  # SLURM has its own queue
+        self.slots = options.max_parallel
+        self._largest = _largest_array() if self._cluster == "slurm" else options.max_parallel
+        self._refused: list[str] = []
+        self._patient_until = 0.0
         self._jobs: dict[str, submitit.Job[Ended]] = {}
         self._missed: dict[str, float] = {}
         self._failed = False
 
     def submit(self, runs: list[PlannedRun]) -> None:
-        """Submits a job array for each number of devices."""
+        """Submits job arrays, each for one number of devices and no larger than the cluster takes.
+
+        What SLURM refuses while other jobs are there waits for a while, because the refusal may be a limit on jobs.
+
+        Raises:
+            ValueError: if SLURM refuses jobs and there is no other.
+        """
         for devices in sorted({run.spec.devices for run in runs}):
             asked = [self._make_job(run) for run in runs if run.spec.devices == devices]
             self._executor.update_parameters(**_for_devices(self._options, devices))
-            jobs = self._executor.map_array(SlurmWork(self._folder / STOP), asked)
+            for start in range(0, len(asked), self._largest):
+                self._submit_array(asked[start : start + self._largest])
+
+    def _submit_array(self, asked: list[Job]) -> None:
+        if self._jobs and time.monotonic() < self._patient_until:
+            self._refused += [job.spec.run_id for job in asked]
+            return
+        try:
+            with redirect_stderr(io.StringIO()):  # submitit prints what it raises, too
+                jobs = self._executor.map_array(SlurmWork(self._folder / STOP), asked)
+        except submitit.core.utils.FailedJobError as error:
+            if not self._jobs:
+                said = dict.fromkeys(line.replace("sbatch: error: ", "").strip() for line in str(error).splitlines())
+                raise ValueError(
+                    f"SLURM refused {len(asked)} jobs: {'; '.join(said)}. `--partition`, `--time`, `--memory`, "
+                    "`--cpus`, `--gpus` and `--slurm` say what a job asks for, `--max-parallel` how many there are."
+                ) from error
+            self._patient_until = time.monotonic() + PATIENCE_SECONDS
+            self._refused += [job.spec.run_id for job in asked]
+        else:
             self._jobs |= {each.spec.run_id: job for each, job in zip(asked, jobs, strict=True)}
 
     def ended(self, seconds: float) -> Iterator[tuple[str, Ended]]:
-        """Waits, and looks for results of jobs and for lost jobs."""
+        """Waits, and looks for results of jobs and for lost jobs; what was refused goes back to the waiting runs."""
         time.sleep(seconds)
+        while self._refused:
+            yield self._refused.pop(), Ended("stopped")
         there = self._listed() if self._jobs else set()
         for run_id, job in list(self._jobs.items()):
             if job.paths.result_pickle.exists():
@@ -156,13 +194,23 @@ def _executor(options: ExecutorOptions, folder: Path) -> Any:  # noqa: ANN401 - 
         "job_name": "adaptbench",
         "time": max(1, round(options.minutes)),
         "signal_delay_s": warned,
-        "array_parallelism": options.max_parallel,
+        "array_parallelism": options.max_parallel,  # no array is larger
         "partition": options.partition,
         "mem": None if options.memory is None else f"{options.memory:g}GB",
         **options.slurm,
     }
     executor.update_parameters(**{name: value for name, value in parameters.items() if value is not None})
     return executor
+
+
+def _largest_array() -> int:
+    """The most jobs that SLURM takes in an array."""
+    try:
+        answer = subprocess.run(["scontrol", "show", "config"], capture_output=True, text=True, timeout=ANSWER_SECONDS)
+        found = re.search(r"^MaxArraySize\s*=\s*(\d+)", answer.stdout, re.MULTILINE)
+    except (OSError, subprocess.TimeoutExpired):
+        found = None
+    return max(1, int(found[1]) - 1 if found else USUAL_ARRAY)
 
 
 def _for_devices(options: ExecutorOptions, devices: int) -> dict[str, Any]:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import torch
+
 from adaptbench.benchmarks.runs.checkpoints import Checkpoints, Interrupted
 from adaptbench.benchmarks.runs.devices import CPU, Devices
 from adaptbench.benchmarks.runs.process import StopRequest
@@ -72,7 +74,8 @@ def work(job: Job, should_stop: Callable[[], bool] = StopRequest.made) -> Ended:
     """Executes and publishes one run, unless another process works on it; W&B may fail.
 
     No exception of the run leaves this function. A failure is also written into the run's folder, because the process
-    that asked for the run may be gone by then.
+    that asked for the run may be gone by then. After an exception the next try starts anew, because the code may be
+    mended until then; only after an error of the disk or of memory does it continue from the checkpoint.
     """
     store = Store(job.root)
     try:
@@ -94,6 +97,10 @@ def _try(job: Job, store: Store, should_stop: Callable[[], bool]) -> Ended:
         return Ended("stopped")
     except Exception as error:
         traceback.print_exc()
+        if not isinstance(
+            error, (OSError, MemoryError, torch.OutOfMemoryError)
+        ):  # an error in the code: a new try must not go on from it
+            store.checkpoint(job.spec.run_id).unlink(missing_ok=True)
         reason = without_secrets(" ".join(f"{type(error).__name__}: {error}".split()))
         ended = Ended("failed", reason, last_words(store, job.spec.run_id))
         store.note_failure(job.spec.run_id, ended.reason, ended.log)

@@ -1,15 +1,18 @@
 """Builds tasks, networks and adapters from specs."""
 
 import inspect
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from types import UnionType
+from typing import Any, Literal, Union, get_origin
 
 import torch
+from pydantic import PydanticSchemaGenerationError, TypeAdapter, ValidationError
 from torch import nn
 
 from adaptbench.benchmarks.evaluation.adapters import Strategy, weights_of
-from adaptbench.benchmarks.suites.registry import load
+from adaptbench.benchmarks.suites.registry import load, suggest
 from adaptbench.benchmarks.suites.spec import Cell, Component, PretrainSpec, Training, TrainingSpec
 from adaptbench.datamodules.base import EpisodicDataModule, Sampling
 from adaptbench.lit_modules.episodic import EpisodicModule, StreamModule
@@ -74,10 +77,37 @@ def instantiate(kind: str, component: Component, *args: object, **kwargs: object
     cls = load(kind, component.name)
     if not (isinstance(cls, type) and issubclass(cls, KINDS_OF_CLASS.get(kind, object))):
         raise ValueError(f"`{component.name}` is not the class of a {kind}.") from TypeError("another kind of object")
+    _check_arguments(kind, component, cls, given=len(args))
     try:
         return cls(*args, **kwargs, **component.init_args)
     except TypeError as error:
         raise ValueError(f"The {kind} `{component.name}` does not take its arguments: {error}.") from error
+
+
+def _check_arguments(kind: str, component: Component, cls: type, given: int) -> None:
+    """Refuses names and types that are not in the signature of a class; what the signature leaves open is allowed."""
+    takes = inspect.signature(cls).parameters
+    own = list(takes.values())[given:]
+    named = [each.name for each in own if each.kind in (each.KEYWORD_ONLY, each.POSITIONAL_OR_KEYWORD)]
+    open_ended = any(each.kind is each.VAR_KEYWORD for each in takes.values())
+    for name, value in component.init_args.items():
+        if name in named:
+            _check_type(f"{name}` of the {kind} `{component.name}", value, takes[name].annotation)
+        elif not open_ended:
+            raise ValueError(f"The {kind} `{component.name}` has no argument `{name}`. {suggest(name, named)}")
+
+
+def _check_type(name: str, value: object, wanted: Any) -> None:  # noqa: ANN401 - an annotation
+    """Refuses a value of a suite that is not of the type that a signature states."""
+    if not (wanted is bool or get_origin(wanted) in (Union, UnionType, tuple, list) or wanted in (int, float, str)):
+        return
+    try:
+        TypeAdapter(wanted).validate_json(json.dumps(value), strict=True)
+    except ValidationError as error:
+        expected = " or ".join(dict.fromkeys(each["msg"].partition(" should be ")[2] for each in error.errors()))
+        raise ValueError(f"Expected argument `{name}` to be {expected} but got {value!r}.") from error
+    except PydanticSchemaGenerationError:  # a type of the user's own
+        return
 
 
 def build_task(spec: TrainingSpec) -> EpisodicDataModule:

@@ -1,10 +1,35 @@
 """The devices of a run: the CPU, or GPUs by their indices."""
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from pytorch_lightning.plugins import Precision
+
+from adaptbench.benchmarks.suites.spec import TrainerOptions
+
+
+class Bfloat16Steps(Precision):
+    """Training steps in bfloat16 where `torch.autocast` allows it; weights, validation and tests in float32.
+
+    Lightning's own plugin refuses to clip the gradients of a fused optimiser.
+
+    Args:
+        kind: "cpu" or "cuda".
+    """
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self._kind = kind
+
+    @contextmanager
+    def train_step_context(self) -> Generator[None]:
+        """Rounds within a training step."""
+        with torch.autocast(self._kind, torch.bfloat16):
+            yield
 
 
 @dataclass(frozen=True)
@@ -34,11 +59,39 @@ class Devices:
         """The name in records: "cpu", or the model of the first GPU."""
         return "cpu" if self.kind == "cpu" else torch.cuda.get_device_name(self.first)
 
-    def trainer_arguments(self, count: int) -> dict[str, Any]:
-        """Arguments of Lightning's Trainer for a training on `count` devices."""
+    def trainer_arguments(self, options: TrainerOptions) -> dict[str, Any]:
+        """Arguments of Lightning's Trainer for a training."""
         if self.kind == "cpu":
-            return {"accelerator": "cpu", "devices": count}
-        return {"accelerator": "gpu", "devices": list(self.indices or range(count))}
+            return {"accelerator": "cpu", "devices": options.devices}
+        return {"accelerator": "gpu", "devices": list(self.indices or range(options.devices))}
+
+    def precision(self, options: TrainerOptions) -> Precision:
+        """Lightning's plugin for the precision of a training.
+
+        Raises:
+            ValueError: if it is meant to be in bfloat16, and the device cannot multiply that.
+        """
+        if options.precision == "float32":
+            return Precision()
+        if not self._multiplies_bfloat16():
+            lacks = "has no instructions for bfloat16"
+            raise ValueError(f"Expected `precision` to be float32 on this {self.kind} device, which {lacks}.")
+        return Bfloat16Steps(self.kind)
+
+    def _multiplies_bfloat16(self) -> bool:
+        """Whether it has instructions for it; without them it would be emulated, which is slow."""
+        if self.kind == "cuda":
+            return torch.cuda.is_bf16_supported(including_emulation=False)
+        return any(flag in _processor_flags() for flag in ("avx512_bf16", "amx_bf16"))
+
+
+def _processor_flags() -> list[str]:
+    """What the processor can do, as Linux says it; empty elsewhere."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return []
+    return next((line.partition(":")[2].split() for line in lines if line.startswith("flags")), [])
 
 
 CPU = Devices()

@@ -39,13 +39,14 @@ def fit(
         likelihood = LIKELIHOODS[task.likelihood]
         callbacks.append(BestWeights(likelihood.metric, likelihood.higher_is_better))
     trainer = pl.Trainer(
-        **devices.trainer_arguments(spec.devices),
+        **devices.trainer_arguments(spec.trainer),
         strategy="auto" if spec.devices == 1 else "ddp",
         use_distributed_sampler=False,  # training batches already differ between devices; validation is equal on all
         max_steps=spec.steps,
         max_epochs=-1,
         callbacks=[*callbacks, AtomicCheckpoint(folder, checkpoints or Checkpoints())],
-        plugins=environment or LightningEnvironment(),  # not SLURM's, which would requeue jobs by itself
+        # not SLURM's environment, which would requeue jobs by itself
+        plugins=[environment or LightningEnvironment(), devices.precision(spec.trainer)],
         logger=logger or False,
         log_every_n_steps=spec.steps_per_epoch,
         gradient_clip_val=spec.optimization.clip,

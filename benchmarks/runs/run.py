@@ -17,7 +17,7 @@ from adaptbench.benchmarks.evaluation.guards import chance_guard, require_passed
 from adaptbench.benchmarks.evaluation.pictured_functions import Pictured, fits
 from adaptbench.benchmarks.runs.build import TaskShape, build_module, build_task
 from adaptbench.benchmarks.runs.callbacks import Curve
-from adaptbench.benchmarks.runs.checkpoints import Checkpoints
+from adaptbench.benchmarks.runs.checkpoints import Checkpoints, forget_other_code
 from adaptbench.benchmarks.runs.ddp import together
 from adaptbench.benchmarks.runs.devices import CPU, Devices
 from adaptbench.benchmarks.runs.environment import describe_machine
@@ -26,7 +26,7 @@ from adaptbench.benchmarks.runs.trained import load_adapter
 from adaptbench.benchmarks.store.integrity import RESULT, checksums, seal
 from adaptbench.benchmarks.store.store import SCRATCH, Store, write_json
 from adaptbench.benchmarks.suites.description import describe
-from adaptbench.benchmarks.suites.spec import PretrainSpec, RunSpec, Training, TransferSpec
+from adaptbench.benchmarks.suites.spec import Cell, RunSpec, Training
 from adaptbench.datamodules.base import EpisodicDataModule
 from adaptbench.datamodules.guards import Finding
 from adaptbench.lit_modules.likelihoods import LIKELIHOODS
@@ -41,6 +41,7 @@ from adaptbench.reports.format import (
     Result,
     Times,
 )
+from adaptbench.reports.reading import Unreadable
 
 NO_CHECKSUM = "0" * 64
 """Placeholder in a result until its own checksum is known."""
@@ -60,7 +61,7 @@ class Outcome:
         train_seconds: wall-clock seconds of training; None if not known.
         train_cpu_seconds: CPU seconds of training; None if not known.
         transductive: whether a query's prediction may depend on other queries.
-        pretrained: the run of the network that was adapted.
+        pretrained: the run that trained the network, if it is another one.
         pretrainings: the candidates that it was chosen from, if there were several.
         chosen: the settings that were tried by cross-validation.
         evaluation: the results of the test; None for a pretraining.
@@ -95,7 +96,7 @@ def execute(
     """Trains from the last checkpoint, if there is one, tests and publishes.
 
     Args:
-        spec: what to run; the pretrainings of a `TransferSpec` must have been published.
+        spec: what to run; its candidates must have been published.
         store: where to publish.
         logger: a Lightning logger that follows the training.
         devices: where it trains; tests use the first device.
@@ -113,12 +114,13 @@ def execute(
     if store.is_published(spec.run_id):
         return store.published(spec.run_id)
     folder = store.begin(spec.run_id)
+    forget_other_code(folder, spec)
     started = datetime.now(UTC)
     torch.use_deterministic_algorithms(devices.kind != "cpu")
     task = build_task(spec.training)
     findings = task.guards()
     require_passed(findings)
-    if spec.kind == "transfer":
+    if spec.kind == "transfer" or (spec.kind == "episodic" and spec.rivals):
         outcome = _adapt(spec, task, store, device=devices.first)
     else:
         outcome = _train(
@@ -199,16 +201,17 @@ def _train(
     return outcome
 
 
-def _adapt(spec: TransferSpec, task: EpisodicDataModule, store: Store, device: torch.device) -> Outcome:
+def _adapt(spec: Cell, task: EpisodicDataModule, store: Store, device: torch.device) -> Outcome:
+    """Tests what another run trained: a pretraining that is adapted, or the best of several trainings."""
     candidates = _judged(spec, task, store) if spec.rivals else ()
-    best = _best(candidates, task).run_id if candidates else spec.pretrained.run_id
-    adapter, network, _ = load_adapter(spec.with_pretraining(best), store, device)
-    trained = store.environment(best).times
+    best = _best(candidates, task).run_id if candidates else spec.training.run_id
+    adapter, network, _ = load_adapter(spec.with_candidate(best), store, device)
+    trained = _times_of(best, store)
     outcome = Outcome(
         examples_encoded=int(getattr(adapter, "examples_encoded", network.examples_encoded)),
         parameters=size_of(adapter, network),
-        train_seconds=trained.train_seconds,
-        train_cpu_seconds=trained.train_cpu_seconds,
+        train_seconds=None if trained is None else trained.train_seconds,
+        train_cpu_seconds=None if trained is None else trained.train_cpu_seconds,
         pretrained=best,
         pretrainings=candidates,
     )
@@ -219,8 +222,16 @@ def _adapt(spec: TransferSpec, task: EpisodicDataModule, store: Store, device: t
     return outcome
 
 
-def _judged(spec: TransferSpec, task: EpisodicDataModule, store: Store) -> tuple[PretrainingCandidate, ...]:
-    """Returns the candidates of the pretraining with their validation scores."""
+def _times_of(run_id: str, store: Store) -> Times | None:
+    """The times of a published run; None if they are lost."""
+    try:
+        return store.environment(run_id).times
+    except Unreadable:
+        return None
+
+
+def _judged(spec: Cell, task: EpisodicDataModule, store: Store) -> tuple[PretrainingCandidate, ...]:
+    """Returns the candidates with their validation scores."""
     return tuple(
         PretrainingCandidate(run_id=each.run_id, lr=each.optimization.lr, score=_validation_score(each, task, store))
         for each in spec.candidates
@@ -231,8 +242,8 @@ def _best(candidates: tuple[PretrainingCandidate, ...], task: EpisodicDataModule
     return (max if LIKELIHOODS[task.likelihood].higher_is_better else min)(candidates, key=lambda each: each.score)
 
 
-def _validation_score(spec: PretrainSpec, task: EpisodicDataModule, store: Store) -> float:
-    """Returns the validation score of the weights that a pretraining published."""
+def _validation_score(spec: Training, task: EpisodicDataModule, store: Store) -> float:
+    """Returns the validation score of the weights that a training published."""
     likelihood = LIKELIHOODS[task.likelihood]
     curve = pd.read_parquet(store.published(spec.run_id) / "curve.parquet")
     values = curve.loc[(curve["part"] == "val") & (curve["metric"] == likelihood.metric), "value"]

@@ -123,8 +123,8 @@ def load_run(folder: str | Path) -> TrainedAdapter:
         made_by = read(path / "spec.json", Spec).results_version
         spec = RUN_SPEC.validate_json((path / "spec.json").read_bytes()) if made_by == RESULTS_VERSION else None
         result = read(path / RESULT, Result) if spec is not None and spec.candidates else None
-        if spec is not None and spec.kind == "transfer" and result is not None and result.pretrained is not None:
-            spec = spec.with_pretraining(result.pretrained)
+        if spec is not None and spec.kind != "pretrain" and result is not None and result.pretrained is not None:
+            spec = spec.with_candidate(result.pretrained)
     except (OSError, ValueError) as error:
         raise ValueError(f"Expected {path} to be the folder of a finished run, but it is not: {error}.") from error
     if spec is None:
@@ -132,7 +132,7 @@ def load_run(folder: str | Path) -> TrainedAdapter:
     if spec.kind == "pretrain":
         raise ValueError(f"{path} is a pretraining, which predicts only through a run that adapts it; load that one.")
     store = Store(path.parent)
-    adapter, _, shape = load_adapter(spec, store)
+    adapter, _, shape = load_adapter(spec, store, stream=False)
     if isinstance(adapter, Chooses) and result is not None:
         adapter.restore(Choice(each.support, each.settings, each.score, each.share) for each in result.chosen)
     return TrainedAdapter(adapter, shape)
@@ -152,8 +152,14 @@ class Loaded(NamedTuple):
     shape: TaskShape
 
 
-def load_adapter(spec: Cell, store: Store, device: str | torch.device = "cpu") -> Loaded:
+def load_adapter(spec: Cell, store: Store, device: str | torch.device = "cpu", *, stream: bool = True) -> Loaded:
     """Makes the adapter of a run from published weights.
+
+    Args:
+        spec: the run; it has one candidate at most.
+        store: where its weights are.
+        device: where it predicts.
+        stream: whether what was trained on streams predicts streams; otherwise queries from a support set.
 
     Raises:
         ValueError: if the weights cannot be read, or do not fit the network.
@@ -161,11 +167,13 @@ def load_adapter(spec: Cell, store: Store, device: str | torch.device = "cpu") -
     training = spec.training
     try:
         checkpoint = store.load_checkpoint(training.run_id)
-        shape = replace(TaskShape(**checkpoint["task_shape"]), stream=False)  # it predicts queries from a support set
+        shape = TaskShape(**checkpoint["task_shape"])
+        shape = replace(shape, stream=stream and shape.stream)
         module = build_module(training, shape)
         module.load_state_dict(checkpoint["state_dict"])
-    except (OSError, RuntimeError, KeyError) as error:
-        raise ValueError(f"The weights of run {training.run_id} cannot be read from {store.root}: {error}.") from error
+    except (OSError, RuntimeError, LookupError, TypeError, ValueError) as error:
+        reason = str(error).splitlines()[0].rstrip(".:")
+        raise ValueError(f"The weights of run {training.run_id} cannot be read from {store.root}: {reason}.") from error
     module = module.to(device).eval()
     return Loaded(build_adapter(spec, module, shape), module, shape)
 

@@ -8,12 +8,14 @@ import time
 import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
+from torch.utils.flop_counter import FlopCounterMode
 
 from adaptbench.benchmarks.runs.build import TaskShape, build_module, build_task
 from adaptbench.benchmarks.runs.callbacks import Curve
@@ -35,7 +37,10 @@ TEST_EPISODES = 10_000
 SOME_EPISODES = 200
 """Test episodes that are predicted one by one; each of the others would take as long."""
 SEEDS, SEED_STEPS = 8, 40
+FLOP_STEPS, PRODUCTS, SIDE = 10, 50, 1024
+"""Training steps, and products of two square matrices of that size, in which operations are counted."""
 OURS, ALONE, BARE, STACKED = "ours", "one episode at a time", "a bare PyTorch loop", "stacked by torch.func"
+MATRICES = "a product of matrices"
 
 Sample = Callable[[], float]
 
@@ -211,6 +216,28 @@ def _steps() -> dict[str, Sample]:
     return _training(spec, spec.steps)
 
 
+def _operations(learner: str) -> Callable[[], dict[str, Sample]]:
+    """Counts the floating-point operations of training steps of the suite `reference`, forward and backward."""
+
+    def prepare() -> dict[str, Sample]:
+        train = TrainEpisodes(ways=WAYS, shots=(5,), queries=3, pool=256, episodes=64)
+        encoder = Component(name="strided", init_args={"filters": [32, 32, 64, 128]})
+        spec = omniglot(train=train, encoder=encoder, learner=Component(name=learner))
+        task, module = task_and_module(spec)
+        optimizer = spec.optimization.configure(module.parameters(), spec.steps)["optimizer"]
+        batch, (one, other) = task.train_batch(0), torch.randn(2, SIDE, SIDE)
+        with FlopCounterMode(display=False) as counter:
+            descend(module, batch, optimizer)
+        of_steps, of_products = FLOP_STEPS * counter.get_total_flops(), PRODUCTS * 2 * SIDE**3
+        step = partial(descend, module, batch, optimizer)
+        return {
+            OURS: lambda: _rate(of_steps, lambda: [step() for _ in range(FLOP_STEPS)]) / 1e9,
+            MATRICES: lambda: _rate(of_products, lambda: [one @ other for _ in range(PRODUCTS)]) / 1e9,
+        }
+
+    return prepare
+
+
 def _seeds() -> dict[str, Sample]:
     """Trains networks of several seeds one after the other, and stacked into one; drawing batches does not count."""
     task, first = task_and_module(_sinusoid(SEED_STEPS))
@@ -345,6 +372,8 @@ ROWS: tuple[tuple[str, str, Mapping[str | None, float], Callable[[], dict[str, S
     ),
     ("images encoded in training", "images/s", {BARE: 0.85}, _images),
     ("training steps on sinusoids", "steps/s", {BARE: 0.85}, _steps),
+    ("operations of a training step, deep sets", "GFLOP/s", {MATRICES: 0.5}, _operations("deep_sets")),
+    ("operations of a training step, attention", "GFLOP/s", {MATRICES: 0.5}, _operations("attention")),
     ("steps of 8 networks on sinusoids", "steps/s", {}, _seeds),
     ("adaptbench --help", "s", {None: 0.5}, _start("--help")),
     ("adaptbench list learners", "s", {None: 0.5}, _start("list", "learners")),

@@ -5,7 +5,7 @@ import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from adaptbench.reports.format import Checksum, Environment, Result
+from adaptbench.reports.format import Checksum, Result
 from adaptbench.reports.reading import NewerFormat, Unreadable, read
 
 RESULT = "result.json"
@@ -50,8 +50,6 @@ def damage(folder: Path, thorough: bool = True) -> str | None:
     """
     try:
         result = read(folder / RESULT, Result)
-        if thorough:
-            read(folder / "environment.json", Environment)
         if result.run_id != folder.name:
             return f"{RESULT} is that of run {result.run_id}"
         found = _first_damaged(folder, result.files, thorough)

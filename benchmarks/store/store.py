@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -13,14 +14,16 @@ from pydantic import BaseModel
 
 from adaptbench.benchmarks.store.integrity import RESULT, canonical, damage
 from adaptbench.reports.format import Environment, Failure, Manifest, Result
-from adaptbench.reports.reading import Unreadable, read
+from adaptbench.reports.reading import NewerFormat, Unreadable, read
 
 CHECKPOINT = "last.ckpt"
+CODE = "code.sha256"
+"""Digest of the code of a user's own classes that wrote the checkpoint beside it."""
 LOG = "log.txt"
 FAILURE = "failure.json"
 NEW = ".new"
 """Ending of a file that is being written beside the one whose place it takes; a killed process leaves it."""
-SCRATCH = (CHECKPOINT, f"{CHECKPOINT}{NEW}", "progress", LOG, FAILURE)
+SCRATCH = (CHECKPOINT, f"{CHECKPOINT}{NEW}", CODE, "progress", LOG, FAILURE)
 """Files of an unfinished run; publishing deletes them."""
 PARTIAL = ".partial-"
 LOCK = ".lock-"
@@ -55,6 +58,10 @@ class Store:
     def partial(self, run_id: str) -> Path:
         """The folder of an unfinished run."""
         return self.root / f"{PARTIAL}{run_id}"
+
+    def checkpoint(self, run_id: str) -> Path:
+        """The checkpoint of an unfinished run."""
+        return self.partial(run_id) / CHECKPOINT
 
     def is_published(self, run_id: str) -> bool:
         """Whether a run has finished."""
@@ -101,6 +108,11 @@ class Store:
     def locked(self) -> list[str]:
         """Lists the runs that have a lock, whether its owner lives or not."""
         return sorted(path.name.removeprefix(LOCK) for path in self.root.glob(f"{LOCK}*") if "." not in path.name[1:])
+
+    def owner(self, run_id: str) -> str:
+        """Names the process that has a run's lock, as far as the lock tells."""
+        owner = self.watch(run_id).owner
+        return "another process" if owner is None else f"process {owner.pid} on {owner.hostname}"
 
     def _lock(self, run_id: str) -> Path:
         return self.root / f"{LOCK}{run_id}"
@@ -159,9 +171,30 @@ class Store:
         except Unreadable:
             return None
 
+    def log(self, run_id: str) -> Path:
+        """The log of an unfinished run."""
+        return self.partial(run_id) / LOG
+
+    def last_lines(self, run_id: str) -> list[str]:
+        """The end of what a failed run printed; none if it is not known."""
+        try:
+            return read(self.partial(run_id) / FAILURE, Failure).log.splitlines()
+        except Unreadable:
+            return []
+
     def write_manifest(self, manifest: Manifest) -> None:
-        """Writes the runs that a suite wants, finished or not, for reports."""
+        """Writes the runs that a suite wants, finished or not, for reports.
+
+        Raises:
+            NewerFormat: if a later version of adaptbench wrote the manifest that is there.
+        """
         folder = self.root / "suites"
+        try:
+            read(folder / f"{manifest.name}.json", Manifest)
+        except NewerFormat:
+            raise
+        except Unreadable:
+            pass
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / f"{manifest.name}.json", manifest)
 
@@ -174,7 +207,7 @@ class Store:
         return read(self.published(run_id) / "environment.json", Environment)
 
     def pretrainings(self, run_id: str) -> list[str]:
-        """The candidate pretrainings of a finished transfer run; none for other and for unfinished runs."""
+        """The runs that trained the candidates of a finished run; none for other and for unfinished runs."""
         if not self.is_published(run_id):
             return []
         result = self.result(run_id)
@@ -182,10 +215,18 @@ class Store:
         return rivals or ([] if result.pretrained is None else [result.pretrained])
 
     def load_checkpoint(self, run_id: str) -> Mapping[str, Any]:
-        """Reads a finished run's weights and the shape of its task."""
-        checkpoint: Mapping[str, Any] = torch.load(
-            self.published(run_id) / "model.ckpt", map_location="cpu", weights_only=True
-        )
+        """Reads a finished run's weights and the shape of its task.
+
+        Raises:
+            OSError: if there is no such file.
+            ValueError: if it is not what was written.
+        """
+        path = self.published(run_id) / "model.ckpt"
+        try:
+            checkpoint: Mapping[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        except (RuntimeError, UnpicklingError, EOFError) as error:
+            advice = f"`adaptbench doctor {self.root} --repair` sets the run aside"
+            raise ValueError(f"{path} holds no weights, so it is damaged; {advice}") from error
         return checkpoint
 
 

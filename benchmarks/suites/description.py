@@ -22,21 +22,36 @@ def describe(spec: RunSpec, name: str | None = None, label: str | None = None) -
     if not (isinstance(task, type) and issubclass(task, EpisodicDataModule)):
         raise ValueError(f"Expected a task but `{training.task.name}` is not a subclass of EpisodicDataModule.")
     adapter = find(spec.adapter_kind, spec.adapter)
+    own = spec.learner.init_args if spec.kind == "episodic" else {}
+    form, departures = adapter.nearest_form(own)
     arguments = training.task.init_args
     categorical = task.likelihood == "categorical"
+    rounded = ", trained in bfloat16" if training.trainer.precision == "bf16" else ""
     return ManifestCell(
         run_id=spec.run_id,
         task=training.task.name,
-        protocol=task.protocol(arguments),
+        protocol=task.protocol(arguments) + rounded,
         learner=name or spec.adapter,
         family=adapter.family,
         seed=training.seed,
         train_classes=task.training_classes(arguments),
         class_word=task.class_word,
         shots_word=task.shots_word,
-        label=label or adapter.label_of(spec.learner.init_args if spec.kind == "episodic" else {}),
+        label=label or adapter.label_of(own),
         metric="accuracy" if categorical else "mse",
         higher_is_better=categorical,
         tests=tuple(Size(ways=size.ways, shots=size.shots) for size in spec.test.sizes),
         remarks=tuple(task.remarks(arguments)),
+        source="" if departures else form.source,
     )
+
+
+def name_of(spec: RunSpec) -> str:
+    """Names a run for readers: learner, task, protocol, training classes and seed.
+
+    Raises:
+        ValueError: if its task or learner is not known.
+    """
+    cell = describe(spec)
+    size = "" if cell.train_classes is None else f", {cell.train_classes} {cell.class_word}"
+    return f"{cell.learner} on {cell.task} ({cell.protocol}{size}) seed {cell.seed}"

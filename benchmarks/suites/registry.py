@@ -52,11 +52,16 @@ class Named:
 
     def label_of(self, init_args: Mapping[str, Any]) -> str:
         """Returns how tables call the component with these arguments: its nearest form, and how it differs from it."""
+        nearest, departures = self.nearest_form(init_args)
+        return ", ".join([nearest.label, *departures])
+
+    def nearest_form(self, init_args: Mapping[str, Any]) -> tuple[Form, list[str]]:
+        """Returns the form that is most like the component with these arguments, and how it departs from it."""
         if not self.forms:
-            return self.label
+            return Form(self.label), []
         given = {**self.forms[0].init_args, **init_args}
         nearest = min(self.forms, key=lambda form: len(form.departures(given)))
-        return ", ".join([nearest.label, *nearest.departures(given)])
+        return nearest, nearest.departures(given)
 
 
 PRODUCT = {"binding": "product", "start": "sum", "query": "read", "pooled": False}
@@ -141,12 +146,25 @@ LEARNERS = {
     )),
 }  # fmt: skip
 GRADIENT_LEARNERS = {
-    "maml": Named("lit_modules.maml.MAML", "weights to take gradient steps from (extra `learn2learn`)", label="MAML",
-                  family="optimization", reference="Finn et al. 2017, arXiv 1703.03400"),
-    "anil": Named("lit_modules.anil.ANIL", "a head to take gradient steps from (extra `learn2learn`)", label="ANIL",
+    "maml": Named("lit_modules.maml.MAML", "weights to take gradient steps from", label="MAML, first order",
+                  family="optimization", reference="Finn et al. 2017, arXiv 1703.03400", forms=(
+        Form("MAML, first order", {"first_order": True, "zero_head": False}, "Finn et al. 2017, sec. 5.2"),
+        Form("MAML", {"first_order": False, "zero_head": False}, "Finn et al. 2017, algorithm 2"),
+        Form("MAML, first order, head from zero", {"first_order": True, "zero_head": True}),
+        Form("MAML, head from zero", {"first_order": False, "zero_head": True}, "Kao et al. 2022, arXiv 2106.15367"),
+    )),
+    "anil": Named("lit_modules.maml.ANIL", "a head to take gradient steps from", label="ANIL",
                   family="optimization", reference="Raghu et al. 2020, arXiv 1909.09157"),
+    "reptile": Named("lit_modules.maml.Reptile", "weights near those that gradient steps lead to", label="Reptile",
+                     family="optimization", reference="Nichol et al. 2018, arXiv 1803.02999"),
+    "maml_learn2learn": Named("lit_modules.learn2learn_maml.MAML", "the same through the extra `learn2learn`",
+                              label="MAML, learn2learn", family="optimization",
+                              reference="Arnold et al. 2020, arXiv 2008.12284"),
+    "anil_learn2learn": Named("lit_modules.learn2learn_maml.ANIL", "the same through the extra `learn2learn`",
+                              label="ANIL, learn2learn", family="optimization",
+                              reference="Arnold et al. 2020, arXiv 2008.12284"),
 }  # fmt: skip
-"""Learners that need learn2learn."""
+"""Learners that take gradient steps on each support set."""
 STRATEGIES = {
     "fine_tuning": Named("lit_modules.fine_tuning.FineTuning", "gradient steps from a pretrained network",
                          label="Fine-tuning", family="transfer", reference="Chen et al. 2019, arXiv 1904.04232"),
@@ -162,6 +180,9 @@ STRATEGIES = {
                                label="Nearest pixels", family="control"),
     "average": Named("lit_modules.controls.Average", "control: the mean function, ignoring the support set",
                      label="Average function", family="control"),
+    "gaussian_process": Named("lit_modules.gaussian_process.GaussianProcess",
+                              "control: a Gaussian process on the support set alone", label="Gaussian process",
+                              family="control", reference="Rasmussen & Williams 2006"),
     "oracle": Named("lit_modules.controls.Oracle", "control: told amplitude and phase", label="Oracle",
                     family="control", reference="Finn et al. 2017, arXiv 1703.03400"),
 }  # fmt: skip
@@ -180,7 +201,9 @@ OLD_NAMES = ("benchmarks", "datamodules", "lit_modules", "reports")
 RENAMED = {
     "lit_modules.rules": "lit_modules.rates",
     "lit_modules.chosen": "lit_modules.cross_validated",
-    "lit_modules.learn2learn_import": "lit_modules.inner_loop",
+    "lit_modules.anil": "lit_modules.maml",
+    "lit_modules.inner_loop": "lit_modules.learn2learn_maml",
+    "lit_modules.learn2learn_import": "lit_modules.learn2learn_maml",
 }
 """Former names of modules, and their present ones."""
 
@@ -197,6 +220,8 @@ def find(kind: str, name: str) -> Named:
     if (current := _current(name)) != name:
         raise ValueError(f"Expected a known {kind} but got `{name}`, whose name is now `{current}`.")
     if "." in name:
+        if not all(part.isidentifier() for part in name.split(".")):
+            raise ValueError(f"Expected a known {kind} or a dotted path, package.Class, but got `{name}`.")
         return Named(name, "", label=name.rpartition(".")[2], family="own")
     raise ValueError(f"Expected a known {kind} but got `{name}`. {suggest(name, entries)}")
 

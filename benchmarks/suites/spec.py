@@ -2,11 +2,20 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, TypeAdapter
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    SerializerFunctionWrapHandler,
+    TypeAdapter,
+    model_serializer,
+)
 
 from adaptbench.datamodules.base import EvalEpisodes, TrainEpisodes
 from adaptbench.lit_modules.optimization import Optimization
@@ -64,9 +73,17 @@ class TrainerOptions(Frozen):
     Attributes:
         devices: processes that train one network together (DDP), each with its own GPU or core. Each draws its own
             batches, and their gradients are averaged.
+        precision: "float32", or "bf16" for matrix products and convolutions of training steps in bfloat16
+            (`torch.autocast`). Weights, losses, validation and test stay in float32.
     """
 
     devices: PositiveInt = 1
+    precision: Literal["float32", "bf16"] = "float32"
+
+    @model_serializer(mode="wrap")
+    def _without_default_precision(self, content: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leaves it out of `spec.json`, so that runs that older versions made have the same bytes."""
+        return {name: value for name, value in content(self).items() if (name, value) != ("precision", "float32")}
 
 
 class Spec(Frozen):
@@ -95,11 +112,9 @@ class TrainingSpec(Spec):
 
     Attributes:
         mode: what the task yields in training.
-        candidates: pretrainings that must be published first; none.
     """
 
     mode: ClassVar[Literal["episodes", "examples"]]
-    candidates: ClassVar[tuple["PretrainSpec", ...]] = ()
 
     task: Component
     train: TrainEpisodes
@@ -132,13 +147,27 @@ class TrainingSpec(Spec):
 
 
 class EpisodicSpec(TrainingSpec):
-    """A black-box learner, trained on episodes and tested."""
+    """A black-box learner, trained on episodes and tested.
+
+    Attributes:
+        rivals: the same with other learning rates; the one with the best validation score is tested.
+    """
 
     mode: ClassVar[Literal["episodes", "examples"]] = "episodes"
     adapter_kind: ClassVar[str] = "learner"
 
     kind: Literal["episodic"] = "episodic"
     learner: Component
+    rivals: tuple["EpisodicSpec", ...] = ()
+
+    @property
+    def candidates(self) -> tuple["EpisodicSpec", ...]:
+        """The trainings that must be published first, one of which is tested; none if it trains by itself."""
+        return (self.model_copy(update={"rivals": ()}), *self.rivals) if self.rivals else ()
+
+    def with_candidate(self, run_id: str) -> "EpisodicSpec":
+        """Returns one of its candidates."""
+        return _only(self.candidates, run_id)
 
     @property
     def adapter(self) -> str:
@@ -168,6 +197,7 @@ class PretrainSpec(TrainingSpec):
     mode: ClassVar[Literal["episodes", "examples"]] = "examples"
     adapter_kind: ClassVar[str] = "pretraining"
     adapter: ClassVar[str] = "pretraining"
+    candidates: ClassVar[tuple["PretrainSpec", ...]] = ()
 
     kind: Literal["pretrain"] = "pretrain"
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
@@ -198,10 +228,9 @@ class TransferSpec(Spec):
         """The pretrainings that must be published first; one of them is adapted."""
         return self.pretrained, *self.rivals
 
-    def with_pretraining(self, run_id: str) -> "TransferSpec":
+    def with_candidate(self, run_id: str) -> "TransferSpec":
         """Returns this spec with one of its candidates only."""
-        (chosen,) = (each for each in self.candidates if each.run_id == run_id)
-        return self.model_copy(update={"pretrained": chosen, "rivals": ()})
+        return self.model_copy(update={"pretrained": _only(self.candidates, run_id), "rivals": ()})
 
     @property
     def training(self) -> PretrainSpec:
@@ -212,6 +241,14 @@ class TransferSpec(Spec):
     def adapter(self) -> str:
         """Name of what adapts."""
         return self.strategy.name
+
+
+S = TypeVar("S", bound=Spec)
+
+
+def _only(specs: Iterable[S], run_id: str) -> S:
+    (found,) = (each for each in specs if each.run_id == run_id)
+    return found
 
 
 Cell = EpisodicSpec | TransferSpec

@@ -3,6 +3,8 @@
 import inspect
 import itertools
 import math
+import re
+import reprlib
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -50,8 +52,10 @@ class LearnerEntry(Frozen):
         pretraining: objective and head of the pretraining; only with a `strategy`.
         pretraining_lr: learning rates of the pretraining, chosen by validation score, each with the whole budget; if
             empty, the rate of `optimization`.
+        optimization_lr: the same for a black-box learner.
         optimization: how the network is trained.
         label: its name in tables; by default the component's label.
+        departs_from: another learner of the task; a table and a figure of the report show them side by side.
     """
 
     learner: Component | None = None
@@ -59,8 +63,10 @@ class LearnerEntry(Frozen):
     label_smoothing: float = 0.0
     pretraining: Pretraining = Pretraining()
     pretraining_lr: tuple[PositiveFloat, ...] = ()
+    optimization_lr: tuple[PositiveFloat, ...] = ()
     optimization: Optimization = Optimization()
     label: str | None = None
+    departs_from: str | None = None
 
     @model_validator(mode="after")
     def _one_of_two(self) -> "LearnerEntry":
@@ -69,7 +75,14 @@ class LearnerEntry(Frozen):
         for name in ("pretraining_lr", "pretraining", "label_smoothing"):
             if self.learner is not None and name in self.model_fields_set:
                 raise ValueError(f"expected `{name}` only together with a `strategy`")
+        if self.strategy is not None and "optimization_lr" in self.model_fields_set:
+            raise ValueError("expected `optimization_lr` only together with a `learner`; see `pretraining_lr`")
         return self
+
+    def optimizations(self) -> list[Optimization]:
+        """Returns the settings of the optimiser for each learning rate."""
+        rates = self.optimization_lr or self.pretraining_lr or (self.optimization.lr,)
+        return [replace(self.optimization, lr=rate) for rate in dict.fromkeys(rates)]
 
 
 class TaskEntry(Frozen):
@@ -77,7 +90,7 @@ class TaskEntry(Frozen):
 
     Attributes:
         task: where episodes come from.
-        over: arguments of the task with several values; the grid has every combination.
+        over: arguments of the task, and `examples` of the budget, with several values; the grid has every combination.
         otherwise: the task that replaces this one if its data is unavailable, with the same `over` but its own name.
         train: the training episodes.
         test: the test episodes.
@@ -97,14 +110,53 @@ class TaskEntry(Frozen):
     trainer: TrainerOptions = TrainerOptions()
     learners: dict[str, LearnerEntry] = Field(min_length=1)
 
-    def tasks(self) -> Iterator[Component]:
-        """Yields the task with every combination of the values in `over`, and a digest of data of the user's own."""
+    @model_validator(mode="after")
+    def _can_be_computed(self) -> "TaskEntry":
+        if self.test.episodes < 2:
+            raise ValueError(f"expected at least 2 test `episodes`, for an interval, but got {self.test.episodes}")
+        least = self.train.pool * self.trainer.devices * self.budget.epochs
+        fewest = min(self.over.get("examples", [self.budget.examples]))
+        if fewest < least:
+            text = "expected a budget of at least {:,} `examples`, a pool for each device in each epoch, but got {:,}"
+            raise ValueError(text.format(least, fewest))
+        return self
+
+    @model_validator(mode="before")
+    @classmethod
+    def _budgets_are_given_once(cls, entry: Any) -> Any:  # noqa: ANN401 - what pydantic was given
+        """Takes the examples of the budget from `over`, if they stand there."""
+        over, budget = (entry.get(name) for name in ("over", "budget")) if isinstance(entry, dict) else (None, None)
+        if not (isinstance(over, dict) and isinstance(over.get("examples"), list) and isinstance(budget, dict)):
+            return entry
+        if "examples" in budget:
+            raise ValueError("expected `examples` in `over` or in `budget`, but got both")
+        return {**entry, "budget": {**budget, "examples": next(iter(over["examples"]), None)}}
+
+    @model_validator(mode="after")
+    def _departures_are_known(self) -> "TaskEntry":
+        for name, each in self.learners.items():
+            others = [key for key, other in self.learners.items() if other.departs_from is None and key != name]
+            if each.departs_from is not None and each.departs_from not in others:
+                raise ValueError(
+                    f"expected `departs_from` of `{name}` to name a learner that departs from none "
+                    f"but got `{each.departs_from}`. {suggest(each.departs_from, others)}"
+                )
+        return self
+
+    def tasks(self) -> Iterator["TaskEntry"]:
+        """Yields this entry with a task and a budget for every combination of the values in `over`.
+
+        A task that reads data of the user's own is given their digest.
+        """
         task = load("task", self.task.name)
         for values in itertools.product(*self.over.values()):
-            init_args = self.task.init_args | dict(zip(self.over, values, strict=True))
-            yield Component(
-                name=self.task.name, init_args=task.pinned(init_args) if hasattr(task, "pinned") else init_args
-            )
+            given = dict(zip(self.over, values, strict=True))
+            examples = given.pop("examples", self.budget.examples)
+            init_args = self.task.init_args | given
+            init_args = task.pinned(init_args) if hasattr(task, "pinned") else init_args
+            own = Component(name=self.task.name, init_args=init_args)
+            budget = Budget(**self.budget.model_dump() | {"examples": examples})
+            yield self.model_copy(update={"task": own, "budget": budget})
 
 
 class Suite(Frozen):
@@ -146,9 +198,9 @@ class Suite(Frozen):
         """Expands the grid, once: every task, learner and seed."""
         if self._cells is None:
             self._cells = [
-                SuiteCell.make(entry, task, name=name, seed=seed)
-                for entry in self.tasks
-                for task in entry.tasks()
+                SuiteCell.make(entry, name=name, seed=seed)
+                for each in self.tasks
+                for entry in each.tasks()
                 for name in entry.learners
                 for seed in self.seeds
             ]
@@ -206,22 +258,26 @@ class SuiteCell:
     otherwise: str | None = None
 
     @classmethod
-    def make(cls, entry: TaskEntry, task: Component, *, name: str, seed: int) -> "SuiteCell":
-        """Makes the cell of one learner on one task with one seed."""
+    def make(cls, entry: TaskEntry, *, name: str, seed: int) -> "SuiteCell":
+        """Makes the cell of one learner with one seed, of an entry with one task and one budget."""
         learner = entry.learners[name]
-        training = {name: getattr(entry, name) for name in ("train", "test", "encoder", "budget", "trainer")}
-        training |= {"task": task, "seed": seed}
+        training = {name: getattr(entry, name) for name in ("task", "train", "test", "encoder", "budget", "trainer")}
+        training |= {"seed": seed}
         spec: Cell
         if learner.strategy is None:
-            spec = EpisodicSpec(**training | {"optimization": learner.optimization, "learner": learner.learner})
+            training |= {"learner": learner.learner}
+            spec, *others = (EpisodicSpec(**training, optimization=each) for each in learner.optimizations())
+            spec = spec.model_copy(update={"rivals": tuple(others)})
         else:
             training |= {"label_smoothing": learner.label_smoothing, "pretraining": learner.pretraining}
-            rates = dict.fromkeys(learner.pretraining_lr or (learner.optimization.lr,))
-            first, *rivals = (
-                PretrainSpec(**training, optimization=replace(learner.optimization, lr=rate)) for rate in rates
-            )
+            first, *rivals = (PretrainSpec(**training, optimization=each) for each in learner.optimizations())
             spec = TransferSpec(pretrained=first, rivals=tuple(rivals), strategy=learner.strategy, test=entry.test)
-        return cls(spec, describe(spec, name, learner.label), entry.otherwise.name if entry.otherwise else None)
+        place = {
+            "examples": entry.budget.examples if "examples" in entry.over else None,
+            "departs_from": learner.departs_from or "",
+        }
+        described = describe(spec, name, learner.label).model_copy(update=place)
+        return cls(spec, described, entry.otherwise.name if entry.otherwise else None)
 
 
 def load_suite(name: str) -> Suite:
@@ -234,8 +290,14 @@ def load_suite(name: str) -> Suite:
     if not path.is_file():
         raise SuiteError(f"Expected a suite or a YAML file but got `{name}`. {suggest(name, suite_files())}")
     try:
-        suite = Suite.model_validate(read_plain(path.read_bytes()))
+        content = read_plain(path.read_bytes())
+        if not isinstance(content, dict):
+            keys = ", ".join(f"`{key}`" for key in Suite.model_fields)
+            raise SuiteError(f"Expected {path} to hold a suite, with the keys {keys}, but it is {_kind_of(content)}.")
+        suite = Suite.model_validate(content)
         suite.cells()
+    except SuiteError:
+        raise
     except NotPlain as error:
         raise SuiteError(f"{path} is not valid YAML: {error}") from error
     except ValidationError as error:
@@ -247,6 +309,10 @@ def load_suite(name: str) -> Suite:
     return suite
 
 
+def _kind_of(content: object) -> str:
+    return "empty" if content is None else f"a {'list' if isinstance(content, list) else type(content).__name__}"
+
+
 def _explain(error: ValidationError) -> str:
     """Makes a sentence of pydantic's first complaint; it names the field."""
     first = error.errors(include_url=False)[0]
@@ -254,6 +320,9 @@ def _explain(error: ValidationError) -> str:
     if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         return f"unknown key `{where}`. {suggest(str(first['loc'][-1]), _fields_at(first['loc'][:-1]))}"
     message = first["msg"].removeprefix("Value error, ").rstrip(".")
+    message = re.sub(r"^Input should be a valid dictionary or .*", "Input should be a mapping", message)
+    if message.startswith("Input should be "):
+        message = f"expected {message.removeprefix('Input should be ')} but got {reprlib.repr(first['input'])}"
     return f"`{where}`: {message}." if where else f"{message}."
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +12,10 @@ from adaptbench.reports.comparison.comparability import Conditions, conditions, 
 from adaptbench.reports.format import Score
 from adaptbench.reports.results.metrics import Metric
 from adaptbench.reports.results.runs import Outcome, Problem, Run
-from adaptbench.reports.results.settings import Setting
+from adaptbench.reports.results.settings import Axis, Setting
 from adaptbench.reports.statistics.best import AgainstBest, compare_with_best
 from adaptbench.reports.statistics.collapsed import collapsed_seeds
 from adaptbench.reports.statistics.intervals import Interval, interval
-
-Axis = Literal["classes", "shots"]
 
 
 @dataclass(frozen=True)
@@ -44,6 +42,8 @@ class Entry:
         alike: Whether it is not significantly different from the best.
         runs: The finished runs, sorted by seed.
         samples: The scores [E] of each seed; empty where seeds may not be averaged.
+        departs_from: The name of the learner that it departs from; empty if there is none.
+        source: Where its form was published; empty if it was not.
     """
 
     learner: str
@@ -65,6 +65,8 @@ class Entry:
     alike: bool = False
     runs: tuple[Run, ...] = field(default=(), compare=False, repr=False)
     samples: Mapping[int, NDArray[np.float64]] = field(default_factory=dict, compare=False, repr=False)
+    departs_from: str = ""
+    source: str = ""
 
     @property
     def status(self) -> str:
@@ -86,7 +88,7 @@ class Comparison:
         task: The task's name.
         protocol: The protocol's name.
         metric: The metric that is compared.
-        settings: The columns, sorted by training classes, ways and shots.
+        settings: The columns, sorted by training classes, budget, ways and shots.
         entries: A row for each learner, with an entry for each setting.
         warnings: Why entries of a column are not ranked.
         remarks: Facts about the protocol that its name does not say.
@@ -112,9 +114,9 @@ class Comparison:
 
     @property
     def largest(self) -> tuple[int, ...]:
-        """The columns with the most training classes."""
-        most = self.settings[-1].train_classes
-        return tuple(index for index, setting in enumerate(self.settings) if setting.train_classes == most)
+        """The columns with the most training classes and the largest budget."""
+        most = self.settings[-1].training
+        return tuple(index for index, setting in enumerate(self.settings) if setting.training == most)
 
     def best_first(self, column: int) -> tuple[Entry, ...]:
         """The entries of a column that have a mean, best first."""
@@ -173,6 +175,8 @@ def _entry(learner: str, setting: Setting, outcomes: Sequence[Outcome], metric: 
         planned_seeds=tuple(o.cell.seed for o in wanted),
         problems=_sentences([problem for problem in problems if problem.cell.seed not in guessed], len(wanted)),
         diverged=guessed,
+        departs_from=group[0].cell.departs_from,
+        source=group[0].cell.source,
     )
     return entry if guess is None or not (runs or guessed) else _with_scores(entry, runs, scores, guess, metric)
 
@@ -300,11 +304,17 @@ def milliseconds(entry: Entry) -> float | None:
 
 def axes_of(comparison: Comparison) -> tuple[Axis, ...]:
     """The axes along which the settings vary, training classes first; shots if none does."""
-    varies: dict[Axis, bool] = {
-        "classes": len({setting.train_classes for setting in comparison.settings}) > 1,
-        "shots": len({setting.shots for setting in comparison.settings}) > 1,
+    axes: tuple[Axis, ...] = get_args(Axis)
+    return tuple(axis for axis in axes if len({each.value(axis) for each in comparison.settings}) > 1) or ("shots",)
+
+
+def axis_words(comparison: Comparison) -> dict[Axis, str]:
+    """What varies along each axis."""
+    return {
+        "classes": f"training {comparison.class_word}",
+        "examples": "examples in training",
+        "shots": comparison.shots_plural,
     }
-    return tuple(axis for axis in varies if varies[axis]) or ("shots",)
 
 
 def main_axis(comparison: Comparison) -> Axis:

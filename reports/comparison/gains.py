@@ -1,22 +1,23 @@
-"""Gains per doubling: how much a learner gains from twice the training classes or shots, and where gains end."""
+"""Gains per doubling: how much a learner gains from twice the training classes, budget or shots, and where they end."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from adaptbench.reports.comparison.comparability import differences
-from adaptbench.reports.comparison.comparison import Axis, Comparison, Entry
-from adaptbench.reports.results.settings import Setting
+from adaptbench.reports.comparison.comparison import Comparison, Entry
+from adaptbench.reports.results.settings import Axis, Setting
 from adaptbench.reports.statistics.contrasts import Contrast, contrast
 from adaptbench.reports.statistics.scales import log_scores
 
 
 @dataclass(frozen=True)
 class Gain:
-    """The gain of one learner from each doubling of the training classes or of the shots.
+    """The gain of one learner from each doubling of the training classes, the budget or the shots.
 
     Args:
         learner: The learner's name.
@@ -43,23 +44,23 @@ class Gain:
 
 
 def gains(comparison: Comparison) -> tuple[Gain, ...]:
-    """The gains of each learner: over training classes at each (ways, shots), then over shots at each size."""
-    return (*_along(comparison, "classes"), *_along(comparison, "shots"))
+    """The gains of each learner over training classes, then over budgets, then over shots; the others stay the same."""
+    axes: tuple[Axis, ...] = get_args(Axis)
+    return tuple(gain for axis in axes for gain in _along(comparison, axis))
 
 
 def _along(comparison: Comparison, axis: Axis) -> Iterator[Gain]:
-    fixed: Callable[[Setting], tuple[int, ...]] = _other_than_classes if axis == "classes" else _other_than_shots
     for row in comparison.entries:
-        ordered = sorted(row, key=lambda entry: (fixed(entry.setting), _value(entry.setting, axis) or 0))
-        for _, group in groupby(ordered, key=lambda entry: fixed(entry.setting)):
-            scored = [each for each in group if each.interval is not None and _value(each.setting, axis) is not None]
+        ordered = sorted(row, key=lambda entry: (entry.setting.others(axis), entry.setting.value(axis) or 0))
+        for _, group in groupby(ordered, key=lambda entry: entry.setting.others(axis)):
+            scored = [each for each in group if each.interval is not None and each.setting.value(axis) is not None]
             if len(scored) > 1:
                 yield _gain(scored, axis, relative=comparison.metric.logarithmic)
 
 
 def _gain(entries: Sequence[Entry], axis: Axis, *, relative: bool) -> Gain:
     """The slope over entries that differ along one axis, from the seeds that all of them have."""
-    values = tuple(value for entry in entries if (value := _value(entry.setting, axis)) is not None)
+    values = tuple(value for entry in entries if (value := entry.setting.value(axis)) is not None)
     common = sorted(set.intersection(*(set(entry.samples) for entry in entries)))
     first = entries[0]
     gain = Gain(first.learner, first.label, axis, first.setting, values, relative)
@@ -81,9 +82,12 @@ def _refusal(entries: Sequence[Entry], axis: Axis, common: Sequence[int]) -> str
     if not common:
         return "no seed has finished at every value"
     found = {
-        f"{_value(entry.setting, axis)} {axis}": entry.conditions for entry in entries if entry.conditions is not None
+        f"{entry.setting.value(axis)} {axis}": entry.conditions for entry in entries if entry.conditions is not None
     }
-    return "; ".join(phrase for phrase in differences(found) if axis == "classes" or "test episodes" not in phrase)
+    varies = {"classes": (), "examples": ("examples encoded",), "shots": ("test episodes", "numbers of test episodes")}[
+        axis
+    ]
+    return "; ".join(phrase for phrase in differences(found) if not phrase.startswith(varies))
 
 
 def _contrast(scores: Sequence[NDArray[np.float64]], weights: NDArray[np.float64], digests: Sequence[str]) -> Contrast:
@@ -104,15 +108,3 @@ def _end(
         if not found.significant or sign * found.estimate < 0:
             return value
     return None
-
-
-def _value(setting: Setting, axis: Axis) -> int | None:
-    return setting.train_classes if axis == "classes" else setting.shots
-
-
-def _other_than_classes(setting: Setting) -> tuple[int, ...]:
-    return setting.ways or 0, setting.shots
-
-
-def _other_than_shots(setting: Setting) -> tuple[int, ...]:
-    return -1 if setting.train_classes is None else setting.train_classes, setting.ways or 0

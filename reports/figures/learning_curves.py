@@ -15,11 +15,11 @@ from adaptbench.reports.results.curves import LearningCurve
 
 def draw_learning_curves(comparison: Comparison, named: Styles) -> Figure | None:
     """Validation score against examples encoded: a thin line for each seed and a thick one for their mean."""
-    sizes = {setting.train_classes: setting for setting in comparison.settings}
+    sizes = {setting.training: setting for setting in comparison.settings}
     rows = {
         (row[0].learner, size): [
             curve
-            for run in {r.cell.run_id: r for e in row if e.setting.train_classes == size for r in e.runs}.values()
+            for run in {r.cell.run_id: r for e in row if e.setting.training == size for r in e.runs}.values()
             if (curve := run.curve) is not None and "val" in curve.values
         ]
         for row in comparison.entries
@@ -33,9 +33,9 @@ def draw_learning_curves(comparison: Comparison, named: Styles) -> Figure | None
     panels: list[Axes] = list(figure.subplots(1, len(shown), sharey=True, squeeze=False).flat)
     for panel, setting in zip(panels, shown, strict=True):
         for row in comparison.entries:
-            curves_here = rows[row[0].learner, setting.train_classes]
+            curves_here = rows[row[0].learner, setting.training]
             _draw_curves(panel, curves_here, named[row[0].learner], comparison.metric.scale)
-        panel.set_title(f"{setting.size} training {setting.class_word}", fontsize=9)
+        panel.set_title(setting.training_label, fontsize=9)
         panel.set_xlabel("examples encoded")
         panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / 1000:g}k" if value else "0"))
         panel.locator_params(axis="x", nbins=4)

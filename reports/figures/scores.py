@@ -1,4 +1,4 @@
-"""The figures of scores against training classes or shots, with one curve for each learner."""
+"""The figures of scores against training classes, budget or shots, with one curve for each learner."""
 
 from collections.abc import Sequence
 
@@ -8,28 +8,26 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 from numpy.typing import NDArray
 
-from adaptbench.reports.comparison.comparison import Axis, Comparison, Entry, main_axis
+from adaptbench.reports.comparison.comparison import Comparison, Entry, axis_words, main_axis
 from adaptbench.reports.figures.canvas import learner_legend, log_ticks, new_figure
 from adaptbench.reports.figures.styles import CHANCE_STYLE, SEED_STYLE, Styles
-from adaptbench.reports.results.settings import Setting
+from adaptbench.reports.results.settings import Axis, Setting
 
 WIDE_AT_SEEDS = 2
 """Up to this number of seeds intervals are so wide that bands would hide each other."""
 MOST_TICKS = 8
 
 
-def panel_columns(comparison: Comparison, axis: Axis | None = None) -> dict[tuple[int | None, ...], list[int]]:
-    """The columns of each panel: by (ways, shots) for training classes, by (ways, size) for shots."""
-    over_classes = (axis or main_axis(comparison)) == "classes"
-    panels: dict[tuple[int | None, ...], list[int]] = {}
+def panel_columns(comparison: Comparison, axis: Axis | None = None) -> dict[tuple[int, ...], list[int]]:
+    """The columns of each panel, by everything but the x axis: by (ways, shots) for training classes."""
+    panels: dict[tuple[int, ...], list[int]] = {}
     for index, setting in enumerate(comparison.settings):
-        key = (setting.ways, setting.shots) if over_classes else (setting.ways, setting.train_classes)
-        panels.setdefault(key, []).append(index)
+        panels.setdefault(setting.others(axis or main_axis(comparison)), []).append(index)
     return panels
 
 
 def draw(comparison: Comparison, named: Styles, axis: Axis | None = None) -> Figure:
-    """Scores against training classes, a panel for each (ways, shots), or against shots, for each (ways, size).
+    """Scores against training classes, budget or shots, with a panel for each value of the others.
 
     Args:
         comparison: The comparison to draw.
@@ -45,18 +43,19 @@ def draw(comparison: Comparison, named: Styles, axis: Axis | None = None) -> Fig
     axes: list[Axes] = list(grid.flat)
     for panel, columns in zip(axes, panels.values(), strict=False):
         settings = [comparison.settings[column] for column in columns]
-        _draw_panel(panel, comparison, columns, named, axis)
-        _label_x(panel, settings, comparison, axis)
-        panel.set_title(_title(settings[0], axis), fontsize=9)
+        draw_panel(panel, comparison, columns, named, axis)
+        label_x(panel, settings, comparison, axis)
+        panel.set_title(settings[0].beside(axis), fontsize=9)
     for unused in axes[len(panels) :]:
         unused.remove()
-    _label_y(axes[: len(panels)], comparison, n_columns)
+    label_y(axes[: len(panels)], comparison, n_columns)
     has_chance = any(entry.chance is not None for entry in comparison.all_entries())
     learner_legend(figure, comparison, named, {"chance": CHANCE_STYLE} if has_chance else {})
     return figure
 
 
-def _draw_panel(panel: Axes, comparison: Comparison, columns: Sequence[int], named: Styles, axis: Axis) -> None:
+def draw_panel(panel: Axes, comparison: Comparison, columns: Sequence[int], named: Styles, axis: Axis) -> None:
+    """Draws the curve of every learner over some columns, and the chance level."""
     positions = _positions([comparison.settings[column] for column in columns], axis)
     for index, row in enumerate(comparison.entries):
         # Learners are shifted sideways so that no interval hides another; most where there is one position only.
@@ -93,23 +92,18 @@ def _draw_curve(panel: Axes, x: NDArray[np.float64], entries: Sequence[Entry], n
 
 def _positions(settings: Sequence[Setting], axis: Axis) -> NDArray[np.float64]:
     """The positions of settings on the x axis; unlimited classes are rightmost."""
-    if axis == "shots":
-        return np.array([setting.shots for setting in settings], dtype=np.float64)
-    sizes = [setting.train_classes for setting in settings]
+    sizes = [setting.value(axis) for setting in settings]
     beyond = 4 * max([size for size in sizes if size is not None], default=1)
     return np.array([beyond if size is None else size for size in sizes], dtype=np.float64)
 
 
-def _label_x(panel: Axes, settings: Sequence[Setting], comparison: Comparison, axis: Axis) -> None:
+def label_x(panel: Axes, settings: Sequence[Setting], comparison: Comparison, axis: Axis) -> None:
     """Ticks at the values on a logarithmic axis; at some of them if they are many."""
     positions = _positions(settings, axis)
-    if axis == "shots":
-        labels = [str(setting.shots) for setting in settings]
-        word = comparison.shots_plural
-        panel.set_xlabel(f"{word} in the support set" if word == "shots" else word)
-    else:
-        labels = ["∞" if setting.train_classes is None else str(setting.train_classes) for setting in settings]
-        panel.set_xlabel(f"training {comparison.class_word}")
+    values = [setting.value(axis) for setting in settings]
+    labels = ["∞" if value is None else f"{value / 1000:g}k" if axis == "examples" else str(value) for value in values]
+    word = axis_words(comparison)[axis]
+    panel.set_xlabel(f"{word} in the support set" if word == "shots" else word)
     every = -(-len(labels) // MOST_TICKS)
     labels = ["" if index % every else label for index, label in enumerate(labels)]
     panel.set_xscale("log")
@@ -119,7 +113,7 @@ def _label_x(panel: Axes, settings: Sequence[Setting], comparison: Comparison, a
     panel.xaxis.set_minor_locator(NullLocator())
 
 
-def _label_y(panels: Sequence[Axes], comparison: Comparison, n_columns: int) -> None:
+def label_y(panels: Sequence[Axes], comparison: Comparison, n_columns: int) -> None:
     """Limits that show every mean and the chance level; bands may extend beyond the panel."""
     metric = comparison.metric
     chances = [_chance(comparison, column) for column in range(len(comparison.settings))]
@@ -136,10 +130,6 @@ def _label_y(panels: Sequence[Axes], comparison: Comparison, n_columns: int) -> 
             log_ticks(panel.yaxis)
     for panel in panels[::n_columns]:
         panel.set_ylabel(f"{metric.heading} ({metric.direction} is better)", fontsize=8)
-
-
-def _title(setting: Setting, axis: Axis) -> str:
-    return setting.episode_phrase if axis == "classes" else setting.ways_and_size
 
 
 def _chance(comparison: Comparison, column: int) -> float:

@@ -9,8 +9,8 @@ LineStyle = Mapping[str, Any]
 """Arguments of matplotlib's Line2D."""
 
 # The palette of Okabe and Ito, ordered so that neighbours differ in lightness; yellow is last, because it is faint.
-_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000", "#F0E442")
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000", "#F0E442")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 _DASHES = ("-", (0, (5, 2)), (0, (5, 1.5, 1, 1.5)), (0, (3, 1, 1, 1, 1, 1)), (0, (8, 3)))
 
 CHANCE_STYLE: LineStyle = {"color": "0.4", "linestyle": ":", "linewidth": 1.2}
@@ -36,8 +36,8 @@ def line_styles(suite: Suite) -> dict[str, LineStyle]:
     families = {cell.learner: suite.families.index(cell.family) for cell in suite.cells}
     return {
         learner: {
-            "color": _COLOURS[index % len(_COLOURS)],
-            "marker": _MARKERS[index % len(_MARKERS)],
+            "color": COLOURS[index % len(COLOURS)],
+            "marker": MARKERS[index % len(MARKERS)],
             "linestyle": _DASHES[families[learner] % len(_DASHES)],
             "markeredgecolor": "white",
             "markeredgewidth": 0.6,

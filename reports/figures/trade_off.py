@@ -1,5 +1,6 @@
-"""The figure of score against adaptation time."""
+"""The figures of score against adaptation time and against the CPU time of training."""
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -10,8 +11,7 @@ from adaptbench.reports.figures.styles import Styles
 
 def draw_trade_off(comparison: Comparison, named: Styles) -> Figure | None:
     """Score against adaptation time at the largest number of training classes; None without any time."""
-    size = comparison.settings[-1].train_classes
-    columns = [index for index, setting in enumerate(comparison.settings) if setting.train_classes == size]
+    columns = comparison.largest
     points = [
         [(row[column], milliseconds(row[column])) for row in comparison.entries if row[column].interval is not None]
         for column in columns
@@ -35,6 +35,37 @@ def draw_trade_off(comparison: Comparison, named: Styles) -> Figure | None:
     panels[0].set_ylabel(comparison.metric.heading)
     learner_legend(figure, comparison, named)
     return figure
+
+
+def draw_costs(comparison: Comparison, named: Styles) -> Figure | None:
+    """Score against the CPU time of training, a curve over the budgets for each learner; None for one budget."""
+    if len({setting.examples for setting in comparison.settings}) < 2:
+        return None
+    figure = new_figure(max(4.6, 3.3 * len(comparison.largest)), 3.1)
+    panels: list[Axes] = list(figure.subplots(1, len(comparison.largest), sharey=True, squeeze=False).flat)
+    for panel, column in zip(panels, comparison.largest, strict=True):
+        same = comparison.settings[column].others("examples")
+        for row in comparison.entries:
+            entries = [entry for entry in row if entry.setting.others("examples") == same]
+            found = [(cost(entry), entry.interval.mean) for entry in entries if entry.interval is not None]
+            points = [(seconds, mean * comparison.metric.scale) for seconds, mean in found if seconds is not None]
+            panel.plot(*np.array(points).reshape(-1, 2).T, **named[row[0].learner])
+        panel.set_title(comparison.settings[column].beside("examples"), fontsize=9)
+        panel.set_xlabel("training, CPU seconds")
+        panel.set_xscale("log")
+        log_ticks(panel.xaxis)
+    if comparison.metric.logarithmic:
+        panels[0].set_yscale("log")
+        log_ticks(panels[0].yaxis)
+    panels[0].set_ylabel(comparison.metric.heading)
+    learner_legend(figure, comparison, named)
+    return figure
+
+
+def cost(entry: Entry) -> float | None:
+    """The mean CPU seconds of training over the runs of an entry."""
+    known = [run.times.train_cpu_seconds for run in entry.runs if run.times and run.times.train_cpu_seconds]
+    return sum(known) / len(known) if known else None
 
 
 def _draw_point(panel: Axes, entry: Entry, time: float, named: Styles, unit: float) -> None:

@@ -115,7 +115,7 @@ def _row(suite: Suite, comparison: Comparison, entry: Entry) -> dict[str, object
         "task": comparison.task,
         "protocol": comparison.protocol,
         "label": entry.label,
-        "size": setting.size,
+        "size": setting.size if setting.examples is None else f"{setting.size}, {setting.examples:,} examples",
         "size_order": 1e18 if setting.train_classes is None else setting.train_classes,
         "ways": "" if setting.ways is None else setting.ways,
         "shots": setting.shots,

@@ -3,15 +3,16 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
-from adaptbench.reports.comparison.comparison import Comparison, Entry, milliseconds
+from adaptbench.reports.comparison.comparison import Comparison, Entry, axis_words, milliseconds
 from adaptbench.reports.figures.styles import LineStyle, line_styles
 from adaptbench.reports.format import Score
 from adaptbench.reports.results.curves import LearningCurve
 from adaptbench.reports.results.manifest import Suite
 from adaptbench.reports.results.metrics import Metric
 from adaptbench.reports.results.runs import Run
+from adaptbench.reports.results.settings import Axis
 from adaptbench.reports.words.commands import run_commands
 
 MOST_CURVE_POINTS = 30
@@ -116,7 +117,7 @@ def _chart(
         "metric": metric.heading,
         "log": metric.logarithmic,
         "percent": metric.unit == "%",
-        "words": {"classes": f"training {comparison.class_word}", "shots": comparison.shots_plural},
+        "words": axis_words(comparison),
         "chance": None if chance is None else _digits(chance * metric.scale),
         "traces": [
             {
@@ -137,9 +138,9 @@ def _point(entry: Entry, unit: float) -> dict[str, Any]:
     return {
         "size": setting.train_classes,
         "shots": setting.shots,
+        "examples": setting.examples,
         "fixed": {
-            "classes": setting.episode_phrase,
-            "shots": setting.ways_and_size,
+            **{axis: setting.beside(axis) for axis in get_args(Axis)},
             "time": f"{setting.episode_phrase}, {setting.size_label}",
         },
         "mean": None if found is None else _digits(found.mean * unit),

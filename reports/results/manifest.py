@@ -17,7 +17,7 @@ class Cell(ManifestCell):
     def settings(self) -> tuple[Setting, ...]:
         """The settings of its tests."""
         words = {"class_word": self.class_word, "shots_word": self.shots_word}
-        return tuple(Setting(self.train_classes, test.ways, test.shots, **words) for test in self.tests)
+        return tuple(Setting(self.train_classes, test.ways, test.shots, self.examples, **words) for test in self.tests)
 
 
 class Suite(Manifest):

@@ -90,6 +90,10 @@ class Run:
         """The queries of its test by probability, with the columns `CALIBRATION`; None if it has none."""
         return read_calibration(self.folder)
 
+    def environment_of(self, run_id: str) -> Environment | None:
+        """Where and how fast another run of the folder was computed; None if that cannot be read."""
+        return _read_beside(self.folder.parent / run_id / "environment.json", Environment)
+
     @property
     def machine(self) -> Machine | None:
         """The machine that computed it, if known."""

@@ -1,12 +1,14 @@
 """Finished runs of a source as two data frames, for Python users."""
 
+import warnings
+from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 
 from adaptbench.reports.results.records import episode_records, run_records
-from adaptbench.reports.results.runs import Run
+from adaptbench.reports.results.runs import Problem, Run
 from adaptbench.reports.sources.sources import opened, read_sources
 
 
@@ -23,7 +25,9 @@ class Results(NamedTuple):
 
 
 def load_results(folder: str | Path, suite: str | None = None) -> Results:
-    """Loads the finished runs of a suite. Runs that are unfinished, failed or unreadable have no rows.
+    """Loads the finished runs of a suite.
+
+    Runs that are unfinished, failed or unreadable have no rows; a warning says how many, and why one is unreadable.
 
     Columns of `runs`, a row for each run, setting (ways, shots) and metric:
 
@@ -72,5 +76,14 @@ def load_results(folder: str | Path, suite: str | None = None) -> Results:
     """
     with opened([folder]) as sources:
         reading = read_sources(sources, suite)
-        runs = [outcome for outcome in reading.outcomes if isinstance(outcome, Run)]
+        outcomes = reading.outcomes
+        runs = [outcome for outcome in outcomes if isinstance(outcome, Run)]
+        problems = [outcome for outcome in outcomes if isinstance(outcome, Problem)]
+        if problems:
+            kinds = Counter(problem.kind for problem in problems)
+            counts = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+            reasons = "".join(
+                f" {each.cell.run_id} is unreadable: {each.reason}" for each in problems if each.kind == "unreadable"
+            )
+            warnings.warn(f"{len(problems)} of {len(outcomes)} runs have no rows: {counts}.{reasons}", stacklevel=2)
         return Results(run_records(reading.suite, runs), episode_records(runs))

@@ -1,24 +1,27 @@
-"""The table of computation: what each learner costs."""
+"""The tables of budgets: what each learner costs, and the settings of training that differ between learners."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from adaptbench.reports.comparison.comparability import induction
 from adaptbench.reports.comparison.comparison import Comparison, Entry
 from adaptbench.reports.results.runs import Run
 from adaptbench.reports.tables.table import Column, Table, cells_of, frame_of, headings_of
+from adaptbench.reports.words.arguments import in_words, value_in_words
 
 Row = Sequence[Entry]
 
 
 def computation_table(comparison: Comparison, name: str) -> Table | None:
-    """The table of computation; None if no run has finished."""
-    rows = [row for row in comparison.entries if any(entry.runs for entry in row)]
+    """The table of computation, a row for each learner and budget; None if no run has finished."""
+    split = [part for row in comparison.entries for part in _by_budget(row)]
+    rows = [row for row in split if any(entry.runs for entry in row)]
     if not rows:
         return None
     runs = [run for row in rows for run in runs_of(row)]
     processors = sorted({run.machine.processor if run.machine else "not recorded" for run in runs})
     rates = max(len(run.result.pretrainings) for run in runs)
-    tuning = f" If pretraining tried several learning rates (at most {rates}), only the chosen one is counted."
+    tuning = f" If several learning rates were tried (at most {rates}), only the chosen one is counted."
     return Table(
         name=f"compute-{name}",
         title=f"Computation: {comparison.task} ({comparison.protocol})",
@@ -33,6 +36,89 @@ def computation_table(comparison: Comparison, name: str) -> Table | None:
         corner="Learner",
         text_columns=(headings_of(_COLUMNS).index("prediction"),),
     )
+
+
+def settings_table(comparison: Comparison, name: str) -> Table | None:
+    """The settings of training that differ between learners; None if none does.
+
+    Args:
+        comparison: The comparison.
+        name: Its name in file names.
+    """
+    found = [_Settings(row[0], settings) for row in comparison.entries if (settings := _settings(row))]
+    keys = list(dict.fromkeys(key for each in found for key in each.settings))
+    differing = [key for key in keys if len({each.settings.get(key) for each in found}) > 1]
+    if not differing:
+        return None
+    same = [f"{key} {found[0].settings[key]}" for key in keys if key not in differing]
+    columns = [_setting_column(key) for key in differing]
+    return Table(
+        name=f"settings-{name}",
+        title=f"Settings that differ: {comparison.task} ({comparison.protocol})",
+        caption=(
+            f"Settings of training that differ between the learners on {comparison.task}; protocol: "
+            f"{comparison.protocol}. Arguments are those of the learner, or of the strategy that adapts a pretraining, "
+            "that the suite gives. The same for all: "
+            f"{', '.join(same) or 'nothing else'}."
+        ),
+        frame=frame_of([Column("learner", lambda each: each.entry.learner), *columns], found),
+        columns=headings_of(columns),
+        rows=tuple((each.entry.label, cells_of(columns, each)) for each in found),
+        corner="Learner",
+        text_columns=tuple(range(len(columns))),
+    )
+
+
+class _Settings(NamedTuple):
+    """The settings of a learner's training in words, by their dotted names."""
+
+    entry: Entry
+    settings: Mapping[str, str]
+
+
+def _setting_column(key: str) -> Column[_Settings]:
+    heading = key.removeprefix("optimization.").replace("_", " ")
+    return Column(key, lambda each: each.settings.get(key), heading, "s")
+
+
+NOT_COMPARED = ("results_version", "task", "test", "seed", "learner", "strategy", "rivals", "pretrained")
+"""Parts of a spec that are no settings of training, or have a place of their own."""
+
+
+def _settings(row: Row) -> dict[str, str]:
+    """The settings of a learner's training by their dotted names, and its arguments; empty if they are not known."""
+    found: dict[str, dict[str, None]] = {}
+    for run in runs_of(row):
+        for key, value in _settings_of(run).items():
+            found.setdefault(key, {})[value] = None
+    return {key: " or ".join(values) for key, values in found.items()}
+
+
+def _settings_of(run: Run) -> dict[str, str]:
+    if run.spec is None:
+        return {}
+    content = (run.spec.pretrained or run.spec).model_dump(mode="json", exclude=set(NOT_COMPARED), exclude_none=True)
+    found = _flat(content)
+    found.pop("budget.examples", None)  # what was encoded stands in the table of computation
+    rate = next((each.lr for each in run.result.pretrainings if each.run_id == run.result.pretrained), None)
+    if rate is not None:
+        found["optimization.lr"] = f"{rate:g}"
+    component = run.spec.learner or run.spec.strategy
+    return {**found, "arguments": (component and in_words(component.init_args)) or "defaults"}
+
+
+def _flat(content: Mapping[str, Any], before: str = "") -> dict[str, str]:
+    """Nested values in words, by dotted names."""
+    found: dict[str, str] = {}
+    for key, value in content.items():
+        own = _flat(value, f"{before}{key}.") if isinstance(value, dict) else {f"{before}{key}": value_in_words(value)}
+        found |= own
+    return found
+
+
+def _by_budget(row: Row) -> list[Row]:
+    budgets = dict.fromkeys(entry.setting.examples for entry in row)
+    return [[entry for entry in row if entry.setting.examples == budget] for budget in budgets]
 
 
 def runs_of(row: Row) -> tuple[Run, ...]:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from itertools import groupby
 
-from adaptbench.reports.comparison.comparison import Comparison
+from adaptbench.reports.comparison.comparison import Comparison, axis_words
 from adaptbench.reports.comparison.gains import Gain
 from adaptbench.reports.comparison.pairs import pairs
 from adaptbench.reports.results.metrics import Metric
@@ -20,7 +20,7 @@ def gain_table(comparison: Comparison, found: Sequence[Gain], name: str) -> Tabl
     columns = list(dict.fromkeys((gain.axis, _fixed(gain)) for gain in found))
     by_place = {(gain.learner, gain.axis, _fixed(gain)): gain for gain in found}
     labels = {gain.learner: gain.label for gain in found}
-    words = {"classes": f"training {comparison.class_word}", "shots": comparison.shots_plural}
+    words = axis_words(comparison)
     counts = {axis: sum(column[0] == axis for column in columns) for axis, _ in columns}
     unit = "factor of the error" if found[0].relative else "points"
     return Table(
@@ -43,7 +43,7 @@ def gain_table(comparison: Comparison, found: Sequence[Gain], name: str) -> Tabl
 
 def _fixed(gain: Gain) -> str:
     """The part of the setting that stays the same."""
-    return gain.fixed.ways_and_size if gain.axis == "shots" else gain.fixed.episode_label
+    return gain.fixed.beside(gain.axis, gain.fixed.episode_label)
 
 
 def _cell(gain: Gain | None, comparison: Comparison) -> TableCell:
@@ -75,6 +75,7 @@ def _columns(comparison: Comparison) -> tuple[Column[Gain], ...]:
         Column("train_classes", lambda gain: None if gain.axis == "classes" else gain.fixed.train_classes),
         Column("ways", lambda gain: gain.fixed.ways),
         Column("shots", lambda gain: None if gain.axis == "shots" else gain.fixed.shots),
+        Column("examples", lambda gain: None if gain.axis == "examples" else gain.fixed.examples),
         Column("values", lambda gain: " ".join(map(str, gain.values))),
         Column("scale", lambda gain: "log error" if gain.relative else comparison.metric.name),
         Column("per_doubling", lambda gain: gain.per_doubling and gain.per_doubling.estimate),

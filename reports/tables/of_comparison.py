@@ -1,4 +1,4 @@
-"""All tables of a comparison: scores, gains per doubling, computation, order sensitivity, calibration, transfer."""
+"""All tables of a comparison, from scores to forms."""
 
 from collections.abc import Iterable, Sequence
 
@@ -6,9 +6,11 @@ from adaptbench.reports.comparison.comparison import Comparison
 from adaptbench.reports.comparison.gains import Gain
 from adaptbench.reports.results.runs import Outcome
 from adaptbench.reports.tables.calibration import calibration_table
-from adaptbench.reports.tables.computation import computation_table
+from adaptbench.reports.tables.computation import computation_table, settings_table
+from adaptbench.reports.tables.forms import forms_table
 from adaptbench.reports.tables.gains import gain_table, pair_table
 from adaptbench.reports.tables.order_sensitivity import order_sensitivity_table
+from adaptbench.reports.tables.rates import rate_table
 from adaptbench.reports.tables.scores import score_table
 from adaptbench.reports.tables.table import Table
 from adaptbench.reports.tables.transfer import choice_table, transfer_table
@@ -36,9 +38,12 @@ def tables_of(
         pair_table(comparison, learner, name) if learner else None,
         gain_table(comparison, doublings, name),
         computation_table(comparison, name),
+        settings_table(comparison, name),
         order_sensitivity_table(comparison, name),
         calibration_table(comparison, name),
         transfer_table(own, name),
         choice_table(own, name),
+        rate_table(own, name),
+        forms_table(comparison, name),
     )
     return tuple(table for table in found if table is not None)

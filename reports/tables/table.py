@@ -11,9 +11,13 @@ from adaptbench.reports.results.settings import Setting
 T = TypeVar("T")
 
 WHOLE = (
-    "ways", "shots", "queries", "train_classes", "seeds", "planned_seeds", "episodes", "support", "no_gain_shown_from",
+    "ways", "shots", "queries", "train_classes", "examples", "seeds", "planned_seeds", "episodes", "support",
+    "no_gain_shown_from",
 )  # fmt: skip
 """Columns of integers that may be absent, as ways in regression and unlimited classes are: empty fields in the CSV."""
+
+RARE = ("examples",)
+"""Columns that a frame has only if some row has a value there."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +101,7 @@ def frame_of(columns: Sequence[Column[T]], sources: Iterable[T]) -> pd.DataFrame
     """A frame with a row for each source."""
     rows = [{column.key: column.value(source) for column in columns} for source in sources]
     frame = pd.DataFrame(rows, columns=[column.key for column in columns])
+    frame = frame.drop(columns=[name for name in RARE if name in frame and frame[name].isna().all()])
     return frame.astype({name: "Int64" for name in WHOLE if name in frame})
 
 
@@ -116,6 +121,7 @@ def setting_columns(setting: Callable[[T], Setting]) -> tuple[Column[T], ...]:
         Column("train_classes", lambda source: setting(source).train_classes),
         Column("ways", lambda source: setting(source).ways),
         Column("shots", lambda source: setting(source).shots),
+        Column("examples", lambda source: setting(source).examples),
     )
 
 

@@ -1,7 +1,6 @@
 """The tables of transfer: the effect of each rule of fine-tuning, and the settings that were chosen."""
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from adaptbench.reports.comparison.comparison import Comparison, Entry, compare
@@ -18,10 +17,9 @@ from adaptbench.reports.tables.table import (
     headings_of,
     setting_columns,
 )
+from adaptbench.reports.words.arguments import in_words, rule_of
 
 FAMILIES = ("transfer", "control")
-NO_RULES = ("episodes_at_once",)
-"""Arguments of strategies that change no result."""
 
 
 class _Place(NamedTuple):
@@ -91,8 +89,8 @@ def choice_table(outcomes: Iterable[Outcome], name: str) -> Table | None:
         title=f"Chosen settings: {cell.task} ({cell.protocol})",
         caption=(
             "Settings chosen by cross-validation, for each number of support examples: on validation episodes, or by "
-            "each test episode within its support set; never on test queries. A learning rate of the pretraining is "
-            "chosen by the pretraining's validation score. Share: of the test episodes."
+            "each test episode within its support set; never on test queries. A learning rate is chosen by the "
+            "validation score of the training. Share: of the test episodes."
         ),
         frame=frame_of(_CHOICE_COLUMNS, choices),
         columns=headings_of(_CHOICE_COLUMNS),
@@ -100,37 +98,6 @@ def choice_table(outcomes: Iterable[Outcome], name: str) -> Table | None:
         corner="Learner",
         text_columns=(2,),
     )
-
-
-def rule_of(row: Sequence[Entry], first: Sequence[Entry]) -> str:
-    """The settings of a row's strategy that differ from those of the first row, in words; empty if unknown."""
-    name, arguments = _strategy(row)
-    base_name, base = _strategy(first)
-    if row is first or name != base_name:
-        return f"{name}{': ' if arguments else ''}{_in_words(arguments)}"
-    changed = {key: value for key, value in arguments.items() if base.get(key) != value and key not in NO_RULES}
-    dropped = {key: "as usual" for key in base if key not in arguments}
-    return _in_words(changed | dropped)
-
-
-def _strategy(row: Sequence[Entry]) -> tuple[str, Mapping[str, Any]]:
-    for run in (run for entry in row for run in entry.runs):
-        if run.spec is not None and run.spec.strategy is not None:
-            return run.spec.strategy.name, run.spec.strategy.init_args
-    return "", {}
-
-
-def _in_words(arguments: Mapping[str, Any]) -> str:
-    return ", ".join(f"{key} {_value_in_words(value)}" for key, value in arguments.items() if key not in NO_RULES)
-
-
-def _value_in_words(value: Any) -> str:  # noqa: ANN401 - JSON of any kind
-    """A short form of a value: alternatives with `or`, nested arguments in brackets."""
-    if isinstance(value, Mapping):
-        return f"({_in_words(value)})"
-    if isinstance(value, list):
-        return " or ".join(map(_value_in_words, value))
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _places(found: Comparison) -> list[list[_Place]]:
@@ -177,7 +144,7 @@ _RULE_COLUMNS: tuple[Column[_Place], ...] = (
 
 
 class _Choice(NamedTuple):
-    """A candidate that a run tried: settings of its strategy, or a learning rate of its pretraining."""
+    """A candidate that a run tried: settings of its strategy, or a learning rate of its training."""
 
     run: Run
     support: int | None
@@ -188,8 +155,9 @@ class _Choice(NamedTuple):
 
 def _choices(run: Run) -> list[_Choice]:
     """The candidates of a run."""
+    rate = "pretraining_lr" if run.result.kind == "transfer" else "optimization_lr"
     rates = [
-        _Choice(run, None, {"pretraining_lr": each.lr}, each.score, float(each.run_id == run.result.pretrained))
+        _Choice(run, None, {rate: each.lr}, each.score, float(each.run_id == run.result.pretrained))
         for each in run.result.pretrainings
     ]
     return [*rates, *(_Choice(run, e.support, e.settings, e.score, e.share) for e in run.result.chosen)]
@@ -205,7 +173,7 @@ _CHOICE_COLUMNS: tuple[Column[_Choice], ...] = (
     Column("seed", lambda each: each.run.cell.seed, "seed", "d"),
     Column("train_classes", lambda each: each.run.cell.train_classes),
     Column("support", lambda each: each.support, "support examples", _any),
-    Column("settings", lambda each: _in_words(each.settings), "settings", "s"),
+    Column("settings", lambda each: in_words(each.settings), "settings", "s"),
     Column("score", lambda each: each.score),
     Column("share", lambda each: each.share, "share", lambda share: f"{100 * share:.0f} %"),
 )

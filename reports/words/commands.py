@@ -39,6 +39,8 @@ def entry_commands(suite: Suite, comparison: Comparison, entry: Entry) -> str:
         "train_classes": "none" if setting.train_classes is None else str(setting.train_classes),
         "ways": "none" if setting.ways is None else str(setting.ways),
     }
+    if setting.examples is not None:
+        only["examples"] = str(setting.examples)
     options = " ".join(f"--only {shlex.quote(f'{name}={value}')}" for name, value in only.items())
     made = dict.fromkeys(_run_suite(suite, run) for run in entry.runs) or [_run_suite(suite)]
     return "\n".join([*_checkout(entry.runs), *(f"{each} {options} --out again" for each in made)])

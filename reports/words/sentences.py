@@ -56,7 +56,9 @@ def _words(gain: Gain) -> tuple[str, str, str]:
     """The doubled quantity, its plural, and the place."""
     fixed = gain.fixed
     if gain.axis == "classes":
-        return f"the training {fixed.class_word}", fixed.class_word, f" at {fixed.episode_phrase}"
+        return f"the training {fixed.class_word}", fixed.class_word, f" at {fixed.beside('classes')}"
+    if gain.axis == "examples":
+        return "the examples in training", "examples", f" at {fixed.beside('examples')}"
     ways = "" if fixed.ways is None else f", {fixed.ways}-way"
     return f"the {fixed.shots_plural}", fixed.shots_plural, f" with {fixed.size_label}{ways}"
 

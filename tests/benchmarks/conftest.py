@@ -198,7 +198,9 @@ def offline_records(store):
 
 def listen_to_interrupts():
     """Undoes what a shell does to its background jobs: they, and so the tests in them, ignore Ctrl-C."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    for each in ("SIGINT", "SIGHUP"):
+        if hasattr(signal, each):
+            signal.signal(getattr(signal, each), signal.SIG_DFL)
 
 
 def merge(base, changes):

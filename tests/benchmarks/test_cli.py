@@ -77,7 +77,7 @@ def test_smoke_says_nothing_on_stderr_and_is_run_once(adaptbench, contents, tmp_
     before, times = contents(tmp_path / "runs"), published(tmp_path / "runs")
     second = adaptbench("run", "smoke", "--no-report", *TINY)
     assert (second.returncode, second.stderr) == (0, "")
-    assert "20 finished, 0 to do" in second.stdout
+    assert "20 finished, 0 to do" in second.stdout and "Runs: 20 finished before." in second.stdout
     assert contents(tmp_path / "runs") == before
     assert published(tmp_path / "runs") == times
 
@@ -132,6 +132,29 @@ def test_control_c_and_a_killed_parent_leave_no_process_behind(adaptbench, write
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="there are no terminals to close here")
+def test_a_closed_terminal_leaves_a_checkpoint(adaptbench, write_suite, own_learners, tmp_path):
+    """Every process of a terminal is told, in a temporary folder whose name is too long for a socket."""
+    temporary = tmp_path / ("long" * 20)
+    temporary.mkdir()
+    os.environ["TMPDIR"] = str(temporary)
+    try:
+        slow = {"learners.deep_sets.learner": {"name": "own.Slow"}, "budget.epochs": 8}
+        process = adaptbench.start("run", write_suite(learners=("deep_sets",), **slow), "--jobs", "1", *TINY)
+    finally:
+        del os.environ["TMPDIR"]
+    wait_for(lambda: list((tmp_path / "runs").glob(".partial-*/last.ckpt")))
+    (checkpoint,) = (tmp_path / "runs").glob(".partial-*/last.ckpt")
+    before = checkpoint.stat().st_mtime_ns
+    os.killpg(process.pid, signal.SIGHUP)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, "")
+    assert "Stopped. Finished runs are kept" in out
+    assert checkpoint.stat().st_mtime_ns > before
+    wait_for(lambda: not alive(process.pid), seconds=5)
+
+
+@pytest.mark.slow
 def test_control_c_while_workers_start_is_quiet(adaptbench, write_suite, tmp_path):
     process = adaptbench.start("run", write_suite(), "--jobs", "2", *TINY)
     first = process.stdout.readline() + process.stdout.readline()
@@ -150,7 +173,10 @@ def test_failing_cells_do_not_stop_the_others(adaptbench, write_suite, own_learn
     assert result.returncode == 1
     assert "ArithmeticError: it [broke] in training" in result.stdout
     assert "its worker died with exit code 7" in result.stdout
-    assert "2 of 4 runs finished" in result.stdout
+    assert "2 of 4 runs finished, 2 failed." in result.stdout
+    assert "Runs: 2 done now, 2 failed." in result.stdout
+    (log,) = re.findall(r"failed Fragile sinusoid seed 0 \(\w+\): .*\n(?:    .*\n)+  log: (.*)", result.stdout)
+    assert "ArithmeticError: it [broke] in training" in (tmp_path / log).read_text()
     assert "The same command tries the failed runs again." in result.stdout
     assert len(published(tmp_path / "runs")) == 2
     rows = (tmp_path / "runs" / "report-tiny" / "table-sinusoid.md").read_text()
@@ -180,8 +206,9 @@ def test_a_task_without_data_is_said_twice_and_costs_nothing_else(adaptbench, wr
     )
     path.write_text(yaml.safe_dump(suite))
     result = adaptbench("run", path, *TINY)
-    assert (result.returncode, result.stderr) == (0, "")
+    assert (result.returncode, result.stderr) == (1, "")
     assert result.stdout.count("The cells of task omniglot cannot run") == 2
+    assert "Runs: 1 done now, 1 without data." in result.stdout
     assert str(tmp_path / "nowhere") in result.stdout
     assert len(published(tmp_path / "runs")) == 1
     assert "1 of 2 runs finished" in result.stdout

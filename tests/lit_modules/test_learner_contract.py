@@ -1,4 +1,4 @@
-"""What every black-box learner must do, over the registry and all its forms."""
+"""What every learner must do, over the registry and all its forms."""
 
 import copy
 
@@ -6,9 +6,11 @@ import pytest
 import torch
 
 from adaptbench.benchmarks.suites.registry import LEARNERS, load
+from adaptbench.lit_modules.encoders import MLP
 from adaptbench.lit_modules.episodic import EpisodicModule
-from adaptbench.lit_modules.likelihoods import Categorical
+from adaptbench.lit_modules.likelihoods import LIKELIHOODS, Categorical
 from adaptbench.lit_modules.optimization import Optimization
+from adaptbench.lit_modules.training import TrainedModule
 
 FEATURES = 6
 FORMS = {form.label: (name, dict(form.init_args)) for name, entry in LEARNERS.items() for form in entry.forms}
@@ -27,12 +29,21 @@ VARIANTS = {
     "attention_two_maps": ("attention", {"maps": 2}),
     "attention_dot": ("attention", {"compare": "dot"}),
     "snail_itself": ("snail", {"itself": True}),
+    "maml": ("maml", {"steps": 3}),
+    "maml_second_order": ("maml", {"steps": 2, "first_order": False}),
+    "anil": ("anil", {}),
+    "reptile": ("reptile", {}),
 }
 
 
 def make(name, *widths):
     registered, init_args = VARIANTS.get(name, (name, {}))
-    return load("learner", registered)(*widths, **init_args)
+    learner = load("learner", registered)
+    if not issubclass(learner, TrainedModule):
+        return learner(*widths, **init_args)
+    features, targets, outputs = widths
+    likelihood = LIKELIHOODS["categorical" if targets == outputs else "gaussian"]
+    return learner(MLP((features,), width=8, depth=1), targets, likelihood, Optimization(), **init_args)
 
 
 def classifies_only(name):
@@ -166,7 +177,7 @@ def test_a_stream_shows_neither_its_future_nor_the_target_of_now(learner, widths
     assert (before[:, 8:] - after[:, 8:]).abs().max() > 1e-4
 
 
-@pytest.mark.parametrize("name", sorted(FORMS))
+@pytest.mark.parametrize("name", [*sorted(FORMS), "maml", "anil"])
 def test_an_informative_support_set_beats_an_uninformative_one(name):
     torch.manual_seed(0)
     encoder, learner = torch.nn.Linear(4, 4), make(name, 4, 2, 2)

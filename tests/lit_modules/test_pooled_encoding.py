@@ -17,7 +17,7 @@ from adaptbench.lit_modules.encoders import MLP, Conv4, StridedConv
 from adaptbench.lit_modules.episodic import EpisodicModule
 from adaptbench.lit_modules.likelihoods import LIKELIHOODS, SCALE_FLOOR, with_unit_scale
 from adaptbench.lit_modules.optimization import Optimization
-from adaptbench.lit_modules.training import evaluating
+from adaptbench.lit_modules.training import encode_all, encoding_once, evaluating
 
 
 def draw_images(count):
@@ -52,6 +52,38 @@ def by_itself(batch, number):
         rows[:, len(support) :],
         batch.query_y[number][None],
     )
+
+
+@pytest.fixture
+def counted(module):
+    """The examples that the module's encoder is called with."""
+    calls = []
+    module.encoder.register_forward_hook(lambda _, inputs, __: calls.append(len(inputs[0])))
+    return calls
+
+
+def test_batches_that_share_their_examples_encode_them_once_to_the_same_bits(module, batch, counted):
+    half = EpisodeBatch(batch.inputs, *(field[4:] for field in batch[1:]))
+    plain = [module.predict(part) for part in (batch, half)]
+    assert counted == [30, 30]
+    with encoding_once() as encodings:
+        shared = [module.predict(part) for part in (batch, half)]
+        assert counted == [30, 30, 30] and encodings.saved > 0
+        module.predict(batch._replace(inputs=batch.inputs.clone()))
+        assert counted == [30] * 4, "other examples, even if they are equal"
+    assert all(map(torch.equal, plain, shared))
+
+
+def test_after_a_change_of_weights_or_mode_examples_are_encoded_again(module, batch):
+    with encoding_once():
+        before = encode_all(module.encoder.eval(), batch.inputs)
+        assert encode_all(module.encoder, batch.inputs) is before
+        with torch.no_grad():
+            next(module.encoder.parameters()).mul_(2)
+        changed = encode_all(module.encoder, batch.inputs)
+        in_training = encode_all(module.encoder.train(), batch.inputs)
+    assert not torch.equal(before, changed)
+    assert not torch.equal(changed, in_training)
 
 
 def test_a_pool_encoded_once_equals_each_episode_encoded_by_itself(module, batch):

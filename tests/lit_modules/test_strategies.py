@@ -39,7 +39,7 @@ CLASSES = {
 }  # fmt: skip
 CONTROLS = {
     "categorical": ["from_scratch", "nearest_centroid", "nearest_neighbour"],
-    "gaussian": ["from_scratch", "average", "oracle"],
+    "gaussian": ["from_scratch", "average", "gaussian_process", "oracle"],
 }
 CHOSEN = {"grid": {"lr": [0.001, 0.05], "steps": [1, 3]}, "fixed": {"moves": "head"}, "by": "leave_one_out"}
 CASES = [

@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader
 from adaptbench.benchmarks.suites.registry import LEARNERS, load
 from adaptbench.datamodules.base import EvalEpisodes, Sampling, TrainEpisodes
 from adaptbench.datamodules.episodes import EpisodeBatch, ExampleBatch
+from adaptbench.datamodules.glyphs import GlyphsDataModule
 from adaptbench.datamodules.sinusoid import SinusoidDataModule
 from adaptbench.lit_modules.encoders import MLP
 from adaptbench.lit_modules.episodic import EpisodicModule
@@ -184,3 +185,46 @@ def test_a_script_of_ones_own_tests_and_predicts():
     for size, batch, mean in zip(task.test.sizes, task.test_dataloader(), predicted, strict=True):
         error = ((mean - batch.query_y) ** 2).mean().item()
         assert logged_scores[f"test/mse/{size.shots}-shot"] == pytest.approx(error)
+
+
+class Counting(MLP):
+    """An encoder that counts the examples that it gets in evaluation mode."""
+
+    encoded = 0
+
+    def forward(self, inputs):
+        self.encoded += 0 if self.training else len(inputs)
+        return super().forward(inputs)
+
+
+@pytest.mark.parametrize("kind", ["learner", "pretraining"])
+def test_validation_encodes_the_images_of_all_its_sizes_once_an_epoch(kind):
+    """In the second epoch, the weights are others."""
+    mode = "episodes" if kind == "learner" else "examples"
+    encoder = Counting((28, 28), width=16)
+    learner = load("learner", "prototypes")(16, 5, 5)
+    likelihood = LIKELIHOODS["categorical"]
+    module = (
+        EpisodicModule(encoder, learner, likelihood, FAST)
+        if kind == "learner"
+        else TransferModule(encoder, 30, likelihood, FAST)
+    )
+    sampling = Sampling(
+        train=TrainEpisodes(ways=5, shots=(1, 5), queries=3, pool=120, episodes=4),
+        test=EvalEpisodes(ways=5, shots=(1, 5), queries=5, episodes=10),
+        mode=mode,
+        steps_per_epoch=2,
+        val_episodes=10,
+    )
+    task = GlyphsDataModule(sampling, train_classes=30)
+    means = Means()
+    trainer(means, max_epochs=2).fit(module, datamodule=task)
+    images = len(task.eval_batch("val", task.test.sizes[0], 10).inputs)
+    assert encoder.encoded == 2 * images
+    accuracies = []
+    for size in task.test.sizes:
+        batch = task.eval_batch("val", size, 10)
+        if kind == "learner":
+            accuracies.append(likelihood.score(module.predict(batch), batch.query_y).mean().item())
+    if kind == "learner":
+        assert means.val[-1]["val/accuracy"] == pytest.approx(sum(accuracies) / len(accuracies))

@@ -43,10 +43,10 @@ class RunsFolder:
                     self.plan("omniglot", learner, label, family, seed, size)
         return self
 
-    def plan(self, task, learner, label, family, seed, train_classes, protocol=None, tests=None):
+    def plan(self, task, learner, label, family, seed, train_classes, protocol=None, tests=None, key=""):
         regression = task == "sinusoid"
         default = [(None, 5), (None, 10)] if regression else [(5, 1), (5, 5)]
-        key = f"{task} {protocol} {learner} {seed} {train_classes}"
+        key = f"{task} {protocol} {learner} {seed} {train_classes}{key}"
         cell = {
             "run_id": hashlib.sha256(key.encode()).hexdigest()[:12],
             "task": task,

@@ -112,7 +112,7 @@
   const plain = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
 
   function position(axis, point, beyond) {
-    return { classes: point.size ?? beyond, shots: point.shots, time: point.ms }[axis];
+    return { classes: point.size ?? beyond, examples: point.examples, shots: point.shots, time: point.ms }[axis];
   }
 
   function traces(chart, axis, fixed) {
@@ -175,7 +175,8 @@
     if (!points.length) return;
     const count = (value) => new Set(points.map(value)).size;
     const words = { ...chart.words, time: "adaptation time" };
-    const offered = [...(count((p) => p.size) > 1 ? ["classes"] : []), ...(count((p) => p.shots) > 1 ? ["shots"] : []),
+    const offered = [...(count((p) => p.size) > 1 ? ["classes"] : []),
+      ...(count((p) => p.examples) > 1 ? ["examples"] : []), ...(count((p) => p.shots) > 1 ? ["shots"] : []),
       ...(points.some((p) => p.ms !== null) ? ["time"] : [])];
     if (!offered.length) return;
     const over = make("select", {}, ...offered.map((axis) => make("option", { value: axis, textContent: words[axis] })));

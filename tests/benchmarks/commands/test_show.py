@@ -1,12 +1,17 @@
 """Episodes as pictures."""
 
 import itertools
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from PIL import Image
+from typer.testing import CliRunner
 
+from adaptbench.benchmarks.cli import app
 from adaptbench.benchmarks.commands.show import PARTS, draw_episode
 from adaptbench.benchmarks.suites.registry import TASKS
 from adaptbench.datamodules import omniglot
@@ -128,3 +133,38 @@ def test_impossible_requests_are_explained(name, arguments, complaint, small_omn
 def test_a_file_that_is_no_picture_is_refused(tmp_path):
     with pytest.raises(ValueError, match="foo"):
         draw_episode("sinusoid", tmp_path / "a.foo")
+
+
+def test_a_folder_or_a_name_without_ending_gets_a_picture_that_is_said(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for out, path in (
+        (".", "show-sinusoid.png"),
+        (str(tmp_path), f"{tmp_path}/show-sinusoid.png"),
+        ("mine", "mine.png"),
+        ("v1.2", "v1.2"),
+    ):
+        result = CliRunner().invoke(app, ["show", "sinusoid", "--out", out])
+        if out == "v1.2":
+            assert result.exit_code == 2 and "2" in result.stderr and "png" in result.stderr
+            continue
+        assert result.exit_code == 0 and result.stdout == f"Picture: {path}\n"
+        with Image.open(path) as image:
+            assert image.format == "PNG"
+    assert {each.name for each in tmp_path.iterdir()} == {"show-sinusoid.png", "mine.png"}
+
+
+def test_a_notebooks_and_a_users_settings_of_matplotlib_change_nothing(tmp_path):
+    """Nor do output of another encoding and a terminal of another kind."""
+    (tmp_path / "matplotlibrc").write_text("text.usetex: True\nfigure.facecolor: red\n")
+    hostile = {
+        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+        "MATPLOTLIBRC": str(tmp_path),
+        "PYTHONIOENCODING": "ascii",
+    }
+    pictures = []
+    for name, changes in (("plain", {}), ("hostile", hostile)):
+        command = [sys.executable, "-m", "adaptbench", "show", "sinusoid", "--out", f"{name}.png"]
+        result = subprocess.run(command, cwd=tmp_path, env={**os.environ, **changes}, capture_output=True, text=True)
+        assert (result.returncode, result.stderr) == (0, "")
+        pictures.append((tmp_path / f"{name}.png").read_bytes())
+    assert pictures[0] == pictures[1]

@@ -1,16 +1,25 @@
 """The one judge: the same episodes for everybody, scores right at both ends, and guesses called guesses."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
+from adaptbench.benchmarks.evaluation import evaluate as judging
 from adaptbench.benchmarks.evaluation.evaluate import _at_chance, evaluate
 from adaptbench.datamodules.base import EvalEpisodes, Sampling, TrainEpisodes
 from adaptbench.datamodules.class_episodes import episodes_over_pool
 from adaptbench.datamodules.episodes import EpisodeSize, rng_for
+from adaptbench.datamodules.glyphs import GlyphsDataModule
 from adaptbench.datamodules.sinusoid import SinusoidDataModule
-from adaptbench.lit_modules.likelihoods import with_unit_scale
+from adaptbench.lit_modules.encoders import MLP
+from adaptbench.lit_modules.episodic import EpisodicModule
+from adaptbench.lit_modules.likelihoods import LIKELIHOODS, with_unit_scale
+from adaptbench.lit_modules.optimization import Optimization
+from adaptbench.lit_modules.prototypes import Prototypes
+from adaptbench.lit_modules.training import Encodings
 
 CPU = torch.device("cpu")
 
@@ -138,3 +147,22 @@ def test_a_collapsed_learner_is_at_chance_whatever_its_mean_is_rounded_to(ways, 
     assert _at_chance(pd.Series(np.full(episodes, chance + rounding)), chance, True)
     assert _at_chance(pd.Series(np.full(episodes, 3.7 * chance * (1 + rounding))), 3.7 * chance, False)
     assert not _at_chance(pd.Series(np.full(episodes, chance + 0.001)), chance, True)
+
+
+def test_images_that_sizes_share_are_encoded_once_which_changes_no_score(monkeypatch):
+    encoded = []
+    encoder = MLP((28, 28), width=16)
+    encoder.register_forward_hook(lambda _, inputs, __: encoded.append(len(inputs[0])))
+    module = EpisodicModule(encoder, Prototypes(16, 5, 5), LIKELIHOODS["categorical"], Optimization())
+    train = TrainEpisodes(ways=5, shots=(1, 5), queries=3, pool=120, episodes=4)
+    test = EvalEpisodes(ways=5, shots=(1, 5), queries=5, episodes=10)
+    glyphs = GlyphsDataModule(Sampling(train=train, test=test), train_classes=30)
+    images = len(glyphs.eval_batch("test", test.sizes[0], 10).inputs)
+    once = evaluate(module, glyphs, CPU)
+    few, encoded[:] = sum(encoded), []
+    monkeypatch.setattr(judging, "encoding_once", lambda: nullcontext(Encodings()))
+    plain = evaluate(module, glyphs, CPU)
+    assert few < 1.1 * images, "the images, and the guards' episodes"
+    assert sum(encoded) > 6 * images, "two sizes, each predicted once, and twice for its order"
+    assert once.scores == plain.scores and once.episodes.equals(plain.episodes)
+    assert min(each.ms_per_episode for each in once.times) * 10 / 1000 > once.seconds / 2, "encoding counts for both"

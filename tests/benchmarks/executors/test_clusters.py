@@ -106,6 +106,82 @@ def test_slurm_runs_the_suite(sweep, undisturbed, contents):
     assert not list(sweep.store.root.glob(".*"))
 
 
+@pytest.fixture
+def small_cluster(tmp_path, monkeypatch):
+    """Commands of a SLURM that takes two jobs in an array and three in all; it says which arrays it was given."""
+    pytest.importorskip("submitit", reason="submitit is not installed")
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    taken = tmp_path / "taken"
+    sbatch = (
+        "#!/bin/sh\nn=$(grep -o -- '--array=0-[0-9]*' $1 | grep -o '[0-9]*$')\nn=$((${n:-0} + 1))\n"
+        f"all=$(cat {taken} 2>/dev/null | paste -sd+ | bc)\n"
+        "if [ $n -gt 2 ]; then echo 'sbatch: error: Invalid job array specification' >&2; exit 1; fi\n"
+        "if [ $((${all:-0} + n)) -gt 3 ]; then echo 'sbatch: error: QOSMaxSubmitJobPerUserLimit' >&2; exit 1; fi\n"
+        f"echo $n >> {taken}\necho Submitted batch job $((100 + ${{all:-0}}))\n"
+    )
+    scripts = {"sbatch": sbatch, "scontrol": "#!/bin/sh\necho 'MaxArraySize            = 3'\n", "squeue": "#!/bin/sh\n"}
+    for name, text in {**scripts, "scancel": "#!/bin/sh\n", "srun": "#!/bin/sh\n"}.items():
+        (folder / name).write_text(text)
+        (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    return taken
+
+
+def test_arrays_are_no_larger_than_the_cluster_takes_and_a_limit_is_waited_for(small_cluster, sweep, capfd):
+    backend = make_backend(ExecutorOptions("slurm", max_parallel=5), sweep.store, sweep.make_job)
+    assert backend.slots == 5
+    backend.submit(sweep.runs[:5])
+    assert small_cluster.read_text() == "2\n1\n" or small_cluster.read_text() == "2\n"
+    back = dict(backend.ended(0))
+    assert back and {ended.how for ended in back.values()} == {"stopped"}, "they go back to the waiting runs"
+    before = small_cluster.read_text()
+    backend.submit(sweep.runs[4:5])
+    assert small_cluster.read_text() == before, "not at once"
+    backend.close()
+    assert capfd.readouterr().err == ""
+
+
+def test_a_refusal_of_slurm_is_one_line(small_cluster, sweep, tmp_path):
+    small_cluster.write_text("3\n")
+    backend = make_backend(ExecutorOptions("slurm"), sweep.store, sweep.make_job)
+    with pytest.raises(ValueError, match=r"SLURM refused 2 jobs: QOSMaxSubmitJobPerUserLimit\. .*`--max-parallel`"):
+        list(drive(sweep.runs[:2], backend, sweep.store))
+    assert not list(sweep.store.root.glob(".slurm"))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.usefixtures("slurm")
+def test_slurm_takes_a_suite_in_pieces_and_refuses_a_wrong_partition(sweep, monkeypatch):
+    with pytest.raises(ValueError, match=r"SLURM refused 2 jobs: invalid partition specified: nowhere; Batch job sub"):
+        options = ExecutorOptions("slurm", minutes=5, partition="nowhere")
+        list(drive(sweep.runs[:2], make_backend(options, sweep.store, sweep.make_job), sweep.store))
+    monkeypatch.setattr("adaptbench.benchmarks.executors.slurm._largest_array", lambda: 1)
+    backend = make_backend(ExecutorOptions("slurm", minutes=5), sweep.store, sweep.make_job)
+    status = list(drive(sweep.runs[:2], backend, sweep.store))[-1]
+    assert not status.failed and len(status.done) == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"gpus": 1}, "`--gpus` only with `--executor ray` or `--executor slurm` but the executor is `local`"),
+        ({"cpus": 2}, "`--cpus` only"),
+        ({"partition": "main"}, "`--partition` only with `--executor slurm`"),
+        ({"minutes": 5}, "`--time` only with `--executor slurm`"),
+        ({"name": "ray", "max_parallel": 5}, "`--max-parallel` only with `--executor slurm`"),
+        ({"name": "slurm", "address": "a:1"}, "`--address` only with `--executor ray`"),
+        ({"name": "slurm", "time_limit": 5}, "`--time-limit` only with `--executor local`"),
+        ({"name": "slurm", "gpus": 0.5}, "`--gpus` to be a whole number, .* but got 0.5"),
+    ],
+)
+def test_an_option_that_an_executor_would_ignore_is_refused(options, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        ExecutorOptions(**options)
+    assert ExecutorOptions("slurm", gpus=2.0, partition="main").gpus == 2
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.usefixtures("slurm", "own_learners")

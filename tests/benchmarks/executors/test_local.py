@@ -1,10 +1,12 @@
 """The local executor: hung and killed workers, packed GPUs, and two of it on one folder."""
 
+import importlib
 import json
 from concurrent.futures import Future
 
 import pytest
 
+from adaptbench.benchmarks.executors import local
 from adaptbench.benchmarks.executors.local import LocalBackend
 from adaptbench.benchmarks.executors.plan import PlannedRun
 from adaptbench.benchmarks.executors.schedule import drive
@@ -70,3 +72,50 @@ def test_every_worker_has_a_device_of_its_own(monkeypatch, store, episodic, make
     backend.submit(runs[3:])
     assert given[-1][0] in GPUS
     backend.close()
+
+
+LOSSY = """
+import os, signal
+from pathlib import Path
+from adaptbench.benchmarks.runs import process
+
+
+def initialise(stopping=None):
+    process.initialise(stopping)
+    import pebble.pool.process
+
+    def lose(*_):
+        Path(LOST).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    if not Path(LOST).exists():
+        pebble.pool.process.Acknowledgement = lose
+"""
+
+
+@pytest.mark.slow
+def test_a_worker_lost_between_taking_a_run_and_saying_so_costs_no_run(
+    store, episodic, own_learners, make_job, monkeypatch, tmp_path
+):
+    """Killed in that very place, it keeps the lock by which workers take runs, so its pool gives none any more."""
+    (own_learners / "lossy.py").write_text(f"LOST = {str(tmp_path / 'lost')!r}\n{LOSSY}")
+    monkeypatch.setattr(local, "initialise", importlib.import_module("lossy").initialise)
+    monkeypatch.setattr(local, "BEGIN_SECONDS", 20.0)
+    runs = [run_of(episodic(seed=seed)) for seed in range(2)]
+    *_, status = drive(runs, LocalBackend([CPU, CPU], make_job), store)
+    assert (tmp_path / "lost").exists()
+    assert not status.failed and len(status.done) + len(status.found) == 2
+    assert store.locked() == []
+
+
+@pytest.mark.slow
+def test_workers_that_are_always_lost_fail_the_run(store, episodic, own_learners, make_job, monkeypatch):
+    (own_learners / "always.py").write_text(
+        f"LOST = '/proc/version/nowhere'\n{LOSSY.replace('Path(LOST).touch()', '')}"
+    )
+    monkeypatch.setattr(local, "initialise", importlib.import_module("always").initialise)
+    monkeypatch.setattr(local, "BEGIN_SECONDS", 10.0)
+    monkeypatch.setattr(local, "MOST_LOSSES", 1)
+    run = run_of(episodic())
+    *_, status = drive([run], LocalBackend([CPU], make_job), store)
+    assert status.failed == {run.spec.run_id: "its worker was lost 2 times before the run began"}

@@ -98,11 +98,21 @@ def test_a_selection_that_cannot_be_read_is_an_error(pair, complaint):
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
-        ({"task.init_args": {"noize": 1.0}}, "`sinusoid` does not take its arguments: .*'noize'"),
+        ({"task.init_args": {"noize": 1.0}}, "The task `sinusoid` has no argument `noize`. Did you mean `noise`?"),
         ({"task.init_args": {"noise": -1.0}}, "`noise` to be zero or more but got -1.0"),
         ({"train.ways": 2}, "`ways` to be left out for sinusoids"),
-        ({"encoder.init_args": {"wide": 1}}, "`mlp` does not take its arguments"),
-        ({"learners.deep_sets.learner": {"name": "lstm", "init_args": {"a": 1}}}, "`lstm` does not take"),
+        ({"encoder.init_args": {"wide": 1}}, "The encoder `mlp` has no argument `wide`. Did you mean `width`?"),
+        (
+            {"learners.deep_sets.learner": {"name": "lstm", "init_args": {"a": 1}}},
+            "The learner `lstm` has no argument `a`. Known: .*width",
+        ),
+        ({"learners.deep_sets.learner": {"name": "lstm", "init_args": {"outputs": 1}}}, "has no argument `outputs`"),
+        ({"encoder.init_args": {"width": "x"}}, "`width` of the encoder `mlp` to be a valid integer but got 'x'"),
+        ({"encoder": {"name": "mlp", "init_args": {"width": [8]}}}, r"to be a valid integer but got \[8\]"),
+        ({"learners.deep_sets.learner.init_args.width": 8.5}, "`width` of the learner `deep_sets` to be .* got 8.5"),
+        ({"encoder": {"name": "conv4"}}, r"`example_shape` to be that of an image, .* but got \[1\]"),
+        ({"task.init_args": {"train_functions": 0}}, "`train_functions` to be a positive integer but got 0"),
+        ({"learners.deep_sets.learner": {"name": ".x"}}, "a dotted path, package.Class, but got `.x`"),
         ({"learners.fine_tuning.strategy.init_args": {"moves": "body"}}, "`moves` to be 'head', 'all', or 'last_1'"),
     ],
 )
@@ -165,7 +175,7 @@ def test_quick_takes_glyphs_by_their_own_name_where_omniglot_cannot_be_had(witho
     assert len(manifest.cells) == len(quick.cells())
     assert manifest.unavailable == {"omniglot": "The characters are out."}
     assert any("none of them Omniglot's" in r for c in manifest.cells if c.task == "glyphs" for r in c.remarks)
-    assert sum("glyphs" in run.name for run in plan.runs()) == 3 * 3 * 5
+    assert sum("glyphs" in run.name for run in plan.runs()) == 3 * 3 * 7
     for task in ("glyphs", "omniglot"):
         chosen = make_plan(quick, {"task": task, "learner": "lstm"})
         assert {cell.attributes.task for cell in chosen.cells} == {"glyphs"} and len(chosen.cells) == 9

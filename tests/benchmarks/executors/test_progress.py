@@ -1,14 +1,16 @@
 """What a terminal shows of each run."""
 
 import io
+import os
+import socket
 import time
 from contextlib import nullcontext
 
 import pytest
 from rich.console import Console
 
+from adaptbench.benchmarks.executors import progress
 from adaptbench.benchmarks.executors.plan import PlannedRun
-from adaptbench.benchmarks.executors.progress import SuiteProgress
 from adaptbench.benchmarks.executors.schedule import Status
 from adaptbench.benchmarks.store.store import write_json
 
@@ -27,14 +29,38 @@ def test_every_end_is_told_once_with_what_is_wrong(terminal, run, store, result_
         write_json(store.begin(ended.spec.run_id) / "result.json", result)
         store.publish(ended.spec.run_id)
     status = Status([], done=[(fine, 3.0), (guess, 4.0)], failed={failing.spec.run_id: "it [broke]"})
+    status.names = {failing.spec.run_id: failing.name}
     status.running[running.spec.run_id] = running, time.monotonic()
     output = io.StringIO()
     console = Console(file=output, force_terminal=terminal, width=100, color_system=None)
-    progress = SuiteProgress(console, store, finished=1, slots=2)
-    with progress.live or nullcontext():
-        progress.show(status)
-        progress.show(status)
+    shown = progress.SuiteProgress(console, store, finished=1, slots=2)
+    with shown.live or nullcontext():
+        shown.show(status)
+        shown.show(status)
     text = output.getvalue()
     assert text.count("done 2/5 run 0 (3 s)\n" if not terminal else "done 2/5 run 0 (3 s)") == 1
     assert text.count("done 3/5 run 1 (4 s) no better than a guess at 5 and 10 shots") == 1
-    assert text.count("it [broke]") == 1
+    assert text.count(f"failed run 2 ({failing.spec.run_id}): it [broke]") == 1
+
+
+def test_a_long_wait_says_for_whom_and_a_short_one_nothing(monkeypatch, run, store):
+    output = io.StringIO()
+    console = Console(file=output, width=200, color_system=None)
+    monkeypatch.setattr(progress, "PATIENCE_SECONDS", 0.05)
+    with progress.waiting_for("nobody", console):
+        pass
+    with progress.waiting_for("Ray at nowhere:1", console):
+        time.sleep(0.3)
+    assert output.getvalue() == "waiting for Ray at nowhere:1\n"
+
+
+def test_runs_that_only_others_work_on_are_waited_for_aloud(monkeypatch, run, store):
+    output, other = io.StringIO(), run(0)
+    monkeypatch.setattr(progress, "PATIENCE_SECONDS", 0.05)
+    shown = progress.SuiteProgress(Console(file=output, width=200, color_system=None), store, finished=0, slots=1)
+    with store.claimed(other.spec.run_id, lambda: None):
+        status = Status([], elsewhere={other.spec.run_id: (other, store.watch(other.spec.run_id))})
+        for _ in range(3):
+            shown.show(status)
+            time.sleep(0.06)
+    assert output.getvalue() == f"waiting for process {os.getpid()} on {socket.gethostname()}, at work on: run 0\n"

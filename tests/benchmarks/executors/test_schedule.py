@@ -58,15 +58,6 @@ def test_a_failed_run_is_tried_again_as_often_as_asked(store, episodic):
     assert backend.closed and store.locked() == []
 
 
-def test_a_damaged_run_counts_as_a_failed_try(store, episodic):
-    runs = planned(episodic, 0, 1)
-    damaged = {runs[0].spec.run_id: "it was published, and model.ckpt is gone"}
-    status = last(drive(runs, Scripted(store, {}), store, damaged=damaged))
-    assert status.failed == damaged and [run.name for run, _ in status.done] == ["run 1"]
-    status = last(drive(runs[:1], Scripted(store, {}), store, retry=1, damaged=damaged))
-    assert not status.failed and len(status.done) == 1
-
-
 def test_a_run_that_another_process_has_is_left_to_it(store, episodic):
     runs = planned(episodic, 0, 1, 2)
     ids = [run.spec.run_id for run in runs]

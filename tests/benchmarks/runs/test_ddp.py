@@ -16,6 +16,7 @@ from adaptbench.benchmarks.runs.checkpoints import Checkpoints, Interrupted
 from adaptbench.benchmarks.runs.devices import CPU, Devices
 from adaptbench.benchmarks.runs.run import execute
 from adaptbench.benchmarks.store.store import Store
+from adaptbench.benchmarks.suites.spec import TrainerOptions
 
 TWO = {"trainer__devices": 2, "budget__examples": 640, "budget__epochs": 2}
 
@@ -110,8 +111,9 @@ def test_when_one_rank_dies_the_run_fails_and_the_next_command_completes_it(
 def test_devices_say_what_the_trainer_takes_and_which_is_the_first():
     two = Devices.joined([Devices("cuda", (2,)), Devices("cuda", (5,))])
     assert two == Devices("cuda", (2, 5)) and two.first == torch.device("cuda:2")
-    assert two.trainer_arguments(2) == {"accelerator": "gpu", "devices": [2, 5]}
-    assert Devices("cuda").trainer_arguments(2) == {"accelerator": "gpu", "devices": [0, 1]}
+    pair = TrainerOptions(devices=2)
+    assert two.trainer_arguments(pair) == {"accelerator": "gpu", "devices": [2, 5]}
+    assert Devices("cuda").trainer_arguments(pair) == {"accelerator": "gpu", "devices": [0, 1]}
     assert Devices("cuda").first == torch.device("cuda")
     assert Devices.joined([CPU, CPU]) == CPU and CPU.first == torch.device("cpu") and CPU.name == "cpu"
-    assert CPU.trainer_arguments(2) == {"accelerator": "cpu", "devices": 2}
+    assert CPU.trainer_arguments(pair) == {"accelerator": "cpu", "devices": 2}

@@ -81,7 +81,7 @@ def test_what_is_measured_is_kept_when_something_fails_later(tmp_path, monkeypat
     monkeypatch.setattr(speed, "ROWS", rows)
     out = tmp_path / "new" / "speed.json"
     result = CliRunner().invoke(app, ["speed", "--out", str(out)])
-    assert result.exit_code == 2 and "non-zero exit status" in result.stderr
+    assert result.exit_code == 1 and "non-zero exit status" in result.stderr
     assert "first, s" in result.stdout
     assert [row["what"] for row in json.loads(out.read_text())["rows"]] == ["first"]
 

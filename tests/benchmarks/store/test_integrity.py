@@ -9,9 +9,11 @@ from typer.testing import CliRunner
 
 from adaptbench.benchmarks.cli import app
 from adaptbench.benchmarks.commands.doctor import examine
+from adaptbench.benchmarks.executors.plan import make_plan
 from adaptbench.benchmarks.runs.run import execute
 from adaptbench.benchmarks.store.archive import pack, unpack
 from adaptbench.benchmarks.store.redaction import without_secrets
+from adaptbench.benchmarks.suites.suite import load_suite
 from adaptbench.reports.format import FORMAT_VERSION
 
 
@@ -43,8 +45,17 @@ def test_every_damage_is_found(store, published):
         path.unlink()
         assert store.damage(run_id, thorough=False), name
         path.write_bytes(sound)
-    (published / "environment.json").write_text("{")
-    assert "cannot be read" in store.damage(run_id)
+
+
+@pytest.mark.parametrize("content", [None, "{", "{}"])
+def test_a_lost_record_of_the_machine_is_said_and_costs_no_sound_run(content, store, published):
+    path = published / "environment.json"
+    path.unlink() if content is None else path.write_text(content)
+    assert store.damage(published.name) is None
+    (complaint,) = examine(store, repair=True)
+    assert complaint.kind == "incomplete" and complaint.wrong and "its scores are intact" in complaint.text
+    assert "deep_sets on sinusoid (noise-free) seed 0" in complaint.name
+    assert store.is_published(published.name)
 
 
 def test_the_doctor_says_what_is_wrong_and_repairs_what_loses_nothing(store, published, episodic):
@@ -67,6 +78,38 @@ def test_the_doctor_says_what_is_wrong_and_repairs_what_loses_nothing(store, pub
     execute(episodic(), store)
     store.tidy()
     assert {each.kind for each in examine(store)} == {"failed", "unfinished"}
+
+
+def test_the_doctor_reads_the_manifests_and_what_their_reports_leave_out(published, store, write_suite):
+    suite = make_plan(load_suite(str(write_suite(learners=("deep_sets",)))))
+    store.write_manifest(suite.manifest([]))
+    assert list(examine(store)) == []
+    path = store.root / "suites" / "tiny.json"
+    manifest = json.loads(path.read_text())
+    manifest["cells"][0]["metric"] = "accuracy"
+    path.write_text(json.dumps(manifest))
+    (complaint,) = examine(store, repair=True)
+    assert complaint.kind == "unreadable" and "the report of tiny leaves it out" in complaint.text
+    assert store.is_published(published.name), "its own files are intact"
+    path.write_text("{")
+    (complaint,) = examine(store)
+    assert (complaint.kind, complaint.path) == ("damaged", path)
+
+
+def test_a_manifest_of_a_later_version_is_left_alone(store, write_suite):
+    path = store.root / "suites" / "tiny.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"format_version": FORMAT_VERSION + 1, "news": 1}))
+    arguments = ["--out", str(store.root), "--wandb", "off", "--jobs", "1"]
+    result = CliRunner().invoke(app, ["run", str(write_suite(learners=("deep_sets",))), *arguments])
+    assert result.exit_code == 2 and result.stderr.count("update adaptbench") == 1
+    assert "news" in path.read_text() and not list(store.root.glob("[!s]*"))
+    assert [complaint.kind for complaint in examine(store)] == ["newer"]
+
+
+def test_no_folder_of_runs_is_said(tmp_path):
+    result = CliRunner().invoke(app, ["doctor", str(tmp_path / "nowhere")])
+    assert result.exit_code == 2 and "Expected a folder of runs" in result.stderr
 
 
 def rewrite(path, **changes):

@@ -28,7 +28,10 @@ from adaptbench.benchmarks.suites.suite import load_suite
         ("attention", {"maps": 2}, "Attention, maps 2"),
         ("snail", {"compare": "dot", "maps": 2, "itself": True}, "SNAIL"),
         ("snail", {"compare": "dot", "maps": 2}, "SNAIL, itself false"),
-        ("maml", {"anything": 1}, "MAML"),
+        ("maml", {"steps": 3}, "MAML, first order"),
+        ("maml", {"first_order": False}, "MAML"),
+        ("maml", {"first_order": False, "zero_head": True}, "MAML, head from zero"),
+        ("maml_learn2learn", {"first_order": False}, "MAML, learn2learn"),
         ("own.Learner", {"binding": "concat"}, "Learner"),
     ],
 )

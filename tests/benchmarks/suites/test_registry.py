@@ -12,7 +12,8 @@ from adaptbench.benchmarks.suites.registry import KINDS, find, load
         ("lit_modules.chosen.ChosenFineTuning", "adaptbench.lit_modules.cross_validated.ChosenFineTuning"),
         ("adaptbench.lit_modules.chosen.ChosenFineTuning", "adaptbench.lit_modules.cross_validated.ChosenFineTuning"),
         ("lit_modules.rules.Rates", "adaptbench.lit_modules.rates.Rates"),
-        ("lit_modules.learn2learn_import.inner_loop", "adaptbench.lit_modules.inner_loop.inner_loop"),
+        ("lit_modules.anil.ANIL", "adaptbench.lit_modules.maml.ANIL"),
+        ("lit_modules.learn2learn_import.inner_loop", "adaptbench.lit_modules.learn2learn_maml.inner_loop"),
     ],
 )
 def test_an_old_dotted_path_is_refused_with_its_new_one(old, new):

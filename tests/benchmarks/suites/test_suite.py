@@ -89,6 +89,10 @@ def test_an_unknown_key_of_the_suite_itself_is_named(tmp_path, write_suite):
     [
         ({"budget.examples": "many"}, "tasks.0.budget.examples"),
         ({"budget.examples": 0}, "tasks.0.budget.examples"),
+        ({"budget.examples": 159}, "at least 160 `examples`, a pool for each device in each epoch, but got 159"),
+        ({"trainer": {"devices": 5}}, "at least 800 `examples`"),
+        ({"budget": "many"}, "`tasks.0.budget`: expected a mapping but got 'many'"),
+        ({"test.episodes": 1}, "at least 2 test `episodes`, for an interval, but got 1"),
         ({"budget.selection": "test"}, "tasks.0.budget.selection"),
         ({"train.shots": []}, "tasks.0.train"),
         ({"train.shots": [0]}, "positive integer but got 0"),
@@ -99,6 +103,8 @@ def test_an_unknown_key_of_the_suite_itself_is_named(tmp_path, write_suite):
         ({"learners": {}}, "tasks.0.learners"),
         ({"learners.deep_sets": {}}, "either `learner` or `strategy`"),
         ({"learners.deep_sets.strategy": {"name": "fine_tuning"}}, "either `learner` or `strategy`"),
+        ({"learners.deep_sets.departs_from": "fine_tunin"}, "got `fine_tunin`. Did you mean `fine_tuning`?"),
+        ({"learners.deep_sets.departs_from": "deep_sets"}, "a learner that departs from none but got `deep_sets`"),
     ],
 )
 def test_wrong_values_are_refused_with_their_place(changes, complaint, write_suite):
@@ -119,9 +125,9 @@ def test_a_seed_that_stands_twice_is_refused(write_suite):
     [
         ("suite: [", "not valid YAML"),
         ("\x00", "not valid YAML"),
-        ("", "valid dictionary"),
-        ("- 1", "valid dictionary"),
-        ("just words", "valid dictionary"),
+        ("", "hold a suite, with the keys `suite`, .* but it is empty"),
+        ("- 1", "but it is a list"),
+        ("just words", "but it is a str"),
         ("&a [*a]", "contains itself"),
         ("suite: a\nsuite: b", "key `suite` twice"),
         ("[" * 5000, "not valid YAML"),
@@ -225,6 +231,8 @@ def test_run_id_depends_on_nothing_else(write_suite):
 def test_run_id_is_the_same_for_defaults_and_for_the_same_values_spelled_out(episodic, pretraining, transfer):
     assert episodic(optimization__lr=1e-3, budget__selection="last").run_id == episodic().run_id
     assert episodic(optimization__clip=1).run_id == episodic(optimization__clip=1.0).run_id
+    assert episodic(trainer={"precision": "float32"}).run_id == episodic().run_id
+    assert episodic(trainer={"precision": "bf16"}).run_id != episodic().run_id
     assert episodic(train__ways=None, trainer={"devices": 1}).run_id == episodic(trainer={}).run_id == episodic().run_id
     assert episodic(task__init_args={}).run_id == episodic().run_id
     assert pretraining(pretraining={"head": "linear"}, label_smoothing=0).run_id == pretraining().run_id
@@ -273,8 +281,8 @@ def test_no_default_changes_while_ids_leave_it_out():
     golden = {
         "Budget": {"epochs": 4, "val_episodes": 100, "selection": "last"},
         "Pretraining": pretraining,
-        "TrainerOptions": {"devices": 1},
-        "EpisodicSpec": {**training, "kind": "episodic"},
+        "TrainerOptions": {"devices": 1, "precision": "float32"},
+        "EpisodicSpec": {**training, "kind": "episodic", "rivals": ()},
         "PretrainSpec": {**training, "label_smoothing": 0.0, "pretraining": Pretraining(**pretraining)},
         "TransferSpec": {"results_version": 5, "rivals": ()},
         "TrainEpisodes": {"ways": None, "episodes": None},
@@ -346,3 +354,27 @@ def test_a_spec_survives_json_and_keeps_its_id(spec):
         again = RUN_SPEC.validate_json(text)
         assert again == spec
         assert again.run_id == spec.run_id
+
+
+def test_budgets_are_an_axis_of_the_grid(write_suite):
+    path = write_suite(learners=("deep_sets",), over={"examples": [640, 1280], "train_functions": [4, None]})
+    content = yaml.safe_load(path.read_text())
+    del content["tasks"][0]["budget"]["examples"]
+    path.write_text(yaml.safe_dump(content))
+    cells = load_suite(str(path)).cells()
+    found = [(c.spec.budget.examples, c.attributes.examples, c.attributes.train_classes) for c in cells]
+    assert found == [(640, 640, 4), (640, 640, None), (1280, 1280, 4), (1280, 1280, None)]
+    assert all("examples" not in c.spec.task.init_args for c in cells)
+    (plain,) = load_suite(str(write_suite(learners=("deep_sets",), over={"train_functions": [4]}))).cells()
+    assert plain.spec.run_id == cells[0].spec.run_id and plain.attributes.examples is None
+    for examples, complaint in (
+        ([], "at least 1 item"),
+        ([640, 0], "at least 160 `examples`"),
+        (["many"], "valid integer"),
+    ):
+        content["tasks"][0]["over"] = {"examples": examples}
+        path.write_text(yaml.safe_dump(content))
+        with pytest.raises(SuiteError, match=complaint):
+            load_suite(str(path))
+    with pytest.raises(SuiteError, match="in `over` or in `budget`, but got both"):
+        load_suite(str(write_suite(over={"examples": [640]})))

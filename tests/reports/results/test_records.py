@@ -12,7 +12,8 @@ from adaptbench.reports.results.records import EPISODE_COLUMNS, RUN_COLUMNS
 
 def test_runs_and_episodes_are_two_frames(quick):
     quick.remove(quick.cells[0])
-    runs, episodes = load_results(quick.path)
+    with pytest.warns(UserWarning, match=rf"1 of {len(quick.cells)} runs have no rows: 1 not finished\.$"):
+        runs, episodes = load_results(quick.path)
     assert (tuple(runs.columns), tuple(episodes.columns)) == (RUN_COLUMNS, EPISODE_COLUMNS)
     finished = {cell["run_id"] for cell in quick.cells[1:]}
     assert set(runs["run_id"]) == set(episodes["run_id"]) == finished
@@ -28,7 +29,8 @@ def test_runs_and_episodes_are_two_frames(quick):
 
 def test_a_folder_without_finished_runs_gives_empty_frames(folder):
     folder.plan_quick().write_suite()
-    runs, episodes = load_results(str(folder.path), "quick")
+    with pytest.warns(UserWarning, match=rf"{len(folder.cells)} not finished"):
+        runs, episodes = load_results(str(folder.path), "quick")
     assert (tuple(runs.columns), tuple(episodes.columns)) == (RUN_COLUMNS, EPISODE_COLUMNS)
     assert runs.empty and episodes.empty
     with pytest.raises(ReportError, match="quick"):
@@ -38,3 +40,15 @@ def test_a_folder_without_finished_runs_gives_empty_frames(folder):
 def test_every_column_is_documented():
     documented = re.findall(r"`(\w+)`", load_results.__doc__)
     assert set(documented) - {"runs", "episodes"} == {*RUN_COLUMNS, *EPISODE_COLUMNS}
+
+
+def test_a_run_that_is_left_out_is_named_with_its_reason(quick):
+    run_id = quick.cells[2]["run_id"]
+    (quick.path / run_id / "episodes.parquet").unlink()
+    with pytest.warns(UserWarning, match=rf"1 unreadable\. {run_id} is unreadable: episodes.parquet cannot be read"):
+        load_results(quick.path)
+
+
+def test_whole_results_come_without_a_warning(quick, recwarn):
+    load_results(quick.path)
+    assert not recwarn.list

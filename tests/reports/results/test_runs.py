@@ -10,7 +10,7 @@ from adaptbench.reports.comparison.comparison import compare
 from adaptbench.reports.errors import ReportError
 from adaptbench.reports.results.manifest import read_suite
 from adaptbench.reports.results.runs import Problem, read_outcomes
-from adaptbench.reports.tables.markdown import to_markdown
+from adaptbench.reports.tables.markup.markdown import to_markdown
 from adaptbench.reports.tables.scores import score_table
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from adaptbench.reports.report import write_report
-from adaptbench.reports.tables.latex import escape_latex, to_latex
+from adaptbench.reports.tables.markup.latex import escape_latex, to_latex
 from adaptbench.reports.tables.table import Table, TableCell
 
 pytestmark = pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from adaptbench.reports.report import write_report
-from adaptbench.reports.tables.markdown import escape_markdown
+from adaptbench.reports.tables.markup.markdown import escape_markdown
 
 
 @pytest.mark.parametrize(

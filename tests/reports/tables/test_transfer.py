@@ -69,9 +69,7 @@ def test_computation_says_among_how_many_rates_pretraining_was_chosen(rules, tmp
         )
         write_report(rules.path, tmp_path / "out")
         text = (tmp_path / "out" / "compute-omniglot.md").read_text()
-        assert (
-            "If pretraining tried several learning rates (at most 3), only the chosen one is counted." in text
-        ) is expected
+        assert ("If several learning rates were tried (at most 3), only the chosen one is counted." in text) is expected
 
 
 def test_diverged_episodes_are_noted(rules, tmp_path):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-from adaptbench.reports.tables.fit import (
+from adaptbench.reports.tables.markup.fit import (
     GAP,
     LABEL,
     NARROW_LABEL,

@@ -1,0 +1,121 @@
+"""Exit codes: 0 all done, 1 something failed or could not run, 2 asked wrongly, 130 stopped; each with a sentence."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+from typer.testing import CliRunner
+
+from adaptbench.benchmarks.cli import app
+from adaptbench.benchmarks.commands.verify import Verdict
+from adaptbench.benchmarks.executors.plan import make_plan
+from adaptbench.benchmarks.runs.run import execute
+from adaptbench.benchmarks.suites.suite import load_suite
+from adaptbench.datamodules.errors import DataUnavailable
+from adaptbench.datamodules.sinusoid import SinusoidDataModule
+
+QUIET = ("--wandb", "off", "--jobs", "1")
+
+
+@pytest.fixture
+def call(tmp_path, monkeypatch):
+    """Calls the command line in this process, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    return lambda *arguments: CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def finished(write_suite, store):
+    """A suite whose only run has finished, and the run's folder."""
+    suite = write_suite(learners=("deep_sets",))
+    plan = make_plan(load_suite(str(suite)))
+    (run,) = plan.runs()
+    folder = execute(run.spec, store)
+    store.write_manifest(plan.manifest([]))
+    return SimpleNamespace(suite=suite, folder=folder)
+
+
+def spoil(folder):
+    """Makes an intact run that contradicts the suite, so that the report cannot read it."""
+    path = folder.parent / "suites" / "tiny.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"version": 1}))
+    result = json.loads((folder / "result.json").read_text())
+    result["scores"][0]["value"] += 1.0
+    (folder / "result.json").write_text(json.dumps(result))
+
+
+def test_all_done_is_0(call, finished):
+    for command in ("run", "report", "doctor"):
+        arguments = (finished.suite, *QUIET) if command == "run" else ("runs",)
+        result = call(command, *arguments)
+        assert (result.exit_code, result.stderr) == (0, ""), command
+    assert "Runs: 1 finished before." in call("run", finished.suite, *QUIET).stdout
+
+
+def test_a_run_that_the_report_cannot_read_is_1_and_named(call, finished):
+    spoil(finished.folder)
+    for arguments in (("report", "runs"), ("run", finished.suite, *QUIET)):
+        result = call(*arguments)
+        assert result.exit_code == 1
+        assert "0 of 1 runs finished, 1 unreadable." in result.stdout
+        assert f"unreadable deep_sets on sinusoid seed 0 ({finished.folder.name}): Expected" in result.stdout
+    assert "Runs: 1 finished before, 1 unreadable." in result.stdout
+
+
+def test_cells_without_data_are_1(call, write_suite, monkeypatch):
+    def unavailable(self, sampling, **arguments):
+        raise DataUnavailable("The sines are out.")
+
+    monkeypatch.setattr(SinusoidDataModule, "__init__", unavailable)
+    result = call("run", write_suite(), *QUIET, "--no-report")
+    assert result.exit_code == 1
+    assert "Runs: 2 without data." in result.stdout and "The sines are out." in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("differences", "code", "summary"),
+    [
+        ((None, None), 0, "Verified 2 runs: 2 same."),
+        ((None, "other bits"), 1, "Verified 2 runs: 1 same, 1 differs."),
+        (("it broke",), 1, "Verified 1 runs: 1 failed."),
+    ],
+)
+def test_verify_ends_with_a_sum(differences, code, summary, call, finished, monkeypatch):
+    verdicts = [Verdict("0" * 16, "name", each, failed=each == "it broke") for each in differences]
+    monkeypatch.setattr("adaptbench.benchmarks.commands.verify.verify_runs", lambda *_: iter(verdicts))
+    result = call("verify", "runs")
+    assert result.exit_code == code and summary in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ValueError("asked wrongly"), 2),
+        (OSError("the disk is full"), 1),
+        (DataUnavailable("no data"), 1),
+        (KeyboardInterrupt(), 130),
+    ],
+)
+def test_an_error_has_one_line_and_its_code(error, code, call, monkeypatch):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr("adaptbench.benchmarks.commands.listing.show_list", fail)
+    result = call("list", "suites")
+    assert result.exit_code == code
+    assert result.stderr == (f"error {error}\n" if str(error) else "")
+
+
+@pytest.mark.slow
+def test_a_damaged_run_is_computed_again_by_one_command(adaptbench, write_suite, contents, tmp_path):
+    suite = write_suite(learners=("deep_sets",))
+    arguments = ("run", suite, *QUIET, "--no-report")
+    assert adaptbench(*arguments).returncode == 0
+    before = contents(tmp_path / "runs")
+    (path,) = tmp_path.glob("runs/*/model.ckpt")
+    path.write_bytes(path.read_bytes()[:-20])
+    result = adaptbench(*arguments)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "damaged deep_sets sinusoid seed 0" in result.stdout and "it is computed again." in result.stdout
+    assert "Runs: 1 done now." in result.stdout
+    assert contents(tmp_path / "runs") == before and not list(tmp_path.glob("runs/.*"))

@@ -1,0 +1,30 @@
+"""The preparation of a process that computes runs."""
+
+import subprocess
+import sys
+
+import pytest
+
+STEPS = """
+import resource, torch
+from adaptbench.benchmarks.runs.process import keep_memory
+{prepare}
+def step():
+    activations = [torch.ones(4 * 1024**2) for _ in range(4)]
+    return sum(float(each[-1]) for each in activations)
+for _ in range(4):
+    step()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+results = [step() for _ in range(4)]
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before, *results)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Only Linux has glibc.")
+def test_freed_memory_is_used_again_without_asking_the_system():
+    kept, plain = (
+        subprocess.check_output([sys.executable, "-c", STEPS.format(prepare=prepare)], text=True).split()
+        for prepare in ("keep_memory()", "")
+    )
+    assert kept[1:] == plain[1:], "results do not change"
+    assert int(kept[0]) < int(plain[0]) / 2, "without it, every step gets new pages"
