@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from adaptbench.benchmarks.runs.trained import TrainedAdapter, load_run
-    from adaptbench.reports.results.records import Results, load_results
+    from adaptbench.reports.sources.loading import Results, load_results
 
 __all__ = ["Results", "TrainedAdapter", "load_results", "load_run"]
 
 _HOMES = {
-    "Results": "adaptbench.reports.results.records",
-    "load_results": "adaptbench.reports.results.records",
+    "Results": "adaptbench.reports.sources.loading",
+    "load_results": "adaptbench.reports.sources.loading",
     "TrainedAdapter": "adaptbench.benchmarks.runs.trained",
     "load_run": "adaptbench.benchmarks.runs.trained",
 }

@@ -24,6 +24,8 @@ app = typer.Typer(
 )
 console = Console(width=None if sys.stdout.isatty() else 110)
 complaints = Console(stderr=True)
+Only = Annotated[list[str] | None, typer.Option(help="Only cells with this value, as KEY=VALUE; repeatable.")]
+Seeds = Annotated[int | None, typer.Option(min=1, help="Number of seeds, from 0; those of the suite by default.")]
 
 
 @contextmanager
@@ -65,12 +67,11 @@ def run(
     suite: Annotated[
         str, typer.Argument(help="A built-in suite (see `adaptbench list suites`), or a YAML file.")
     ] = "quick",
-    only: Annotated[
-        list[str] | None, typer.Option(help="Only cells with this value, as KEY=VALUE; repeatable.")
-    ] = None,
+    only: Only = None,
     learner: Annotated[
         list[str] | None, typer.Option(help="Add your own learner, as package.Class; repeatable.")
     ] = None,
+    seeds: Seeds = None,
     jobs: Annotated[
         str, typer.Option(help="Runs at a time; `auto` means one per core (or as many as GPUs allow).")
     ] = "auto",
@@ -119,23 +120,77 @@ def run(
             minutes=time, memory=memory, max_parallel=max_parallel, slurm=parse_slurm(slurm or []), cluster=cluster,
         )  # fmt: skip
         options = RunOptions(
-            only=only or [], learners=learner or [], jobs=jobs, out=out, wandb=wandb, device=device, dry_run=dry_run,
-            report=report, wandb_models=wandb_models, retry=retry, runs_per_gpu=runs_per_gpu, executor=where,
+            only=only or [], learners=learner or [], seeds=seeds, jobs=jobs, out=out, wandb=wandb, device=device,
+            dry_run=dry_run, report=report, wandb_models=wandb_models, retry=retry, runs_per_gpu=runs_per_gpu,
+            executor=where,
         )  # fmt: skip
         raise typer.Exit(run_suite(suite, options, console))
 
 
 @app.command()
-def report(
+def compare(
+    learner: Annotated[str, typer.Argument(help="Your learner, as package.Class.")],
+    suite: Annotated[str, typer.Option(help="A suite whose bundle ships, or the file of a bundle.")] = "quick",
+    detect: Annotated[
+        float | None,
+        typer.Option(
+            min=0.001,
+            help="First say how many seeds and episodes it takes to see this difference: in points of accuracy, or in "
+            "per cent of an error.",
+        ),
+    ] = None,
+    seeds: Seeds = None,
+    only: Only = None,
+    jobs: Annotated[str, typer.Option(help="Runs at a time; `auto` means one per core.")] = "auto",
+    out: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
+    wandb: Annotated[str, typer.Option(help="auto (online if you are logged in), online, offline or off.")] = "auto",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say how long it would take.")] = False,
+) -> None:
+    """Trains your learner alone, and ranks it among the learners whose results ship with adaptbench."""
+    from adaptbench.benchmarks.commands.compare import compare_learner
+    from adaptbench.benchmarks.commands.run import RunOptions
+
+    os.environ["WANDB_SILENT"] = "true"
+    with _complaining():
+        options = RunOptions(
+            only=only or [], learners=[learner], seeds=seeds, jobs=jobs, out=out, wandb=wandb, dry_run=dry_run
+        )
+        raise typer.Exit(compare_learner(suite, options, detect, console))
+
+
+@app.command()
+def submit(
     runs: Annotated[Path, typer.Argument(help="Folder of the runs.")] = Path("runs"),
+    suite: Annotated[str | None, typer.Option(help="The suite, if the folder has several.")] = None,
+    learner: Annotated[list[str] | None, typer.Option(help="Only this learner, by its name in the suite.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The file; SUITE.zip by default.")] = None,
+) -> None:
+    """Packs finished runs into one file that others can compare with: a bundle."""
+    from adaptbench.benchmarks.commands.submit import submit_runs
+
+    with _complaining():
+        submit_runs(runs, suite, learners=learner or [], out=out, console=console)
+
+
+@app.command()
+def report(
+    runs: Annotated[
+        list[str] | None,
+        typer.Argument(help="Folders of runs, bundles, or suites whose bundle ships; the folder `runs` by default."),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the report; RUNS/report-SUITE by default.")] = None,
     suite: Annotated[str | None, typer.Option(help="The suite to report, if the folder has several.")] = None,
+    only: Only = None,
 ) -> None:
-    """Writes tables (Markdown, LaTeX, CSV), figures (PNG, PDF) and one page (HTML) from the finished runs."""
+    """Writes tables (Markdown, LaTeX, CSV), figures (PNG, PDF) and one page (HTML) from the finished runs.
+
+    Several sources are compared with each other where their test episodes, budgets and versions agree.
+    """
+    from adaptbench.reports.sources.sources import parse_only
     from adaptbench.reports.terminal import show_report
 
     with _complaining():
-        report = show_report(runs, out=out, suite=suite, console=console)
+        report = show_report(runs or ["runs"], out=out, suite=suite, console=console, only=parse_only(only or []))
         raise typer.Exit(1 if report.unreadable else 0)
 
 
@@ -207,27 +262,40 @@ def show(
 
 @app.command()
 def verify(
-    runs: Annotated[Path, typer.Argument(help="Folder of the runs.")] = Path("runs"),
+    runs: Annotated[Path, typer.Argument(help="Folder of the runs, or the file of a bundle.")] = Path("runs"),
     sample: Annotated[int | None, typer.Option(help="Number of runs to verify; all by default.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the random choice of runs.")] = 0,
+    seed: Annotated[int | None, typer.Option(help="Seed of the choice; 0, or random for a bundle.")] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Runs at a time.")] = 1,
+    trust_code: Annotated[bool, typer.Option("--trust-code", help="Run a bundle's code, unasked.")] = False,
+    key: Annotated[Path | None, typer.Option(help="SSH key to sign the statement with.")] = None,
 ) -> None:
     """Computes finished runs again and compares them bit for bit; exits with 1 if any differs or fails.
 
     Runs of another processor, device or version need not agree to the bit. Their test episodes must be the same, and
-    their scores may differ by a tenth of the distance from a guess to a perfect score.
+    their scores may differ by a tenth of the distance from a guess to a perfect score. What is found about a bundle is
+    written beside it, as BUNDLE.statement.json.
     """
-    from adaptbench.benchmarks.commands.verify import TOLERANCE, choose, verify_runs
+    from adaptbench.benchmarks.commands.verify import TOLERANCE, Verdict, choose, verify_runs
+    from adaptbench.benchmarks.commands.verify_bundle import needs_trust, verify_bundle
 
     counts = Counter[str]()
+
+    def show(verdict: Verdict) -> None:
+        same = "same" if verdict.exact else f"within {TOLERANCE:.0%}"
+        word = "failed" if verdict.failed else same if verdict.difference is None else "differs"
+        color = "green" if word == same else "red"
+        text = " ".join(filter(None, (verdict.run_id, verdict.name, verdict.difference)))
+        console.print(f"[{color}]{word:7}[/] {escape(text)}", highlight=False, soft_wrap=True)
+        counts[word] += 1
+
     with _complaining():
-        for verdict in verify_runs(runs, choose(runs, sample, seed), jobs):
-            same = "same" if verdict.exact else f"within {TOLERANCE:.0%}"
-            word = "failed" if verdict.failed else same if verdict.difference is None else "differs"
-            color = "green" if word == same else "red"
-            text = " ".join(filter(None, (verdict.run_id, verdict.name, verdict.difference)))
-            console.print(f"[{color}]{word:7}[/] {escape(text)}", highlight=False, soft_wrap=True)
-            counts[word] += 1
+        if not runs.is_file():
+            for verdict in verify_runs(runs, choose(runs, sample, seed or 0), jobs):
+                show(verdict)
+        else:
+            if not trust_code and needs_trust(runs, console):
+                typer.confirm("Run this code with your rights?", abort=True)
+            verify_bundle(runs, sample, seed, jobs=jobs, key=key, show=show, console=console)
     console.print(f"Verified {counts.total()} runs: {', '.join(f'{n} {word}' for word, n in counts.items())}.")
     raise typer.Exit(1 if counts["differs"] or counts["failed"] else 0)
 

@@ -12,8 +12,6 @@ from pydantic.json_schema import models_json_schema
 
 from adaptbench.reports.format import (
     FORMAT_VERSION,
-    TABLES,
-    Column,
     Environment,
     Failure,
     Guards,
@@ -21,8 +19,16 @@ from adaptbench.reports.format import (
     Result,
     Spec,
 )
+from adaptbench.reports.format_tables import TABLES, Column
 
-FILES: tuple[type[BaseModel], ...] = (Manifest, Result, Environment, Guards, Spec, Failure)
+FILES: tuple[type[BaseModel], ...] = (
+    Manifest,
+    Result,
+    Environment,
+    Guards,
+    Spec,
+    Failure,
+)
 TABLE_OF = {
     "episodes.parquet": "a row for each test episode; absent in a pretraining",
     "calibration.parquet": "a row for each size of test episodes and bin; in tasks of classification only",
@@ -32,8 +38,9 @@ TABLE_OF = {
 HEAD = f"""# What a folder of runs holds
 
 `python -m adaptbench.reports.format_docs docs` makes this page and the JSON Schema in
-[format.schema.json](format.schema.json) from the docstrings of `reports/format.py`. This is format version
-{FORMAT_VERSION}; files of another version are refused. Fields that a version does not know are ignored.
+[format.schema.json](format.schema.json) from the docstrings of `reports/format.py` and `reports/bundle_format.py`. This
+is format version {FORMAT_VERSION}; files of another version are refused. Fields that a version does not know are
+ignored.
 `adaptbench.load_results` gives the scores as two data frames, runs and episodes.
 
 ```
@@ -58,6 +65,10 @@ runs/
   .lock-RUN                the process that works on a run
   report-SUITE/            tables, figures and page; `files.txt` lists them
 ```
+
+A bundle (`adaptbench submit runs`) is a zip file with the runs of one suite. It has `bundle.json`, a line of JSON for
+each run in `runs.jsonl`, and the tables below with a first column `run_id`. Many different numbers are kept in single
+precision. `card.md` and `code/` are for readers.
 """
 
 

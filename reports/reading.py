@@ -34,15 +34,29 @@ def read(path: Path, kind: type[R]) -> R:
         content = path.read_bytes()
     except OSError as error:
         raise Unreadable(f"{path.name} cannot be read: {error}.") from error
+    return read_bytes(content, kind, path.name)
+
+
+def read_bytes(content: bytes, kind: type[R], name: str) -> R:
+    """Reads the content of a JSON file.
+
+    Args:
+        content: The content.
+        kind: The type of the content.
+        name: The name of the file, for errors.
+
+    Raises:
+        Unreadable: The content is of another type or format version.
+    """
     try:
         found = kind.model_validate_json(content)
     except ValidationError as error:
-        _check_version(content, kind, path.name)
-        raise Unreadable(_sentence(error, path.name)) from error
+        _check_version(content, kind, name)
+        raise Unreadable(_sentence(error, name)) from error
     if isinstance(found, File) and not (
         "format_version" in found.model_fields_set and found.format_version == FORMAT_VERSION
     ):
-        _check_version(content, kind, path.name)
+        _check_version(content, kind, name)
     return found
 
 

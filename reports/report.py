@@ -23,16 +23,17 @@ from adaptbench.reports.figures.shot_matrix import draw_shot_matrix
 from adaptbench.reports.figures.styles import LineStyle, line_styles
 from adaptbench.reports.figures.trade_off import draw_costs, draw_trade_off
 from adaptbench.reports.page.page import Section, render_page
-from adaptbench.reports.results.manifest import Suite, read_suite
+from adaptbench.reports.results.manifest import Suite
 from adaptbench.reports.results.records import run_records
-from adaptbench.reports.results.runs import Outcome, Problem, Run, read_outcomes
+from adaptbench.reports.results.runs import Outcome, Problem, Run
+from adaptbench.reports.sources.sources import Reading, SourceName, opened, read_sources
 from adaptbench.reports.tables.markup.latex import to_latex
 from adaptbench.reports.tables.markup.markdown import to_markdown
 from adaptbench.reports.tables.of_comparison import tables_of
 from adaptbench.reports.tables.published import published_table
 from adaptbench.reports.tables.table import Table, to_csv
 from adaptbench.reports.words.captions import slug
-from adaptbench.reports.words.sentences import gain_sentence
+from adaptbench.reports.words.sentences import gain_sentence, standing_sentence
 
 LISTED = "files.txt"
 """Lists the files of a report, so that the next one in the same folder leaves no stale file."""
@@ -52,6 +53,8 @@ class Report:
         figures: The paths of the figures (PNG, PDF).
         records: The path of results.csv, which holds every score of every run; results.parquet holds the same.
         page: The path of the page.
+        notes: Runs that are left out, each with its reason.
+        standings: Where the learner that the report is about stands, in sentences.
     """
 
     suite: Suite
@@ -63,6 +66,8 @@ class Report:
     figures: tuple[Path, ...]
     records: Path
     page: Path
+    notes: tuple[str, ...] = ()
+    standings: tuple[str, ...] = ()
 
     @property
     def main_tables(self) -> tuple[Table, ...]:
@@ -90,33 +95,51 @@ class Report:
         return tuple(warning for comparison in self.comparisons for warning in comparison.warnings)
 
 
-def write_report(runs: Path, out: Path, suite: str | None = None) -> Report:
+def write_report(
+    runs: SourceName | Sequence[SourceName],
+    out: Path | None,
+    suite: str | None = None,
+    only: Mapping[str, str] | None = None,
+    learner: str | None = None,
+) -> Report:
     """Writes the report of a suite from the runs that have finished; the same runs give the same bytes.
 
     Args:
-        runs: The folder that `adaptbench run` wrote.
-        out: The folder for the report; created if it does not exist.
+        runs: The folder that `adaptbench run` wrote, or several folders and bundles.
+        out: The folder for the report, created if it does not exist; None for `report-SUITE` in the first folder of
+            runs.
         suite: The suite; None for the only one there.
+        only: Values that a cell must have; all cells by default.
+        learner: The learner that the report is about, if it is about one; it is compared with each other one.
 
     Raises:
         ReportError: There is no manifest of such a suite, more than one to choose from, or it cannot be read.
     """
-    runs, out = Path(runs), Path(out)
-    wanted = read_suite(runs, suite)
-    outcomes = read_outcomes(runs, wanted)
+    with opened([runs] if isinstance(runs, str | Path) else runs) as sources:
+        reading = read_sources(sources, suite)
+        beside = next((source.folder for source in sources if not source.bundled), Path())
+        where = beside / f"report-{reading.suite.name}" if out is None else Path(out)
+        return _write(reading.only(only) if only else reading, [source.name for source in sources], where, learner)
+
+
+def _write(reading: Reading, sources: Sequence[str], out: Path, learner: str | None) -> Report:
+    wanted, outcomes = reading.suite, reading.outcomes
     finished = tuple(outcome for outcome in outcomes if isinstance(outcome, Run))
     problems = tuple(outcome for outcome in outcomes if isinstance(outcome, Problem))
     comparisons = compare(outcomes)
     out.mkdir(parents=True, exist_ok=True)
     styles = line_styles(wanted)
     sections = [
-        _write_section(comparison, name, out, styles, outcomes)
+        _write_section(comparison, name, out, styles, outcomes, learner)
         for name, comparison in zip(file_names(comparisons), comparisons, strict=True)
     ]
     families = {cell.learner: cell.family for cell in wanted.cells}
     published = published_table(published_rows(comparisons, families))
     tables = (*(table for section in sections for table in section.tables), published)
     records = run_records(wanted, finished)
+    if len(sources) > 1:
+        origins = {run.cell.run_id: run.source.name for run in finished if run.source}
+        records["source"] = records["run_id"].map(origins)
     records.to_parquet(out / "results.parquet", index=False)
     report = Report(
         suite=wanted,
@@ -126,8 +149,12 @@ def write_report(runs: Path, out: Path, suite: str | None = None) -> Report:
         tables=tables,
         table_files=tuple(path for table in tables for path in _write_table(table, out)),
         figures=tuple(path for section in sections for path in section.figures),
-        records=_write(out / "results.csv", to_csv(records)),
-        page=_write(out / "index.html", render_page(wanted, finished, problems, sections, published)),
+        records=_write_text(out / "results.csv", to_csv(records)),
+        page=_write_text(
+            out / "index.html", render_page(wanted, finished, problems, sections, published, sources, reading.notes)
+        ),
+        notes=reading.notes,
+        standings=tuple(text for section in sections for text in section.standings),
     )
     _remove_stale(out, (*report.table_files, *report.figures, report.records, report.page, out / "results.parquet"))
     return report
@@ -140,7 +167,7 @@ def _remove_stale(out: Path, written: Sequence[Path]) -> None:
     for name in set(before) - names:
         if Path(name).name == name:  # a list that somebody edited reaches no other folder
             (out / name).unlink(missing_ok=True)
-    _write(listed, "".join(f"{name}\n" for name in sorted(names)))
+    _write_text(listed, "".join(f"{name}\n" for name in sorted(names)))
 
 
 def _write_section(
@@ -149,6 +176,7 @@ def _write_section(
     out: Path,
     styles: Mapping[str, LineStyle],
     outcomes: Sequence[Outcome],
+    learner: str | None,
 ) -> Section:
     """Draws the figures of a comparison and makes its tables."""
     own = [o for o in outcomes if (o.cell.task, o.cell.protocol) == (comparison.task, comparison.protocol)]
@@ -157,7 +185,10 @@ def _write_section(
     ]
     doublings = gains(comparison)
     sentences = tuple(gain_sentence(gain, comparison) for gain in doublings)
-    return Section(comparison, tables_of(comparison, name, own, doublings), tuple(figures), name, sentences)
+    columns = range(len(comparison.settings)) if learner else ()
+    standings = tuple(text for column in columns if (text := standing_sentence(comparison, column, learner or "")))
+    tables = tables_of(comparison, name, own, doublings, learner)
+    return Section(comparison, tables, tuple(figures), name, sentences, standings)
 
 
 def _drawings(comparison: Comparison, styles: Mapping[str, LineStyle]) -> dict[str, Callable[[], Figure | None]]:
@@ -194,13 +225,13 @@ def file_names(comparisons: tuple[Comparison, ...]) -> tuple[str, ...]:
 
 def _write_table(table: Table, out: Path) -> tuple[Path, Path, Path]:
     return (
-        _write(out / f"{table.name}.md", to_markdown(table)),
-        _write(out / f"{table.name}.csv", to_csv(table.frame)),
-        _write(out / f"{table.name}.tex", to_latex(table)),
+        _write_text(out / f"{table.name}.md", to_markdown(table)),
+        _write_text(out / f"{table.name}.csv", to_csv(table.frame)),
+        _write_text(out / f"{table.name}.tex", to_latex(table)),
     )
 
 
-def _write(path: Path, text: str) -> Path:
+def _write_text(path: Path, text: str) -> Path:
     """Writes UTF-8 with the same line ends on every system."""
     path.write_text(text, encoding="utf-8", newline="\n")
     return path

@@ -1,6 +1,7 @@
 """A report in a terminal."""
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
@@ -10,27 +11,35 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from adaptbench.reports.report import Report, write_report
-from adaptbench.reports.results.manifest import read_suite
+from adaptbench.reports.sources.sources import SourceName
 from adaptbench.reports.tables.table import Table, TableCell
 
 # Superscript letters; Unicode has no superscript q.
 _RAISED = dict(zip("abcdefghijklmnoprstuvwxyz", "ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖʳˢᵗᵘᵛʷˣʸᶻ", strict=True))
 
 
-def show_report(runs: Path, out: Path | None, suite: str | None, console: Console) -> Report:
+def show_report(
+    runs: SourceName | Sequence[SourceName],
+    out: Path | None,
+    suite: str | None,
+    console: Console,
+    only: Mapping[str, str] | None = None,
+    learner: str | None = None,
+) -> Report:
     """Writes the report of a suite and prints its tables and the paths of its files.
 
     Args:
-        runs: The folder that `adaptbench run` wrote.
-        out: The folder for the report; None for `report-SUITE` in the folder of runs.
+        runs: The folder that `adaptbench run` wrote, or several folders and bundles.
+        out: The folder for the report; None for `report-SUITE` in the first folder of runs.
         suite: The suite; None for the only one there.
         console: The console.
+        only: Values that a cell must have; all cells by default.
+        learner: The learner that the report is about, if it is about one.
 
     Raises:
         ReportError: The suite cannot be read.
     """
-    chosen = read_suite(runs, suite).name
-    report = write_report(runs, out or runs / f"report-{chosen}", chosen)
+    report = write_report(runs, out, suite, only, learner)
     print_report(report, console)
     return report
 
@@ -51,6 +60,8 @@ def print_report(report: Report, console: Console) -> None:
             console.print(Text(f" Warning: {text}", style="yellow"))
         console.print(Text(table.caption, style="dim"))
     console.print()
+    for text in report.standings:
+        console.print(Text(text, style="bold"))
     kinds = Counter(problem.kind for problem in report.problems)
     left = "".join(f", {count} {kind}" for kind, count in kinds.items())
     console.print(Text(f"{report.n_finished} of {report.n_cells} runs finished{left}."))
@@ -58,6 +69,8 @@ def print_report(report: Report, console: Console) -> None:
         cell = problem.cell
         text = f" {cell.learner} on {cell.task} seed {cell.seed} ({cell.run_id}): {problem.reason}"
         console.print(Text.assemble(("unreadable", "red"), text), soft_wrap=True)
+    for text in report.notes:
+        console.print(Text(f"Note: {text}", style="yellow"))
     main = [figure for figure in report.figures if figure.name.startswith("figure-")]
     for figure in main:
         console.print(f"Figure: {escape(str(figure))}", soft_wrap=True)

@@ -19,12 +19,12 @@ WINGS = {
         "cli", "commands", "speed", "executors", "runs", "tracking", "evaluation", "suites", "store",
     ),
     "reports": (
-        "terminal", "dashboard", "report", "page", "tables", "figures", "words", "comparison", "results", "statistics",
-        "format_docs", "reading", "format", "errors",
+        "terminal", "dashboard", "report", "page", "tables", "figures", "words", "comparison", "sources", "results",
+        "statistics", "format_docs", "bundle_format", "reading", "format", "format_tables", "errors",
     ),
 }  # fmt: skip
 """The wings of a package (and the files beside them), each above all that it may import."""
-FORMAT = ("reports.format.", "reports.reading.")
+FORMAT = ("reports.format.", "reports.format_tables.", "reports.reading.")
 """What every wing of `benchmarks` may use of `reports`: the format of what it writes and reads again."""
 INTERVALS = "reports.statistics.intervals."
 """What it may use besides: an error has the same kind of interval in a run and in a report."""

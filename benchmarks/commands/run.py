@@ -42,6 +42,7 @@ class RunOptions:
     Attributes:
         only: KEY=VALUE pairs that select cells.
         learners: dotted paths of learners to add.
+        seeds: number of seeds, from 0; None for those of the suite.
         jobs: a number, or "auto".
         out: folder of the runs.
         wandb: "auto", "online", "offline" or "off".
@@ -56,6 +57,7 @@ class RunOptions:
 
     only: Sequence[str] = ()
     learners: Sequence[str] = ()
+    seeds: int | None = None
     jobs: str = "auto"
     out: Path = Path("runs")
     wandb: str = "auto"
@@ -104,6 +106,7 @@ def run_suite(name: str, options: RunOptions, console: Console) -> int:
     kind, wandb = _kind(options), _wandb(options)
     options = replace(options, executor=replace(options.executor, devices=_devices(options, kind)))
     suite = load_suite(name)
+    suite = suite if options.seeds is None else suite.with_seeds(options.seeds)
     for learner in options.learners:
         suite, refusals = add_learner(suite, learner)
         for task, reason in refusals.items():
@@ -118,6 +121,7 @@ def run_suite(name: str, options: RunOptions, console: Console) -> int:
         _announce_time(standing, store, executor=options.executor, console=console)
         return SUCCESS
     added = [argument for learner in options.learners for argument in ("--learner", learner)]
+    added += [] if options.seeds is None else ["--seeds", str(options.seeds)]
     _prepare(store, plan.manifest([name, *added]), standing.damaged)
 
     def make_job(run: PlannedRun) -> Job:

@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
@@ -38,6 +38,7 @@ class Verdict:
         name: its name for readers.
         difference: the first difference, or why the run could not be computed again; None if there is no difference.
         exact: whether bits were compared; runs of other hardware are compared by scores, within `TOLERANCE`.
+        largest: the largest difference of a score, by metric.
         failed: whether the run could not be computed again.
     """
 
@@ -45,6 +46,7 @@ class Verdict:
     name: str
     difference: str | None
     exact: bool = True
+    largest: Mapping[str, float] = field(default_factory=dict)
     failed: bool = False
 
 
@@ -62,6 +64,15 @@ def choose(runs: Path, sample: int | None, seed: int) -> list[str]:
     found = sorted(path.parent.name for path in runs.glob("[!.]*/result.json"))
     if not found:
         raise ValueError(f"Expected finished runs in {runs} but found none; `adaptbench run` makes them.")
+    return draw(found, sample, seed)
+
+
+def draw(found: list[str], sample: int | None, seed: int) -> list[str]:
+    """Draws a random sample of ids; all if `sample` is None.
+
+    Raises:
+        ValueError: if there are fewer.
+    """
     if sample is None:
         return found
     if not 1 <= sample <= len(found):
@@ -72,7 +83,8 @@ def choose(runs: Path, sample: int | None, seed: int) -> list[str]:
 def verify_runs(runs: Path, chosen: list[str], jobs: int = 1) -> Iterator[Verdict]:
     """Computes runs again in a temporary folder, on the same kind of device, and compares them.
 
-    A run gets the published candidates that it needs, so each run is verified by itself.
+    A run gets the published candidates that it needs, so each run is verified by itself. Candidates without weights, as
+    in a bundle, are computed again.
 
     Args:
         runs: folder of the runs.
@@ -84,41 +96,56 @@ def verify_runs(runs: Path, chosen: list[str], jobs: int = 1) -> Iterator[Verdic
     """
     published = Store(runs)
     with tempfile.TemporaryDirectory(prefix="adaptbench-verify-") as folder:
-        planned: list[PlannedRun] = []
+        planned: dict[str, PlannedRun] = {}
         jobs_of: dict[str, Job] = {}
         for run_id in chosen:
             try:
-                run = _plan(published, run_id)
-                jobs_of[run_id] = _job(published, run, Path(folder))
-                planned.append(run)
+                for run in _plan(published, run_id):
+                    jobs_of.setdefault(run.spec.run_id, _job(published, run, Path(folder)))
+                    planned.setdefault(run.spec.run_id, run)
             except (ValueError, OSError) as error:
                 yield Verdict(run_id, "", f"cannot be computed again: {error}", failed=True)
-        yield from _compute(planned, jobs_of, workers=jobs, published=published, notes=Store(Path(folder)))
+        order, notes = list(planned.values()), Store(Path(folder, "adapted"))
+        for run, root, reason in _compute(order, jobs_of, workers=jobs, notes=notes):
+            run_id = run.spec.run_id
+            if run_id in chosen and reason is None:
+                yield _judge(run, published.published(run_id), root / run_id)
+            elif run_id in chosen:
+                yield Verdict(run_id, run.name, reason, failed=True)
 
 
-def _plan(published: Store, run_id: str) -> PlannedRun:
-    """Plans a run again from its published spec."""
+def _plan(published: Store, run_id: str) -> list[PlannedRun]:
+    """Plans a run again from its published spec, after the candidates that it needs and that have no weights."""
     spec = RUN_SPEC.validate_json((published.published(run_id) / "spec.json").read_text(encoding="utf-8"))
     if spec.results_version != RESULTS_VERSION:
         raise ValueError(f"made by results version {spec.results_version}; this is version {RESULTS_VERSION}")
     if spec.run_id != run_id:
         raise ValueError(f"its spec.json is that of run {spec.run_id}")
-    return PlannedRun(spec, name_of(spec))
+    lost = [each for each in spec.candidates if not _has_weights(published, each.run_id)]
+    run = PlannedRun(spec, name_of(spec), tuple(each.run_id for each in lost))
+    return [*(PlannedRun(each, name_of(each)) for each in lost), run]
+
+
+def _has_weights(published: Store, run_id: str) -> bool:
+    return (published.published(run_id) / "model.ckpt").is_file()
 
 
 def _job(published: Store, run: PlannedRun, folder: Path) -> Job:
-    """Makes the job of a run; copies of what it needs lie apart from what is trained again."""
-    root = folder / ("adapted" if run.spec.candidates else "trained")
+    """Makes the job of a run; copies of what it needs lie apart from what is trained again for itself."""
+    trained = not run.spec.candidates and _has_weights(published, run.spec.run_id)
+    root = folder / ("trained" if trained else "adapted")
     for needed in run.spec.candidates:
-        shutil.copytree(published.published(needed.run_id), root / needed.run_id, dirs_exist_ok=True)
+        if needed.run_id not in run.needs:
+            shutil.copytree(published.published(needed.run_id), root / needed.run_id, dirs_exist_ok=True)
     cpu = published.environment(run.spec.run_id).machine.device == "cpu"
     devices = Devices("cpu" if cpu else "cuda")
     return Job(spec=run.spec, root=root, suite="verify", name=run.name, wandb="off", devices=devices)
 
 
 def _compute(
-    planned: list[PlannedRun], jobs: Mapping[str, Job], *, workers: int, published: Store, notes: Store
-) -> Iterator[Verdict]:
+    planned: list[PlannedRun], jobs: Mapping[str, Job], *, workers: int, notes: Store
+) -> Iterator[tuple[PlannedRun, Path, str | None]]:
+    """Yields each run with the folder of its job and why it failed, failures last."""
     told = 0
     failed: Mapping[str, str] = {}
     backend = LocalBackend([None] * workers, lambda run: jobs[run.spec.run_id])
@@ -126,17 +153,27 @@ def _compute(
     with closing(execution):
         for status in execution:
             for run, _ in status.done[told:]:
-                told, run_id = told + 1, run.spec.run_id
-                yield _judge(run, published.published(run_id), jobs[run_id].root / run_id)
+                told += 1
+                yield run, jobs[run.spec.run_id].root, None
             failed = status.failed
-    for run_id, reason in failed.items():
-        yield Verdict(run_id, jobs[run_id].name, reason, failed=True)
+    for run in planned:
+        if run.spec.run_id in failed:
+            yield run, jobs[run.spec.run_id].root, failed[run.spec.run_id]
 
 
 def _judge(run: PlannedRun, old: Path, new: Path) -> Verdict:
-    if same_hardware(old, new):
-        return Verdict(run.spec.run_id, run.name, compare_exactly(old, new))
-    return Verdict(run.spec.run_id, run.name, compare_loosely(old, new), exact=False)
+    exact = same_hardware(old, new)
+    difference = compare_exactly(old, new) if exact else compare_loosely(old, new)
+    return Verdict(run.spec.run_id, run.name, difference, exact, largest=largest_differences(old, new))
+
+
+def largest_differences(old: Path, new: Path) -> dict[str, float]:
+    """Returns the largest difference of a score between two folders of a run, by metric."""
+    before, after = (read(folder / "result.json", Result) for folder in (old, new))
+    found: dict[str, float] = {}
+    for was, now in zip(before.scores, after.scores, strict=True):
+        found[was.metric] = max(found.get(was.metric, 0.0), abs(was.value - now.value))
+    return found
 
 
 def compare_exactly(old: Path, new: Path) -> str | None:
@@ -198,6 +235,9 @@ def _compare_tables(old: Path, new: Path) -> str | None:
     if not old.is_file():
         return None
     before, after = pd.read_parquet(old), pd.read_parquet(new)
+    singles = [name for name in before if before[name].dtype == "float32" and name in after]
+    if singles:  # a bundle keeps them so
+        after = after.astype(dict.fromkeys(singles, "float32"))
     if before.equals(after):
         return None
     if list(before.columns) != list(after.columns) or len(before) != len(after):

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from adaptbench.datamodules.episodes import EpisodeSize
 from adaptbench.lit_modules.likelihoods import LIKELIHOODS
-from adaptbench.reports.format import CALIBRATION_BINS as BINS
+from adaptbench.reports.format_tables import CALIBRATION_BINS as BINS
 
 
 def calibration(prediction: Tensor, target: Tensor, size: EpisodeSize) -> pd.DataFrame:

@@ -32,7 +32,6 @@ from adaptbench.datamodules.guards import Finding
 from adaptbench.lit_modules.likelihoods import LIKELIHOODS
 from adaptbench.lit_modules.transfer import TransferModule
 from adaptbench.reports.format import (
-    CURVE,
     Candidate,
     Description,
     Environment,
@@ -42,6 +41,7 @@ from adaptbench.reports.format import (
     Result,
     Times,
 )
+from adaptbench.reports.format_tables import CURVE
 from adaptbench.reports.reading import Unreadable
 
 NO_CHECKSUM = "0" * 64

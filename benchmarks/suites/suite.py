@@ -233,6 +233,12 @@ class Suite(Frozen):
         tasks = [task.model_copy(update={"learners": {**task.learners, key: entry}}) for task in self.tasks]
         return self.with_tasks(tasks)
 
+    def with_seeds(self, number: int) -> "Suite":
+        """Returns this suite with the seeds 0 to `number` - 1."""
+        suite = self.model_copy(update={"seeds": list(range(number))})
+        suite._cells = None
+        return suite
+
     def with_tasks(self, tasks: list[TaskEntry]) -> "Suite":
         """Returns this suite with other tasks."""
         suite = self.model_copy(update={"tasks": tasks})

@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from adaptbench.reports.comparison.comparison import Entry
-from adaptbench.reports.format import CALIBRATION, CALIBRATION_BINS
+from adaptbench.reports.format_tables import CALIBRATION, CALIBRATION_BINS
 
 COUNTS = [column.name for column in CALIBRATION[3:]]
 

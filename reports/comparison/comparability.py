@@ -20,6 +20,7 @@ class Conditions:
     examples_encoded: int
     selection: str
     transductive: bool
+    results_version: int | None
 
 
 def conditions(run: Run, score: Score) -> Conditions:
@@ -32,6 +33,7 @@ def conditions(run: Run, score: Score) -> Conditions:
         result.examples_encoded,
         result.selection,
         result.transductive,
+        run.spec.results_version if run.spec else None,
     )
 
 
@@ -53,6 +55,9 @@ def differences(found: Mapping[str, Conditions]) -> tuple[str, ...]:
         "examples encoded": {} if same_budget else {name: f"{each.examples_encoded:,}" for name, each in found.items()},
         "selection rules": {name: each.selection for name, each in found.items()},
         "kinds of prediction": {name: induction(each) for name, each in found.items()},
+        "versions of the results": {
+            name: str(each.results_version) for name, each in found.items() if each.results_version is not None
+        },
     }
     return tuple(phrase for word, named in values.items() if (phrase := _difference(word, named)))
 

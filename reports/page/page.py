@@ -40,6 +40,7 @@ class Section:
         figures: The paths of its figures.
         name: Its name in file names.
         gain_sentences: The gains per doubling of classes and shots, in sentences.
+        standings: Where the learner that the report is about stands, in sentences.
     """
 
     comparison: Comparison
@@ -47,6 +48,7 @@ class Section:
     figures: tuple[Path, ...]
     name: str
     gain_sentences: tuple[str, ...]
+    standings: tuple[str, ...] = ()
 
 
 def render_page(
@@ -55,6 +57,8 @@ def render_page(
     problems: Sequence[Problem],
     sections: Sequence[Section],
     published: Table,
+    sources: Sequence[str] = (),
+    left_out: Sequence[str] = (),
 ) -> str:
     """Renders the page; every string from a file is escaped.
 
@@ -64,6 +68,8 @@ def render_page(
         problems: Its other cells.
         sections: One for each comparison.
         published: The table of published numbers.
+        sources: The names of the report's sources.
+        left_out: Runs that are left out, each with its reason.
     """
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     script = _template("page.js")
@@ -77,7 +83,8 @@ def render_page(
         plotly=_pack(_plotly()),
         data=_pack(json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)),
         n_finished=len(runs),
-        leads=[lead for each in sections if (lead := best_sentence(each.comparison, each.comparison.largest[0]))],
+        leads=[text for each in sections for text in each.standings]
+        or [lead for each in sections if (lead := best_sentence(each.comparison, each.comparison.largest[0]))],
         headlines=[headline for section in sections for headline in headlines(section.comparison)],
         sections=sections,
         images=_images(sections),
@@ -87,7 +94,8 @@ def render_page(
         problems=_group_problems(problems),
         machines=_group_environments(runs),
         n_commits=len({run.machine.git_commit for run in runs if run.machine and run.machine.git_commit}),
-        commands=suite_commands(suite, runs),
+        commands=suite_commands(suite, runs, sources),
+        left_out=left_out,
     )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from adaptbench.reports.format import CALIBRATION, FITS, Column
+from adaptbench.reports.format_tables import CALIBRATION, FITS, Column
 from adaptbench.reports.reading import Unreadable
 from adaptbench.reports.results.tables import read_table
 

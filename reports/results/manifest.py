@@ -36,6 +36,11 @@ class Suite(Manifest):
         return tuple(dict.fromkeys(cell.family for cell in self.cells))
 
 
+def suite_names(runs: Path) -> list[str]:
+    """The suites of a runs folder."""
+    return sorted(path.stem for path in (runs / "suites").glob("*.json") if not path.name.startswith("."))
+
+
 def read_suite(runs: Path, name: str | None = None) -> Suite:
     """Reads the manifest of a suite from a runs folder.
 
@@ -46,7 +51,7 @@ def read_suite(runs: Path, name: str | None = None) -> Suite:
     Raises:
         ReportError: There is no such manifest, or several and no name, or it cannot be read.
     """
-    names = sorted(path.stem for path in (runs / "suites").glob("*.json") if not path.name.startswith("."))
+    names = suite_names(runs)
     if not names:
         raise ReportError(
             f"Expected the manifest of a suite (*.json) in {runs / 'suites'} but found none; "

@@ -31,6 +31,29 @@ NOT_FINITE = "NotFinite:"
 
 
 @dataclass(frozen=True)
+class Source:
+    """A folder of runs or an unpacked bundle.
+
+    Args:
+        name: Its name, as the user gave it.
+        folder: Where its runs lie.
+        bundled: Whether it is a bundle.
+        made: The version and the date of a bundle, and what a verifier found.
+        command: The arguments of `adaptbench run` that made its suite.
+    """
+
+    name: str
+    folder: Path
+    bundled: bool = False
+    made: str = ""
+    command: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """Its name for readers."""
+        return f"bundle {self.name} ({self.made})" if self.bundled else self.name
+
+
+@dataclass(frozen=True)
 class Run:
     """A finished run.
 
@@ -43,6 +66,7 @@ class Run:
         spec: What determines the result; None if that cannot be read.
         read_curve: Reads a learning curve.
         training_scores: The scores [E] of tests on training classes or functions, by what they are on and setting.
+        source: Where it came from; None in a report of one source.
     """
 
     cell: Cell
@@ -53,6 +77,7 @@ class Run:
     spec: Spec | None = None
     read_curve: ReadCurve = field(default=read_curve, repr=False, compare=False)
     training_scores: Mapping[tuple[str, Setting], NDArray[np.float64]] = field(default_factory=dict)
+    source: Source | None = None
 
     @cached_property
     def curve(self) -> LearningCurve | None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa  # type: ignore[import-untyped]  # pyarrow ships no annotations
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
-from adaptbench.reports.format import TABLES
+from adaptbench.reports.format_tables import TABLES
 from adaptbench.reports.reading import Unreadable
 
 

@@ -54,7 +54,14 @@ def variance_parts(first: Floats, second: Floats) -> VarianceParts:
 
 
 def detectable_difference(
-    parts: VarianceParts, seeds: int, episodes: int, *, learners: int = 2, columns: int = 1, power: float = 0.8
+    parts: VarianceParts,
+    seeds: int,
+    episodes: int,
+    *,
+    others: int | None = None,
+    learners: int = 2,
+    columns: int = 1,
+    power: float = 0.8,
 ) -> float:
     """The difference from the best that `compare_with_best` finds with this power, in the score's unit.
 
@@ -62,8 +69,9 @@ def detectable_difference(
 
     Args:
         parts: What makes a difference vary.
-        seeds: How many seeds each learner has, at least 2.
+        seeds: How many seeds the learner has, at least 2.
         episodes: How many episodes each seed is tested on.
+        others: How many seeds each other learner has; by default as many.
         learners: How many learners a column has.
         columns: How many columns the table has.
         power: In what share of cases the difference is found.
@@ -71,19 +79,25 @@ def detectable_difference(
     Raises:
         ValueError: There are fewer than two seeds, episodes or learners.
     """
-    if min(seeds, episodes, learners) < 2:
+    if min(seeds, episodes, learners, others or 2) < 2:
         raise ValueError(
             "Expected arguments `seeds`, `episodes` and `learners` to be at least 2 "
             f"but got {seeds}, {episodes} and {learners}."
         )
     rng = np.random.default_rng(0)
+    n_seeds = np.full(learners, others or seeds)
+    n_seeds[1] = seeds
     deviation = np.sqrt(parts.seeds + parts.residual / episodes)
-    means = deviation * rng.standard_normal((TABLES, columns, learners, seeds))
+    means = deviation * rng.standard_normal((TABLES, columns, learners, n_seeds.max()))
     means += np.sqrt(parts.episodes / 2 / episodes) * rng.standard_normal((TABLES, columns, learners, 1))
-    of_seeds = seed_variances(means.var(axis=-1, ddof=1), np.full((columns, learners), seeds - 1))[:, 0] / seeds
-    df = seed_df(seeds, columns)
-    errors, dfs = difference_error((of_seeds[:, 0], of_seeds[:, 1], parts.episodes / episodes), (df, df, episodes - 1))
+    means[..., np.arange(n_seeds.max()) >= n_seeds[:, None]] = np.nan
+    between = np.nanvar(means, axis=-1, ddof=1)
+    of_seeds = seed_variances(between, np.broadcast_to(n_seeds - 1, (columns, learners)))[:, 0] / n_seeds
+    df = seed_df(n_seeds, columns)
+    errors, dfs = difference_error(
+        (of_seeds[:, 0], of_seeds[:, 1], parts.episodes / episodes), (df[0], df[1], episodes - 1)
+    )
     grid = np.geomspace(dfs.min(), dfs.max() * 1.001, 25)
     critical = np.exp(np.interp(np.log(dfs), np.log(grid), np.log(range_critical(LEVEL / columns, learners, grid))))
-    ahead = means[:, 0, 0].mean(axis=-1) - means[:, 0, 1].mean(axis=-1)
+    ahead = np.nanmean(means[:, 0, 0], axis=-1) - np.nanmean(means[:, 0, 1], axis=-1)
     return float(np.quantile(critical * errors - ahead, power))

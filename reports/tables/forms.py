@@ -5,7 +5,7 @@ from typing import NamedTuple
 from adaptbench.reports.comparison.comparison import Comparison, Entry
 from adaptbench.reports.comparison.forms import form_groups, learns_from
 from adaptbench.reports.statistics.contrasts import Contrast, compare_with_first
-from adaptbench.reports.tables.gains import contrast_cell
+from adaptbench.reports.tables.differences.gains import contrast_cell
 from adaptbench.reports.tables.table import ABSENT, Column, Table, TableCell, frame_of, setting_columns
 from adaptbench.reports.words.arguments import rule_of
 

@@ -7,8 +7,10 @@ from adaptbench.reports.comparison.gains import Gain
 from adaptbench.reports.results.runs import Outcome
 from adaptbench.reports.tables.calibration import calibration_table
 from adaptbench.reports.tables.computation import carried_table, computation_table, settings_table
+from adaptbench.reports.tables.differences.gains import gain_table
+from adaptbench.reports.tables.differences.memorising import memorising_table
+from adaptbench.reports.tables.differences.pairs import pair_table
 from adaptbench.reports.tables.forms import forms_table
-from adaptbench.reports.tables.gains import gain_table, memorising_table
 from adaptbench.reports.tables.order_sensitivity import order_sensitivity_table
 from adaptbench.reports.tables.rates import rate_table
 from adaptbench.reports.tables.scores import score_table
@@ -17,7 +19,11 @@ from adaptbench.reports.tables.transfer import choice_table, source_table, trans
 
 
 def tables_of(
-    comparison: Comparison, name: str, outcomes: Iterable[Outcome], doublings: Sequence[Gain]
+    comparison: Comparison,
+    name: str,
+    outcomes: Iterable[Outcome],
+    doublings: Sequence[Gain],
+    learner: str | None = None,
 ) -> tuple[Table, ...]:
     """Every table of a comparison that is not empty, the main one first.
 
@@ -26,10 +32,12 @@ def tables_of(
         name: Its name in file names.
         outcomes: The outcomes that it compares.
         doublings: Its gains per doubling.
+        learner: The learner that is compared with each other one; None for no such table.
     """
     own = tuple(outcomes)
     found = (
         score_table(comparison, name),
+        pair_table(comparison, learner, name) if learner else None,
         gain_table(comparison, doublings, name),
         computation_table(comparison, name),
         settings_table(comparison, name),

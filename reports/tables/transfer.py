@@ -7,7 +7,7 @@ from adaptbench.reports.comparison.comparison import Comparison, Entry, compare
 from adaptbench.reports.results.metrics import Metric
 from adaptbench.reports.results.runs import Outcome, Run
 from adaptbench.reports.statistics.contrasts import Contrast, compare_with_first
-from adaptbench.reports.tables.gains import contrast_cell
+from adaptbench.reports.tables.differences.gains import contrast_cell
 from adaptbench.reports.tables.table import (
     ABSENT,
     Column,

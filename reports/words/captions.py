@@ -53,6 +53,7 @@ def caption(comparison: Comparison) -> str:
         *comparison.remarks,
         _interval_sentence(comparison),
         _conditions_sentence(comparison),
+        _sources_sentence(comparison),
     ]
     if any(entry.best for entry in comparison.all_entries()):
         sentences.append(
@@ -90,6 +91,17 @@ def _interval_sentence(comparison: Comparison) -> str:
     missed = [f"other test {comparison.class_word}"] if comparison.settings[0].ways is not None else []
     missed = ["other seeds", *missed] if seeds == 1 else missed
     return f"Mean and 95 % interval over {over}" + (f"; it does not cover {' or '.join(missed)}." if missed else ".")
+
+
+def _sources_sentence(comparison: Comparison) -> str:
+    """Says which learners came from where; empty in a report of one source."""
+    found: dict[str, dict[str, None]] = {}
+    for entry in comparison.all_entries():
+        for run in entry.runs:
+            if run.source is not None:
+                found.setdefault(str(run.source), {})[entry.label] = None
+    origins = "; ".join(f"{source}: {', '.join(labels)}" for source, labels in found.items())
+    return f"Sources: {origins}." if origins else ""
 
 
 def _conditions_sentence(comparison: Comparison) -> str:

@@ -75,3 +75,22 @@ def _amount(gain: Gain, comparison: Comparison) -> str:
         return f"{verb} {number}{' points' if comparison.metric.unit else ''}"
     factor, low, high = (math.exp(min(value, 50.0)) for value in (found.estimate, found.lower, found.upper))
     return f"multiplies the error by {factor:.2f} [{low:.2g}, {high:.2g}]"
+
+
+def standing_sentence(comparison: Comparison, column: int, learner: str) -> str:
+    """Says where a learner stands at a setting, and from whom it is not significantly different; may be empty."""
+    ranked = [entry for entry in comparison.best_first(column) if entry.rank is not None]
+    own = next((entry for entry in ranked if entry.learner == learner), None)
+    if own is None or len(ranked) < 2:
+        return ""
+    best = ranked[0]
+    if own is best and own.best:
+        return best_sentence(comparison, column)
+    start = (
+        f"On {comparison.task}, {own.setting}, {own.label} is number {own.rank:g} of {len(ranked)}: "
+        f"{score_text(comparison, own)}"
+    )
+    if own.guesses or not best.best or own.test is None:
+        return f"{start}; it is no better than a guess." if own.guesses else f"{start}."
+    verdict = "not significantly different from" if own.alike else "significantly worse than"
+    return f"{start}; it is {verdict} the best, {best.label}: {score_text(comparison, best)}."

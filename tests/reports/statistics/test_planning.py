@@ -48,6 +48,24 @@ def test_too_few_are_refused():
         detectable_difference(PARTS, 1, 600)
 
 
+def test_more_seeds_of_one_learner_help_up_to_what_the_others_have():
+    both, one, none = (detectable_difference(PARTS, n, 600, others=m) for n, m in ((10, 10), (10, 3), (3, 3)))
+    assert both < one < none
+    assert detectable_difference(PARTS, 3, 600, others=3) == detectable_difference(PARTS, 3, 600)
+
+
+@pytest.mark.slow
+def test_promised_power_holds_for_a_learner_with_more_seeds_than_the_others():
+    difference = detectable_difference(PARTS, 10, 300, others=3, learners=4)
+    found = []
+    for scores in simulate(np.random.default_rng(1), 200, [0.0] + [difference] * 3, 10, 300):
+        seeds = (3, 10, 3, 3)
+        column = {i: dict(enumerate(each[:n])) for i, (each, n) in enumerate(zip(scores, seeds, strict=True))}
+        (tests,) = compare_with_best([column], higher_is_better=True)
+        found.append(next(test.significant for test in tests if test.learner == 1))
+    assert 0.7 <= np.mean(found) <= 0.9
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("n_learners", "n_seeds", "n_episodes"), [(2, 10, 300), (4, 3, 300), (9, 5, 200)])
 def test_promised_power_is_what_simulation_finds(n_learners, n_seeds, n_episodes):

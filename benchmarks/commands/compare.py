@@ -1,0 +1,104 @@
+"""The command `adaptbench compare`: trains one learner and ranks it among the learners of a bundle."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean
+
+from rich.console import Console
+from rich.markup import escape
+
+from adaptbench.benchmarks.commands.run import INTERRUPTED, RunOptions, run_suite
+from adaptbench.benchmarks.suites.registry import suite_files
+from adaptbench.reports.comparison.comparison import Comparison, compare
+from adaptbench.reports.comparison.detection import SEEDS, choices, cpu_seconds, shown
+from adaptbench.reports.results.runs import Run
+from adaptbench.reports.sources.bundles import built_in
+from adaptbench.reports.sources.sources import Reading, opened, parse_only, read_sources
+from adaptbench.reports.terminal import show_report
+
+
+def compare_learner(bundle: str, options: RunOptions, detect: float | None, console: Console) -> int:
+    """Trains a learner on the suite of a bundle, and reports it beside the bundle's learners; returns the exit code.
+
+    Args:
+        bundle: a suite whose bundle ships, or the file of a bundle.
+        options: the options of the runs; their one learner is compared.
+        detect: a difference for which to say how many seeds and episodes it takes.
+        console: where to print.
+
+    Raises:
+        ValueError: if the bundle or an option is wrong; then nothing is run.
+    """
+    only = parse_only(options.only)
+    if "learner" in only or "family" in only:
+        raise ValueError("Expected `--only` without a learner, because one learner is compared with all others.")
+    if not Path(bundle).is_file() and bundle not in built_in():
+        known = ", ".join(built_in()) or "none yet"
+        raise ValueError(
+            f"Expected `--suite` to be the file of a bundle, or a suite whose bundle ships ({known}), but got "
+            f"`{bundle}`; `adaptbench run {bundle}` and `adaptbench submit runs` make one."
+        )
+    key = options.learners[0].rpartition(".")[2]
+    with opened([bundle]) as sources:
+        reading = read_sources(sources)
+        reading = reading.only(only) if only else reading
+        suite = reading.suite.command[0] if reading.suite.command else reading.suite.name
+        if suite not in suite_files():
+            raise ValueError(f"Expected the bundle of a suite that ships but got that of `{suite}`.")
+        _say_time(reading, options, console)
+        if detect is not None:
+            _say_choices(compare(reading.outcomes), detect, console)
+    if options.dry_run:
+        return 0
+    code = run_suite(suite, replace(options, only=[*options.only, f"learner={key}"], report=False), console)
+    if code == INTERRUPTED:
+        return code
+    name = reading.suite.name
+    show_report([options.out, bundle], options.out / f"compare-{key}", name, console, only=only, learner=key)
+    return code
+
+
+def _say_time(reading: Reading, options: RunOptions, console: Console) -> None:
+    """Estimates CPU minutes from what the bundle's learners took on the same cells."""
+    by_learner: dict[str, dict[tuple[object, ...], list[float]]] = {}
+    for run in _runs(reading):
+        if (seconds := cpu_seconds(run)) is not None:
+            place = (run.cell.task, run.cell.protocol, run.cell.train_classes)
+            by_learner.setdefault(run.cell.learner, {}).setdefault(place, []).append(seconds)
+    places = {place for each in by_learner.values() for place in each}
+    n_seeds = options.seeds or len({cell.seed for cell in reading.suite.cells})
+    totals = sorted(
+        n_seeds * sum(fmean(found) for found in each.values()) / 60
+        for each in by_learner.values()
+        if each.keys() == places
+    )
+    if totals:
+        console.print(
+            f"{len(places) * n_seeds} runs, about {fmean(totals):.1f} CPU minutes: the bundle's learners took "
+            f"{totals[0]:.1f} to {totals[-1]:.1f} for as many. --only and --seeds narrow it.",
+            highlight=False,
+        )
+
+
+def _say_choices(comparisons: Iterable[Comparison], detect: float, console: Console) -> None:
+    """Prints by which numbers of seeds and episodes a difference is seen in every column, with 80 % power."""
+    for comparison in comparisons:
+        unit = "% of the error" if comparison.metric.logarithmic else "points"
+        title = f"{comparison.task} ({comparison.protocol}): to see a difference of {detect:g} {unit} from the best"
+        console.print(escape(title), highlight=False)
+        found = choices(comparison, detect)
+        if not found:
+            console.print("  unknown, because the bundle has no two learners with two seeds")
+        for choice in found:
+            who = "yours; the others are the bundle's" if choice.paired else "yours and all others, run anew"
+            what = f"{choice.episodes} test episodes"
+            if choice.seeds is None:
+                text = f"not with {SEEDS[-1]} seeds, which show {shown(comparison, choice.smallest)}"
+            else:
+                text = f"{choice.seeds} seeds, about {choice.cpu_minutes:.1f} CPU minutes"
+            console.print(f"  {what}: {text} ({who})", highlight=False)
+
+
+def _runs(reading: Reading) -> list[Run]:
+    return [each for each in reading.outcomes if isinstance(each, Run)]

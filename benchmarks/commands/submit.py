@@ -1,0 +1,88 @@
+"""The command `adaptbench submit`: packs runs, the source of a user's own learners and a card into one file."""
+
+import importlib.util
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from adaptbench.benchmarks.suites.spec import RUN_SPEC, RunSpec
+from adaptbench.reports.errors import ReportError
+from adaptbench.reports.format import Environment
+from adaptbench.reports.reading import read
+from adaptbench.reports.results.manifest import Suite, read_suite
+from adaptbench.reports.sources.bundles import write_bundle
+
+
+def submit_runs(runs: Path, suite: str | None, *, learners: Sequence[str], out: Path | None, console: Console) -> None:
+    """Writes a bundle, and says what it holds.
+
+    Args:
+        runs: folder of the runs.
+        suite: the suite; None for the only one.
+        learners: the learners whose runs are packed, by their names in the suite; all if empty.
+        out: the file; None for `SUITE.zip`, or `SUITE-LEARNER.zip`.
+        console: where to print.
+
+    Raises:
+        ReportError: if there are no such runs.
+    """
+    wanted = read_suite(runs, suite)
+    if strange := set(learners) - set(wanted.learners):
+        raise ReportError(f"Expected `--learner` to be one of {', '.join(wanted.learners)} but got {min(strange)}.")
+    cells = [cell for cell in wanted.cells if not learners or cell.learner in learners]
+    folders = [runs / cell.run_id for cell in cells if (runs / cell.run_id / "result.json").is_file()]
+    path = out or Path(f"{'-'.join([wanted.name, *learners])}.zip")
+    specs = [RUN_SPEC.validate_json((folder / "spec.json").read_bytes()) for folder in folders]
+    card = _card(wanted, folders, learners)
+    index = write_bundle(runs, path, suite=wanted.name, learners=learners, code=_code(specs), card=card)
+    missing = len(cells) - len(folders)
+    console.print(
+        f"{path}: {len(folders)} of {len(cells)} runs of suite {index.suite.name}, {path.stat().st_size / 1000:.0f} kB"
+        f"{f' ({missing} are not finished)' if missing else ''}.",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _code(specs: Sequence[RunSpec]) -> dict[str, str]:
+    """The source of the modules that hold a user's own learners; our own are in the commit."""
+    found = {}
+    for name in sorted({spec.adapter for spec in specs if "." in spec.adapter}):
+        module = name.rpartition(".")[0]
+        origin = importlib.util.find_spec(module)
+        if origin is not None and origin.origin is not None:
+            source = Path(origin.origin)
+            found[module] = source.read_text(encoding="utf-8")
+    return found
+
+
+def _card(suite: Suite, folders: Sequence[Path], learners: Sequence[str]) -> str:
+    """What a reader should know: what was run, where, when, and by which command."""
+    environments = [read(folder / "environment.json", Environment) for folder in folders]
+    machines = Counter(
+        f"{each.machine.processor}, {each.machine.device}, commit {each.machine.git_commit or 'not recorded'}"
+        f"{' with uncommitted changes' if each.machine.git_dirty else ''}"
+        for each in environments
+    )
+    versions = {
+        f"{name} {version}" for each in environments for name, version in each.machine.versions.items() if version
+    }
+    times = [each.times for each in environments]
+    minutes = sum((each.train_cpu_seconds or 0.0) + (each.test_seconds or 0.0) for each in times) / 60
+    dates = sorted(each.finished.date().isoformat() for each in times)
+    return "\n".join(
+        [
+            f"# Suite {suite.name}, version {suite.version}" + (f": {', '.join(learners)}" if learners else ""),
+            "",
+            suite.description,
+            "",
+            f"- Command: `adaptbench run {' '.join(suite.command or (suite.name,))}`",
+            f"- Runs: {len(folders)}, finished from {dates[0]} to {dates[-1]}" if dates else "- Runs: none",
+            f"- CPU minutes: {minutes:.1f}",
+            *(f"- Machine of {number} runs: {machine}" for machine, number in sorted(machines.items())),
+            f"- Versions: {', '.join(sorted(versions))}",
+            "",
+        ]
+    )

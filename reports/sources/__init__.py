@@ -1,0 +1,1 @@
+"""What a report is made from: folders of runs, and bundles."""

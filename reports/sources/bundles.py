@@ -1,0 +1,334 @@
+"""Bundles: the finished runs of a suite in one small file that pandas alone can read.
+
+A bundle is a zip file. `bundle.json` says what the suite wants, `runs.jsonl` has a line of JSON for each run, and
+`episodes.parquet`, `curve.parquet` and `fits.parquet` hold the tables of all runs, with the run in the column `run_id`.
+`card.md` and `code/` are for readers: nothing in a bundle is ever executed by a report.
+"""
+
+import hashlib
+import io
+import json
+import re
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa  # type: ignore[import-untyped]  # pyarrow ships no annotations
+import pyarrow.parquet as pq  # type: ignore[import-untyped]
+
+from adaptbench.reports.bundle_format import Bundle, BundledRun
+from adaptbench.reports.errors import ReportError
+from adaptbench.reports.format import Checksum, Manifest, Result
+from adaptbench.reports.format_tables import TABLES
+from adaptbench.reports.reading import Unreadable, read_bytes
+from adaptbench.reports.results.manifest import read_suite
+
+INDEX, RUNS, CARD, CODE = "bundle.json", "runs.jsonl", "card.md", "code/"
+MOST_BYTES = 256 * 2**20
+"""The most bytes that a bundle may unpack to."""
+MOST_ROWS = 20_000_000
+"""The most rows of a table of a bundle."""
+MOST_DISTINCT = 4096
+"""A column of more different numbers than this is kept in single precision."""
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+_FORMULA = re.compile(r"^[=+\-@]|[\x00-\x1f\x7f]")
+_SUITE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_ARGUMENT = re.compile(r"^(--(learner|seeds)|[\w./@][\w./@-]*)$")
+
+
+def built_in() -> dict[str, Path]:
+    """The bundles that ship with this package, by the name of their suite."""
+    folder = Path(str(files("adaptbench.reports"))) / "data" / "bundles"
+    return {path.stem: path for path in sorted(folder.glob("*.zip"))}
+
+
+def write_bundle(runs: Path, out: Path, *, suite: str | None = None, learners: Sequence[str] = (),
+                 code: Mapping[str, str] | None = None, card: str = "") -> Bundle:  # fmt: skip
+    """Writes the finished runs of a suite, and the pretrainings that they adapt, into one file.
+
+    The same runs give the same bytes.
+
+    Args:
+        runs: The folder that `adaptbench run` wrote.
+        out: The file.
+        suite: The suite; None for the only one.
+        learners: The learners whose runs are bundled; all by default.
+        code: Texts of source files by the name of their module, for readers.
+        card: What a reader should know, as Markdown.
+
+    Raises:
+        ReportError: The suite cannot be read, or none of its runs is finished and intact.
+    """
+    wanted = read_suite(runs, suite)
+    cells = tuple(cell for cell in wanted.cells if not learners or cell.learner in learners)
+    ids = [cell.run_id for cell in cells if (runs / cell.run_id / "result.json").is_file()]
+    if not ids:
+        raise ReportError(f"Expected finished runs of suite {wanted.name} in {runs} but found none.")
+    found = {run_id: _bundled(runs / run_id) for run_id in ids}
+    needed = {each for run in found.values() for each in _pretrainings(run.result) if (runs / each).is_dir()}
+    found |= {run_id: _bundled(runs / run_id) for run_id in sorted(needed - set(found))}
+    contents = {RUNS: "".join(_line(runs / run_id) for run_id in found).encode()}
+    contents |= {name: table for name in TABLES if (table := _joined(runs, list(found), name)) is not None}
+    contents |= {CARD: card.encode()} if card else {}
+    contents |= {f"{CODE}{name}.py": text.encode() for name, text in sorted((code or {}).items())}
+    index = Bundle(
+        suite=Manifest(**{**dict(wanted), "cells": cells}),
+        made=max(run.environment.times.finished for run in found.values()),
+        files={name: _checksum(content) for name, content in contents.items()},
+    )
+    packed = {INDEX: (json.dumps(index.model_dump(mode="json"), sort_keys=True) + "\n").encode(), **contents}
+    _check_all(index, packed)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(out, "w") as archive:
+        for name in sorted(packed):
+            info = zipfile.ZipInfo(name, _EPOCH)
+            info.compress_type = zipfile.ZIP_STORED if name.endswith(".parquet") else zipfile.ZIP_DEFLATED
+            info.external_attr = 0o644 << 16
+            archive.writestr(info, packed[name], compresslevel=9)
+    return index
+
+
+def unpack(bundle: Path, folder: Path) -> Bundle:
+    """Writes the runs of a bundle as a folder of runs; what it says is checked against its own scores.
+
+    No name in a bundle becomes a path, except ids of runs, which have neither dots nor slashes.
+
+    Args:
+        bundle: The file.
+        folder: An empty folder.
+
+    Raises:
+        ReportError: It is not a bundle, it is damaged, or its parts contradict each other.
+    """
+    contents = _contents(bundle)
+    index = _index(contents, bundle)
+    try:
+        runs, tables = _check_all(index, contents)
+    except ReportError as error:
+        raise ReportError(f"{bundle}: {error}") from error
+    (folder / "suites").mkdir(parents=True)
+    manifest = json.dumps(index.suite.model_dump(mode="json"), sort_keys=True)
+    (folder / "suites" / f"{index.suite.name}.json").write_text(manifest, encoding="utf-8")
+    for run_id, parts in runs.items():
+        (folder / run_id).mkdir()
+        for name, content in parts.items():
+            if content is not None:
+                text = json.dumps(content, sort_keys=True, indent=1) + "\n"
+                (folder / run_id / f"{name}.json").write_text(text, encoding="utf-8")
+    for name, table in tables.items():
+        for run_id, rows in _by_run(table):
+            frame = rows.to_pandas()
+            kinds = {"ways": "Int64"} if "ways" in frame else {}
+            frame.astype(kinds).to_parquet(folder / run_id / name, index=False)
+    return index
+
+
+def code_of(bundle: Path) -> dict[str, str]:
+    """The source files in a bundle as text, by the name of their module.
+
+    Raises:
+        ReportError: It is not a bundle.
+    """
+    found = _contents(bundle)
+    return {
+        name.removeprefix(CODE).removesuffix(".py"): content.decode("utf-8", "replace")
+        for name, content in found.items()
+        if name.startswith(CODE)
+    }
+
+
+def _checksum(content: bytes) -> Checksum:
+    return Checksum(bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
+
+
+def _pretrainings(result: Result) -> set[str]:
+    return {each.run_id for each in result.pretrainings} | ({result.pretrained} if result.pretrained else set())
+
+
+def _parts(folder: Path) -> dict[str, object]:
+    """The JSON files of a run as they are."""
+    found = {name: folder / f"{name}.json" for name in ("result", "environment", "spec", "guards")}
+    return {name: json.loads(path.read_bytes()) for name, path in found.items() if path.is_file()}
+
+
+def _line(folder: Path) -> str:
+    return json.dumps(_parts(folder), sort_keys=True, separators=(",", ":")) + "\n"
+
+
+def _bundled(folder: Path) -> BundledRun:
+    try:
+        return read_bytes(_line(folder).encode(), BundledRun, folder.name)
+    except (OSError, ValueError) as error:
+        raise ReportError(f"Run {folder.name} cannot be bundled: {error}") from error
+
+
+def _joined(runs: Path, ids: Sequence[str], name: str) -> bytes | None:
+    """One table of all runs, compressed; None if no run has it."""
+    found = [(run_id, runs / run_id / name) for run_id in ids if (runs / run_id / name).is_file()]
+    if not found:
+        return None
+    own = [(run_id, pq.read_table(path).replace_schema_metadata(None)) for run_id, path in found]
+    table = pa.concat_tables(
+        [each.add_column(0, "run_id", pa.array([run_id] * len(each))) for run_id, each in own],
+        promote_options="permissive",
+    )
+    singles = {column: "BYTE_STREAM_SPLIT" for column in table.column_names if _fits_single(table.column(column))}
+    for column in singles:
+        index = table.column_names.index(column)
+        table = table.set_column(index, column, table.column(column).cast(pa.float32()))
+    encodings = singles | ({"episode": "DELTA_BINARY_PACKED"} if "episode" in table.column_names else {})
+    buffer = io.BytesIO()
+    pq.write_table(
+        table, buffer, compression="zstd", compression_level=15, column_encoding=encodings, store_schema=False,
+        use_dictionary=[column for column in table.column_names if column not in encodings], write_statistics=False,
+    )  # fmt: skip
+    return buffer.getvalue()
+
+
+def _fits_single(values: pa.ChunkedArray) -> bool:
+    """Whether to keep numbers in single precision: many different ones, none too large. Few are small as they are."""
+    if not pa.types.is_floating(values.type):
+        return False
+    numbers = values.to_numpy()
+    finite = np.abs(numbers[np.isfinite(numbers)])
+    return len(np.unique(finite)) > MOST_DISTINCT and finite.max() <= np.finfo(np.float32).max
+
+
+def _contents(bundle: Path) -> dict[str, bytes]:
+    """The files of a bundle by name; only files that a bundle has, each once and not too large."""
+    try:
+        with zipfile.ZipFile(bundle) as archive:
+            entries = archive.infolist()
+            names = [entry.filename for entry in entries]
+            if strange := [name for name in names if not _is_known(name)]:
+                raise ReportError(f"Expected {bundle} to hold the files of a bundle but got {strange[0]!r}.")
+            if len(set(names)) < len(names):
+                raise ReportError(f"Expected each file of {bundle} to be in it once.")
+            if sum(entry.file_size for entry in entries) > MOST_BYTES:
+                raise ReportError(f"Expected {bundle} to hold at most {MOST_BYTES >> 20} MB.")
+            return {name: archive.read(name) for name in names}
+    except ReportError:
+        raise
+    except Exception as error:  # A damaged archive can make zipfile raise almost anything.
+        raise ReportError(f"{bundle} cannot be read as a bundle: {error}.") from error
+
+
+def _is_known(name: str) -> bool:
+    return (
+        name in (INDEX, RUNS, CARD, *TABLES)
+        or re.fullmatch(rf"{CODE}[A-Za-z_]\w*(\.[A-Za-z_]\w*)*\.py", name, re.ASCII) is not None
+    )
+
+
+def _index(contents: Mapping[str, bytes], bundle: Path) -> Bundle:
+    try:
+        index = read_bytes(contents.get(INDEX, b""), Bundle, INDEX)
+    except Unreadable as error:
+        raise ReportError(f"{bundle} is not a bundle: {error}") from error
+    found = {name: _checksum(content) for name, content in contents.items() if name != INDEX}
+    for name in sorted(found.keys() | index.files.keys()):
+        if found.get(name) != index.files.get(name):
+            raise ReportError(f"Expected {name} of {bundle} to have the checksum that {INDEX} gives.")
+    return index
+
+
+def _check_all(
+    index: Bundle, contents: Mapping[str, bytes]
+) -> tuple[dict[str, dict[str, object]], dict[str, pa.Table]]:
+    """Reads every run and table; the runs as JSON by id.
+
+    Raises:
+        ReportError: A part has another type, names another run, or contradicts another part.
+    """
+    _refuse_formulas(index.suite.model_dump(mode="json", exclude={"command"}), INDEX)
+    if not _SUITE.fullmatch(index.suite.name):
+        raise ReportError(f"Expected the suite to be named by letters and digits but got {index.suite.name!r}.")
+    if strange := [argument for argument in index.suite.command if not _ARGUMENT.match(argument)]:
+        raise ReportError(f"Expected the command of {INDEX} to name a suite and learners but got {strange[0]!r}.")
+    runs: dict[str, dict[str, object]] = {}
+    results: dict[str, Result] = {}
+    for number, line in enumerate(contents.get(RUNS, b"").splitlines(), start=1):
+        where = f"line {number} of {RUNS}"
+        run = read_bytes(line, BundledRun, where)
+        run_id = run.result.run_id
+        if run_id in runs or run_id.startswith("-"):
+            raise ReportError(f"Expected {RUNS} to have run {run_id} once.")
+        parts: dict[str, object] = json.loads(line)
+        _refuse_formulas({name: parts[name] for name in ("result", "environment", "spec")}, where)
+        results[run_id] = run.result
+        runs[run_id] = {name: parts.get(name) for name in BundledRun.model_fields}
+    tables = {name: _table(contents[name], name) for name in TABLES if name in contents}
+    for name, table in tables.items():
+        if others := sorted(map(str, set(table.column("run_id").unique().to_pylist()) - set(runs))):
+            raise ReportError(f"Expected {name} to hold runs of {RUNS} but got {others[0]!r}.")
+    _check_scores(results, tables.get("episodes.parquet"))
+    return runs, tables
+
+
+def _refuse_formulas(value: object, where: str) -> None:
+    """Refuses texts that a spreadsheet would compute, and control characters."""
+    if isinstance(value, str):
+        if _FORMULA.search(value.replace("\n", " ")):
+            raise ReportError(f"Expected the texts of {where} to be plain but got {value[:80]!r}.")
+    elif isinstance(value, Mapping):
+        for name, each in value.items():
+            _refuse_formulas(name, where)
+            _refuse_formulas(each, where)
+    elif isinstance(value, list):
+        for each in value:
+            _refuse_formulas(each, where)
+
+
+def _table(content: bytes, name: str) -> pa.Table:
+    try:
+        with pq.ParquetFile(io.BytesIO(content)) as file:
+            if file.metadata.num_rows > MOST_ROWS:
+                raise ReportError(f"Expected {name} to have at most {MOST_ROWS:,} rows.")
+            table = file.read(use_threads=False)
+        table.validate(full=True)
+    except ReportError:
+        raise
+    except Exception as error:  # A damaged file can make a parquet reader raise almost anything.
+        raise ReportError(f"{name} cannot be read: {error}.") from error
+    kind = table.schema.field("run_id").type if "run_id" in table.column_names else pa.null()
+    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+        raise ReportError(f"Expected {name} to have a column `run_id` of texts.")
+    return table
+
+
+def _by_run(table: pa.Table) -> Iterator[tuple[str, pa.Table]]:
+    """The rows of each run, without its id."""
+    ids = table.column("run_id").combine_chunks().dictionary_encode()
+    codes = ids.indices.to_numpy(zero_copy_only=False)
+    order = np.argsort(codes, kind="stable")
+    rows = table.drop_columns(["run_id"]).take(pa.array(order))
+    ends = np.cumsum(np.bincount(codes, minlength=len(ids.dictionary)))
+    for run_id, start, end in zip(ids.dictionary.to_pylist(), [0, *ends[:-1]], ends, strict=True):
+        own = rows.slice(int(start), int(end - start))
+        absent = [name for name in own.column_names if own.column(name).null_count == len(own) and name != "ways"]
+        yield str(run_id), own.drop_columns(absent)
+
+
+def _check_scores(results: Mapping[str, Result], episodes: pa.Table | None) -> None:
+    """Refuses a score that the scores of its own episodes do not give."""
+    frames = {} if episodes is None else {run_id: rows.to_pandas() for run_id, rows in _by_run(episodes)}
+    for run_id, result in results.items():
+        for score in result.scores:
+            metric = "accuracy" if score.metric == "error_percent" else score.metric
+            frame = frames.get(run_id)
+            if metric == "order_sensitivity" or score.part != "test":
+                continue
+            if frame is None or metric not in frame:
+                raise ReportError(f"Expected episodes.parquet to have {metric} of run {run_id} but it has not.")
+            here = frame["ways"].isna() if score.ways is None else frame["ways"] == score.ways
+            own = frame.loc[here & (frame["shots"] == score.shots), metric].to_numpy("float64", na_value=np.nan)
+            mean = float(np.mean(own[~np.isnan(own)])) if not np.isnan(own).all() else np.nan
+            mean = 100 * (1 - mean) if score.metric == "error_percent" else mean
+            same = np.isclose(mean, score.value, rtol=1e-4, atol=1e-6, equal_nan=True) if len(own) else False
+            if len(own) != score.n_episodes or not same:
+                raise ReportError(
+                    f"Expected the {score.metric} of run {run_id} at {score.shots} shots to be {score.value:g} over "
+                    f"{score.n_episodes} episodes, as {RUNS} says, but its episodes give {mean:g} over {len(own)}."
+                )

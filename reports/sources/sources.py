@@ -1,0 +1,216 @@
+"""Sources of a report: folders of runs and bundles, read together; what came from where stays known."""
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from adaptbench.reports.errors import ReportError
+from adaptbench.reports.format import Result
+from adaptbench.reports.reading import Unreadable, read
+from adaptbench.reports.results.curves import read_curve
+from adaptbench.reports.results.manifest import Cell, Suite, read_suite, suite_names
+from adaptbench.reports.results.runs import Outcome, Run, Source, read_outcome
+from adaptbench.reports.sources.bundles import built_in, unpack
+from adaptbench.reports.sources.statements import verified
+
+ONLY_KEYS = ("task", "protocol", "learner", "family", "seed", "train_classes", "run_id", "ways")
+SourceName = str | Path
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What sources hold of a suite.
+
+    Args:
+        suite: The suite; of several suites, all their cells.
+        outcomes: The run of each cell, or why there is none.
+        notes: Runs that are left out, each with its reason.
+    """
+
+    suite: Suite
+    outcomes: tuple[Outcome, ...]
+    notes: tuple[str, ...] = ()
+
+    def only(self, wanted: Mapping[str, str]) -> "Reading":
+        """The part whose cells have these values.
+
+        Raises:
+            ReportError: There is none.
+        """
+        kept = tuple(each for each in self.outcomes if all(_has(each.cell, *pair) for pair in wanted.items()))
+        if not kept:
+            values = " and ".join(f"{name}={value}" for name, value in wanted.items())
+            raise ReportError(f"No cell of suite {self.suite.name} has {values}.")
+        return replace(self, suite=_with_cells(self.suite, kept), outcomes=kept)
+
+
+def parse_only(pairs: Iterable[str]) -> dict[str, str]:
+    """Reads `KEY=VALUE` pairs.
+
+    Raises:
+        ReportError: One has no `=` or an unknown key.
+    """
+    found = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or key not in ONLY_KEYS:
+            nearest = difflib.get_close_matches(key, ONLY_KEYS, n=1)
+            hint = f"Did you mean `{nearest[0]}`?" if nearest else f"Known keys: {', '.join(ONLY_KEYS)}."
+            raise ReportError(f"Expected `--only` to be KEY=VALUE with a known key but got `{pair}`. {hint}")
+        found[key] = value
+    return found
+
+
+@contextmanager
+def opened(names: Sequence[SourceName]) -> Iterator[tuple[Source, ...]]:
+    """Opens folders of runs and bundles; bundles are unpacked until the context ends.
+
+    Args:
+        names: Folders, files of bundles, or suites whose bundle ships with this package.
+
+    Raises:
+        ReportError: One is none of these, or a bundle is damaged.
+    """
+    with ExitStack() as stack:
+        yield tuple(_open(name, stack) for name in names)
+
+
+def read_sources(sources: Sequence[Source], suite: str | None = None) -> Reading:
+    """Reads a suite from all sources; for a run that several have, the first counts.
+
+    Of several sources, each gives the learners that it has a run of.
+
+    Args:
+        sources: The sources.
+        suite: The suite; None for the only one that all have.
+
+    Raises:
+        ReportError: A manifest cannot be read, or there are several and no `suite`.
+    """
+    names = {source.name: suite_names(source.folder) for source in sources}
+    single = {each[0] for each in names.values() if len(each) == 1}
+    default = suite or (next(iter(single)) if len(single) == 1 else None)
+    suites: list[Suite] = []
+    found: dict[str, Outcome] = {}
+    notes: list[str] = []
+    for source in sources:
+        own = read_suite(source.folder, default if len(names[source.name]) != 1 or suite else None)
+        suites.append(own)
+        if len(sources) > 1:
+            source = replace(source, command=own.command or (own.name,))
+        notes += [] if source.bundled else _unlisted(source)
+        outcomes = _outcomes(source, own, marked=len(sources) > 1)
+        notes += _merge(found, outcomes, source)
+    outcomes = _without_covered(found.values())
+    name = "+".join(dict.fromkeys(each.name for each in suites))
+    merged = suites[0].model_copy(update={"name": name})
+    return Reading(_with_cells(merged, outcomes), tuple(outcomes), tuple(notes))
+
+
+def _open(name: SourceName, stack: ExitStack) -> Source:
+    path, shipped = Path(name), built_in()
+    if path.is_dir():
+        return Source(str(name), path)
+    if not path.is_file() and str(name) not in shipped:
+        known = f"; bundles that ship: {', '.join(shipped)}" if shipped else ""
+        raise ReportError(
+            f"Expected a folder of runs or a bundle but {name} is neither; `adaptbench run SUITE --out {name}` makes "
+            f"runs{known}."
+        )
+    file = path if path.is_file() else shipped[str(name)]
+    folder = Path(stack.enter_context(TemporaryDirectory(prefix="adaptbench-bundle-"))) / "runs"
+    index = unpack(file, folder)
+    facts = [f"version {index.suite.version}", f"{index.made:%Y-%m-%d}", verified(file)]
+    return Source(str(name), folder, bundled=True, made=", ".join(fact for fact in facts if fact))
+
+
+def _outcomes(source: Source, suite: Suite, *, marked: bool) -> list[Outcome]:
+    curves = cache(read_curve)
+    found = [read_outcome(source.folder, cell, suite.unavailable.get(cell.task), curves) for cell in suite.cells]
+    if not marked:
+        return list(found)
+    started = {each.cell.learner for each in found if isinstance(each, Run) or each.kind == "failed"}
+    return [
+        replace(each, source=source) if isinstance(each, Run) else each
+        for each in found
+        if each.cell.learner in started
+    ]
+
+
+def _merge(found: dict[str, Outcome], outcomes: Sequence[Outcome], source: Source) -> list[str]:
+    """Adds the outcomes of a source; a learner that means something else than an earlier one gets another name."""
+    notes = []
+    places = {place: each.cell.run_id for each in found.values() if isinstance(each, Run) for place in _places(each)}
+    clashing = {
+        each.cell.learner
+        for each in outcomes
+        if isinstance(each, Run)
+        and any(places.get(place, each.cell.run_id) != each.cell.run_id for place in _places(each))
+    }
+    for each in outcomes:
+        here = found.get(each.cell.run_id)
+        if isinstance(here, Run) and isinstance(each, Run) and here.result.scores != each.result.scores:
+            notes.append(f"Run {each.cell.run_id} of {source.name} has other scores; that of {_name(here)} counts.")
+        if isinstance(here, Run) or (here is not None and not isinstance(each, Run)):
+            continue
+        if each.cell.learner in clashing:
+            names = {"learner": f"{each.cell.learner} ({source.name})", "label": f"{each.cell.label} ({source.name})"}
+            each = replace(each, cell=each.cell.model_copy(update=names))
+        found[each.cell.run_id] = each
+    notes += [f"{name} of {source.name} differs from that of an earlier source, and has a row." for name in clashing]
+    return notes
+
+
+def _without_covered(outcomes: Iterable[Outcome]) -> list[Outcome]:
+    """Leaves out cells without a run where another source has a run for the same place of the table."""
+    found = list(outcomes)
+    covered = {place for each in found if isinstance(each, Run) for place in _places(each)}
+    return [each for each in found if isinstance(each, Run) or not covered.intersection(_places(each))]
+
+
+def _places(outcome: Outcome) -> set[tuple[object, ...]]:
+    cell = outcome.cell
+    return {(cell.task, cell.protocol, cell.learner, setting, cell.seed) for setting in cell.settings}
+
+
+def _unlisted(source: Source) -> list[str]:
+    """Names the finished runs of a folder that are in none of its suites; pretrainings are in none anyway."""
+    listed = {cell.run_id for name in suite_names(source.folder) for cell in _cells(source.folder, name)}
+    found = []
+    for path in sorted(source.folder.glob("[!.]*/result.json")):
+        if path.parent.name not in listed:
+            try:
+                result = read(path, Result)
+            except Unreadable:
+                continue
+            if result.kind != "pretrain":
+                found.append(f"{result.learner} on {result.task}, seed {result.seed} (run {result.run_id})")
+    where = f"{source.name} lists in no suite, so that the report leaves out"
+    return [f"{where}, {len(found)} run{'s' * (len(found) > 1)}: {'; '.join(found)}."] if found else []
+
+
+def _cells(folder: Path, name: str) -> tuple[Cell, ...]:
+    try:
+        return read_suite(folder, name).cells
+    except ReportError:
+        return ()
+
+
+def _with_cells(suite: Suite, outcomes: Sequence[Outcome]) -> Suite:
+    changed = suite.model_copy(update={"cells": tuple(each.cell for each in outcomes)})
+    for name in ("learners", "families"):
+        changed.__dict__.pop(name, None)
+    return changed
+
+
+def _name(run: Run) -> str:
+    return run.source.name if run.source else "another source"
+
+
+def _has(cell: Cell, key: str, value: str) -> bool:
+    found = [test.ways for test in cell.tests] if key == "ways" else [getattr(cell, key)]
+    return value.lower() in [str(each).lower() for each in found]

@@ -1,0 +1,44 @@
+"""Statements of verifiers beside a bundle: what they found, and by whose key they are signed."""
+
+import hashlib
+import re
+import subprocess
+from pathlib import Path
+
+from adaptbench.reports.bundle_format import Statement
+from adaptbench.reports.reading import Unreadable, read
+
+NAMESPACE = "adaptbench"
+"""What a signature is for, as `ssh-keygen -Y sign -n` wants it."""
+
+
+def statement_path(bundle: Path) -> Path:
+    """Where the statement about a bundle lies."""
+    return bundle.with_name(f"{bundle.name}.statement.json")
+
+
+def verified(bundle: Path) -> str:
+    """What a verifier found, and whose key signed it; empty if there is no statement about this very file."""
+    path = statement_path(bundle)
+    try:
+        found = read(path, Statement)
+    except Unreadable:
+        return ""
+    if found.bundle != hashlib.sha256(bundle.read_bytes()).hexdigest():
+        return ""
+    agreed = sum(each.difference is None for each in found.sampled)
+    return f"{agreed} of {len(found.sampled)} sampled runs verified, {_signer(path)}"
+
+
+def _signer(path: Path) -> str:
+    """The fingerprint of the key that signed a file; whose key it is, the reader has to know."""
+    signature = path.with_name(f"{path.name}.sig")
+    if not signature.is_file():
+        return "not signed"
+    command = ["ssh-keygen", "-Y", "check-novalidate", "-n", NAMESPACE, "-s", str(signature)]
+    try:
+        done = subprocess.run(command, input=path.read_bytes(), capture_output=True, check=False, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return "signature not checked"
+    key = re.search(r"SHA256:[A-Za-z0-9+/]+", done.stdout.decode(errors="replace"))
+    return f"signed by key {key.group()}" if done.returncode == 0 and key else "wrong signature"

@@ -1,0 +1,1 @@
+"""Tables of differences: gains per doubling, memorising, and one learner against each other one."""

@@ -1,0 +1,48 @@
+"""The command `compare`: trains a user's learner only, and ranks it among those of a bundle."""
+
+import pytest
+
+from adaptbench import load_results
+
+ONLY = ("--only", "train_classes=16")
+
+
+@pytest.mark.slow
+def test_a_learner_is_ranked_among_those_of_a_bundle(adaptbench, own_learners):
+    ran = adaptbench("run", "smoke", *ONLY, "--wandb", "off", "--no-report")
+    assert ran.returncode == 0, ran.stderr
+    packed = adaptbench("submit", "runs")
+    assert "smoke.zip: 8 of 16 runs of suite smoke" in packed.stdout and "(8 are not finished)" in packed.stdout
+
+    compare = ("compare", "own.Sound", "--suite", "smoke.zip", *ONLY, "--wandb", "off", "--out", "mine")
+    asked = adaptbench(*compare, "--detect", 10, "--seeds", 3, "--dry-run")
+    assert asked.returncode == 0, asked.stderr
+    assert "3 runs, about" in asked.stdout and "to see a difference of 10 % of the error" in asked.stdout
+    assert not (adaptbench.folder / "mine").exists()
+
+    done = adaptbench(*compare)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "On sinusoid, 5-shot with 16 functions, Sound is number" in done.stdout
+    runs = [path.parent.name for path in adaptbench.folder.glob("mine/[!.]*/result.json")]
+    assert len(runs) == 2  # no baseline is trained
+    report = adaptbench.folder / "mine" / "compare-Sound"
+    for ending in ("md", "tex", "csv"):
+        assert "LSTM" in (report / f"pairs-sinusoid.{ending}").read_text() or ending == "csv"
+    assert (report / "index.html").is_file()
+    with pytest.warns(UserWarning, match="18 of 20 runs have no rows"):
+        runs, _ = load_results(adaptbench.folder / "mine", "smoke")
+    assert set(runs["learner"]) == {"Sound"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("--suite", "nothing"), "or a suite whose bundle ships"),
+        (("--only", "learner=lstm"), "Expected `--only` without a learner"),
+        (("--only", "lerner=lstm"), "Did you mean `learner`"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(arguments, complaint, adaptbench):
+    done = adaptbench("compare", "own.Sound", *arguments)
+    assert done.returncode == 2 and complaint in done.stderr
+    assert not list(adaptbench.folder.glob("runs"))
