@@ -35,7 +35,7 @@ def test_ranks_divide_the_batches_that_one_device_would_draw(episodic):
     task = build_task(episodic(**TWO))
 
     def inputs(step, rank, ranks):
-        task.trainer = SimpleNamespace(global_step=step, global_rank=rank, world_size=ranks)
+        task.trainer = SimpleNamespace(global_step=step, global_rank=rank, world_size=ranks, accumulate_grad_batches=1)
         return [batch.inputs for batch in task.train_dataloader()]
 
     alone = inputs(6, 0, 1)

@@ -22,9 +22,16 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before, *results)
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Only Linux has glibc.")
 def test_freed_memory_is_used_again_without_asking_the_system():
-    kept, plain = (
-        subprocess.check_output([sys.executable, "-c", STEPS.format(prepare=prepare)], text=True).split()
-        for prepare in ("keep_memory()", "")
-    )
-    assert kept[1:] == plain[1:], "results do not change"
-    assert int(kept[0]) < int(plain[0]) / 2, "without it, every step gets new pages"
+    def faults_and_results(prepare):
+        faults, *results = subprocess.check_output(
+            [sys.executable, "-c", STEPS.format(prepare=prepare)], text=True
+        ).split()
+        return int(faults), results
+
+    kept, results = faults_and_results("keep_memory()")
+    for _ in range(5):  # glibc keeps the memory by itself now and then
+        plain, others = faults_and_results("")
+        assert others == results, "results do not change"
+        if plain:
+            break
+    assert kept < plain / 2, "without it, steps get new pages"

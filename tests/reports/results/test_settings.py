@@ -19,13 +19,13 @@ def test_shots_are_counted():
 
 
 def test_a_setting_says_its_ways_and_size():
-    few = Setting(50, 5, 1, "characters")
+    few = Setting(50, 5, 1, class_word="characters")
     assert (str(few), few.episode_label, few.ways_and_size) == (
         "5-way 1-shot with 50 characters",
         "5-way 1-shot",
         "5-way, 50 characters",
     )
-    regression = Setting(None, None, 10, "functions")
+    regression = Setting(None, None, 10, class_word="functions")
     assert (str(regression), regression.episode_label, regression.ways_and_size) == (
         "10-shot with unlimited functions",
         "10 shots",
@@ -34,4 +34,4 @@ def test_a_setting_says_its_ways_and_size():
 
 
 def test_words_do_not_distinguish_settings():
-    assert Setting(50, 5, 1, "characters") == Setting(50, 5, 1)
+    assert Setting(50, 5, 1, class_word="characters") == Setting(50, 5, 1)

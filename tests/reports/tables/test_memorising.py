@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from adaptbench.reports.report import write_report
-from adaptbench.reports.results.records import load_results
+from adaptbench.reports.sources.loading import load_results
 
 
 def add_tests(folder, gains):
