@@ -105,7 +105,8 @@ def test_a_final_training_has_no_validation_and_refuses_choices_by_it(store, rea
     chosen = {"strategy": {"name": "chosen_fine_tuning", "init_args": {"grid": {"steps": [1, 2]}}}}
     refused = [
         (r"^Expected argument `selection` to be 'last' where training", {"learner": LEARNER}, {"selection": "best"}),
-        (r"^Expected argument `pretraining_lr` to be one", {**tuned, "pretraining_lr": [0.1, 0.2]}, {}),
+        (r"^Expected one training instead of several", {**tuned, "pretraining_lr": [0.1, 0.2]}, {}),
+        (r"^Expected one training instead of several", {"learner": LEARNER, "optimization_lr": [0.1, 0.2]}, {}),
         (r"^Expected the strategy `chosen_fine_tuning` not to choose where", chosen, {}),
     ]
     for message, learner, budget in refused:
