@@ -208,6 +208,8 @@ class ClassDataModule(EpisodicDataModule):
     def source_guards(self, source: EpisodicDataModule) -> list[Finding]:
         """Checks a task of classes to pretrain on: its classes are of other data, or training classes of this one.
 
+        None of its images may be a test image.
+
         Its validation classes choose its weights, so they must not be test classes here. It may have as many
         near-duplicates of test images as the training and validation parts of this task.
         """
@@ -217,16 +219,20 @@ class ClassDataModule(EpisodicDataModule):
         classes.setdefault("val", [])
         names: dict[str, set[str]] = {part: set(self.class_identities(part)) for part in self.parts}
         same = source.data_digest == self.data_digest and bool(self.data_digest)
-        inks = {
-            part: np.concatenate([ink_of(images) for images in source.guarded_drawings(part)])
-            for part in source.parts
-            if part != "test"
-        }
-        val = inks.get("val", inks["train"][:0])
-        tested = np.concatenate(list(self.guarded_drawings("test")))
-        near = near_duplicates(inks["train"], val, tested, self.known_near_duplicates)
+        images = {part: np.concatenate([*source.guarded_drawings(part)]) for part in source.parts if part != "test"}
+        images.setdefault("val", images["train"][:0])
+        tested = np.concatenate([*self.guarded_drawings("test")])
+        prints = {name: fingerprints(torch.from_numpy(each)).numpy() for name, each in images.items()}
+        apart = images_apart(
+            {
+                "the source": np.concatenate([prints["train"], prints["val"]]),
+                "the test": fingerprints(torch.from_numpy(tested)).numpy(),
+            }
+        )
+        near = near_duplicates(ink_of(images["train"]), ink_of(images["val"]), tested, self.known_near_duplicates)
         return [
             source_apart(classes, names, same=same),
+            apart._replace(guard="source images"),
             near._replace(guard="source near-duplicates"),
         ]
 

@@ -1,6 +1,6 @@
 """Image folder: few-shot classification of images of one's own."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, cast
 
@@ -13,7 +13,7 @@ from adaptbench.datamodules.class_episodes import episodes_over_pool
 from adaptbench.datamodules.class_task import PARTS, ClassDataModule
 from adaptbench.datamodules.episodes import EpisodeBatch, EpisodeSize, first_episodes, rng_for
 from adaptbench.datamodules.errors import DataUnavailable
-from adaptbench.datamodules.guards import Finding, fingerprints, queries_apart
+from adaptbench.datamodules.guards import Finding, fingerprints, images_as_fed, queries_apart
 from adaptbench.datamodules.image_files import class_sizes, folder_digest, load_folder
 from adaptbench.datamodules.label_permutation import labels_permuted
 from adaptbench.datamodules.near_duplicates import ink_of, near_duplicates
@@ -183,13 +183,19 @@ class ImageFolderDataModule(ClassDataModule):
         images = {part: self.images.pixels[self._rows(part)] for part in PARTS}
         prints = {part: fingerprints(torch.from_numpy(of_part)) for part, of_part in images.items()}
         names = {part: [self.images.files[row] for row in self._rows(part)] for part in PARTS}
+        fed: dict[str, np.ndarray] = {part: each.numpy() for part, each in prints.items()}
         grey = {part: of_part.mean(axis=1) if self.colour else of_part for part, of_part in images.items()}
         return [
             *_equal_images(prints, names),
             near_duplicates(ink_of(grey["train"]), ink_of(grey["val"]), grey["test"], known=None),
+            images_as_fed(self._fed(batches[len(self.test.sizes) :]), fed, complete=True),
             labels_permuted(batches),
             queries_apart(batches),
         ]
+
+    def guarded_drawings(self, part: Part) -> Iterator[np.ndarray]:
+        """Yields all images of a part, [M, H, W] or [M, 3, H, W] uint8."""
+        yield self.images.pixels[self._rows(part)]
 
     def _require_images(self) -> None:
         """Checks that every class has enough images for the largest episode."""

@@ -20,9 +20,9 @@ from adaptbench.benchmarks.store.store import Store
 from adaptbench.benchmarks.suites.description import name_of
 from adaptbench.benchmarks.suites.spec import RESULTS_VERSION, RUN_SPEC
 from adaptbench.reports.format import Environment, Result
+from adaptbench.reports.format_tables import TABLES
 from adaptbench.reports.reading import read
 
-TABLES = ("episodes.parquet", "curve.parquet")
 HARDWARE = ("device", "processor", "versions", "threads")
 """Fields of the record of the machine; if they differ, rounding may differ."""
 TOLERANCE = 0.1

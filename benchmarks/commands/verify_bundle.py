@@ -44,7 +44,7 @@ def needs_trust(bundle: Path, console: Console) -> bool:
     for name in foreign:
         where = "in the bundle" if name.rpartition(".")[0] in code else "not in the bundle, imported from this machine"
         console.print(f"[yellow]foreign[/] {escape(name)}: {where}", highlight=False)
-    return bool(foreign)
+    return bool(foreign or code)
 
 
 def verify_bundle(

@@ -6,7 +6,7 @@ from functools import cached_property
 
 from adaptbench.benchmarks.runs.build import TaskShape, build_adapter, build_module, build_task, source_guards
 from adaptbench.benchmarks.suites.description import source_in_words
-from adaptbench.benchmarks.suites.registry import suggest
+from adaptbench.benchmarks.suites.registry import load, suggest
 from adaptbench.benchmarks.suites.spec import Cell, Component, RunSpec, TransferSpec
 from adaptbench.benchmarks.suites.suite import Suite, SuiteCell
 from adaptbench.datamodules.errors import DataUnavailable
@@ -192,7 +192,7 @@ class _Builder:
 
     def __init__(self) -> None:
         self._shapes: dict[str, TaskShape] = {}
-        self._networks: set[tuple[str, str, TaskShape]] = set()
+        self._networks: set[tuple[str, tuple[bool, bool, str], TaskShape]] = set()
         self._sources: set[str] = set()
 
     def __call__(self, cell: SuiteCell) -> None:
@@ -217,7 +217,9 @@ class _Builder:
             self._shapes[source] = TaskShape.of(build_task(training))
         shape = self._shapes[source]
         anywhere = training.model_copy(update={"seed": 0, "task": Component(name="")})
-        network = anywhere.canonical_json(), str(spec.strategy) if spec.kind == "transfer" else "", shape
+        validates = load("task", training.task.name).validates(training.task.init_args)
+        chooses = validates, bool(spec.rivals), str(spec.strategy) if spec.kind == "transfer" else ""
+        network = anywhere.canonical_json(), chooses, shape
         if network not in self._networks:
             build_adapter(spec, build_module(training, shape), shape)
             self._networks.add(network)

@@ -1,6 +1,7 @@
 """Executes one run, from its spec to a published folder."""
 
 import io
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -256,7 +257,10 @@ def _score_of_source(
 
 
 def _best(candidates: tuple[PretrainingCandidate, ...], task: EpisodicDataModule) -> PretrainingCandidate:
-    return (max if LIKELIHOODS[task.likelihood].higher_is_better else min)(candidates, key=lambda each: each.score)
+    finite = [each for each in candidates if math.isfinite(each.score)]
+    if not finite:
+        raise NotFinite("no training to choose from has a finite validation score")
+    return (max if LIKELIHOODS[task.likelihood].higher_is_better else min)(finite, key=lambda each: each.score)
 
 
 def _validation_score(spec: Training, task: EpisodicDataModule, store: Store) -> float:

@@ -151,13 +151,10 @@ class TaskEntry(Frozen):
 
         A task that reads data of the user's own is given their digest.
         """
-        task = load("task", self.task.name)
         for values in itertools.product(*self.over.values()):
             given = dict(zip(self.over, values, strict=True))
             examples = given.pop("examples", self.budget.examples)
-            init_args = self.task.init_args | given
-            init_args = task.pinned(init_args) if hasattr(task, "pinned") else init_args
-            own = Component(name=self.task.name, init_args=init_args)
+            own = _pinned(Component(name=self.task.name, init_args=self.task.init_args | given))
             budget = Budget(**self.budget.model_dump() | {"examples": examples})
             yield self.model_copy(update={"task": own, "budget": budget})
 
@@ -275,7 +272,7 @@ class SuiteCell:
             training |= {"label_smoothing": learner.label_smoothing, "pretraining": learner.pretraining}
             candidates = (
                 PretrainSpec(**training | {"task": source}, optimization=each)
-                for source in (entry.task, *learner.pretraining_sources)
+                for source in (entry.task, *map(_pinned, learner.pretraining_sources))
                 for each in learner.optimizations()
             )
             first, *rivals = {each.run_id: each for each in candidates}.values()
@@ -286,6 +283,12 @@ class SuiteCell:
         }
         described = describe(spec, name, learner.label).model_copy(update=place)
         return cls(spec, described, entry.otherwise.name if entry.otherwise else None)
+
+
+def _pinned(task: Component) -> Component:
+    """Gives a task that reads data of the user's own a digest of them."""
+    kind = load("task", task.name)
+    return task.model_copy(update={"init_args": kind.pinned(task.init_args)}) if hasattr(kind, "pinned") else task
 
 
 def load_suite(name: str) -> Suite:

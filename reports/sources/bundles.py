@@ -318,10 +318,11 @@ def _check_scores(results: Mapping[str, Result], episodes: pa.Table | None) -> N
         for score in result.scores:
             metric = "accuracy" if score.metric == "error_percent" else score.metric
             frame = frames.get(run_id)
-            if metric == "order_sensitivity" or score.part != "test":
+            if metric == "order_sensitivity":
                 continue
             if frame is None or metric not in frame:
                 raise ReportError(f"Expected episodes.parquet to have {metric} of run {run_id} but it has not.")
+            frame = frame[frame["on"] == score.on] if "on" in frame else frame
             here = frame["ways"].isna() if score.ways is None else frame["ways"] == score.ways
             own = frame.loc[here & (frame["shots"] == score.shots), metric].to_numpy("float64", na_value=np.nan)
             mean = float(np.mean(own[~np.isnan(own)])) if not np.isnan(own).all() else np.nan

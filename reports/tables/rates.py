@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from adaptbench.reports.format import Environment
+from adaptbench.reports.format import Environment, PretrainingCandidate
 from adaptbench.reports.results.metrics import Metric
 from adaptbench.reports.results.runs import Outcome, Run
 from adaptbench.reports.results.settings import Setting
@@ -68,6 +68,7 @@ def rate_table(outcomes: Iterable[Outcome], name: str) -> Table | None:
         name: The comparison's name in file names.
     """
     rows = _rows([each for each in outcomes if isinstance(each, Run) and each.result.pretrainings])
+    rows = [row for row in rows if len(row.scores) > 1]
     if not rows:
         return None
     first = rows[0]
@@ -109,11 +110,16 @@ def _rows(runs: Iterable[Run]) -> list[Rates]:
 def _rates(runs: Mapping[int, Run]) -> Rates:
     scores: dict[float, dict[int, float]] = {}
     for seed, run in runs.items():
-        for each in run.result.pretrainings:
+        for each in own_trainings(run):
             scores.setdefault(each.lr, {})[seed] = each.score
     cell = next(iter(runs.values())).cell
     metric = Metric.named(cell.metric, higher_is_better=cell.higher_is_better)
     return Rates(runs, dict(sorted(scores.items())), metric)
+
+
+def own_trainings(run: Run) -> list[PretrainingCandidate]:
+    """The candidates that learned from the run's own task, one for each rate."""
+    return [each for each in run.result.pretrainings if not each.source]
 
 
 def _size(run: Run) -> Setting:
@@ -135,7 +141,7 @@ def _cell(row: Rates, rate: float) -> TableCell:
 def _environment(source: tuple[Rates, float]) -> Environment | None:
     """Where and when the first seed was trained with a rate."""
     row, rate = source
-    trained = next(each.run_id for each in row.run.result.pretrainings if each.lr == rate)
+    trained = next(each.run_id for each in own_trainings(row.run) if each.lr == rate)
     return row.run.environment_of(trained)
 
 

@@ -216,3 +216,10 @@ def test_test_episodes_depend_on_the_images_alone(birds):
         ImageFolderDataModule(sampling(seed=seed), path=str(birds)).eval_batch("test", (2, 1, 2), 5) for seed in (0, 1)
     ]
     assert all(torch.equal(one, other) for one, other in zip(*batches, strict=True))
+
+
+def test_a_source_of_pretraining_holds_no_test_image(birds):
+    task = ImageFolderDataModule(sampling(), path=str(birds), fractions=(0.3, 0.3, 0.4))
+    other = ImageFolderDataModule(sampling(), path=str(birds), fractions=(0.3, 0.3, 0.4), split_seed=1)
+    assert {finding.guard: finding.status for finding in task.source_guards(other)}["source images"] == "failed"
+    assert {finding.guard: finding.status for finding in task.source_guards(task)}["source images"] == "passed"
