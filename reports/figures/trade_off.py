@@ -27,13 +27,7 @@ def draw_trade_off(comparison: Comparison, named: Styles) -> Figure | None:
         setting = comparison.settings[column]
         panel.set_title(setting.episode_phrase, fontsize=9)
         panel.set_xlabel("adaptation, ms per episode")
-        panel.set_xscale("log")
-        log_ticks(panel.xaxis)
-    if comparison.metric.logarithmic:
-        panels[0].set_yscale("log")
-        log_ticks(panels[0].yaxis)
-    panels[0].set_ylabel(comparison.metric.heading)
-    learner_legend(figure, comparison, named)
+    _finish(figure, panels, comparison, named)
     return figure
 
 
@@ -52,6 +46,13 @@ def draw_costs(comparison: Comparison, named: Styles) -> Figure | None:
             panel.plot(*np.array(points).reshape(-1, 2).T, **named[row[0].learner])
         panel.set_title(comparison.settings[column].beside("examples"), fontsize=9)
         panel.set_xlabel("training, CPU seconds")
+    _finish(figure, panels, comparison, named)
+    return figure
+
+
+def _finish(figure: Figure, panels: list[Axes], comparison: Comparison, named: Styles) -> None:
+    """Sets the scales, the name of the score and the legend."""
+    for panel in panels:
         panel.set_xscale("log")
         log_ticks(panel.xaxis)
     if comparison.metric.logarithmic:
@@ -59,7 +60,6 @@ def draw_costs(comparison: Comparison, named: Styles) -> Figure | None:
         log_ticks(panels[0].yaxis)
     panels[0].set_ylabel(comparison.metric.heading)
     learner_legend(figure, comparison, named)
-    return figure
 
 
 def cost(entry: Entry) -> float | None:
