@@ -78,12 +78,8 @@ def run(
     out: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
     wandb: Annotated[str, typer.Option(help="auto (online if you are logged in), online, offline or off.")] = "auto",
     device: Annotated[str, typer.Option(help="cpu, cuda, or `auto` (cuda if available).")] = "auto",
-    wandb_models: Annotated[
-        bool, typer.Option("--wandb-models", help="Also upload the trained weights to W&B, as artifacts.")
-    ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say what would be done and how long it would take.")
-    ] = False,
+    wandb_models: Annotated[bool, typer.Option("--wandb-models", help="Upload the weights to W&B, too.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and how long it takes.")] = False,
     report: Annotated[bool, typer.Option(help="End with the suite's report.")] = True,
     retry: Annotated[int, typer.Option(min=0, help="How many more times a failed run is tried.")] = 0,
     time_limit: Annotated[
@@ -181,6 +177,7 @@ def report(
     out: Annotated[Path | None, typer.Option(help="Folder of the report; RUNS/report-SUITE by default.")] = None,
     suite: Annotated[str | None, typer.Option(help="The suite to report, if the folder has several.")] = None,
     only: Only = None,
+    laboratory: Annotated[bool, typer.Option("--laboratory", help="Let trained networks answer in the page.")] = False,
 ) -> None:
     """Writes tables (Markdown, LaTeX, CSV), figures (PNG, PDF) and one page (HTML) from the finished runs.
 
@@ -190,6 +187,10 @@ def report(
     from adaptbench.reports.terminal import show_report
 
     with _complaining():
+        if laboratory:
+            from adaptbench.benchmarks.commands.laboratory import write_laboratory
+
+            write_laboratory(Path((runs or ["runs"])[0]), suite)
         report = show_report(runs or ["runs"], out=out, suite=suite, console=console, only=parse_only(only or []))
         raise typer.Exit(1 if report.unreadable else 0)
 
@@ -235,7 +236,8 @@ def dashboard(
 
 @app.command()
 def show(
-    task: Annotated[str, typer.Argument(help="A task (see `adaptbench list tasks`).")],
+    task: Annotated[str | None, typer.Argument(help="A task (see `adaptbench list tasks`).")] = None,
+    run: Annotated[Path | None, typer.Option(help="A run's folder, instead: its answers in its test.")] = None,
     ways: Annotated[int | None, typer.Option(help="Classes; 5 by default, none for regression.")] = None,
     shots: Annotated[
         int | None, typer.Option(help="Support examples (per class); presentations of each class in a stream.")
@@ -248,15 +250,14 @@ def show(
     seed: Annotated[int, typer.Option(help="Number of the episode.")] = 0,
     out: Annotated[Path | None, typer.Option(help="The picture's file; show-TASK.png by default.")] = None,
 ) -> None:
-    """Draws one episode as a picture."""
-    from adaptbench.benchmarks.commands.show import draw_episode
+    """Draws one episode as a picture; of a run, prints what it answered too."""
+    from adaptbench.benchmarks.commands.show import show_episode
 
-    picture = out or Path(f"show-{task}.png")
     with _complaining():
-        arguments = {"split": split, "scope": scope, "path": path}
-        picture = draw_episode(
-            task, picture, ways=ways, shots=shots, queries=queries, part=part, seed=seed, **arguments
-        )
+        picture = show_episode(
+            task, run, out, console, ways=ways, shots=shots, queries=queries, part=part, seed=seed, split=split,
+            scope=scope, path=path,
+        )  # fmt: skip
     console.print(f"Picture: {picture}", highlight=False, soft_wrap=True)
 
 

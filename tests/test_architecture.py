@@ -16,11 +16,12 @@ MAY_IMPORT = {
 }
 WINGS = {
     "benchmarks": (
-        "cli", "commands", "speed", "executors", "runs", "tracking", "evaluation", "suites", "store",
+        "cli", "commands", "laboratory", "speed", "executors", "runs", "tracking", "evaluation", "suites", "store",
     ),
     "reports": (
         "terminal", "dashboard", "report", "page", "tables", "figures", "words", "comparison", "sources", "results",
-        "statistics", "format_docs", "bundle_format", "reading", "format", "format_tables", "errors",
+        "statistics", "format_docs", "bundle_format", "laboratory_format", "reading", "format", "format_tables",
+        "errors",
     ),
 }  # fmt: skip
 """The wings of a package (and the files beside them), each above all that it may import."""
