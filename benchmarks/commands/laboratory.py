@@ -44,7 +44,7 @@ def write_laboratory(runs: Path, suite: str | None) -> Path:
         if isinstance(task, SinusoidDataModule):
             functions.append(_functions(task, chosen))
         elif isinstance(task, ClassDataModule) and not task.stream and task.fixed_test is None:
-            explored.append(_explored(task, chosen, ink="path" not in spec.task.init_args))
+            explored.append(_explored(task, chosen, ink="path" not in spec.training.task.init_args))
     path = runs / f"laboratory-{wanted.name}.json"
     content = Laboratory(functions=tuple(functions), explored=tuple(explored)).model_dump_json(indent=1)
     path.write_text(content, encoding="utf-8")

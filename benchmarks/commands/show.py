@@ -189,13 +189,13 @@ def draw_answers(
         FigureCanvasAgg(figure)
         if size.ways:
             _print_labels(batch, said, console)
-            colours = "gray" if "path" in spec.task.init_args else "gray_r"
+            colours = "gray" if "path" in spec.training.task.init_args else "gray_r"
             shown = size._replace(queries=min(size.queries, QUERIES_SHOWN))
             _draw_images(figure, batch, 0, shown, colours=colours, said=said)
         else:
             _print_values(batch, said[:, 0], console)
             _draw_points(figure, batch, 0, size, said=said[:, 0])
-        figure.suptitle(f"{spec.task.name}, {size.title}, test episode {seed}, run {run.name}", fontsize=8, wrap=True)
+        figure.suptitle(f"{spec.training.task.name}, {size.title}, test episode {seed}, run {run.name}", fontsize=8, wrap=True)
         figure.savefig(out, dpi=150)
     return out
 

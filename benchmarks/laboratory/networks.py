@@ -121,9 +121,15 @@ def _to_onnx(network: nn.Module, outputs: list[str]) -> bytes:
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")
             torch.onnx.export(
-                network, examples, file, input_names=names, output_names=outputs, dynamic_axes=free, opset_version=17,
-                dynamo=False,
-            )  # fmt: skip
+                network,
+                examples,
+                file,  # type: ignore[arg-type]  # the exporter without dynamo takes files
+                input_names=names,
+                output_names=outputs,
+                dynamic_axes=free,
+                opset_version=17,
+                dynamo=False,  # the other one fixes the number of points
+            )
     except Exception as error:  # torch's own errors have no common class
         logging.getLogger(__name__).debug("not exported", exc_info=error)
         raise NotExported("one of its operations has no form in ONNX") from error

@@ -17,7 +17,7 @@
       const values = distinct(name);
       if (values.length < 2) return [];
       const slider = make("input", { type: "range", min: 0, max: values.length - 1, step: 1, value: 0, name });
-      return [{ name, values, slider, text: make("output") }];
+      return [{ name, values, slider, text: make("span") }];
     });
     const kinds = distinct("on").map((on) => ({ on, box: make("input", { type: "checkbox", checked: true, name: on }) }));
     place.append(make("div", { className: "controls" },
