@@ -195,7 +195,9 @@ def draw_answers(
         else:
             _print_values(batch, said[:, 0], console)
             _draw_points(figure, batch, 0, size, said=said[:, 0])
-        figure.suptitle(f"{spec.training.task.name}, {size.title}, test episode {seed}, run {run.name}", fontsize=8, wrap=True)
+        figure.suptitle(
+            f"{spec.training.task.name}, {size.title}, test episode {seed}, run {run.name}", fontsize=8, wrap=True
+        )
         figure.savefig(out, dpi=150)
     return out
 

@@ -2,7 +2,7 @@
 // The laboratory of functions: points to move, and what trained networks make of them.
 (() => {
   const { $, make, unpack, fail, colour, laboratories } = window.adaptbench;
-  const X = [-5, 5], Y = [-6, 6], STEP = 0.1, MOST_POINTS = 20;
+  const X = [-5, 5], Y = [-6, 6], STEP = 0.1, REACH = 18, MOST_POINTS = 20;
   const GRID = Float32Array.from({ length: 101 }, (_, i) => X[0] + (X[1] - X[0]) * i / 100);
   let runtime;
 
@@ -108,7 +108,7 @@
       layers.points.replaceChildren(...state.points.map(([x, y], i) => {
         const point = draw("g", { class: "point", tabindex: 0, role: "button", transform: `translate(${px(x)} ${py(y)})`,
           "aria-label": `point ${i + 1} at x ${x.toFixed(1)}, y ${y.toFixed(1)}; arrow keys move it, delete removes it` },
-        draw("circle", { r: 18, class: "hit" }), draw("circle", { r: 6 }));
+        draw("circle", { r: REACH, class: "hit" }), draw("circle", { r: 6 }));
         return point;
       }));
       if (focused >= 0) layers.points.children[Math.min(focused, state.points.length - 1)]?.focus();
@@ -154,9 +154,15 @@
 
     let held = null;
     const which = (event) => [...layers.points.children].indexOf(event.target.closest(".point"));
+    const nearest = (event) => {
+      const box = plot.getBoundingClientRect();
+      const far = state.points.map(([x, y]) => Math.hypot(px(x) - event.clientX + box.left, py(y) - event.clientY + box.top));
+      const least = Math.min(...far);
+      return least <= REACH ? far.indexOf(least) : -1;
+    };
     plot.addEventListener("pointerdown", (event) => {
-      const i = which(event);
-      if (i < 0) { put(back(event)); return; }
+      const i = nearest(event);
+      if (i < 0) return;
       held = i;
       plot.setPointerCapture(event.pointerId);
       event.preventDefault();
@@ -164,7 +170,8 @@
     });
     plot.addEventListener("pointermove", (event) => { if (held !== null) change(() => { state.points[held] = back(event); }); });
     for (const name of ["pointerup", "pointercancel"]) plot.addEventListener(name, () => { held = null; });
-    plot.addEventListener("dblclick", (event) => { if (which(event) >= 0) remove(which(event)); });
+    plot.addEventListener("click", (event) => { if (nearest(event) < 0) put(back(event)); });
+    plot.addEventListener("dblclick", (event) => { if (nearest(event) >= 0) remove(nearest(event)); });
     plot.addEventListener("keydown", (event) => {
       const i = which(event), move = { ArrowLeft: [-STEP, 0], ArrowRight: [STEP, 0], ArrowUp: [0, STEP], ArrowDown: [0, -STEP] }[event.key];
       if (i < 0 || !(move || ["Delete", "Backspace"].includes(event.key))) return;
