@@ -9,8 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from adaptbench.datamodules.errors import DataUnavailable
 from adaptbench.datamodules import omniglot_download
+from adaptbench.datamodules.errors import DataUnavailable
 from adaptbench.datamodules.omniglot_archives import OFFICIAL, cache_folder, content_digest, read_archive
 
 
