@@ -8,6 +8,7 @@ from adaptbench.reports.results.runs import Outcome
 from adaptbench.reports.tables.calibration import calibration_table
 from adaptbench.reports.tables.computation import carried_table, computation_table, settings_table
 from adaptbench.reports.tables.differences.gains import gain_table
+from adaptbench.reports.tables.differences.growth import growth_table
 from adaptbench.reports.tables.differences.memorising import memorising_table
 from adaptbench.reports.tables.differences.pairs import pair_table
 from adaptbench.reports.tables.forms import forms_table
@@ -39,6 +40,7 @@ def tables_of(
         score_table(comparison, name),
         pair_table(comparison, learner, name) if learner else None,
         gain_table(comparison, doublings, name),
+        growth_table(comparison, doublings, name),
         computation_table(comparison, name),
         settings_table(comparison, name),
         carried_table(comparison, name),

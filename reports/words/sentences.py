@@ -4,6 +4,7 @@ import math
 
 from adaptbench.reports.comparison.comparison import Comparison, Entry
 from adaptbench.reports.comparison.gains import Gain
+from adaptbench.reports.statistics.power_law import Estimate, PowerLaw
 
 
 def best_sentence(comparison: Comparison, column: int) -> str:
@@ -75,6 +76,35 @@ def _amount(gain: Gain, comparison: Comparison) -> str:
         return f"{verb} {number}{' points' if comparison.metric.unit else ''}"
     factor, low, high = (math.exp(min(value, 50.0)) for value in (found.estimate, found.lower, found.upper))
     return f"multiplies the error by {factor:.2f} [{low:.2g}, {high:.2g}]"
+
+
+def growth_sentence(gain: Gain, law: PowerLaw, comparison: Comparison) -> str:
+    """Says what a doubling of the training classes brings at first and at last, by which law, and where it ends."""
+    word, place, (least, most) = gain.fixed.class_word, gain.fixed.beside("classes"), law.sizes
+    what = f"{'points' if comparison.metric.unit else comparison.metric.label}"
+    first, last = (_bracketed(each, comparison) for each in (law.first_doubling, law.last_doubling))
+    b = f"b = {law.exponent.value:.2f} [{law.exponent.lower:.2f}, {law.exponent.upper:.2f}]"
+    end = "the last step is still a significant gain"
+    if gain.ends_at is not None:
+        end = f"from {gain.ends_at} {word} on no further gain is significant"
+    return (
+        f"{gain.label}, {place}: a doubling takes {first} {what} off the error at {least} {word} and {last} before "
+        f"{most}; {end}. {_law_words(law, b, _bracketed(law.limit, comparison), word)}"
+    )
+
+
+def _law_words(law: PowerLaw, b: str, limit: str, word: str) -> str:
+    if not law.known:
+        return f"The data do not tell the exponent of a power law ({b})."
+    if not law.fits:
+        return f"The means differ significantly from a power law ({b}), most at {law.worst_size} {word}."
+    if law.bends_at is None:
+        return f"A power law fits, {b}; a limit is not shown (c = {limit})."
+    return f"A power law fits, {b}, which bends towards a limit of {limit} at about {law.bends_at:.2g} {word}."
+
+
+def _bracketed(found: Estimate, comparison: Comparison) -> str:
+    return " ".join(comparison.metric.parts(found.value, found.lower, found.upper))
 
 
 def standing_sentence(comparison: Comparison, column: int, learner: str) -> str:
