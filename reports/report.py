@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from adaptbench.reports.comparison.comparison import Comparison, axes_of, compare
 from adaptbench.reports.comparison.gains import Gain, gains
+from adaptbench.reports.comparison.places import places
 from adaptbench.reports.comparison.published import published_rows
 from adaptbench.reports.comparison.shot_matrix import shot_matrices
 from adaptbench.reports.figures.canvas import save
@@ -18,7 +19,7 @@ from adaptbench.reports.figures.forms import draw_forms
 from adaptbench.reports.figures.learning_curves import draw_learning_curves
 from adaptbench.reports.figures.ranks import draw_ranks
 from adaptbench.reports.figures.reliability import draw_reliability
-from adaptbench.reports.figures.scores import draw
+from adaptbench.reports.figures.scores import draw, draw_places
 from adaptbench.reports.figures.shot_matrix import draw_shot_matrix
 from adaptbench.reports.figures.styles import LineStyle, line_styles
 from adaptbench.reports.figures.trade_off import draw_costs, draw_trade_off
@@ -209,6 +210,7 @@ def _drawings(
     for index, column in enumerate(comparison.largest, start=1):
         found[f"forms-{index}"] = partial(draw_forms, comparison, comparison.settings[column])
     found["carried"] = partial(draw_carried, comparison, styles)
+    found["places"] = partial(draw_places, comparison, styles, places(comparison))
     found["fits"] = partial(draw_fits, comparison, styles)
     return found
 

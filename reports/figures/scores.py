@@ -9,6 +9,7 @@ from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 from numpy.typing import NDArray
 
 from adaptbench.reports.comparison.comparison import Comparison, Entry, axis_words, main_axis
+from adaptbench.reports.comparison.places import Place
 from adaptbench.reports.figures.canvas import learner_legend, log_ticks, new_figure
 from adaptbench.reports.figures.styles import CHANCE_STYLE, SEED_STYLE, Styles
 from adaptbench.reports.results.settings import Axis, Setting
@@ -18,6 +19,7 @@ Floats = NDArray[np.float64]
 Laws = Mapping[tuple[str, tuple[int, ...]], PowerLaw]
 """Power laws by the learner and by everything but the classes of their settings."""
 
+ENDS = ("lower", "upper")
 WIDE_AT_SEEDS = 2
 """Up to this number of seeds intervals are so wide that bands would hide each other."""
 MOST_TICKS = 8
@@ -57,6 +59,31 @@ def draw(comparison: Comparison, named: Styles, axis: Axis | None = None, laws: 
     label_y(axes[: len(panels)], comparison, n_columns, axis)
     has_chance = any(entry.chance is not None for entry in comparison.all_entries())
     learner_legend(figure, comparison, named, {"chance": CHANCE_STYLE} if has_chance else {})
+    return figure
+
+
+def draw_places(comparison: Comparison, named: Styles, found: Sequence[Place]) -> Figure | None:
+    """Places between the best memory (0) and the best generalisation (1) against training classes; None without any."""
+    panels = {key: columns for key, columns in panel_columns(comparison, "classes").items() if len(columns) > 1}
+    if not found or not panels:
+        return None
+    figure = new_figure(max(4.6, 3.3 * len(panels)), 3.1)
+    axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for panel, columns in zip(axes, panels.values(), strict=True):
+        settings = [comparison.settings[column] for column in columns]
+        for learner in dict.fromkeys(place.learner for place in found):
+            own = {place.setting: place for place in found if place.learner == learner and place.setting in settings}
+            x = [place.setting.train_classes for place in own.values()]
+            value, lower, upper = (np.array([getattr(p, end) for p in own.values()]) for end in ("value", *ENDS))
+            panel.plot(x, value, zorder=3, **named[learner])
+            panel.fill_between(x, lower, upper, color=named[learner]["color"], alpha=0.13, linewidth=0)
+        label_x(panel, settings, comparison, "classes")
+        panel.axhline(0.0, **CHANCE_STYLE)
+        panel.axhline(1.0, **CHANCE_STYLE)
+        panel.set_ylim(-0.6, 1.3)
+        panel.set_title(settings[0].beside("classes"), fontsize=9)
+    axes[0].set_ylabel("0: memory, 1: generalisation", fontsize=8)
+    learner_legend(figure, comparison, named)
     return figure
 
 

@@ -1,9 +1,11 @@
 """Findings in plain sentences with their intervals."""
 
 import math
+from collections.abc import Sequence
 
 from adaptbench.reports.comparison.comparison import Comparison, Entry
 from adaptbench.reports.comparison.gains import Gain
+from adaptbench.reports.comparison.places import Place
 from adaptbench.reports.statistics.power_law import Estimate, PowerLaw
 
 
@@ -101,6 +103,20 @@ def _law_words(law: PowerLaw, b: str, limit: str, word: str) -> str:
     if law.bends_at is None:
         return f"A power law fits, {b}; a limit is not shown (c = {limit})."
     return f"A power law fits, {b}, which bends towards a limit of {limit} at about {law.bends_at:.2g} {word}."
+
+
+def place_sentence(place: Place, found: Sequence[Place]) -> str:
+    """Says from how many training classes on a learner is nearer to the best generalisation than to the best memory."""
+    others = place.setting.others("classes")
+    own = [each for each in found if each.learner == place.learner and each.setting.others("classes") == others]
+    far = [each.setting.train_classes or 0 for each in own if each.lower <= 0.5]
+    sizes = [each.setting.train_classes or 0 for each in own]
+    nearer = min((size for size in sizes if size > max(far, default=0)), default=None)
+    start = f"{place.label}, {place.setting.beside('classes')}: "
+    word = place.setting.class_word
+    if nearer is None:
+        return f"{start}it is not shown to be nearer to Bayes over all {word} with up to {max(sizes)} {word}."
+    return f"{start}it is nearer to Bayes over all {word} than to Bayes over those of training from {nearer} {word} on."
 
 
 def _bracketed(found: Estimate, comparison: Comparison) -> str:

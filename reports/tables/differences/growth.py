@@ -30,8 +30,8 @@ def growth_table(comparison: Comparison, found: Sequence[Gain], name: str) -> Ta
         caption=(
             f"{metric.error_heading} on {comparison.task}, protocol: {comparison.protocol}, as a N^-b + c of N "
             f"training {word}, with the ends of 95 % intervals (bootstrap of seeds and test episodes). A doubling "
-            f"takes {unit} off: the first one, and the last one up to the largest N. Beyond the bend most of the error is c. "
-            'the bend. "None shown from" is the first N from which the gain to the largest N is not significant.'
+            f"takes {unit} off: the first one, and the last one up to the largest N. Beyond the bend c is most of the "
+            'error. "None shown from" is the first N from which the gain to the largest N is not significant.'
         ),
         frame=frame_of(_columns(comparison), rows),
         columns=("b", "c", "bend", "first doubling", "last doubling", "none shown from"),
