@@ -25,12 +25,16 @@ class FunctionDataModule(EpisodicDataModule):
         train_functions: number of fixed training functions; None for a new function in every episode. Smaller sets
             are subsets of larger ones with the same seed.
         noise: standard deviation of the Gaussian noise on y, in training and test.
+
+    Class attributes:
+        usual_noise: the noise where none is given.
     """
 
     class_word: ClassVar[str] = "functions"
     size_argument: ClassVar[str] = "train_functions"
     likelihood: ClassVar[Literal["categorical", "gaussian"]] = "gaussian"
     tested_on: ClassVar[tuple[TestOn, ...]] = ("unseen", "seen")
+    usual_noise: ClassVar[float] = 0.0
 
     def __init__(self, sampling: Sampling, *, train_functions: int | None, noise: float) -> None:
         super().__init__(sampling)
@@ -87,7 +91,7 @@ class FunctionDataModule(EpisodicDataModule):
     @classmethod
     def protocol(cls, init_args: Mapping[str, Any]) -> str:
         """Describes the noise."""
-        noise = init_args.get("noise", 0.0)
+        noise = init_args.get("noise", cls.usual_noise)
         return f"noise {noise:g}" if noise else "noise-free"
 
     def train_batch(self, index: int) -> EpisodeBatch:

@@ -25,8 +25,9 @@ class LinearRegressionDataModule(FunctionDataModule):
     """
 
     task_name: ClassVar[str] = "linear_regression"
+    usual_noise: ClassVar[float] = 0.5
 
-    def __init__(self, sampling: Sampling, *, train_functions: int | None = None, noise: float = 0.5) -> None:
+    def __init__(self, sampling: Sampling, *, train_functions: int | None = None, noise: float = usual_noise) -> None:
         super().__init__(sampling, train_functions=train_functions, noise=noise)
 
     @property

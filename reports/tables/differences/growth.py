@@ -75,6 +75,8 @@ def _columns(comparison: Comparison) -> tuple[Column[_Growth], ...]:
     }
     return (
         Column("learner", lambda row: row.gain.learner),
+        Column("label", lambda row: row.gain.label),
+        Column("setting", lambda row: row.gain.fixed.beside("classes")),
         Column("ways", lambda row: row.gain.fixed.ways),
         Column("shots", lambda row: row.gain.fixed.shots),
         Column("examples", lambda row: row.gain.fixed.examples),
