@@ -29,8 +29,8 @@ FORMAT = ("reports.format.", "reports.format_tables.", "reports.reading.")
 """What every wing of `benchmarks` may use of `reports`: the format of what it writes and reads again."""
 INTERVALS = "reports.statistics.intervals."
 """What it may use besides: an error has the same kind of interval in a run and in a report."""
-USE_REPORTS = {"cli", "commands", "speed"}
-"""The wings of `benchmarks` that make reports."""
+USE_REPORTS = {"cli", "commands", "laboratory", "speed"}
+"""The wings of `benchmarks` that make reports, or read finished runs as reports do."""
 FLOORS = {"benchmarks": 6, "reports": 9}
 FLOORS_IN_A_WING = 4
 FILES = 12

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from adaptbench.benchmarks.evaluation.adapters import Tells, Told
+from adaptbench.benchmarks.evaluation.adapters import AsksPosterior, HasPosterior, Tells, Told
 from adaptbench.benchmarks.runs.build import build_task, instantiate
 from adaptbench.benchmarks.runs.trained import load_run
 from adaptbench.benchmarks.suites.registry import load
@@ -177,6 +177,8 @@ def draw_answers(
     if not 0 <= seed < count:
         raise ValueError(f"Expected `--seed` to be from 0 to {count - 1}, the episode's number, but got {seed}.")
     batch = task.eval_batch("test", size, count)
+    if isinstance(trained.adapter, AsksPosterior) and isinstance(task, HasPosterior):
+        trained.adapter.posterior = task.posterior
     if isinstance(trained.adapter, Told) and isinstance(task, Tells):
         trained.adapter.functions = task.eval_functions("test", size, count)[seed : seed + 1]
     batch = first_episodes(EpisodeBatch(batch.inputs, *(field[seed : seed + 1] for field in batch[1:])), 1)
@@ -323,11 +325,12 @@ def _draw_image(axes: Axes, image: np.ndarray, frame: str, colours: str = "gray_
 
 
 def _draw_points(figure: Figure, batch: EpisodeBatch, row: int, size: EpisodeSize, said: Tensor | None = None) -> None:
-    """Draws the support points, the queries, whose true values trace the function, and the answers to them, [Q]."""
+    """Draws support points, queries and answers [Q] over the first number of x; queries of a single one trace it."""
     figure.set_size_inches(5.0, 3.2)
     axes = figure.subplots()
     x, y = _points(batch, batch.query[row], batch.query_y[row])
-    axes.plot(x, y, "-", color=ASKED, linewidth=0.8, alpha=0.5)
+    if batch.inputs.shape[1] == 1:
+        axes.plot(x, y, "-", color=ASKED, linewidth=0.8, alpha=0.5)
     axes.plot(x, y, ".", color=ASKED, markersize=4, label=f"query ({size.queries})")
     if said is not None:
         axes.plot(*_points(batch, batch.query[row], said[:, None]), "-", color="black", label="answer")

@@ -9,6 +9,7 @@ import torch
 from adaptbench.benchmarks.laboratory.networks import Forward, NotExported, Posterior, export, export_posterior
 from adaptbench.benchmarks.suites.registry import LEARNERS, load
 from adaptbench.datamodules.base import EvalEpisodes, Sampling, TrainEpisodes
+from adaptbench.datamodules.episodes import EpisodeBatch
 from adaptbench.datamodules.sinusoid import SinusoidDataModule
 from adaptbench.lit_modules.encoders import MLP
 from adaptbench.lit_modules.episodic import EpisodicModule
@@ -76,6 +77,15 @@ def test_the_posterior_finds_the_function():
     mean, deviation = said(export_posterior(task), given)
     assert np.abs(mean - 2 * np.sin(x[:, 0] - 1)).max() < 0.05
     assert 0 < deviation.max() < 0.3  # forty points say more than one
+    exact = task.posterior(
+        EpisodeBatch(torch.from_numpy(np.concatenate([x[:4], x])), torch.arange(4)[None],
+                     torch.from_numpy(given["support_y"][:4])[None], torch.arange(4, 44)[None], torch.zeros(1, 40, 1)),
+        "all",
+    )  # fmt: skip
+    four = {name: value[:4] if name != "query_x" else value for name, value in given.items()}
+    mean, deviation = said(export_posterior(task), four)
+    assert np.abs(mean - exact[0][0, :, 0].numpy()).max() < 0.02
+    assert np.abs(np.hypot(deviation, 0.3) - exact[1][0, :, 0].numpy()).max() < 0.02
     few = {name: value[:1] if name != "query_x" else value for name, value in given.items()}
     assert said(export_posterior(task), few)[1].max() > 1
     with torch.no_grad():

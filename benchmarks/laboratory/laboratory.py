@@ -1,4 +1,4 @@
-"""The option `--laboratory` of `adaptbench report`: lets trained networks answer, for the laboratories of the page."""
+"""`adaptbench report --laboratory`: lets trained networks answer, for the laboratories of the page."""
 
 import base64
 import io
