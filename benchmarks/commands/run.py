@@ -22,7 +22,6 @@ from adaptbench.benchmarks.executors.progress import SuiteProgress, waiting_for
 from adaptbench.benchmarks.executors.schedule import Status, drive
 from adaptbench.benchmarks.executors.time_left import estimate
 from adaptbench.benchmarks.executors.worker import Job
-from adaptbench.benchmarks.runs.checkpoints import of_other_code
 from adaptbench.benchmarks.runs.devices import CPU, Devices
 from adaptbench.benchmarks.store.store import Store
 from adaptbench.benchmarks.suites.suite import load_suite
@@ -47,6 +46,7 @@ class RunOptions:
         out: folder of the runs.
         wandb: "auto", "online", "offline" or "off".
         device: "auto", "cpu" or "cuda".
+        again: whether finished runs are computed again.
         dry_run: whether to say only what would be done.
         report: whether to end with a report.
         wandb_models: whether to upload the weights to W&B.
@@ -62,6 +62,7 @@ class RunOptions:
     out: Path = Path("runs")
     wandb: str = "auto"
     device: str = "auto"
+    again: bool = False
     dry_run: bool = False
     report: bool = True
     wandb_models: bool = False
@@ -85,9 +86,11 @@ class Standing:
     left: list[PlannedRun]
 
     @classmethod
-    def of(cls, plan: Plan, store: Store) -> "Standing":
-        """Checks the published runs, without reading all files."""
+    def of(cls, plan: Plan, store: Store, again: bool = False) -> "Standing":
+        """Checks the published runs, without reading all files; all are to do if they are computed again."""
         runs = plan.runs()
+        if again:
+            return cls(finished=[], damaged={}, left=runs)
         published = [run.spec.run_id for run in runs if store.is_published(run.spec.run_id)]
         found = {run_id: store.damage(run_id, thorough=False) for run_id in published}
         return cls(
@@ -114,7 +117,7 @@ def run_suite(name: str, options: RunOptions, console: Console) -> int:
     with waiting_for("the data of the tasks", console):
         plan = make_plan(suite, parse_only(options.only))
     store = Store(options.out)
-    standing = Standing.of(plan, store)
+    standing = Standing.of(plan, store, options.again)
     _check_devices(standing.left, options)
     _announce(plan, standing, store, executor=options.executor, console=console)
     if options.dry_run:
@@ -122,7 +125,8 @@ def run_suite(name: str, options: RunOptions, console: Console) -> int:
         return SUCCESS
     added = [argument for learner in options.learners for argument in ("--learner", learner)]
     added += [] if options.seeds is None else ["--seeds", str(options.seeds)]
-    _prepare(store, plan.manifest([name, *added]), standing.damaged)
+    forgotten = [run.spec.run_id for run in standing.left] if options.again else ()
+    _prepare(store, plan.manifest([name, *added]), standing.damaged, forgotten)
 
     def make_job(run: PlannedRun) -> Job:
         return Job(
@@ -153,8 +157,8 @@ def run_suite(name: str, options: RunOptions, console: Console) -> int:
     return FAILURE if status.failed or unreadable or without_data else SUCCESS
 
 
-def _prepare(store: Store, manifest: Manifest, damaged: Iterable[str]) -> None:
-    """Makes the folder, writes the manifest, removes leftovers, and sets damaged runs aside.
+def _prepare(store: Store, manifest: Manifest, damaged: Iterable[str], forgotten: Iterable[str]) -> None:
+    """Makes the folder, writes the manifest, removes leftovers, and sets damaged and forgotten runs aside.
 
     Raises:
         NewerFormat: if a later version of adaptbench wrote the manifest that is there.
@@ -166,6 +170,8 @@ def _prepare(store: Store, manifest: Manifest, damaged: Iterable[str]) -> None:
         store.tidy()
         for run_id in damaged:
             store.set_aside(run_id)
+        for run_id in forgotten:
+            store.forget(run_id)
     except OSError as error:
         raise ValueError(
             f"Expected `--out` to be a folder that can be written to, but {store.root} is not: {error}."
@@ -203,10 +209,6 @@ def _announce(plan: Plan, standing: Standing, store: Store, *, executor: Executo
     for run_id, reason in standing.damaged.items():
         text = f"[yellow]damaged[/] {escape(names[run_id])} ({run_id}): {escape(reason)}; it is computed again."
         console.print(text, highlight=False, soft_wrap=True)
-    for run in standing.left:
-        if of_other_code(store.partial(run.spec.run_id), run.spec):
-            text = "the code of its own classes has changed since its checkpoint, so it starts anew."
-            console.print(f"[yellow]anew[/] {escape(run.name)} ({run.spec.run_id}): {text}", highlight=False)
     _say_unavailable(plan, console)
 
 
