@@ -50,7 +50,7 @@ LOAD = """
 from pathlib import Path
 from adaptbench import load_run
 for result in Path("runs").glob("[!.]*/result.json"):
-    print(load_run(result.parent).predict([[0.0], [1.0]], [0.0, 1.0], [[0.5]]).shape)
+    print(load_run(result.parent).predict([[0.0], [1.0]], [0.0, 1.0], [[0.5]]).means.shape)
 """
 
 

@@ -1,6 +1,7 @@
 """What the documentation shows, done."""
 
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -90,6 +91,25 @@ def test_a_class_that_lacks_something_is_refused_with_a_sentence(name, complaint
     done = check(name)
     assert (done.exit_code, "Traceback" in done.output) == (2, False)
     assert complaint in done.stderr
+
+
+@pytest.mark.slow
+def test_a_lightning_program_of_ones_own_and_lightning_cli_run(tmp_path, monkeypatch):
+    text = (DOCS / "lightning.md").read_text(encoding="utf-8")
+    for name, code in zip(("script.py", "main.py"), re.findall(r"```python\n(.*?)```", text, re.DOTALL), strict=True):
+        (tmp_path / name).write_text(code)
+    (tmp_path / "cell.yaml").write_text(re.search(r"```yaml\n(.*?)```", text, re.DOTALL)[1])
+    monkeypatch.setenv("PYTHONPATH", str(DOCS.parent))
+
+    def python(*arguments):
+        return subprocess.run([sys.executable, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+
+    script = python("script.py")
+    assert script.returncode == 0, script.stderr
+    assert "test/accuracy/5-way 1-shot" in script.stdout and "test/accuracy/5-way 5-shot" in script.stdout
+    cli = python("main.py", "fit", "--config", "cell.yaml", "--trainer.default_root_dir", "kept")
+    assert cli.returncode == 0, cli.stderr
+    assert "`Trainer.fit` stopped: `max_epochs=2` reached." in cli.stdout + cli.stderr
 
 
 @pytest.mark.slow
