@@ -1,8 +1,12 @@
 """A reproducible benchmark of learning to learn: the door for Python users."""
 
 import importlib
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+if sys.version_info < (3, 11):  # noqa: UP036 - a checkout has no installer that refuses
+    raise ImportError("Expected Python 3.11 or newer but this is " + sys.version.split()[0] + ".")
 
 if TYPE_CHECKING:
     from adaptbench.benchmarks.api import RunsFailed, compare, run
