@@ -18,10 +18,12 @@ if TYPE_CHECKING:
     from adaptbench.datamodules.glyphs_to_omniglot import GlyphsToOmniglotDataModule
     from adaptbench.datamodules.image_folder import ImageFolderDataModule
     from adaptbench.datamodules.lake_runs import LakeRunsDataModule
+    from adaptbench.datamodules.linear_regression import LinearRegressionDataModule
     from adaptbench.datamodules.omniglot import OmniglotDataModule
     from adaptbench.datamodules.omniglot_online import OmniglotOnlineDataModule
     from adaptbench.datamodules.sinusoid import SinusoidDataModule
     from adaptbench.lit_modules.attention import Attention
+    from adaptbench.lit_modules.bayes import Bayes
     from adaptbench.lit_modules.controls import Average, FromScratch, NearestCentroid, NearestNeighbour, Oracle
     from adaptbench.lit_modules.cross_validated import ChosenFineTuning
     from adaptbench.lit_modules.deep_sets import DeepSets
@@ -45,14 +47,64 @@ if TYPE_CHECKING:
     from adaptbench.reports.sources.loading import Results, load_results
 
 __all__ = [
-    "ANIL", "GRU", "LRUAMANN", "LSTM", "MAML", "MANN", "MLP", "SNAIL", "TCN", "TNPD", "Attention", "Average",
-    "Categorical", "ChosenFineTuning", "ClassDataModule", "Conv4", "DeepSets", "EmbeddingLearner", "EpisodeBatch",
-    "EpisodeSize", "EpisodicDataModule", "EpisodicModule", "EvalEpisodes", "ExampleBatch", "FineTuning",
-    "FromScratch", "Gaussian", "GaussianProcess", "GlyphsDataModule", "GlyphsToOmniglotDataModule", "Hypernetwork",
-    "ImageFolderDataModule", "LakeRunsDataModule", "NearestCentroid", "NearestNeighbour", "OmniglotDataModule",
-    "OmniglotOnlineDataModule", "Optimization", "Oracle", "Prototypes", "RealPrediction", "Reptile", "Results",
-    "RunsFailed", "Sampling", "SinusoidDataModule", "StreamModule", "StridedConv", "TrainEpisodes", "TrainedAdapter",
-    "TransferModule", "compare", "load_results", "load_run", "rng_for", "run",
+    "ANIL",
+    "GRU",
+    "LRUAMANN",
+    "LSTM",
+    "MAML",
+    "MANN",
+    "MLP",
+    "SNAIL",
+    "TCN",
+    "TNPD",
+    "Attention",
+    "Average",
+    "Bayes",
+    "Categorical",
+    "ChosenFineTuning",
+    "ClassDataModule",
+    "Conv4",
+    "DeepSets",
+    "EmbeddingLearner",
+    "EpisodeBatch",
+    "EpisodeSize",
+    "EpisodicDataModule",
+    "EpisodicModule",
+    "EvalEpisodes",
+    "ExampleBatch",
+    "FineTuning",
+    "FromScratch",
+    "Gaussian",
+    "GaussianProcess",
+    "GlyphsDataModule",
+    "GlyphsToOmniglotDataModule",
+    "Hypernetwork",
+    "ImageFolderDataModule",
+    "LakeRunsDataModule",
+    "LinearRegressionDataModule",
+    "NearestCentroid",
+    "NearestNeighbour",
+    "OmniglotDataModule",
+    "OmniglotOnlineDataModule",
+    "Optimization",
+    "Oracle",
+    "Prototypes",
+    "RealPrediction",
+    "Reptile",
+    "Results",
+    "RunsFailed",
+    "Sampling",
+    "SinusoidDataModule",
+    "StreamModule",
+    "StridedConv",
+    "TrainEpisodes",
+    "TrainedAdapter",
+    "TransferModule",
+    "compare",
+    "load_results",
+    "load_run",
+    "rng_for",
+    "run",
 ]  # fmt: skip
 
 _HOMES = {
@@ -91,6 +143,8 @@ _HOMES = {
         "lit_modules.tcn": "TCN",
         "lit_modules.tnpd": "TNPD",
         "lit_modules.transfer": "TransferModule",
+        "datamodules.linear_regression": "LinearRegressionDataModule",
+        "lit_modules.bayes": "Bayes",
         "reports.sources.loading": "Results load_results",
     }.items()
     for name in names.split()
