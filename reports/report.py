@@ -9,7 +9,8 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from adaptbench.reports.comparison.comparison import Comparison, axes_of, compare
-from adaptbench.reports.comparison.gains import gains
+from adaptbench.reports.comparison.gains import Gain, gains
+from adaptbench.reports.comparison.places import places
 from adaptbench.reports.comparison.published import published_rows
 from adaptbench.reports.comparison.shot_matrix import shot_matrices
 from adaptbench.reports.figures.canvas import save
@@ -19,7 +20,7 @@ from adaptbench.reports.figures.forms import draw_forms
 from adaptbench.reports.figures.learning_curves import draw_learning_curves
 from adaptbench.reports.figures.ranks import draw_ranks
 from adaptbench.reports.figures.reliability import draw_reliability
-from adaptbench.reports.figures.scores import draw
+from adaptbench.reports.figures.scores import draw, draw_places
 from adaptbench.reports.figures.shot_matrix import draw_shot_matrix
 from adaptbench.reports.figures.styles import LineStyle, line_styles
 from adaptbench.reports.figures.trade_off import draw_costs, draw_trade_off
@@ -194,10 +195,9 @@ def _write_section(
 ) -> Section:
     """Draws the figures of a comparison and makes its tables."""
     own = [o for o in outcomes if (o.cell.task, o.cell.protocol) == (comparison.task, comparison.protocol)]
-    figures = [
-        path for stem, draw in _drawings(comparison, styles).items() for path in save(draw, out / f"{stem}-{name}")
-    ]
     doublings = gains(comparison)
+    drawings = _drawings(comparison, styles, doublings)
+    figures = [path for stem, draw in drawings.items() for path in save(draw, out / f"{stem}-{name}")]
     sentences = tuple(gain_sentence(gain, comparison) for gain in doublings)
     columns = range(len(comparison.settings)) if learner else ()
     standings = tuple(text for column in columns if (text := standing_sentence(comparison, column, learner or "")))
@@ -205,10 +205,13 @@ def _write_section(
     return Section(comparison, tables, tuple(figures), name, sentences, standings)
 
 
-def _drawings(comparison: Comparison, styles: Mapping[str, LineStyle]) -> dict[str, Callable[[], Figure | None]]:
+def _drawings(
+    comparison: Comparison, styles: Mapping[str, LineStyle], doublings: Sequence[Gain]
+) -> dict[str, Callable[[], Figure | None]]:
     """The figures of a comparison by the first part of their files' names."""
     main, *others = axes_of(comparison)
-    found: dict[str, Callable[[], Figure | None]] = {"figure": partial(draw, comparison, styles, main)}
+    laws = {(each.learner, each.fixed.others("classes")): each.law for each in doublings if each.law}
+    found: dict[str, Callable[[], Figure | None]] = {"figure": partial(draw, comparison, styles, main, laws)}
     for axis in others:
         found[axis] = partial(draw, comparison, styles, axis)
     found["time"] = partial(draw_trade_off, comparison, styles)
@@ -221,6 +224,7 @@ def _drawings(comparison: Comparison, styles: Mapping[str, LineStyle]) -> dict[s
     for index, column in enumerate(comparison.largest, start=1):
         found[f"forms-{index}"] = partial(draw_forms, comparison, comparison.settings[column])
     found["carried"] = partial(draw_carried, comparison, styles)
+    found["places"] = partial(draw_places, comparison, styles, places(comparison))
     found["fits"] = partial(draw_fits, comparison, styles)
     return found
 
