@@ -1,6 +1,7 @@
 """The command `adaptbench run`: plan, workers, progress, summary, report."""
 
 import itertools
+import shlex
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, nullcontext
@@ -26,7 +27,7 @@ from adaptbench.benchmarks.runs.devices import CPU, Devices, cores
 from adaptbench.benchmarks.store.store import Store
 from adaptbench.benchmarks.suites.suite import load_suite
 from adaptbench.benchmarks.tracking.wandb_logger import Mode, default_mode
-from adaptbench.benchmarks.tracking.wandb_runs import Target
+from adaptbench.benchmarks.tracking.wandb_runs import Target, is_mirrored
 from adaptbench.reports.format import Manifest
 from adaptbench.reports.sources.sources import opened
 
@@ -251,6 +252,9 @@ def _conclude(plan: Plan, status: Status, wandb: Mode, *, options: RunOptions, c
     if options.report:
         unreadable = _report(plan, status, wandb, options=options, console=console)
     if wandb != "off" and status.done:
+        target, store = Target(plan.suite.suite, wandb), Store(options.out)
+        for run_id in [each for each in status.unmirrored if is_mirrored(store, each, target)]:
+            del status.unmirrored[run_id]  # W&B took its time, and has it since
         _say_where_wandb(wandb, status, out=options.out, console=console)
     _say_failed(status, Store(options.out), console)
     _say_unavailable(plan, console)
@@ -301,17 +305,18 @@ def _say_unavailable(plan: Plan, console: Console) -> None:
 
 
 def _say_where_wandb(wandb: Mode, status: Status, out: Path, console: Console) -> None:
-    folder = out / "wandb"
+    folder = shlex.quote(str(out / "wandb"))
     if len(status.unmirrored) < len(status.done):
-        console.print(
-            "W&B: the runs are in project adaptbench, grouped by suite."
+        text = (
+            f"W&B: the runs are in project {Target('', wandb).project}, grouped by suite."
             if wandb == "online"
             else f"W&B, offline: `wandb leet {folder}` shows the runs here, "
             f"`wandb sync {folder}/offline-run-*` uploads them."
         )
+        console.print(escape(text), highlight=False, soft_wrap=True)
     for reason, missed in Counter(status.unmirrored.values()).items():
-        text = f"W&B missed {missed} of {len(status.done)} runs ({escape(reason)}); their own files are complete."
-        console.print(f"[yellow]warning[/] {text}", highlight=False)
+        text = f"W&B missed {missed} of {len(status.done)} runs ({escape(reason)}); their own files are complete, and "
+        console.print(f"[yellow]warning[/] {text}`adaptbench wandb-sync` sends them.", highlight=False)
 
 
 def _devices(options: RunOptions, kind: Literal["cpu", "cuda"]) -> tuple[Devices, ...]:
