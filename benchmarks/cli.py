@@ -203,8 +203,8 @@ def report(
 def wandb_sync(
     runs: Annotated[Path, typer.Argument(help="Folder of the runs.")] = Path("runs"),
     suite: Annotated[str | None, typer.Option(help="The suite to upload, if the folder has several.")] = None,
-    project: Annotated[str, typer.Option(help="W&B's project.")] = "adaptbench",
-    entity: Annotated[str | None, typer.Option(help="W&B's user or team.")] = None,
+    project: Annotated[str, typer.Option(envvar="WANDB_PROJECT", help="W&B's project.")] = "adaptbench",
+    entity: Annotated[str | None, typer.Option(envvar="WANDB_ENTITY", help="W&B's user or team.")] = None,
     wandb: Annotated[str, typer.Option(help="auto (online if you are logged in), online or offline.")] = "auto",
     models: Annotated[bool, typer.Option("--models", help="Also upload the trained weights, as artifacts.")] = False,
 ) -> None:

@@ -204,7 +204,8 @@ class Store:
         """
         folder = self.root / "suites"
         try:
-            read(folder / f"{manifest.name}.json", Manifest)
+            if read(folder / f"{manifest.name}.json", Manifest) == manifest:
+                return
         except NewerFormat:
             raise
         except Unreadable:
@@ -252,7 +253,7 @@ def is_free(lease: SoftFileLease) -> bool:
     """
     try:
         lease.acquire(timeout=0)
-    except Timeout:
+    except (Timeout, OSError):  # a lock that cannot be taken is not free
         return False
     lease.release()
     return True
