@@ -192,7 +192,7 @@ def test_test_episodes_differ_between_protocols(omniglot, monkeypatch):
     assert len({rows_digest(batch) for batch in batches}) == len(batches)
 
 
-TRIALS = EvalEpisodes(ways=3, shots=(1,), queries=1, episodes=40)
+TRIALS = EvalEpisodes(ways=2, shots=(1,), queries=1, episodes=40)
 
 
 @pytest.mark.parametrize("part", ["val", "test"])
