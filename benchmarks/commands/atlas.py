@@ -127,7 +127,7 @@ def _last_doublings(rows: pd.DataFrame, path: str) -> Iterator[str]:
         going_on = int(own["no_gain_shown_from"].isna().sum())
         yield (
             f"**{own['setting'].iloc[0]}**: the last doubling takes {least} to {most} {unit} off the error; "
-            f"its last step is still a significant gain for {going_on} of {len(own)} learners."
+            f"from the size before the largest it is still significant for {going_on} of {len(own)} learners."
         )
 
 

@@ -102,7 +102,7 @@ def _law_words(law: PowerLaw, b: str, limit: str, word: str) -> str:
         return f"The means differ significantly from a power law ({b}), most at {law.worst_size} {word}."
     if law.bends_at is None:
         return f"A power law fits, {b}; a limit is not shown (c = {limit})."
-    return f"A power law fits, {b}, which bends towards a limit of {limit} at about {law.bends_at:.2g} {word}."
+    return f"A power law fits, {b}, which bends towards a limit of {limit} at about {float(f'{law.bends_at:.2g}'):,.0f} {word}."
 
 
 def place_sentence(place: Place, found: Sequence[Place]) -> str:

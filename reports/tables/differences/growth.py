@@ -55,7 +55,7 @@ def _cells(row: _Growth, metric: Metric) -> tuple[TableCell, ...]:
     return (
         TableCell(f"{b.value:.2f}", marks=marks, ends=f"[{b.lower:.2f}, {b.upper:.2f}]"),
         _cell(law.limit, metric),
-        TableCell("—" if bend is None else f"{bend:.3g}", missing=bend is None),
+        TableCell("—" if bend is None else f"{float(f'{bend:.2g}'):,.0f}", missing=bend is None),
         *(_cell(each, metric) for each in (law.first_doubling, law.last_doubling)),
         TableCell("—" if end is None else str(end), missing=end is None),
     )
