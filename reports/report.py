@@ -54,7 +54,7 @@ class Report:
         figures: The paths of the figures (PNG, PDF).
         records: The path of results.csv, which holds every score of every run; results.parquet holds the same.
         page: The path of the page.
-        notes: Runs that are left out, each with its reason.
+        notes: Runs and files of runs that are left out, each with its reason.
         standings: Where the learner that the report is about stands, in sentences.
     """
 
@@ -142,6 +142,7 @@ def _write(reading: Reading, sources: Sequence[str], out: Path, learner: str | N
         origins = {run.cell.run_id: run.source.name for run in finished if run.source}
         records["source"] = records["run_id"].map(origins)
     records.to_parquet(out / "results.parquet", index=False)
+    notes = (*reading.notes, *(text for run in finished for text in _lost(run)))
     report = Report(
         suite=wanted,
         runs=finished,
@@ -152,13 +153,20 @@ def _write(reading: Reading, sources: Sequence[str], out: Path, learner: str | N
         figures=tuple(path for section in sections for path in section.figures),
         records=_write_text(out / "results.csv", to_csv(records)),
         page=_write_text(
-            out / "index.html", render_page(wanted, finished, problems, sections, published, sources, reading.notes)
+            out / "index.html", render_page(wanted, finished, problems, sections, published, sources, notes)
         ),
-        notes=reading.notes,
+        notes=notes,
         standings=tuple(text for section in sections for text in section.standings),
     )
     _remove_stale(out, (*report.table_files, *report.figures, report.records, report.page, out / "results.parquet"))
     return report
+
+
+def _lost(run: Run) -> list[str]:
+    """Why files beside the scores of a run are left out."""
+    cell = run.cell
+    where = f"Left out beside the scores of {cell.learner} on {cell.task}, seed {cell.seed} (run {cell.run_id})"
+    return [f"{where}: {text}" for text in dict.fromkeys(run.lost)]
 
 
 def _remove_stale(out: Path, written: Sequence[Path]) -> None:

@@ -11,15 +11,18 @@ from adaptbench.benchmarks.suites.spec import RUN_SPEC, RunSpec
 from adaptbench.reports.errors import ReportError
 from adaptbench.reports.format import Environment
 from adaptbench.reports.reading import read
-from adaptbench.reports.results.manifest import Suite, read_suite
-from adaptbench.reports.sources.bundles import write_bundle
+from adaptbench.reports.results.manifest import Suite
+from adaptbench.reports.sources.bundles import bundle_file, code_of, gather, write_bundle
+from adaptbench.reports.sources.sources import opened
 
 
-def submit_runs(runs: Path, suite: str | None, *, learners: Sequence[str], out: Path | None, console: Console) -> None:
+def submit_runs(
+    sources: Sequence[str], suite: str | None, *, learners: Sequence[str], out: Path | None, console: Console
+) -> None:
     """Writes a bundle, and says what it holds.
 
     Args:
-        runs: folder of the runs.
+        sources: folders of runs and bundles; of a run that several have, the first counts.
         suite: the suite; None for the only one.
         learners: the learners whose runs are packed, by their names in the suite; all if empty.
         out: the file; None for `SUITE.zip`, or `SUITE-LEARNER.zip`.
@@ -28,22 +31,29 @@ def submit_runs(runs: Path, suite: str | None, *, learners: Sequence[str], out: 
     Raises:
         ReportError: if there are no such runs.
     """
-    wanted = read_suite(runs, suite)
-    if strange := set(learners) - set(wanted.learners):
-        raise ReportError(f"Expected `--learner` to be one of {', '.join(wanted.learners)} but got {min(strange)}.")
-    cells = [cell for cell in wanted.cells if not learners or cell.learner in learners]
-    folders = [runs / cell.run_id for cell in cells if (runs / cell.run_id / "result.json").is_file()]
-    path = out or Path(f"{'-'.join([wanted.name, *learners])}.zip")
-    specs = [RUN_SPEC.validate_json((folder / "spec.json").read_bytes()) for folder in folders]
-    card = _card(wanted, folders, learners)
-    index = write_bundle(runs, path, suite=wanted.name, learners=learners, code=_code(specs), card=card)
-    missing = len(cells) - len(folders)
+    with opened(sources) as found:
+        wanted, folders = gather([each.folder for each in found], suite)
+        if strange := set(learners) - set(wanted.learners):
+            raise ReportError(f"Expected `--learner` to be one of {', '.join(wanted.learners)} but got {min(strange)}.")
+        cells = tuple(cell for cell in wanted.cells if not learners or cell.learner in learners)
+        wanted = wanted.model_copy(update={"cells": cells})
+        own = [folders[cell.run_id] for cell in cells if cell.run_id in folders]
+        path = out or Path(f"{'-'.join([wanted.name, *learners])}.zip")
+        code = _code_of(sources) | _code([RUN_SPEC.validate_json((each / "spec.json").read_bytes()) for each in own])
+        write_bundle(wanted, folders, path, code=code, card=_card(wanted, own, learners))
+    missing = len(cells) - len(own)
     console.print(
-        f"{path}: {len(folders)} of {len(cells)} runs of suite {index.suite.name}, {path.stat().st_size / 1000:.0f} kB"
+        f"{path}: {len(own)} of {len(cells)} runs of suite {wanted.name}, {path.stat().st_size / 1000:.0f} kB"
         f"{f' ({missing} are not finished)' if missing else ''}.",
         highlight=False,
         soft_wrap=True,
     )
+
+
+def _code_of(sources: Sequence[str]) -> dict[str, str]:
+    """The source files in those that are bundles."""
+    bundles = [bundle_file(source) for source in sources if not Path(source).is_dir()]
+    return {module: text for bundle in bundles for module, text in code_of(bundle).items()}
 
 
 def _code(specs: Sequence[RunSpec]) -> dict[str, str]:
