@@ -175,9 +175,10 @@ def label_x(panel: Axes, settings: Sequence[Setting], comparison: Comparison, ax
     every = -(-len(labels) // MOST_TICKS)
     labels = ["" if index % every else label for index, label in enumerate(labels)]
     room = NEAREST_TICKS * np.log(positions[-1] / positions[0])
-    for index in range(len(labels) - 2, 0, -1):  # the last label stays
-        after = next(place for place, label in zip(positions[index + 1 :], labels[index + 1 :], strict=True) if label)
-        labels[index] = "" if np.log(after / positions[index]) < room else labels[index]
+    kept = np.inf
+    for index in reversed(range(len(labels))):
+        labels[index] = labels[index] if np.log(kept / positions[index]) > room else ""
+        kept = positions[index] if labels[index] else kept
     panel.set_xscale("log")
     panel.set_xlim(positions[0] / 1.35, positions[-1] * 1.35)
     panel.xaxis.set_major_locator(FixedLocator(list(positions)))

@@ -12,7 +12,7 @@ EXPONENTS = np.geomspace(0.02, 4.0, 250)
 """The exponents that are tried; below them a curve is a line over log N, above them it has a corner."""
 RESAMPLES = 1000
 LEAST_SHARE = 0.05
-"""A limit is above 0 if the lower end of its interval is at least this share of it, because a fit never goes below 0."""
+"""A limit is above 0 if the lower end of its interval is at least this share of it; a fit never goes below 0."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from adaptbench.reports.comparison.gains import Gain
 from adaptbench.reports.results.metrics import Metric
 from adaptbench.reports.statistics.power_law import Estimate, PowerLaw
 from adaptbench.reports.tables.table import Column, Table, TableCell, frame_of
-from adaptbench.reports.words.sentences import growth_sentence
+from adaptbench.reports.words.sentences import about, growth_sentence
 
 
 class _Growth(NamedTuple):
@@ -55,7 +55,7 @@ def _cells(row: _Growth, metric: Metric) -> tuple[TableCell, ...]:
     return (
         TableCell(f"{b.value:.2f}", marks=marks, ends=f"[{b.lower:.2f}, {b.upper:.2f}]"),
         _cell(law.limit, metric),
-        TableCell("—" if bend is None else f"{float(f'{bend:.2g}'):,.0f}", missing=bend is None),
+        TableCell("—" if bend is None else about(bend), missing=bend is None),
         *(_cell(each, metric) for each in (law.first_doubling, law.last_doubling)),
         TableCell("—" if end is None else str(end), missing=end is None),
     )
