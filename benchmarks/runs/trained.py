@@ -47,7 +47,7 @@ class TrainedAdapter:
     """
 
     def __init__(self, adapter: Adapter, shape: TaskShape) -> None:
-        self._adapter, self.shape = adapter, shape
+        self.adapter, self.shape = adapter, shape
 
     def predict(self, support_x: Examples, support_y: Examples, query_x: Examples) -> Tensor | RealPrediction:
         """Predicts queries from a support set.
@@ -76,7 +76,7 @@ class TrainedAdapter:
             query=rows[:, len(support) :],
             query_y=unknown,
         )
-        prediction = self._adapter.predict(batch)[0]
+        prediction = self.adapter.predict(batch)[0]
         if ways is None:
             return RealPrediction(LIKELIHOODS["gaussian"].point(prediction), scale_of(prediction))
         return LIKELIHOODS["categorical"].point(prediction[:, :ways])

@@ -208,7 +208,8 @@ class Store:
         """
         folder = self.root / "suites"
         try:
-            read(folder / f"{manifest.name}.json", Manifest)
+            if read(folder / f"{manifest.name}.json", Manifest) == manifest:
+                return
         except NewerFormat:
             raise
         except Unreadable:
@@ -256,7 +257,7 @@ def is_free(lease: SoftFileLease) -> bool:
     """
     try:
         lease.acquire(timeout=0)
-    except Timeout:
+    except (Timeout, OSError):  # a lock that cannot be taken is not free
         return False
     lease.release()
     return True
