@@ -3,7 +3,7 @@
 import itertools
 import shlex
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -22,7 +22,6 @@ from adaptbench.benchmarks.executors.progress import SuiteProgress, waiting_for
 from adaptbench.benchmarks.executors.schedule import Status, drive
 from adaptbench.benchmarks.executors.time_left import estimate
 from adaptbench.benchmarks.executors.worker import Job
-from adaptbench.benchmarks.runs.checkpoints import of_other_code
 from adaptbench.benchmarks.runs.devices import CPU, Devices, cores
 from adaptbench.benchmarks.store.store import Store
 from adaptbench.benchmarks.suites.suite import load_suite
@@ -48,6 +47,7 @@ class RunOptions:
         out: folder of the runs.
         wandb: "auto", "online", "offline" or "off".
         device: "auto", "cpu" or "cuda".
+        again: whether finished runs are computed again.
         dry_run: whether to say only what would be done.
         report: whether to end with a report.
         wandb_models: whether to upload the weights to W&B.
@@ -64,6 +64,7 @@ class RunOptions:
     out: Path = Path("runs")
     wandb: str = "auto"
     device: str = "auto"
+    again: bool = False
     dry_run: bool = False
     report: bool = True
     wandb_models: bool = False
@@ -88,14 +89,17 @@ class Standing:
     left: list[PlannedRun]
 
     @classmethod
-    def of(cls, plan: Plan, store: Store, others: Sequence[Store] = ()) -> "Standing":
+    def of(cls, plan: Plan, store: Store, others: Sequence[Store] = (), again: bool = False) -> "Standing":
         """Checks the published runs, without reading all files.
 
         Args:
             plan: what is wanted.
             store: where runs are published.
             others: where runs may be finished, too; they may lack weights.
+            again: whether all are to do, finished or not.
         """
+        if again:
+            return cls(finished=[], damaged={}, left=plan.runs())
         runs = {run.spec.run_id: run for run in plan.runs()}
         found = {run_id: store.damage(run_id, thorough=False) for run_id in runs if store.is_published(run_id)}
         here = {run_id for run_id, trouble in found.items() if trouble is None}
@@ -131,7 +135,7 @@ def run_suite(name: str, options: RunOptions, console: Console) -> int:
     store = Store(options.out)
     with opened(options.bundles) as bundles:
         others = [Store(each.folder) for each in bundles]
-        standing = Standing.of(plan, store, others)
+        standing = Standing.of(plan, store, others, again=options.again)
         _check_devices(standing.left, options)
         _announce(plan, standing, store, executor=options.executor, console=console)
         if options.dry_run:
@@ -139,7 +143,8 @@ def run_suite(name: str, options: RunOptions, console: Console) -> int:
             return SUCCESS
     added = [argument for learner in options.learners for argument in ("--learner", learner)]
     added += [] if options.seeds is None else ["--seeds", str(options.seeds)]
-    _prepare(store, plan.manifest([name, *added]), standing)
+    forgotten = [run.spec.run_id for run in standing.left] if options.again else ()
+    _prepare(store, plan.manifest([name, *added]), standing, forgotten)
 
     def make_job(run: PlannedRun) -> Job:
         return Job(
@@ -171,8 +176,8 @@ def run_suite(name: str, options: RunOptions, console: Console) -> int:
     return FAILURE if status.failed or unreadable or unreported or without_data else SUCCESS
 
 
-def _prepare(store: Store, manifest: Manifest, standing: Standing) -> None:
-    """Makes the folder, writes the manifest, removes leftovers, and sets damaged runs aside.
+def _prepare(store: Store, manifest: Manifest, standing: Standing, forgotten: Iterable[str]) -> None:
+    """Makes the folder, writes the manifest, removes leftovers, and sets damaged and forgotten runs aside.
 
     Raises:
         NewerFormat: if a later version of adaptbench wrote the manifest that is there.
@@ -184,6 +189,8 @@ def _prepare(store: Store, manifest: Manifest, standing: Standing) -> None:
         store.tidy()
         for run_id in standing.damaged:
             store.set_aside(run_id)
+        for run_id in forgotten:
+            store.forget(run_id)
     except OSError as error:
         if not standing.left:
             return  # all is done, and whoever owns the folder tidies it
@@ -224,10 +231,6 @@ def _announce(plan: Plan, standing: Standing, store: Store, *, executor: Executo
     for run_id, reason in standing.damaged.items():
         text = f"[yellow]damaged[/] {escape(names[run_id])} ({run_id}): {escape(reason)}; it is computed again."
         console.print(text, highlight=False, soft_wrap=True)
-    for run in standing.left:
-        if of_other_code(store.partial(run.spec.run_id), run.spec):
-            text = "the code of its own classes has changed since its checkpoint, so it starts anew."
-            console.print(f"[yellow]anew[/] {escape(run.name)} ({run.spec.run_id}): {text}", highlight=False)
     _say_unavailable(plan, console)
 
 

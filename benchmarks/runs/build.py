@@ -26,6 +26,10 @@ MAY_BE_ZERO = ("depth", "steps")
 WITHOUT_VALIDATION = "where training has the validation part too"
 KINDS_OF_CLASS = {"task": EpisodicDataModule, "encoder": nn.Module, "learner": nn.Module}
 """Base classes that are checked before a call, because a suite may name any class."""
+ENCODER_SIGNATURE = (
+    "a torch.nn.Module with __init__(self, example_shape: tuple[int, ...], **init_args), an attribute `features: int` "
+    "and forward(self, examples [M, *example_shape]) -> features [M, features]"
+)
 LEARNER_SIGNATURE = (
     "a torch.nn.Module with __init__(self, features: int, targets: int, outputs: int, **init_args) and "
     "forward(self, support_x [B, S, features], support_y [B, S, targets], query_x [B, Q, features]) "
@@ -226,7 +230,9 @@ def build_module(spec: Training, task: TaskShape) -> TrainedModule:
     """
     torch.manual_seed(spec.seed)
     likelihood = LIKELIHOODS[task.likelihood]
-    encoder = instantiate("encoder", spec.encoder, task.example_shape)
+    encoder = _instantiate_checked("encoder", ENCODER_SIGNATURE, spec.encoder, task.example_shape)
+    if not isinstance(getattr(encoder, "features", None), int):
+        raise ValueError(f"The encoder `{spec.encoder.name}` has no number `features`. It must be {ENCODER_SIGNATURE}.")
     if spec.kind == "pretrain":
         return build_transfer(spec, task, encoder)
     own = load("learner", spec.learner.name)

@@ -17,13 +17,11 @@ from adaptbench.reports.format import Environment, Failure, Manifest, Result
 from adaptbench.reports.reading import NewerFormat, Unreadable, read
 
 CHECKPOINT = "last.ckpt"
-CODE = "code.sha256"
-"""Digest of the code of a user's own classes that wrote the checkpoint beside it."""
 LOG = "log.txt"
 FAILURE = "failure.json"
 NEW = ".new"
 """Ending of a file that is being written beside the one whose place it takes; a killed process leaves it."""
-SCRATCH = (CHECKPOINT, f"{CHECKPOINT}{NEW}", CODE, "progress", LOG, FAILURE)
+SCRATCH = (CHECKPOINT, f"{CHECKPOINT}{NEW}", "progress", LOG, FAILURE)
 """Files of an unfinished run; publishing deletes them."""
 PARTIAL = ".partial-"
 LOCK = ".lock-"
@@ -135,6 +133,12 @@ class Store:
         if aside.exists():
             shutil.rmtree(aside)
         self.published(run_id).rename(aside)
+
+    def forget(self, run_id: str) -> None:
+        """Sets a finished run aside, and removes what an unfinished one left, so that it is computed from the start."""
+        if self.is_published(run_id):
+            self.set_aside(run_id)
+        shutil.rmtree(self.partial(run_id), ignore_errors=True)
 
     def tidy(self) -> None:
         """Removes the locks of dead processes, and partial and damaged folders of runs that are published."""

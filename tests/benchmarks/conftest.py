@@ -67,10 +67,13 @@ class Halting(Sound):
 
 
 class Fragile(Sound):
-    """Raises as soon as it trains."""
+    """Raises as soon as it has trained for two steps."""
+
+    steps = 0
 
     def forward(self, *episode):
-        if self.training and len(episode[0]) > 2:
+        Fragile.steps += self.training and len(episode[0]) > 2
+        if Fragile.steps > 2:
             raise ArithmeticError("it [broke] in training")
         return super().forward(*episode)
 
