@@ -20,6 +20,7 @@ from adaptbench.reports.format import (
     Spec,
 )
 from adaptbench.reports.format_tables import TABLES, Column
+from adaptbench.reports.laboratory_format import Laboratory
 
 FILES: tuple[type[BaseModel], ...] = (
     Manifest,
@@ -28,6 +29,7 @@ FILES: tuple[type[BaseModel], ...] = (
     Guards,
     Spec,
     Failure,
+    Laboratory,
 )
 TABLE_OF = {
     "episodes.parquet": "a row for each test episode; absent in a pretraining",
@@ -38,9 +40,9 @@ TABLE_OF = {
 HEAD = f"""# What a folder of runs holds
 
 `python -m adaptbench.reports.format_docs docs` makes this page and the JSON Schema in
-[format.schema.json](format.schema.json) from the docstrings of `reports/format.py` and `reports/bundle_format.py`. This
-is format version {FORMAT_VERSION}; files of another version are refused. Fields that a version does not know are
-ignored.
+[format.schema.json](format.schema.json) from the docstrings of `reports/format.py`, `bundle_format.py` and
+`laboratory_format.py`. This is format version {FORMAT_VERSION}; files of another version are refused. Fields that a version
+does not know are ignored.
 `adaptbench.load_results` gives the scores as two data frames, runs and episodes.
 
 ```
@@ -62,6 +64,7 @@ runs/
     log.txt, progress      what it printed, and the share of its training that is done
   .damaged-RUN/            a damaged run, kept until it is computed again
   .lock-RUN                the process that works on a run
+  laboratory-SUITE.json    what trained networks answer in the page, of `adaptbench report --laboratory`
   report-SUITE/            tables, figures and page; `files.txt` lists them
 ```
 

@@ -79,8 +79,10 @@ class Explored(Record):
     """Its protocol."""
     ink: bool
     """Whether images are ink, which is bright in them and dark on paper."""
-    side: tuple[Positive, Positive]
-    """Width and height of an image, in pixels."""
+    width: Positive
+    """Width of an image, in pixels."""
+    height: Positive
+    """Height of an image, in pixels."""
     images: Base64
     """All images below each other, as PNG."""
     episodes: tuple[Episode, ...]

@@ -103,7 +103,8 @@ def _explored(task: ClassDataModule, runs: Sequence[Run], *, ink: bool) -> Explo
         task=runs[0].cell.task,
         protocol=runs[0].cell.protocol,
         ink=ink,
-        side=(images.shape[2], images.shape[1]),
+        width=images.shape[2],
+        height=images.shape[1],
         images=_text(_png(images.reshape(-1, *images.shape[2:]))),
         episodes=tuple(
             _episode(each, int(start), {run_id: own[number] for run_id, own in said.items()})

@@ -7,7 +7,7 @@
 
   function show(section, data) {
     const place = $("[data-place]", section);
-    const [width, height] = data.side;
+    const { width, height } = data;
     const source = URL.createObjectURL(new Blob([bytes(data.images)], { type: "image/png" }));
     const state = { episode: data.episodes[0], change: "original" };
     const distinct = (name) => [...new Set(data.episodes.map(name))];
