@@ -24,6 +24,8 @@ from adaptbench.reports.figures.scores import draw, draw_places
 from adaptbench.reports.figures.shot_matrix import draw_shot_matrix
 from adaptbench.reports.figures.styles import LineStyle, line_styles
 from adaptbench.reports.figures.trade_off import draw_costs, draw_trade_off
+from adaptbench.reports.laboratory_format import Laboratory
+from adaptbench.reports.page.laboratory import read_laboratory
 from adaptbench.reports.page.page import Section, render_page
 from adaptbench.reports.results.manifest import Suite
 from adaptbench.reports.results.records import run_records
@@ -122,14 +124,18 @@ def write_report(
         reading = read_sources(sources, suite)
         beside = next((source.folder for source in sources if not source.bundled), Path())
         where = beside / f"report-{reading.suite.name}" if out is None else Path(out)
+        laboratory = read_laboratory([source.folder for source in sources], reading.suite.name)
+        names, reading = [source.name for source in sources], reading.only(only) if only else reading
         try:
-            return _write(reading.only(only) if only else reading, [source.name for source in sources], where, learner)
+            return _write(reading, names, where, learner, laboratory)
         except OSError as error:
-            cure = f"`adaptbench report {shlex.quote(sources[0].name)} --out FOLDER` writes it elsewhere"
+            cure = f"`adaptbench report {shlex.quote(names[0])} --out FOLDER` writes it elsewhere"
             raise OSError(f"The report cannot be written: {error}; {cure}.") from error
 
 
-def _write(reading: Reading, sources: Sequence[str], out: Path, learner: str | None) -> Report:
+def _write(
+    reading: Reading, sources: Sequence[str], out: Path, learner: str | None, laboratory: Laboratory | None
+) -> Report:
     wanted, outcomes = reading.suite, reading.outcomes
     finished = tuple(outcome for outcome in outcomes if isinstance(outcome, Run))
     problems = tuple(outcome for outcome in outcomes if isinstance(outcome, Problem))
@@ -159,7 +165,8 @@ def _write(reading: Reading, sources: Sequence[str], out: Path, learner: str | N
         figures=tuple(path for section in sections for path in section.figures),
         records=_write_text(out / "results.csv", to_csv(records)),
         page=_write_text(
-            out / "index.html", render_page(wanted, finished, problems, sections, published, sources, notes)
+            out / "index.html",
+            render_page(wanted, finished, problems, sections, published, sources, notes, laboratory),
         ),
         notes=notes,
         standings=tuple(text for section in sections for text in section.standings),

@@ -12,6 +12,8 @@ from markupsafe import Markup, escape
 
 from adaptbench.reports.comparison.comparison import Comparison, Entry
 from adaptbench.reports.format import Machine
+from adaptbench.reports.laboratory_format import Laboratory
+from adaptbench.reports.page.laboratory import atlas, laboratory_data, packed_networks
 from adaptbench.reports.page.packing import digest, pack, pack_compressed, template, vendored, vendored_script
 from adaptbench.reports.page.page_data import page_data
 from adaptbench.reports.results.manifest import Suite
@@ -23,7 +25,12 @@ from adaptbench.reports.words.commands import entry_commands, suite_commands
 from adaptbench.reports.words.headlines import headlines
 from adaptbench.reports.words.sentences import best_sentence
 
-PLOTLY = "plotly-basic.min.js"
+PLOTLY, RUNTIME, MACHINE = "plotly-basic.min.js", "ort.wasm.min.js", "ort-wasm-simd.wasm"
+SCRIPTS = ("page.js", "functions.js", "episodes.js", "atlas.js", "start.js")
+MOST_CHARACTERS = 7_600_000
+"""Of all that is packed into the page and its figures; the rest of 8 MB is for its text."""
+ROOM_BESIDE = 3_200_000
+"""Characters that the runtime of networks and the episodes take, for which networks leave room."""
 MOST_IMAGE_BYTES = 1_500_000
 """The total size of the static figures in the page, so that the page stays below 8 MB."""
 TERMS: Mapping[str, str] = {
@@ -74,6 +81,7 @@ def render_page(
     published: Table,
     sources: Sequence[str] = (),
     left_out: Sequence[str] = (),
+    laboratory: Laboratory | None = None,
 ) -> str:
     """Renders the page; every string from a file is escaped.
 
@@ -85,26 +93,34 @@ def render_page(
         published: The table of published numbers.
         sources: The names of the report's sources.
         left_out: Runs that are left out, each with its reason.
+        laboratory: What trained networks gave to the laboratories.
     """
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["terms"] = _explain
-    script, plotly = template("page.js"), vendored_script(PLOTLY)
+    named = {section.name: section.comparison for section in sections}
+    parts = {"plotly": pack_compressed(vendored(PLOTLY)), "data": pack(_json(page_data(suite, runs, named)))}
+    networks = packed_networks(laboratory, runs, MOST_CHARACTERS - ROOM_BESIDE - sum(map(len, parts.values())))
+    if networks:
+        parts |= {"runtime": pack_compressed(vendored(RUNTIME)), "machine": pack_compressed(vendored(MACHINE))}
+    shown = {**laboratory_data(laboratory, suite, runs, networks), "atlas": atlas(suite, runs, named)}
+    parts |= {"laboratory": pack(_json(shown)), **networks}
+    scripts = [template(name) for name in SCRIPTS]
+    libraries = [vendored_script(name) for name in (PLOTLY, *([RUNTIME] if networks else []))]
     rows = _rows(suite, sections)
-    data = page_data(suite, runs, {section.name: section.comparison for section in sections})
     return environment.from_string(template("page.html.j2")).render(
         suite=suite,
         terms=TERMS,
         style=template("page.css"),
-        script=script,
-        policy=" ".join(f"'sha256-{digest(code)}'" for code in (script, plotly)),
-        plotly=pack_compressed(vendored(PLOTLY)),
-        data=pack(json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)),
+        scripts=scripts,
+        policy=" ".join(f"'sha256-{digest(code)}'" for code in (*scripts, *libraries)),
+        parts=parts,
+        laboratory=shown,
         n_finished=len(runs),
         leads=[text for each in sections for text in each.standings]
         or [lead for each in sections if (lead := best_sentence(each.comparison, each.comparison.largest[0]))],
         headlines=[headline for section in sections for headline in headlines(section.comparison)],
         sections=sections,
-        images=_images(sections),
+        images=_images(sections, MOST_CHARACTERS - sum(map(len, parts.values()))),
         published=published,
         rows=rows[:MOST_ROWS],
         n_rows=len(rows),
@@ -149,9 +165,13 @@ def _row(suite: Suite, comparison: Comparison, entry: Entry) -> dict[str, object
     }
 
 
-def _images(sections: Sequence[Section]) -> dict[str, list[tuple[str, str]]]:
-    """The names and data URIs of each section's static figures, as long as they fit."""
-    left = MOST_IMAGE_BYTES
+def _json(data: object) -> str:
+    return json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def _images(sections: Sequence[Section], room: int) -> dict[str, list[tuple[str, str]]]:
+    """The names and data URIs of each section's static figures, as long as they fit into so many characters."""
+    left = min(MOST_IMAGE_BYTES, room * 3 // 4)
     found: dict[str, list[tuple[str, str]]] = {}
     for section in sections:
         for path in section.figures:

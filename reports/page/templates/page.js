@@ -299,16 +299,5 @@
   window.addEventListener("hashchange", unfold);
   unfold();
 
-  async function start() {
-    const [code, text] = await Promise.all(["plotly", "data"].map(async (id) => (await unpack(id)).text()));
-    document.head.append(make("script", { textContent: code }));
-    const data = JSON.parse(text);
-    const renders = data.charts.map(drawChart).filter(Boolean);
-    for (const details of $$("details.static")) details.open = false;
-    window.addEventListener("hashchange", () => showRun(data));
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { renders.forEach((render) => render()); showRun(data); });
-    showRun(data);
-    document.documentElement.dataset.ready = "yes";
-  }
-  start().catch(fail);
+  window.adaptbench = { $, $$, make, unpack, fail, colour, plain, layout, options, drawChart, showRun, laboratories: [] };
 })();

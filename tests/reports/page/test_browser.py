@@ -208,9 +208,8 @@ def test_words_are_explained_by_mouse_and_keyboard(page):
 
 
 def test_published_numbers_are_folded_at_the_end(page):
-    assert page.evaluate(
-        "document.querySelector('main').lastElementChild.contains(document.querySelector('#published'))"
-    )
+    last = "document.querySelector('main').lastElementChild"
+    assert page.evaluate(f"{last}.contains(document.querySelector('#published'))")
     table = page.locator("main > section").last.locator("table, .notes").first
     assert table.is_hidden()
     page.get_by_role("navigation").get_by_role("link", name="Published numbers").click()
