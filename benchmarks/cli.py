@@ -3,7 +3,6 @@
 import io
 import os
 import sys
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
@@ -87,6 +86,7 @@ def run(
     device: Annotated[str, typer.Option(help="cpu, cuda, or `auto` (cuda if available).")] = "auto",
     wandb_models: Annotated[bool, typer.Option("--wandb-models", help="Upload the weights to W&B, too.")] = False,
     dry_run: DryRun = False,
+    again: Annotated[bool, typer.Option("--again", help="Compute finished runs again.")] = False,
     report: Annotated[bool, typer.Option(help="End with the suite's report.")] = True,
     retry: Annotated[int, typer.Option(min=0, help="How many more times a failed run is tried.")] = 0,
     time_limit: Annotated[
@@ -120,8 +120,8 @@ def run(
         )  # fmt: skip
         options = RunOptions(
             only=only or [], learners=learner or [], seeds=seeds, jobs=jobs, out=out, wandb=wandb, device=device,
-            dry_run=dry_run, report=report, wandb_models=wandb_models, retry=retry, runs_per_gpu=runs_per_gpu,
-            bundles=bundles or [], executor=where,
+            dry_run=dry_run, again=again, report=report, wandb_models=wandb_models, retry=retry,
+            runs_per_gpu=runs_per_gpu, bundles=bundles or [], executor=where,
         )  # fmt: skip
         raise typer.Exit(run_suite(suite, options, console))
 
@@ -202,8 +202,8 @@ def report(
 def wandb_sync(
     runs: Annotated[Path, typer.Argument(help="Folder of the runs.")] = Path("runs"),
     suite: Annotated[str | None, typer.Option(help="The suite to upload, if the folder has several.")] = None,
-    project: Annotated[str, typer.Option(help="W&B's project.")] = "adaptbench",
-    entity: Annotated[str | None, typer.Option(help="W&B's user or team.")] = None,
+    project: Annotated[str, typer.Option(envvar="WANDB_PROJECT", help="W&B's project.")] = "adaptbench",
+    entity: Annotated[str | None, typer.Option(envvar="WANDB_ENTITY", help="W&B's user or team.")] = None,
     wandb: Annotated[str, typer.Option(help="auto (online if you are logged in), online or offline.")] = "auto",
     models: Annotated[bool, typer.Option("--models", help="Also upload the trained weights, as artifacts.")] = False,
 ) -> None:
@@ -279,29 +279,11 @@ def verify(
     their scores may differ by a tenth of the distance from a guess to a perfect score. What is found about a bundle is
     written beside it, as BUNDLE.statement.json.
     """
-    from adaptbench.benchmarks.commands.verify import TOLERANCE, Verdict, choose, verify_runs
-    from adaptbench.benchmarks.commands.verify_bundle import needs_trust, verify_bundle
-
-    counts = Counter[str]()
-
-    def show(verdict: Verdict) -> None:
-        same = "same" if verdict.exact else f"within {TOLERANCE:.0%}"
-        word = "failed" if verdict.failed else same if verdict.difference is None else "differs"
-        color = "green" if word == same else "red"
-        text = " ".join(filter(None, (verdict.run_id, verdict.name, verdict.difference)))
-        console.print(f"[{color}]{word:7}[/] {escape(text)}", highlight=False, soft_wrap=True)
-        counts[word] += 1
+    from adaptbench.benchmarks.commands.verify_bundle import verify_and_show
 
     with _complaining():
-        if not runs.is_file():
-            for verdict in verify_runs(runs, choose(runs, sample, seed or 0), jobs):
-                show(verdict)
-        else:
-            if not trust_code and needs_trust(runs, console):
-                typer.confirm("Run this code with your rights?", abort=True)
-            verify_bundle(runs, sample, seed, jobs=jobs, key=key, show=show, console=console)
-    console.print(f"Verified {counts.total()} runs: {', '.join(f'{n} {word}' for word, n in counts.items())}.")
-    raise typer.Exit(1 if counts["differs"] or counts["failed"] else 0)
+        sound = verify_and_show(runs, sample=sample, seed=seed, jobs=jobs, trusted=trust_code, key=key, console=console)
+    raise typer.Exit(0 if sound else 1)
 
 
 @app.command()
@@ -310,20 +292,10 @@ def doctor(
     repair: Annotated[bool, typer.Option("--repair", help="Set damaged runs aside and remove leftover files.")] = False,
 ) -> None:
     """Checks every file in a folder of runs and lists what is wrong; exits with 1 if anything is."""
-    from adaptbench.benchmarks.commands.doctor import examine
-    from adaptbench.benchmarks.store.store import Store
+    from adaptbench.benchmarks.commands.doctor import show_examination
 
-    wrong = 0
     with _complaining():
-        for complaint in examine(Store(runs), repair):
-            wrong += complaint.wrong
-            color = "red" if complaint.wrong else "yellow"
-            text = f"[{color}]{complaint.kind}[/] {escape(f'{complaint.path.name}{complaint.name}: {complaint.text}')}."
-            console.print(text, highlight=False, soft_wrap=True)
-        finished = sum(1 for _ in runs.glob("[!.]*/result.json"))
-    repaired = " What could be repaired was." if repair and wrong else ""
-    console.print(f"Finished runs: {finished}. Wrong: {wrong}.{repaired}")
-    raise typer.Exit(1 if wrong else 0)
+        raise typer.Exit(1 if show_examination(runs, repair, console) else 0)
 
 
 @app.command()
@@ -366,6 +338,32 @@ def speed(
                 "accuracy": until, "threads": threads, "limit": limit, "examples": examples, "augment": augment
             }  # fmt: skip
             measure_speed(repeats, only, racing=race, out=out, console=console, progress=complaints)
+
+
+@app.command()
+def check(
+    name: Annotated[str, typer.Argument(help="Your learner, encoder, strategy or task, as package.Class.")],
+) -> None:
+    """Tries a class of your own as its run would: a training step, shapes, gradients, guards."""
+    from adaptbench.benchmarks.own import check_class
+
+    with _complaining():
+        check_class(name, console)
+
+
+@app.command()
+def new(
+    what: Annotated[str, typer.Argument(help="suite, the only thing that can be made.")],
+    images: Annotated[Path, typer.Option(help="A folder with a folder of images for each class.")],
+    out: Annotated[Path | None, typer.Option(help="The file; the folder's name with .yaml by default.")] = None,
+) -> None:
+    """Writes a suite for a folder of images, with comments."""
+    from adaptbench.benchmarks.own import new_suite
+
+    with _complaining():
+        if what != "suite":
+            raise ValueError(f"Expected `suite` but got `{what}`.")
+        new_suite(images, out, console)
 
 
 @app.command("list")

@@ -38,7 +38,8 @@ def labels_permuted(
     """
     guard = "label permutation"
     tables: dict[tuple[str, str, int, int], np.ndarray] = {}
-    steps: dict[tuple[int, int, bool], list[np.ndarray]] = {}
+    steps: dict[tuple[int, int, bool], np.ndarray] = {}
+    alike: dict[tuple[int, int, bool], float] = {}
     for number, batch in enumerate(batches):
         ways = int((batch.support_y[0].sum(dim=0) > 0).sum())
         places = _places(batch, ways, drawings if number < tests else None, stream)
@@ -50,8 +51,10 @@ def labels_permuted(
             counts = np.bincount((rows * ways + labels).ravel(), minlength=size * ways).reshape(-1, ways)
             each = (labels[:, :, None] == np.arange(ways)).sum(axis=1)  # [B, ways], how often each label stands
             if word == "position":
-                found = steps.setdefault((ways, size, even := bool((each == each[0, 0]).all())), [])
-                found[:] = map(np.add, found or (0, 0), (_steps(labels, ways), _alike(each)))
+                even = bool((each == each[0, 0]).all())
+                place = (ways, size, even)
+                steps[place] = steps.get(place, 0) + _steps(labels, ways)
+                alike[place] = alike.get(place, 0.0) + _alike(each)
                 word = word if even else "uneven position"
             key = (word, where, ways, 0 if word == "class" else size)
             tables[key] = _sum(tables[key], counts) if key in tables else counts
@@ -69,8 +72,8 @@ def labels_permuted(
     if any(word == "uneven position" for word, *_ in tables):
         probabilities["uneven position"] = uneven
     neighbours = [
-        _step_probability(counts, ways, length, None if even else float(alike) / counts[0].sum())
-        for (ways, length, even), (counts, alike) in steps.items()
+        _step_probability(counts, ways, length, None if even else alike[ways, length, even] / counts[0].sum())
+        for (ways, length, even), counts in steps.items()
     ]
     probabilities["neighbour"] = min(1.0, len(neighbours) * min(neighbours, default=1.0))
     probabilities["class in training"] = _same_label_probability(batches[tests:])
@@ -128,10 +131,10 @@ def _of_each_row(table: np.ndarray) -> float:
     return min(1.0, len(table) * float(chdtrc(table.shape[1] - 1, statistics).min()))
 
 
-def _alike(each: np.ndarray) -> np.float64:
+def _alike(each: np.ndarray) -> float:
     """Sums over episodes the probability that two neighbours have the same label, which stand [B, ways] times."""
     length = each.sum(axis=1)
-    return np.float64(((each * (each - 1)).sum(axis=1) / (length * (length - 1)).clip(min=1)).sum())
+    return float(((each * (each - 1)).sum(axis=1) / (length * (length - 1)).clip(min=1)).sum())
 
 
 def _step_probability(counts: np.ndarray, ways: int, length: int, alike: float | None) -> float:

@@ -37,8 +37,9 @@ class LinearRegressionDataModule(FunctionDataModule):
 
     def chance(self, size: EpisodeSize, part: EvalPart = "test") -> float:
         """The variance of y given x, averaged over x: the error of the best prediction that ignores the support set."""
-        listed = part == "seen" and self.functions is not None
-        return (float(self.functions.var(axis=0).sum()) if listed else DIMENSIONS) + self.noise**2
+        if part == "seen" and self.functions is not None:
+            return float(self.functions.var(axis=0).sum()) + self.noise**2
+        return DIMENSIONS + self.noise**2
 
     def draw_functions(self, rng: np.random.Generator, count: int, part: EvalPart = "seen") -> np.ndarray:
         """Draws weights."""

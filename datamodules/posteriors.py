@@ -32,8 +32,9 @@ def of_normal(z: Floats, y: Floats, noise: float) -> Moments:
         noise: standard deviation of the noise, above 0.
     """
     precision = np.eye(z.shape[2]) + z.swapaxes(1, 2) @ z / noise**2
-    covariance = np.linalg.inv(precision)
-    return Moments(np.einsum("bkl,bsl,bs->bk", covariance, z, y) / noise**2, covariance)
+    covariance: Floats = np.linalg.inv(precision).astype(np.float64, copy=False)
+    mean: Floats = np.einsum("bkl,bsl,bs->bk", covariance, z, y) / noise**2
+    return Moments(mean, covariance)
 
 
 def of_list(z: Floats, y: Floats, noise: float, functions: Floats) -> Moments:

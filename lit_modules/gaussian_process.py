@@ -16,7 +16,7 @@ class GaussianProcess:
     """Predicts the posterior of a Gaussian process with a squared-exponential kernel, given the support set.
 
     Rasmussen & Williams 2006 (Gaussian Processes for Machine Learning, algorithm 2.1). The prior mean is zero, and the
-    covariance is `signal`^2 exp(-|x - x'|^2 / (2 `length`^2)). All episodes share these numbers, which a suite should
+    covariance is signal^2 exp(-|x - x'|^2 / (2 length^2)). All episodes share these numbers, which a suite should
     take from validation episodes.
 
     Args:

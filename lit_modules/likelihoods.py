@@ -64,8 +64,7 @@ class Gaussian:
 
     def nll(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Negative log density, summed over the target's dimensions."""
-        mean, raw_scale = prediction.chunk(2, dim=-1)
-        scale = F.softplus(raw_scale) + SCALE_FLOOR
+        mean, scale = prediction.chunk(2, dim=-1)[0], scale_of(prediction)
         return (0.5 * ((target - mean) / scale) ** 2 + scale.log() + 0.5 * math.log(2 * math.pi)).sum(dim=-1)
 
     def score(self, prediction: Tensor, target: Tensor) -> Tensor:
@@ -75,6 +74,11 @@ class Gaussian:
     def point(self, prediction: Tensor) -> Tensor:
         """Means."""
         return prediction.chunk(2, dim=-1)[0]
+
+
+def scale_of(prediction: Tensor) -> Tensor:
+    """Returns the standard deviations [..., Y] of a Gaussian prediction [..., 2Y]."""
+    return F.softplus(prediction.chunk(2, dim=-1)[1]) + SCALE_FLOOR
 
 
 def with_unit_scale(mean: Tensor) -> Tensor:

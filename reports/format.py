@@ -3,7 +3,6 @@
 `benchmarks` writes these types and `reports` reads them. Their docstrings become `docs/format.md`.
 """
 
-import re
 from typing import Annotated, Literal
 
 from pydantic import (
@@ -23,13 +22,14 @@ FORMAT_VERSION = 1
 _LARGEST = 2**63 - 1
 LARGEST_NUMBER = 1e40
 """No finite number of a run is larger: those that it computes with end at 3.4e38, as float32 does."""
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_CONTROL = {*range(9), *range(11, 32), *range(127, 160), *range(0x202A, 0x202F), *range(0x2066, 0x206A)}
+_ESCAPES = {code: ascii(chr(code))[1:-1] for code in _CONTROL}
 
 
 def visible(text: str) -> str:
     """Shows control characters, which a terminal would obey, as escapes; ends of lines and tabs stay."""
     lines = text.replace("\r\n", "\n").replace("\r", "\n")
-    return _CONTROL.sub(lambda found: ascii(found[0])[1:-1], lines)
+    return lines.translate(_ESCAPES)
 
 
 def _possible(value: float) -> float:

@@ -61,7 +61,6 @@ runs/
   .partial-RUN/            an unfinished run
     failure.json           why its last try failed
     last.ckpt              the checkpoint that it continues from
-    code.sha256            digest of the source of a user's own classes that wrote the checkpoint
     log.txt, progress      what it printed, and the share of its training that is done
   .damaged-RUN/            a damaged run, kept until it is computed again
   .lock-RUN                the process that works on a run

@@ -1,8 +1,6 @@
 """The columns of the tables of a run's folder."""
 
-from typing import Literal, NamedTuple, get_args
-
-from adaptbench.reports.format import On
+from typing import Literal, NamedTuple
 
 
 class Column(NamedTuple):
@@ -31,7 +29,7 @@ EPISODES = (
         "text",
         "",
         "What the test is about, as in the scores; absent if unseen classes or functions alone.",
-        texts=get_args(On),
+        texts=("unseen", "seen", "held_out_drawings"),
     ),
     Column("ways", "integer", "classes", "Classes in the episode; absent in regression.", absent=True),
     Column("shots", "integer", "examples", "Support examples of each class, or of the function."),

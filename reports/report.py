@@ -1,5 +1,6 @@
 """The report of a suite: tables, figures, records and one page."""
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -117,14 +118,19 @@ def write_report(
 
     Raises:
         ReportError: There is no manifest of such a suite, more than one to choose from, or it cannot be read.
+        OSError: The report cannot be written.
     """
     with opened([runs] if isinstance(runs, str | Path) else runs) as sources:
         reading = read_sources(sources, suite)
         beside = next((source.folder for source in sources if not source.bundled), Path())
         where = beside / f"report-{reading.suite.name}" if out is None else Path(out)
         laboratory = read_laboratory([source.folder for source in sources], reading.suite.name)
-        names = [source.name for source in sources]
-        return _write(reading.only(only) if only else reading, names, where, learner, laboratory)
+        names, reading = [source.name for source in sources], reading.only(only) if only else reading
+        try:
+            return _write(reading, names, where, learner, laboratory)
+        except OSError as error:
+            cure = f"`adaptbench report {shlex.quote(names[0])} --out FOLDER` writes it elsewhere"
+            raise OSError(f"The report cannot be written: {error}; {cure}.") from error
 
 
 def _write(

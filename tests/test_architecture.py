@@ -16,7 +16,8 @@ MAY_IMPORT = {
 }
 WINGS = {
     "benchmarks": (
-        "cli", "commands", "laboratory", "speed", "executors", "runs", "tracking", "evaluation", "suites", "store",
+        "cli", "api", "own", "commands", "laboratory", "speed", "executors", "runs", "tracking",
+        "evaluation", "suites", "store",
     ),
     "reports": (
         "terminal", "dashboard", "report", "page", "tables", "figures", "words", "comparison", "sources", "results",
@@ -29,7 +30,7 @@ FORMAT = ("reports.format.", "reports.format_tables.", "reports.reading.")
 """What every wing of `benchmarks` may use of `reports`: the format of what it writes and reads again."""
 INTERVALS = "reports.statistics.intervals."
 """What it may use besides: an error has the same kind of interval in a run and in a report."""
-USE_REPORTS = {"cli", "commands", "laboratory", "speed"}
+USE_REPORTS = {"cli", "api", "commands", "laboratory", "speed"}
 """The wings of `benchmarks` that make reports, or read finished runs as reports do."""
 FLOORS = {"benchmarks": 6, "reports": 9}
 FLOORS_IN_A_WING = 4

@@ -50,7 +50,7 @@ LOAD = """
 from pathlib import Path
 from adaptbench import load_run
 for result in Path("runs").glob("[!.]*/result.json"):
-    print(load_run(result.parent).predict([[0.0], [1.0]], [0.0, 1.0], [[0.5]]).shape)
+    print(load_run(result.parent).predict([[0.0], [1.0]], [0.0, 1.0], [[0.5]]).means.shape)
 """
 
 
@@ -170,7 +170,7 @@ def recorded(runs):
 @pytest.mark.slow
 def test_a_wheel_has_one_name(wheel):
     names = set(contents(wheel))
-    assert {name.partition("/")[0] for name in names} == {"adaptbench", "adaptbench-0.1.0.dist-info"}
+    assert {name.partition("/")[0] for name in names} == {"adaptbench", "adaptbench-0.2.0.dist-info"}
     data = ("benchmarks/suites/*.yaml", "datamodules/data/*.csv", "reports/data/*.csv", "reports/page/templates/*")
     expected = [path for name in OURS for path in (ROOT / name).rglob("*.py")]
     expected += [path for pattern in data for path in ROOT.glob(pattern)]
@@ -196,7 +196,7 @@ def test_files_named_like_ours_do_no_harm(installed, crowded):
     call(crowded, None, adaptbench, "run", "two.yaml", *OPTIONS, "--out", "two")
     remove_standard(crowded)
     assert "Usage" in call(crowded, ".", adaptbench, "--help")
-    assert call(crowded, ".", python, "-m", "adaptbench", "--version") == "0.1.0\n"
+    assert call(crowded, ".", python, "-m", "adaptbench", "--version") == "0.2.0\n"
     call(crowded, ".", adaptbench, "run", *CELLS)
     call(crowded, ".", adaptbench, "report", "runs")
     assert call(crowded, ".", python, "-c", LOAD).count("[1, 1]") == 2

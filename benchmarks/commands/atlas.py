@@ -8,9 +8,10 @@ Numbers stand in sentences of the report's own tables, which are copied to docs/
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -109,7 +110,7 @@ def _copied(report: Report, table: Table, folder: Path) -> str:
 
 
 def _sentences(rows: pd.DataFrame, path: str) -> Iterator[str]:
-    for _, row in rows.iterrows():
+    for row in rows.to_dict("records"):
         yield f'- {row["sentence"]}<!-- sentence of {path} "{_place(row, "axis")}" -->'
 
 
@@ -118,20 +119,20 @@ def _last_doublings(rows: pd.DataFrame, path: str) -> Iterator[str]:
     per_cent = rows["metric"].iloc[0] == "accuracy"
     unit = "points" if per_cent else "of MSE"
     for _, own in rows.groupby([name for name in ("ways", "shots", "examples") if name in rows], dropna=False):
-        ends = [own.loc[own["last_doubling"].idxmin()], own.loc[own["last_doubling"].idxmax()]]
+        in_order = own.sort_values("last_doubling").to_dict("records")
         least, most = (
             f"{row['last_doubling'] * (100 if per_cent else 1):.{2 if per_cent else 4}f}"
             f'<!-- {path} "{_place(row)}" last_doubling --> ({row["label"]})'
-            for row in ends
+            for row in (in_order[0], in_order[-1])
         )
         going_on = int(own["no_gain_shown_from"].isna().sum())
         yield (
             f"**{own['setting'].iloc[0]}**: the last doubling takes {least} to {most} {unit} off the error; "
-            f"its last step is still a significant gain for {going_on} of {len(own)} learners."
+            f"from the size before the largest it is still significant for {going_on} of {len(own)} learners."
         )
 
 
-def _place(row: "pd.Series[object]", *more: str) -> str:
+def _place(row: Mapping[Hashable, Any], *more: str) -> str:
     """What tells a row apart from the others of its table."""
     return " ".join(f"{name}={row[name]}" for name in (*KEYS, *more) if name in row and pd.notna(row[name]))
 

@@ -29,6 +29,7 @@ PROTOCOLS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("lake_runs", {"split": "lake", "rotations": "none"}),
     ("omniglot-online", {"split": "vinyals", "rotations": "none"}),
     ("glyphs", {}),
+    ("glyphs", {"scope": "within", "train_classes": 100}),
     ("glyphs_to_omniglot", {}),
     ("sinusoid", {}),
     ("sinusoid", {"noise": 0.1}),

@@ -1,12 +1,12 @@
 """The command `adaptbench submit`: packs runs, the source of a user's own learners and a card into one file."""
 
-import importlib.util
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 
+from adaptbench.benchmarks.suites.own_code import own_modules
 from adaptbench.benchmarks.suites.spec import RUN_SPEC, RunSpec
 from adaptbench.reports.errors import ReportError
 from adaptbench.reports.format import Environment
@@ -57,15 +57,9 @@ def _code_of(sources: Sequence[str]) -> dict[str, str]:
 
 
 def _code(specs: Sequence[RunSpec]) -> dict[str, str]:
-    """The source of the modules that hold a user's own learners; our own are in the commit."""
-    found = {}
-    for name in sorted({spec.adapter for spec in specs if "." in spec.adapter}):
-        module = name.rpartition(".")[0]
-        origin = importlib.util.find_spec(module)
-        if origin is not None and origin.origin is not None:
-            source = Path(origin.origin)
-            found[module] = source.read_text(encoding="utf-8")
-    return found
+    """The source of the modules that define a user's own classes; our own are in the commit."""
+    own = {each for spec in specs for part in (spec, *spec.candidates) for each in part.components.items()}
+    return {module: text for component in sorted(own) for module, text in own_modules(*component).items()}
 
 
 def _card(suite: Suite, folders: Sequence[Path], learners: Sequence[str]) -> str:

@@ -12,10 +12,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import typer
 from rich.console import Console
 from rich.markup import escape
 
-from adaptbench.benchmarks.commands.verify import Verdict, draw, verify_runs
+from adaptbench.benchmarks.commands.verify import TOLERANCE, Verdict, choose, draw, verify_runs
 from adaptbench.benchmarks.runs.devices import CPU
 from adaptbench.benchmarks.runs.environment import describe_machine
 from adaptbench.benchmarks.store.store import write_json
@@ -25,6 +26,47 @@ from adaptbench.reports.format import Result
 from adaptbench.reports.reading import read
 from adaptbench.reports.sources.bundles import code_of, unpack
 from adaptbench.reports.sources.statements import NAMESPACE, statement_path
+
+
+def verify_and_show(
+    runs: Path, *, sample: int | None, seed: int | None, jobs: int, trusted: bool, key: Path | None, console: Console
+) -> bool:
+    """Verifies a folder of runs or a bundle, whose code must be trusted, and prints the verdicts.
+
+    Args:
+        runs: the folder, or the file of the bundle.
+        sample: number of runs; None for all.
+        seed: seed of the sample; None for 0, or a random one for a bundle.
+        jobs: runs at a time.
+        trusted: whether to run a bundle's code unasked.
+        key: the SSH key that signs the statement about a bundle.
+        console: where to print.
+
+    Returns:
+        Whether no run differs or fails.
+
+    Raises:
+        ValueError: if there are too few runs, or it is not a bundle.
+    """
+    sound = True
+
+    def show(verdict: Verdict) -> None:
+        nonlocal sound
+        same = "same" if verdict.exact else f"within {TOLERANCE:.0%}"
+        word = "failed" if verdict.failed else same if verdict.difference is None else "differs"
+        text = " ".join(filter(None, (verdict.run_id, verdict.name, verdict.difference)))
+        color = "green" if word == same else "red"
+        console.print(f"[{color}]{word:7}[/] {escape(text)}", highlight=False, soft_wrap=True)
+        sound = sound and word == same
+
+    if not runs.is_file():
+        for verdict in verify_runs(runs, choose(runs, sample, seed or 0), jobs):
+            show(verdict)
+    else:
+        if not trusted and needs_trust(runs, console):
+            typer.confirm("Run this code with your rights?", abort=True)
+        verify_bundle(runs, sample, seed, jobs=jobs, key=key, show=show, console=console)
+    return sound
 
 
 def needs_trust(bundle: Path, console: Console) -> bool:
@@ -127,7 +169,9 @@ def verify_bundle(
 def _importable(code: Mapping[str, str], folder: Path) -> Iterator[None]:
     """Lets workers import the bundle's modules, after all others, so that they can take nobody's place."""
     for module, text in code.items():
-        path = folder.joinpath(*module.split(".")).with_suffix(".py")
+        path = folder.joinpath(*module.split("."))
+        package = any(other.startswith(f"{module}.") for other in code)
+        path = path / "__init__.py" if package else path.with_suffix(".py")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     sys.path.append(str(folder))

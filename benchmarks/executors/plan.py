@@ -4,7 +4,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from adaptbench.benchmarks.evaluation.guards import GuardFailed
 from adaptbench.benchmarks.runs.build import TaskShape, build_adapter, build_module, build_task, source_guards
+from adaptbench.benchmarks.runs.interfaces import Checked, check_cell
 from adaptbench.benchmarks.suites.description import source_in_words
 from adaptbench.benchmarks.suites.registry import load, suggest
 from adaptbench.benchmarks.suites.spec import Cell, Component, RunSpec, TransferSpec
@@ -118,7 +120,7 @@ def add_learner(suite: Suite, name: str) -> tuple[Suite, dict[str, str]]:
     """
     everywhere = suite.with_learner(name)
     key = list(everywhere.tasks[0].learners)[-1]
-    tasks, refusals, build = [], {}, _Builder()
+    tasks, refusals, build = [], {}, Builder()
     for without, entry in zip(suite.tasks, everywhere.tasks, strict=True):
         try:
             build(SuiteCell.make(next(entry.tasks()), name=key, seed=suite.seeds[0]))
@@ -159,7 +161,7 @@ def _has(cell: SuiteCell, key: str, value: str, names: Collection[str]) -> bool:
 def _unavailable(cells: Sequence[SuiteCell]) -> dict[str, str]:
     """Builds one of each kind of cell; returns why tasks' data is unavailable, by task."""
     reasons: dict[str, str] = {}
-    build = _Builder()
+    build = Builder()
     for cell in cells:
         if cell.attributes.seed != cells[0].attributes.seed:
             continue  # the seed changes no shape
@@ -187,13 +189,18 @@ def parse_only(pairs: Iterable[str]) -> dict[str, str]:
     return only
 
 
-class _Builder:
-    """Builds tasks and networks to find errors, each different one once."""
+class Builder:
+    """Builds tasks and networks to find errors, each different one once, and checks a user's own classes.
+
+    Attributes:
+        checked: what was found about cells with own classes.
+    """
 
     def __init__(self) -> None:
         self._shapes: dict[str, TaskShape] = {}
         self._networks: set[tuple[str, tuple[bool, bool, str], TaskShape]] = set()
         self._sources: set[str] = set()
+        self.checked: list[Checked] = []
 
     def __call__(self, cell: SuiteCell) -> None:
         """Builds the task and the network of a cell.
@@ -206,9 +213,12 @@ class _Builder:
             self._build(cell.spec)
         except (ValueError, DataUnavailable):
             raise
+        except GuardFailed as error:
+            raise ValueError(f"{cell.attributes.learner} on {cell.attributes.task} is refused: {error}") from error
         except Exception as error:  # an argument of the wrong type can make a class raise anything
             what = f"{cell.attributes.learner} on {cell.attributes.task}"
-            raise ValueError(f"{what} cannot be built: {type(error).__name__}: {error}.") from error
+            reason = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(".")
+            raise ValueError(f"{what} cannot be built: {reason}.") from error
 
     def _build(self, spec: Cell) -> None:
         training = spec.training
@@ -221,7 +231,10 @@ class _Builder:
         chooses = validates, bool(spec.rivals), str(spec.strategy) if spec.kind == "transfer" else ""
         network = anywhere.canonical_json(), chooses, shape
         if network not in self._networks:
-            build_adapter(spec, build_module(training, shape), shape)
+            module = build_module(training, shape)
+            adapter = build_adapter(spec, module, shape)
+            if spec.code or training.code:
+                self.checked.append(check_cell(spec, build_task(training), module, adapter))
             self._networks.add(network)
         if spec.kind == "transfer":
             self._check_sources(spec)

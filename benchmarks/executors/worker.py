@@ -15,6 +15,7 @@ import torch
 from adaptbench.benchmarks.runs.checkpoints import Checkpoints, Interrupted
 from adaptbench.benchmarks.runs.devices import CPU, Devices
 from adaptbench.benchmarks.runs.process import StopRequest
+from adaptbench.benchmarks.runs.run import OtherCode
 from adaptbench.benchmarks.store.redaction import without_secrets
 from adaptbench.benchmarks.store.store import LEASE_SECONDS, LOG, RunElsewhere, Store
 from adaptbench.benchmarks.suites.spec import CHECKPOINT_SECONDS, RunSpec
@@ -103,7 +104,7 @@ def _try(job: Job, store: Store, should_stop: Callable[[], bool]) -> Ended:
             return Ended("elsewhere")  # another process moved the files away while this one was stopped
         traceback.print_exc()
         if not isinstance(
-            error, (OSError, MemoryError, torch.OutOfMemoryError)
+            error, (OSError, MemoryError, torch.OutOfMemoryError, OtherCode)
         ):  # an error in the code: a new try must not go on from it
             store.checkpoint(job.spec.run_id).unlink(missing_ok=True)
         reason = without_secrets(" ".join(f"{type(error).__name__}: {error}".split()))

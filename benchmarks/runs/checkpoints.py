@@ -1,9 +1,6 @@
 """Checkpoints of a training: written atomically, at intervals and on request; resuming gives the same bits."""
 
-import functools
-import hashlib
 import os
-import sys
 import time
 import zipfile
 from collections.abc import Callable
@@ -15,12 +12,8 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
 
-from adaptbench.benchmarks.store.store import CHECKPOINT, CODE, flush
-from adaptbench.benchmarks.suites.registry import load
-from adaptbench.benchmarks.suites.spec import CHECKPOINT_SECONDS, RunSpec
-
-LIBRARIES = ("adaptbench", "torch", "pytorch_lightning")
-"""Packages whose code is not the user's own."""
+from adaptbench.benchmarks.store.store import CHECKPOINT, flush
+from adaptbench.benchmarks.suites.spec import CHECKPOINT_SECONDS
 
 
 class Interrupted(Exception):
@@ -110,46 +103,6 @@ class Generators(Callback):
         torch.set_rng_state(state_dict["generator"])
         if state_dict["generators"] and len(state_dict["generators"]) == torch.cuda.device_count():
             torch.cuda.set_rng_state_all(state_dict["generators"])
-
-
-def of_other_code(folder: Path, spec: RunSpec) -> bool:
-    """Whether another state of the user's own classes wrote the checkpoint in a partial folder."""
-    if spec.kind == "transfer" or not (folder / CHECKPOINT).is_file():
-        return False
-    try:
-        return (folder / CODE).read_text(encoding="ascii") != _own_code(spec)
-    except (OSError, ValueError):
-        return bool(_own_code(spec))
-
-
-def forget_other_code(folder: Path, spec: RunSpec) -> None:
-    """Removes a checkpoint that another state of the user's own classes wrote, and notes their present state."""
-    if of_other_code(folder, spec):
-        (folder / CHECKPOINT).unlink()
-        print("The code of the run's own classes has changed since its checkpoint: it starts anew.")
-    if spec.kind != "transfer":
-        (folder / CODE).write_text(_own_code(spec), encoding="ascii")
-
-
-def _own_code(spec: RunSpec) -> str:
-    """A digest of the packages of the user's own classes and of their base classes; empty if all classes are ours."""
-    training = spec.training
-    components = [("task", training.task), ("encoder", training.encoder)]
-    if training.kind == "episodic":
-        components.append(("learner", training.learner))
-    own = [load(kind, component.name) for kind, component in components if "." in component.name]
-    packages = {base.__module__.partition(".")[0] for cls in own for base in cls.__mro__}.difference(LIBRARIES)
-    return "".join(map(_digest, sorted(packages)))
-
-
-@functools.cache  # a process keeps the code that it has imported
-def _digest(package: str) -> str:
-    """A digest of a module's file, or of all files of a package; empty if it has no source."""
-    module = sys.modules[package]
-    folders = list(getattr(module, "__path__", ()))
-    files = [file for folder in folders for file in sorted(Path(folder).rglob("*.py"))]
-    files = files or [Path(file) for file in [getattr(module, "__file__", None)] if file]
-    return hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest() if files else ""
 
 
 def checkpoint_to_resume(folder: Path) -> Path | None:

@@ -1,5 +1,6 @@
 """Executes one run, from its spec to a published folder."""
 
+import functools
 import io
 import math
 from collections.abc import Mapping
@@ -18,7 +19,7 @@ from adaptbench.benchmarks.evaluation.guards import chance_guard, require_passed
 from adaptbench.benchmarks.evaluation.pictured_functions import Pictured, fits
 from adaptbench.benchmarks.runs.build import TaskShape, build_module, build_task, source_guards
 from adaptbench.benchmarks.runs.callbacks import Curve
-from adaptbench.benchmarks.runs.checkpoints import Checkpoints, forget_other_code
+from adaptbench.benchmarks.runs.checkpoints import Checkpoints
 from adaptbench.benchmarks.runs.ddp import together
 from adaptbench.benchmarks.runs.devices import CPU, Devices
 from adaptbench.benchmarks.runs.environment import describe_machine
@@ -27,6 +28,7 @@ from adaptbench.benchmarks.runs.trained import load_adapter
 from adaptbench.benchmarks.store.integrity import RESULT, checksums, missing, seal
 from adaptbench.benchmarks.store.store import SCRATCH, Store, write_json
 from adaptbench.benchmarks.suites.description import describe, source_in_words
+from adaptbench.benchmarks.suites.own_code import own_code
 from adaptbench.benchmarks.suites.spec import Cell, RunSpec, Training, TrainingSpec
 from adaptbench.datamodules.base import EpisodicDataModule
 from adaptbench.datamodules.guards import Finding
@@ -51,6 +53,26 @@ NO_CHECKSUM = "0" * 64
 
 class NotFinite(RuntimeError):
     """The weights are no longer finite numbers."""
+
+
+class OtherCode(RuntimeError):
+    """The code of the user's own classes is not that which the run's id covers."""
+
+
+def require_planned_code(spec: RunSpec) -> None:
+    """Refuses code that was edited between the plan and the moment at which this process imported it.
+
+    Raises:
+        OtherCode: if it differs; a spec without a digest says nothing about code.
+    """
+    if spec.code and _imported_code(tuple(spec.components.items())) != spec.code:
+        names = ", ".join(name for name in spec.components.values() if "." in name)
+        raise OtherCode(f"the code of {names} is not that which this run was planned with; plan it again")
+
+
+@functools.cache  # a process keeps the code that it has imported
+def _imported_code(components: tuple[tuple[str, str], ...]) -> str:
+    return own_code(**dict(components))
 
 
 @dataclass
@@ -112,12 +134,13 @@ def execute(
         Interrupted: if it was asked to stop.
         CheckpointDamaged: if the checkpoint of an earlier try cannot be read.
         GuardFailed: if a guard found a leak, in the data before training or in the adapter when it is tested.
+        OtherCode: if the user's own classes are not those that the run's id covers.
         FileNotFoundError: if a file was removed that a run of its kind must have.
     """
     if store.is_published(spec.run_id):
         return store.published(spec.run_id)
+    require_planned_code(spec)
     folder = store.begin(spec.run_id)
-    forget_other_code(folder, spec)
     started = datetime.now(UTC)
     torch.use_deterministic_algorithms(devices.kind != "cpu")
     task = build_task(spec.training)

@@ -17,12 +17,25 @@ from adaptbench.benchmarks.store.store import Store
 from adaptbench.benchmarks.suites.spec import RESULTS_VERSION, RUN_SPEC, Cell
 from adaptbench.datamodules.episodes import EpisodeBatch
 from adaptbench.lit_modules.cross_validated import Choice
-from adaptbench.lit_modules.likelihoods import LIKELIHOODS
+from adaptbench.lit_modules.likelihoods import LIKELIHOODS, scale_of
 from adaptbench.lit_modules.training import TrainedModule
 from adaptbench.reports.format import Result, Spec
 from adaptbench.reports.reading import read
 
 Examples = Tensor | npt.ArrayLike
+
+
+class RealPrediction(NamedTuple):
+    """A prediction of real targets.
+
+    Attributes:
+        means: [Q, Y] float32.
+        deviations: [Q, Y] float32, standard deviations; of 1 where an adapter predicts means alone, as fine-tuning and
+            MAML do.
+    """
+
+    means: Tensor
+    deviations: Tensor
 
 
 class TrainedAdapter:
@@ -36,7 +49,7 @@ class TrainedAdapter:
     def __init__(self, adapter: Adapter, shape: TaskShape) -> None:
         self.adapter, self.shape = adapter, shape
 
-    def predict(self, support_x: Examples, support_y: Examples, query_x: Examples) -> Tensor:
+    def predict(self, support_x: Examples, support_y: Examples, query_x: Examples) -> Tensor | RealPrediction:
         """Predicts queries from a support set.
 
         Args:
@@ -45,7 +58,7 @@ class TrainedAdapter:
             query_x: [Q, *x], like `support_x`.
 
         Returns:
-            Class probabilities [Q, N], or means [Q, Y]; float32.
+            Class probabilities [Q, N], or for regression means and standard deviations [Q, Y]; float32.
 
         Raises:
             ValueError: if a shape, type or value is wrong.
@@ -64,7 +77,9 @@ class TrainedAdapter:
             query_y=unknown,
         )
         prediction = self.adapter.predict(batch)[0]
-        return LIKELIHOODS[self.shape.likelihood].point(prediction[:, :ways])
+        if ways is None:
+            return RealPrediction(LIKELIHOODS["gaussian"].point(prediction), scale_of(prediction))
+        return LIKELIHOODS["categorical"].point(prediction[:, :ways])
 
     def _examples(self, name: str, examples: Examples) -> Tensor:
         x, shape = _tensor(name, examples), self.shape.example_shape
@@ -180,6 +195,6 @@ def load_adapter(spec: Cell, store: Store, device: str | torch.device = "cpu", *
 
 def _tensor(name: str, values: Examples) -> Tensor:
     try:
-        return values if isinstance(values, Tensor) else torch.as_tensor(np.asarray(values))
+        return values if isinstance(values, Tensor) else torch.from_numpy(np.array(values, order="C"))
     except (TypeError, ValueError) as error:
         raise ValueError(f"Expected argument `{name}` to be an array of numbers but got {type(values)}.") from error

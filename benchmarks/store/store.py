@@ -17,13 +17,11 @@ from adaptbench.reports.format import Environment, Failure, Manifest, Result
 from adaptbench.reports.reading import NewerFormat, Unreadable, read
 
 CHECKPOINT = "last.ckpt"
-CODE = "code.sha256"
-"""Digest of the code of a user's own classes that wrote the checkpoint beside it."""
 LOG = "log.txt"
 FAILURE = "failure.json"
 NEW = ".new"
 """Ending of a file that is being written beside the one whose place it takes; a killed process leaves it."""
-SCRATCH = (CHECKPOINT, f"{CHECKPOINT}{NEW}", CODE, "progress", LOG, FAILURE)
+SCRATCH = (CHECKPOINT, f"{CHECKPOINT}{NEW}", "progress", LOG, FAILURE)
 """Files of an unfinished run; publishing deletes them."""
 PARTIAL = ".partial-"
 LOCK = ".lock-"
@@ -136,6 +134,12 @@ class Store:
             shutil.rmtree(aside)
         self.published(run_id).rename(aside)
 
+    def forget(self, run_id: str) -> None:
+        """Sets a finished run aside, and removes what an unfinished one left, so that it is computed from the start."""
+        if self.is_published(run_id):
+            self.set_aside(run_id)
+        shutil.rmtree(self.partial(run_id), ignore_errors=True)
+
     def tidy(self) -> None:
         """Removes the locks of dead processes, and partial and damaged folders of runs that are published."""
         for run_id in self.locked():
@@ -204,7 +208,8 @@ class Store:
         """
         folder = self.root / "suites"
         try:
-            read(folder / f"{manifest.name}.json", Manifest)
+            if read(folder / f"{manifest.name}.json", Manifest) == manifest:
+                return
         except NewerFormat:
             raise
         except Unreadable:
@@ -252,7 +257,7 @@ def is_free(lease: SoftFileLease) -> bool:
     """
     try:
         lease.acquire(timeout=0)
-    except Timeout:
+    except (Timeout, OSError):  # a lock that cannot be taken is not free
         return False
     lease.release()
     return True

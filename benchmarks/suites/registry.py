@@ -254,8 +254,9 @@ def load(kind: str, name: str) -> Any:  # noqa: ANN401 - a class of any kind
     module, _, attribute = find(kind, name).path.rpartition(".")
     try:
         return getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"Expected a known {kind} but `{name}` cannot be imported: {error}.") from error
+    except Exception as error:  # a user's module may raise anything
+        reason = str(error) if isinstance(error, ImportError | AttributeError) else f"{type(error).__name__}: {error}"
+        raise ValueError(f"Expected a known {kind} but `{name}` cannot be imported: {reason}.") from error
 
 
 def suite_files() -> dict[str, Path]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import operator
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
@@ -24,6 +25,7 @@ from adaptbench.lit_modules.optimization import Optimization
 RESULTS_VERSION = 5
 """Raised when a change of the code may change numbers, so that old runs are not taken for new ones."""
 CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+COMPONENTS = ("task", "encoder", "learner", "strategy")
 CHECKPOINT_SECONDS = 300.0
 """Default of the time between two checkpoints within an epoch; it changes no result."""
 
@@ -97,10 +99,20 @@ class TrainerOptions(Frozen):
 
 
 class Spec(Frozen):
-    """What all kinds of runs have in common."""
+    """What all kinds of runs have in common.
+
+    Attributes:
+        code: a digest of the code of the user's own classes (`own_code.py`); empty, and left out, if all are ours.
+    """
 
     kind: str
     results_version: int = RESULTS_VERSION
+    code: str = Field(default="", exclude_if=operator.not_)
+
+    @property
+    def components(self) -> dict[str, str]:
+        """The names of its classes by kind, those of other runs left out."""
+        return {kind: getattr(self, kind).name for kind in COMPONENTS if hasattr(self, kind)}
 
     def canonical_json(self) -> str:
         """Returns the one JSON text of this spec.

@@ -1,11 +1,12 @@
 """Suites: grids of cells in YAML, read strictly."""
 
+import functools
 import inspect
 import itertools
 import math
 import re
 import reprlib
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import UnionType
@@ -14,6 +15,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 from pydantic import Field, PositiveFloat, PrivateAttr, ValidationError, field_validator, model_validator
 
 from adaptbench.benchmarks.suites.description import describe
+from adaptbench.benchmarks.suites.own_code import own_code
 from adaptbench.benchmarks.suites.plain_yaml import NotPlain, read_plain
 from adaptbench.benchmarks.suites.registry import load, suggest, suite_files
 from adaptbench.benchmarks.suites.spec import (
@@ -25,6 +27,7 @@ from adaptbench.benchmarks.suites.spec import (
     Frozen,
     Pretraining,
     PretrainSpec,
+    S,
     TrainerOptions,
     TransferSpec,
 )
@@ -33,6 +36,7 @@ from adaptbench.lit_modules.optimization import Optimization
 from adaptbench.reports.format import ManifestCell
 
 MOST_CELLS = 200_000
+CodeOf = Callable[..., str]
 
 
 class SuiteError(ValueError):
@@ -197,8 +201,9 @@ class Suite(Frozen):
     def cells(self) -> list["SuiteCell"]:
         """Expands the grid, once: every task, learner and seed."""
         if self._cells is None:
+            code_of = functools.cache(own_code)
             self._cells = [
-                SuiteCell.make(entry, name=name, seed=seed)
+                SuiteCell.make(entry, name=name, seed=seed, code_of=code_of)
                 for each in self.tasks
                 for entry in each.tasks()
                 for name in entry.learners
@@ -258,25 +263,30 @@ class SuiteCell:
     otherwise: str | None = None
 
     @classmethod
-    def make(cls, entry: TaskEntry, *, name: str, seed: int) -> "SuiteCell":
+    def make(cls, entry: TaskEntry, *, name: str, seed: int, code_of: CodeOf = own_code) -> "SuiteCell":
         """Makes the cell of one learner with one seed, of an entry with one task and one budget."""
+
+        def coded(spec: S) -> S:
+            return spec.model_copy(update={"code": code_of(**spec.components)})
+
         learner = entry.learners[name]
         training = {name: getattr(entry, name) for name in ("task", "train", "test", "encoder", "budget", "trainer")}
         training |= {"seed": seed}
         spec: Cell
         if learner.strategy is None:
             training |= {"learner": learner.learner}
-            spec, *others = (EpisodicSpec(**training, optimization=each) for each in learner.optimizations())
+            spec, *others = (coded(EpisodicSpec(**training, optimization=each)) for each in learner.optimizations())
             spec = spec.model_copy(update={"rivals": tuple(others)})
         else:
             training |= {"label_smoothing": learner.label_smoothing, "pretraining": learner.pretraining}
             candidates = (
-                PretrainSpec(**training | {"task": source}, optimization=each)
+                coded(PretrainSpec(**training | {"task": source}, optimization=each))
                 for source in (entry.task, *map(_pinned, learner.pretraining_sources))
                 for each in learner.optimizations()
             )
             first, *rivals = {each.run_id: each for each in candidates}.values()
             spec = TransferSpec(pretrained=first, rivals=tuple(rivals), strategy=learner.strategy, test=entry.test)
+            spec = coded(spec)
         place = {
             "examples": entry.budget.examples if "examples" in entry.over else None,
             "departs_from": learner.departs_from or "",

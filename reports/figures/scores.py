@@ -23,6 +23,8 @@ ENDS = ("lower", "upper")
 WIDE_AT_SEEDS = 2
 """Up to this number of seeds intervals are so wide that bands would hide each other."""
 MOST_TICKS = 8
+NEAREST_TICKS = 0.08
+"""The least distance between labelled ticks, as a share of the axis."""
 
 
 def panel_columns(comparison: Comparison, axis: Axis | None = None) -> dict[tuple[int, ...], list[int]]:
@@ -95,7 +97,11 @@ def draw_panel(
     positions, shown = _positions(settings, axis), _shown(comparison, axis)
     for index, row in enumerate(comparison.entries):
         # Learners are shifted sideways so that no interval hides another; most where there is one position only.
-        step = 1.07 if len(positions) == 1 else 1.0 + 0.02 * np.log2(positions[-1] / positions[0])
+        step = 1.07
+        if len(positions) > 1:
+            nearest = np.diff(np.log(positions)).min()
+            usual = 1.0 + 0.02 * np.log2(positions[-1] / positions[0])
+            step = min(usual, np.exp(nearest / (2 * len(comparison.entries))))
         shift = step ** (index - (len(comparison.entries) - 1) / 2)
         law = (laws or {}).get((row[0].learner, settings[0].others(axis)))
         _draw_curve(panel, positions * shift, [row[column] for column in columns], named, shown, line=law is None)
@@ -168,6 +174,11 @@ def label_x(panel: Axes, settings: Sequence[Setting], comparison: Comparison, ax
     panel.set_xlabel(f"{word} in the support set" if word == "shots" else word)
     every = -(-len(labels) // MOST_TICKS)
     labels = ["" if index % every else label for index, label in enumerate(labels)]
+    room = NEAREST_TICKS * np.log(positions[-1] / positions[0])
+    kept = np.inf
+    for index in reversed(range(len(labels))):
+        labels[index] = labels[index] if np.log(kept / positions[index]) > room else ""
+        kept = positions[index] if labels[index] else kept
     panel.set_xscale("log")
     panel.set_xlim(positions[0] / 1.35, positions[-1] * 1.35)
     panel.xaxis.set_major_locator(FixedLocator(list(positions)))

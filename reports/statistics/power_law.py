@@ -11,6 +11,8 @@ LEAST_SIZES = 4
 EXPONENTS = np.geomspace(0.02, 4.0, 250)
 """The exponents that are tried; below them a curve is a line over log N, above them it has a corner."""
 RESAMPLES = 1000
+LEAST_SHARE = 0.05
+"""A limit is above 0 if the lower end of its interval is at least this share of it; a fit never goes below 0."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,8 @@ class PowerLaw:
 
     @property
     def bends_at(self) -> float | None:
-        """The size from which the limit is most of the error; None if the limit may be 0."""
-        if not self.limit.lower > 0:
+        """The size from which the limit is most of the error; None if it is not shown to be above 0."""
+        if self.limit.lower < LEAST_SHARE * self.limit.value or not self.limit.value:
             return None
         return float((self.factor / self.limit.value) ** (1 / self.exponent.value))
 

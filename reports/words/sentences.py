@@ -95,6 +95,11 @@ def growth_sentence(gain: Gain, law: PowerLaw, comparison: Comparison) -> str:
     )
 
 
+def about(value: float) -> str:
+    """A number of classes to two digits, such as "1,200"."""
+    return f"{float(f'{value:.2g}'):,.0f}"
+
+
 def _law_words(law: PowerLaw, b: str, limit: str, word: str) -> str:
     if not law.known:
         return f"The data do not tell the exponent of a power law ({b})."
@@ -102,7 +107,7 @@ def _law_words(law: PowerLaw, b: str, limit: str, word: str) -> str:
         return f"The means differ significantly from a power law ({b}), most at {law.worst_size} {word}."
     if law.bends_at is None:
         return f"A power law fits, {b}; a limit is not shown (c = {limit})."
-    return f"A power law fits, {b}, which bends towards a limit of {limit} at about {law.bends_at:.2g} {word}."
+    return f"A power law fits, {b}, which bends towards a limit of {limit} at about {about(law.bends_at)} {word}."
 
 
 def place_sentence(place: Place, found: Sequence[Place]) -> str:

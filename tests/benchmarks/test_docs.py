@@ -1,19 +1,119 @@
 """What the documentation shows, done."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from adaptbench.benchmarks.cli import app
 
 DOCS = Path(__file__).parents[2] / "docs"
+CLASSES = dict(
+    re.findall(r"`(\w+)\.py`:\n\n```python\n(.*?)```", (DOCS / "own.md").read_text(encoding="utf-8"), re.DOTALL)
+)
+REFUSED = "refused on sinusoid: "
+WRONG = """
+import torch
+from residual import Residual
+
+
+class Detached(Residual):
+    def forward(self, examples):
+        return super().forward(examples).detach()
+
+
+class Narrow(Residual):
+    def forward(self, examples):
+        return super().forward(examples)[:, :3]
+
+
+class Centred(Residual):
+    def forward(self, examples):
+        x = super().forward(examples)
+        return x - x.mean(dim=0)
+
+
+class Nameless(torch.nn.Identity):
+    def __init__(self, example_shape):
+        super().__init__()
+"""
+
+
+@pytest.fixture
+def own_classes(tmp_path, monkeypatch):
+    """The classes of the documentation, each in its file, and some that are wrong."""
+    for name, code in {**CLASSES, "wrong": WRONG}.items():
+        (tmp_path / f"{name}.py").write_text(code)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{Path(__file__).parents[2]}")
+    yield tmp_path
+    for name in ("wrong", *CLASSES):
+        sys.modules.pop(name, None)
+
+
+def check(name):
+    return CliRunner().invoke(app, ["check", name])
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "tasks"),
+    [
+        ("matching.Matching", "learner", ("glyphs",)),
+        ("residual.Residual", "encoder", ("glyphs",)),
+        ("ridge.Ridge", "strategy", ("glyphs",)),
+        ("lines.Lines", "task", ("lines.Lines",)),
+    ],
+)
+def test_every_class_of_the_documentation_passes_the_check(name, kind, tasks, own_classes):
+    assert len([line for line in CLASSES[name.partition(".")[0]].splitlines() if line]) <= 30
+    done = check(name)
+    assert done.exit_code == 0, done.output
+    assert f"{kind}." in done.stdout and all(f"works on {task}: " in done.stdout for task in tasks)
+    assert kind == "task" or re.search(r"refused on sinusoid: (Matching|Residual|Ridge) ", done.stdout)
+
+
+@pytest.mark.parametrize(
+    ("name", "complaint"),
+    [
+        ("wrong.Detached", "Expected a gradient to reach the weights of the encoder `wrong.Detached`"),
+        ("wrong.Narrow", "Expected the features of the encoder `wrong.Narrow` to have shape [80, 32] but got [80, 3]"),
+        ("wrong.Centred", "other queries: A prediction moves by"),
+        ("wrong.Nameless", "`wrong.Nameless` has no number `features`. It must be a torch.nn.Module with"),
+        ("wrong.nothing", "`wrong.nothing` cannot be imported"),
+        ("prototypes", "Expected the dotted path of a class"),
+    ],
+)
+def test_a_class_that_lacks_something_is_refused_with_a_sentence(name, complaint, own_classes):
+    done = check(name)
+    assert (done.exit_code, "Traceback" in done.output) == (2, False)
+    assert complaint in done.stderr
 
 
 @pytest.mark.slow
-def test_the_learner_of_the_documentation_runs(adaptbench, write_suite, lookalike_archives, tmp_path, monkeypatch):
-    code = re.search(r"```python\n(.*?)```", (DOCS / "learners.md").read_text(encoding="utf-8"), re.DOTALL)
-    (tmp_path / "matching.py").write_text(code[1])
-    assert len(code[1].splitlines()) <= 30
-    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{Path(__file__).parents[2]}")
+def test_a_lightning_program_of_ones_own_and_lightning_cli_run(tmp_path, monkeypatch):
+    text = (DOCS / "lightning.md").read_text(encoding="utf-8")
+    for name, code in zip(("script.py", "main.py"), re.findall(r"```python\n(.*?)```", text, re.DOTALL), strict=True):
+        (tmp_path / name).write_text(code)
+    (tmp_path / "cell.yaml").write_text(re.search(r"```yaml\n(.*?)```", text, re.DOTALL)[1])
+    monkeypatch.setenv("PYTHONPATH", str(DOCS.parent))
+
+    def python(*arguments):
+        return subprocess.run([sys.executable, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+
+    script = python("script.py")
+    assert script.returncode == 0, script.stderr
+    assert "test/accuracy/5-way 1-shot" in script.stdout and "test/accuracy/5-way 5-shot" in script.stdout
+    cli = python("main.py", "fit", "--config", "cell.yaml", "--trainer.default_root_dir", "kept")
+    assert cli.returncode == 0, cli.stderr
+    assert "`Trainer.fit` stopped: `max_epochs=2` reached." in cli.stdout + cli.stderr
+
+
+@pytest.mark.slow
+def test_the_learner_of_the_documentation_runs(adaptbench, write_suite, own_classes):
     suite = write_suite(
         learners=("attention",),
         **{
@@ -29,3 +129,22 @@ def test_the_learner_of_the_documentation_runs(adaptbench, write_suite, lookalik
     assert "Matching" in result.stdout and "1 of 2 runs finished" in result.stdout
     refused = adaptbench("run", "smoke", "--learner", "matching.Matching")
     assert refused.returncode == 2 and "needs a task of classification" in refused.stderr
+
+
+def test_a_new_suite_fits_its_images_and_is_not_overwritten(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    for number in range(12):
+        for image in range(3 + number):
+            path = tmp_path / "my birds" / f"class {number}" / f"{image}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("L", (8, 8), 20 * number + image).save(path)
+    new = ["new", "suite", "--images", "my birds"]
+    done = CliRunner().invoke(app, new)
+    assert done.exit_code == 0, done.output
+    dry = CliRunner().invoke(app, ["run", "my birds.yaml", "--dry-run"])
+    assert dry.exit_code == 0 and "suite" not in dry.stderr, dry.output
+    assert "12 to do" in dry.stdout  # three learners and a pretraining, three seeds
+    again = CliRunner().invoke(app, new)
+    assert again.exit_code == 2 and "my birds.yaml exists" in again.stderr
+    assert CliRunner().invoke(app, ["new", "suite", "--images", "cache"]).exit_code == 1

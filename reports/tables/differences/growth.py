@@ -1,6 +1,6 @@
 """The table of growth: the power law of each learner's error against the number of training classes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from adaptbench.reports.comparison.comparison import Comparison
@@ -8,7 +8,7 @@ from adaptbench.reports.comparison.gains import Gain
 from adaptbench.reports.results.metrics import Metric
 from adaptbench.reports.statistics.power_law import Estimate, PowerLaw
 from adaptbench.reports.tables.table import Column, Table, TableCell, frame_of
-from adaptbench.reports.words.sentences import growth_sentence
+from adaptbench.reports.words.sentences import about, growth_sentence
 
 
 class _Growth(NamedTuple):
@@ -55,7 +55,7 @@ def _cells(row: _Growth, metric: Metric) -> tuple[TableCell, ...]:
     return (
         TableCell(f"{b.value:.2f}", marks=marks, ends=f"[{b.lower:.2f}, {b.upper:.2f}]"),
         _cell(law.limit, metric),
-        TableCell("—" if bend is None else f"{bend:.3g}", missing=bend is None),
+        TableCell("—" if bend is None else about(bend), missing=bend is None),
         *(_cell(each, metric) for each in (law.first_doubling, law.last_doubling)),
         TableCell("—" if end is None else str(end), missing=end is None),
     )
@@ -67,12 +67,6 @@ def _cell(found: Estimate, metric: Metric) -> TableCell:
 
 
 def _columns(comparison: Comparison) -> tuple[Column[_Growth], ...]:
-    estimates = {
-        "exponent": lambda row: row.law.exponent,
-        "limit": lambda row: row.law.limit,
-        "first_doubling": lambda row: row.law.first_doubling,
-        "last_doubling": lambda row: row.law.last_doubling,
-    }
     return (
         Column("learner", lambda row: row.gain.learner),
         Column("label", lambda row: row.gain.label),
@@ -83,13 +77,20 @@ def _columns(comparison: Comparison) -> tuple[Column[_Growth], ...]:
         Column("values", lambda row: " ".join(map(str, row.gain.values))),
         Column("metric", lambda row: comparison.metric.name),
         Column("factor", lambda row: row.law.factor),
-        *(
-            Column(f"{name}{ending}", lambda row, take=take, end=end: getattr(take(row), end))
-            for name, take in estimates.items()
-            for ending, end in (("", "value"), ("_lower", "lower"), ("_upper", "upper"))
-        ),
+        *_estimate_columns("exponent", lambda law: law.exponent),
+        *_estimate_columns("limit", lambda law: law.limit),
+        *_estimate_columns("first_doubling", lambda law: law.first_doubling),
+        *_estimate_columns("last_doubling", lambda law: law.last_doubling),
         Column("bends_at", lambda row: row.law.bends_at),
         Column("misfit_p_value", lambda row: row.law.misfit),
         Column("no_gain_shown_from", lambda row: row.gain.ends_at),
         Column("sentence", lambda row: growth_sentence(row.gain, row.law, comparison)),
+    )
+
+
+def _estimate_columns(name: str, of: Callable[[PowerLaw], Estimate]) -> tuple[Column[_Growth], ...]:
+    return (
+        Column(name, lambda row: of(row.law).value),
+        Column(f"{name}_lower", lambda row: of(row.law).lower),
+        Column(f"{name}_upper", lambda row: of(row.law).upper),
     )

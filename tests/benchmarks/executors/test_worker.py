@@ -8,13 +8,12 @@ import shutil
 import sys
 
 import pytest
-import torch
 
 from adaptbench.benchmarks.executors import worker
 from adaptbench.benchmarks.executors.worker import Job, work
-from adaptbench.benchmarks.runs import checkpoints
-from adaptbench.benchmarks.runs.checkpoints import of_other_code
+from adaptbench.benchmarks.runs import run
 from adaptbench.benchmarks.store.store import Store
+from adaptbench.benchmarks.suites.own_code import own_code
 
 BROKEN = '''"""A learner of a user's own that trains in a wrong way, then breaks."""
 
@@ -52,7 +51,7 @@ def write_mine(own_learners):
         (own_learners / "mine.py").write_text(text, encoding="utf-8")
         sys.modules.pop("mine", None)
         importlib.invalidate_caches()
-        checkpoints._digest.cache_clear()
+        run._imported_code.cache_clear()
 
     yield write
     sys.modules.pop("mine", None)
@@ -104,27 +103,28 @@ def test_after_a_full_disk_a_run_continues(store, try_, write_mine):
     assert ended.how == "failed" and store.checkpoint(spec.run_id).exists()
 
 
-def test_after_a_stop_a_run_continues_unless_its_code_was_edited(store, try_, write_mine, tmp_path, capsys):
-    wanted = sound_scores(try_, write_mine, tmp_path)
+def test_a_stopped_run_continues_and_refuses_code_that_was_edited_after_it_was_planned(
+    store, write_mine, episodic, tmp_path
+):
     write_mine(MENDED)
-    ended, spec = try_(store, should_stop=stop_after(5))
-    assert ended.how == "stopped" and not of_other_code(store.partial(spec.run_id), spec)
+    spec = episodic(learner={"name": "mine.Mine"})
+    spec = spec.model_copy(update={"code": own_code(**spec.components)})
+
+    def try_(root, **changes):
+        return work(
+            Job(spec=spec, root=root, suite="tiny", name="mine", wandb="off", checkpoint_seconds=0.0), **changes
+        )
+
+    whole = Store(tmp_path / "whole")
+    assert try_(whole.root).how == "done"
+    assert try_(store.root, should_stop=stop_after(5)).how == "stopped"
     write_mine(MENDED + "\n# nothing but a remark\n")
-    assert of_other_code(store.partial(spec.run_id), spec)
-    step = torch.load(store.checkpoint(spec.run_id), weights_only=True)["global_step"]
-    ended, _ = try_(store, should_stop=stop_after(1))
-    assert torch.load(store.checkpoint(spec.run_id), weights_only=True)["global_step"] < step
-    assert "starts anew" in capsys.readouterr().out
-    assert try_(store)[0].how == "done"
-    assert scores(store, spec) == wanted
-    assert {path.name for path in store.root.iterdir()} == {spec.run_id}
-
-
-def test_classes_of_ours_have_no_code_of_their_own(store, episodic):
-    spec = episodic(encoder__name="adaptbench.lit_modules.encoders.MLP")
-    folder = store.begin(spec.run_id)
-    (folder / "last.ckpt").write_bytes(b"of an earlier version, which noted no code")
-    assert not of_other_code(folder, spec)
+    ended = try_(store.root)
+    assert ended.how == "failed" and "the code of mine.Mine is not that" in ended.reason
+    assert store.checkpoint(spec.run_id).exists()
+    write_mine(MENDED)
+    assert try_(store.root).how == "done"
+    assert scores(store, spec) == scores(whole, spec)
 
 
 def taken_over(store, spec):

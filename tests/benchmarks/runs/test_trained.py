@@ -15,7 +15,7 @@ from adaptbench.benchmarks.store.store import Store
 from adaptbench.datamodules.episodes import EpisodeSize
 from adaptbench.lit_modules.encoders import StridedConv
 from adaptbench.lit_modules.episodic import EpisodicModule
-from adaptbench.lit_modules.likelihoods import LIKELIHOODS
+from adaptbench.lit_modules.likelihoods import LIKELIHOODS, SCALE_FLOOR
 from adaptbench.lit_modules.optimization import Optimization
 from adaptbench.lit_modules.prototypes import Prototypes
 
@@ -82,10 +82,21 @@ def test_wrong_images_and_labels_get_a_sentence(arguments, message, characters):
 
 def test_a_regression_run_predicts_from_raw_values(episodic, finished):
     trained = load_run(finished(episodic()))
-    means = trained.predict(X, Y, QUERY)
-    assert means.shape == (2, 1) and means.dtype == torch.float32
-    torch.testing.assert_close(trained.predict(torch.tensor(X), Y[:, None], QUERY), means)
-    assert not torch.allclose(trained.predict(X, -Y, QUERY), means)
+    means, deviations = trained.predict(X, Y, QUERY)
+    assert means.shape == deviations.shape == (2, 1) and means.dtype == deviations.dtype == torch.float32
+    torch.testing.assert_close(trained.predict(torch.tensor(X), Y[:, None], QUERY).means, means)
+    assert not torch.allclose(trained.predict(X, -Y, QUERY).means, means)
+    likelihood = torch.distributions.Normal(means, deviations).log_prob(torch.zeros(2, 1))
+    raw = torch.cat([means, deviations.sub(SCALE_FLOOR).expm1().log()], dim=-1)
+    torch.testing.assert_close(LIKELIHOODS["gaussian"].nll(raw, torch.zeros(2, 1)), -likelihood[:, 0])
+
+
+def test_read_only_and_reversed_arrays_are_taken(episodic, finished):
+    trained = load_run(finished(episodic()))
+    locked = X.copy()
+    locked.flags.writeable = False
+    torch.testing.assert_close(trained.predict(locked, Y, QUERY), trained.predict(X, Y, QUERY))
+    assert trained.predict(X[::-1], Y[::-1], QUERY).means.shape == (2, 1)
 
 
 def test_it_predicts_what_the_judge_scored(episodic, transfer, finished):
@@ -94,7 +105,7 @@ def test_it_predicts_what_the_judge_scored(episodic, transfer, finished):
         task = build_task(spec.training)
         batch = task.eval_batch("test", EpisodeSize(None, 5, 5), 20)
         row = 3
-        means = load_run(folder).predict(
+        means, _ = load_run(folder).predict(
             batch.inputs[batch.support[row]], batch.support_y[row], batch.inputs[batch.query[row]]
         )
         error = (means - batch.query_y[row]).square().mean().item()

@@ -64,7 +64,7 @@ def reseal(folder):
 def test_a_run_without_what_its_kind_must_hold_is_damaged_and_never_published(name, store, published, episodic):
     (published / name).unlink()
     reseal(published)
-    assert store.damage(published.name, thorough=False) == f"{name} is not among its files"
+    assert store.damage(published.name) == f"{name} is not among its files"
     (complaint,) = examine(store)
     assert complaint.kind == "damaged" and name in complaint.text
 

@@ -1,0 +1,163 @@
+"""The commands for what is one's own: `adaptbench check` tries a class, `adaptbench new suite` writes a suite."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from torch import nn
+
+from adaptbench.benchmarks.executors.plan import Builder
+from adaptbench.benchmarks.suites.registry import load
+from adaptbench.benchmarks.suites.suite import SuiteCell, TaskEntry
+from adaptbench.datamodules.base import EpisodicDataModule, EvalEpisodes, Sampling, TrainEpisodes
+from adaptbench.datamodules.image_folder import ImageFolderDataModule
+from adaptbench.lit_modules.embedding import EmbeddingLearner
+from adaptbench.lit_modules.training import TrainedModule
+
+CLASSES: dict[str, Any] = {"train": {"ways": 5, "shots": [1, 5], "queries": 3, "pool": 80, "episodes": 8},
+                           "test": {"ways": 5, "shots": [1, 5], "queries": 3, "episodes": 20}}  # fmt: skip
+FUNCTIONS: dict[str, Any] = {"train": {"shots": [5, 10], "queries": 10, "pool": 160},
+                             "test": {"shots": [5, 10], "queries": 10, "episodes": 20}}  # fmt: skip
+TASKS = {
+    "glyphs": {
+        "task": {"name": "glyphs", "init_args": {"train_classes": 20}},
+        "encoder": {"name": "strided", "init_args": {"filters": 8}},
+        **CLASSES,
+    },
+    "sinusoid": {"task": {"name": "sinusoid"}, **FUNCTIONS, "encoder": {"name": "mlp"}},
+}
+"""What a class is tried on: images and functions, both without data."""
+SIZES = [(ways, shots, queries) for shots, queries in (([1, 5], 5), ([1, 5], 1), ([1], 1)) for ways in (5, 4, 3, 2)]
+"""Ways, shots and queries that a new suite may have; the first that fit into the folder are taken."""
+SUITE = """\
+# `adaptbench run {file}` trains and tests this; with --dry-run it only says how long that would take.
+suite: {name}
+version: 1          # to be raised when a change below changes numbers
+description: {description}
+seeds: [0, 1, 2]    # at least three, for an interval over seeds
+tasks:
+  - task:           # docs/own_images.md describes its arguments
+      name: image_folder
+      init_args: {{path: {path}, image_size: 28, colour: true, min_images: {images}}}
+    # Episodes have `ways` classes, with `shots` labelled images and `queries` others of each. A training step encodes
+    # `pool` images, and draws `episodes` episodes from them.
+    train: {{ways: {ways}, shots: {shots}, queries: {queries}, pool: 256, episodes: 32}}
+    test: {{ways: {ways}, shots: {shots}, queries: {queries}, episodes: 600}}
+    encoder: {{name: strided, init_args: {{filters: 32}}}}    # or my_package.MyEncoder (docs/own.md)
+    budget: {{examples: 51200}}    # images encoded in training
+    learners:       # `adaptbench list learners` names more; or my_package.MyLearner (docs/own.md)
+      prototypes: {{learner: {{name: prototypes}}, optimization: {{lr: 0.002}}}}
+      attention: {{learner: {{name: attention}}, optimization: {{lr: 0.002}}}}
+      fine_tuning:
+        strategy: {{name: fine_tuning, init_args: {{moves: head, steps: 100, lr: 0.01, head_start: class_means}}}}
+        optimization: {{lr: 0.01}}
+"""
+
+
+def check_class(name: str, console: Console) -> None:
+    """Tries a learner, an encoder, a strategy or a task as its run would, and says what was found.
+
+    Args:
+        name: the dotted path of the class.
+        console: gets a line for each task that it was tried on.
+
+    Raises:
+        ValueError: if it can be used on none.
+    """
+    if "." not in name:
+        raise ValueError(f"Expected the dotted path of a class, package.Class, but got `{name}`.")
+    kind = _kind_of(load("task", name), name)
+    console.print(f"{name} is checked as {'an' if kind == 'encoder' else 'a'} {kind}.", highlight=False)
+    refusals = []
+    for task, entry in _entries(kind, name).items():
+        build = Builder()
+        try:
+            build(SuiteCell.make(entry, name="tried", seed=0))
+        except ValueError as error:
+            refusals.append(str(error))
+            console.print(f"[yellow]refused[/] on {task}: {escape(str(error))}", highlight=False, soft_wrap=True)
+            continue
+        for found in build.checked:
+            text = (
+                f"examples {list(found.examples)}, features {list(found.features)}, predictions "
+                f"{list(found.prediction)}; a gradient reaches {found.weights - len(found.without_gradient)} of "
+                f"{found.weights} weights; guards passed"
+            )
+            console.print(f"[green]works[/] on {task}: {text}", highlight=False, soft_wrap=True)
+            if found.without_gradient:
+                unreached = ", ".join(found.without_gradient)
+                console.print(f"  no gradient reaches {escape(unreached)}", highlight=False, soft_wrap=True)
+    if len(refusals) == len(_entries(kind, name)):
+        raise ValueError(refusals[0])
+
+
+def new_suite(images: Path, out: Path | None, console: Console) -> None:
+    """Writes a suite for a folder of images, with comments; it never overwrites one.
+
+    Args:
+        images: the folder, with a folder for each class.
+        out: the file; None for the folder's name with `.yaml`.
+        console: says what to do next.
+
+    Raises:
+        ValueError: if there is such a file, or too few classes or images.
+        DataUnavailable: if there are no images.
+    """
+    title = images.resolve().name
+    path = out or Path(f"{title}.yaml")
+    if path.exists():
+        raise ValueError(f"Expected `--out` to be a new file but {path} exists.")
+    ways, shots, queries = _fitting(images)
+    text = SUITE.format(
+        file=path, name=re.sub(r"[^A-Za-z0-9_.-]|^[_.-]+", "", title) or "images",
+        description=json.dumps(f"Few-shot classification of the images in {title}.", ensure_ascii=False),
+        path=json.dumps(str(images), ensure_ascii=False), images=max(shots) + queries, ways=ways, shots=shots,
+        queries=queries,
+    )  # fmt: skip
+    path.write_text(text, encoding="utf-8")
+    console.print(f"{path}: {ways}-way episodes. Next: adaptbench run {path}", highlight=False, soft_wrap=True)
+
+
+def _fitting(images: Path) -> tuple[int, list[int], int]:
+    """Returns the first sizes of episodes that fit into a folder's parts."""
+    refusal = ""
+    for ways, shots, queries in SIZES:
+        train = TrainEpisodes(ways=ways, shots=tuple(shots), queries=queries, pool=256, episodes=32)
+        test = EvalEpisodes(ways=ways, shots=tuple(shots), queries=queries, episodes=600)
+        try:
+            ImageFolderDataModule(
+                Sampling(train=train, test=test), path=str(images), colour=True, min_images=max(shots) + queries
+            )
+        except ValueError as error:
+            refusal = str(error)
+        else:
+            return ways, shots, queries
+    raise ValueError(f"Expected enough classes in {images} for 2-way episodes in each part, but: {refusal}")
+
+
+def _kind_of(cls: object, name: str) -> str:
+    if not isinstance(cls, type):
+        raise ValueError(f"Expected `{name}` to be a class but it is {cls!r}.")
+    if issubclass(cls, EpisodicDataModule):
+        return "task"
+    if issubclass(cls, TrainedModule | EmbeddingLearner):
+        return "learner"
+    if not issubclass(cls, nn.Module) or callable(getattr(cls, "predict", None)):
+        return "strategy"
+    return "learner" if cls.forward.__code__.co_argcount > 2 else "encoder"
+
+
+def _entries(kind: str, name: str) -> dict[str, TaskEntry]:
+    """Makes small cells that hold the class."""
+    ours: dict[str, Any] = {"learner": {"name": "deep_sets"}}
+    learners: dict[str, Any] = {"tried": {kind: {"name": name}} if kind in ("learner", "strategy") else ours}
+    bases: dict[str, dict[str, Any]] = TASKS
+    if kind == "task":
+        regression = load("task", name).likelihood == "gaussian"
+        bases = {name: {**TASKS["sinusoid" if regression else "glyphs"], "task": {"name": name}}}
+    rest = {"budget": {"examples": 1600, "val_episodes": 20}, "learners": learners}
+    encoder = {"encoder": {"name": name}} if kind == "encoder" else {}
+    return {task: TaskEntry.model_validate({**entry, **rest, **encoder}) for task, entry in bases.items()}
