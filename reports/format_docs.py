@@ -41,8 +41,8 @@ HEAD = f"""# What a folder of runs holds
 
 `python -m adaptbench.reports.format_docs docs` makes this page and the JSON Schema in
 [format.schema.json](format.schema.json) from the docstrings of `reports/format.py`, `bundle_format.py` and
-`laboratory_format.py`. This is format version {FORMAT_VERSION}; files of another version are refused. Fields that a version
-does not know are ignored.
+`laboratory_format.py`. This is format version {FORMAT_VERSION}; files of another version are refused. Fields that a
+version does not know are ignored.
 `adaptbench.load_results` gives the scores as two data frames, runs and episodes.
 
 ```
