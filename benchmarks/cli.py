@@ -4,40 +4,25 @@ import io
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
-from subprocess import SubprocessError
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
-from adaptbench.datamodules.errors import DataUnavailable
+from adaptbench.benchmarks.console import complaining, complaints, console
 
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-console = Console(width=None if sys.stdout.isatty() else 110)
-complaints = Console(stderr=True)
-Only = Annotated[list[str] | None, typer.Option(help="Only cells with this value, as KEY=VALUE; repeatable.")]
+Only = Annotated[
+    list[str] | None,
+    typer.Option(help="Only cells with this value, as KEY=VALUE; repeatable. KEY=A,B, or a key twice, means either."),
+]
 Seeds = Annotated[int | None, typer.Option(min=1, help="Number of seeds, from 0; those of the suite by default.")]
-
-
-@contextmanager
-def _complaining() -> Iterator[None]:
-    """Ends the command with one line: exit code 2 for what was asked wrongly, 1 for what failed, 130 for Ctrl-C."""
-    try:
-        yield
-    except (ValueError, OSError, DataUnavailable, SubprocessError) as error:
-        complaints.print(f"[red]error[/] {escape(str(error))}", highlight=False, soft_wrap=True)
-        raise typer.Exit(2 if isinstance(error, ValueError) else 1) from None
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None
 
 
 def _show_version(wanted: bool) -> None:
@@ -114,7 +99,7 @@ def run(
     from adaptbench.benchmarks.executors.options import ExecutorOptions, parse_slurm
 
     os.environ["WANDB_SILENT"] = "true"
-    with _complaining():
+    with complaining():
         where = ExecutorOptions(
             name=executor, time_limit=time_limit, address=address, cpus=cpus, gpus=gpus, partition=partition,
             minutes=time, memory=memory, max_parallel=max_parallel, slurm=parse_slurm(slurm or []), cluster=cluster,
@@ -151,7 +136,7 @@ def compare(
     from adaptbench.benchmarks.commands.run import RunOptions
 
     os.environ["WANDB_SILENT"] = "true"
-    with _complaining():
+    with complaining():
         options = RunOptions(
             only=only or [], learners=[learner], seeds=seeds, jobs=jobs, out=out, wandb=wandb, dry_run=dry_run
         )
@@ -162,14 +147,15 @@ def compare(
 def submit(
     runs: Annotated[Path, typer.Argument(help="Folder of the runs.")] = Path("runs"),
     suite: Annotated[str | None, typer.Option(help="The suite, if the folder has several.")] = None,
-    learner: Annotated[list[str] | None, typer.Option(help="Only this learner, by its name in the suite.")] = None,
+    only: Only = None,
     out: Annotated[Path | None, typer.Option(help="The file; SUITE.zip by default.")] = None,
 ) -> None:
     """Packs finished runs into one file that others can compare with: a bundle."""
     from adaptbench.benchmarks.commands.submit import submit_runs
+    from adaptbench.reports.selection import parse_only
 
-    with _complaining():
-        submit_runs(runs, suite, learners=learner or [], out=out, console=console)
+    with complaining():
+        submit_runs(runs, suite, only=parse_only(only or []), out=out, console=console)
 
 
 @app.command()
@@ -186,10 +172,10 @@ def report(
 
     Several sources are compared with each other where their test episodes, budgets and versions agree.
     """
-    from adaptbench.reports.sources.sources import parse_only
+    from adaptbench.reports.selection import parse_only
     from adaptbench.reports.terminal import show_report
 
-    with _complaining():
+    with complaining():
         report = show_report(runs or ["runs"], out=out, suite=suite, console=console, only=parse_only(only or []))
         raise typer.Exit(1 if report.unreadable else 0)
 
@@ -209,7 +195,7 @@ def wandb_sync(
     from adaptbench.benchmarks.tracking.wandb_runs import Target
 
     os.environ["WANDB_SILENT"] = "true"
-    with _complaining():
+    with complaining():
         mode = default_mode() if wandb == "auto" else wandb
         if mode not in ("online", "offline"):
             raise ValueError(f"Expected `--wandb` to be `auto`, `online` or `offline` but got `{mode}`.")
@@ -228,7 +214,7 @@ def dashboard(
     """Creates the suite's report in W&B; without a login, writes it as JSON instead."""
     from adaptbench.reports.dashboard import build_dashboard
 
-    with _complaining():
+    with complaining():
         said = build_dashboard(runs, entity=entity, project=project, suite=suite, out=out)
     console.print(escape(said), highlight=False, soft_wrap=True)
 
@@ -252,7 +238,7 @@ def show(
     from adaptbench.benchmarks.commands.show import draw_episode
 
     picture = out or Path(f"show-{task}.png")
-    with _complaining():
+    with complaining():
         arguments = {"split": split, "scope": scope, "path": path}
         picture = draw_episode(
             task, picture, ways=ways, shots=shots, queries=queries, part=part, seed=seed, **arguments
@@ -288,7 +274,7 @@ def verify(
         console.print(f"[{color}]{word:7}[/] {escape(text)}", highlight=False, soft_wrap=True)
         counts[word] += 1
 
-    with _complaining():
+    with complaining():
         if not runs.is_file():
             for verdict in verify_runs(runs, choose(runs, sample, seed or 0), jobs):
                 show(verdict)
@@ -310,7 +296,7 @@ def doctor(
     from adaptbench.benchmarks.store.store import Store
 
     wrong = 0
-    with _complaining():
+    with complaining():
         for complaint in examine(Store(runs), repair):
             wrong += complaint.wrong
             color = "red" if complaint.wrong else "yellow"
@@ -355,7 +341,7 @@ def speed(
 
     repeats = repeats or (5 if until is None else 1)
     out = out or Path("growth.json" if growth else "speed.json" if until is None else "race.json")
-    with _complaining():
+    with complaining():
         if growth and not (until is None and only is None):
             raise ValueError("Expected `--growth` without `--until` and `--only`, because it measures something else.")
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -378,7 +364,7 @@ def list_(
     """Lists suites, tasks or learners, one per line."""
     from adaptbench.benchmarks.commands.listing import show_list
 
-    with _complaining():
+    with complaining():
         show_list(what, verbose, console)
 
 
@@ -390,7 +376,7 @@ def data(
     from adaptbench.datamodules.lake_runs import load_runs
     from adaptbench.datamodules.omniglot_images import load_images
 
-    with _complaining():
+    with complaining():
         if name != "omniglot":
             raise ValueError(f"Expected `omniglot`, the only data set, but got `{name}`.")
         images = load_images()

@@ -26,6 +26,7 @@ from adaptbench.reports.page.page import Section, render_page
 from adaptbench.reports.results.manifest import Suite
 from adaptbench.reports.results.records import run_records
 from adaptbench.reports.results.runs import Outcome, Problem, Run
+from adaptbench.reports.selection import Only
 from adaptbench.reports.sources.sources import Reading, SourceName, opened, read_sources
 from adaptbench.reports.tables.markup.latex import to_latex
 from adaptbench.reports.tables.markup.markdown import to_markdown
@@ -99,7 +100,7 @@ def write_report(
     runs: SourceName | Sequence[SourceName],
     out: Path | None,
     suite: str | None = None,
-    only: Mapping[str, str] | None = None,
+    only: Only | None = None,
     learner: str | None = None,
 ) -> Report:
     """Writes the report of a suite from the runs that have finished; the same runs give the same bytes.
@@ -109,7 +110,7 @@ def write_report(
         out: The folder for the report, created if it does not exist; None for `report-SUITE` in the first folder of
             runs.
         suite: The suite; None for the only one there.
-        only: Values that a cell must have; all cells by default.
+        only: Values of which a cell must have one, by key; all cells by default.
         learner: The learner that the report is about, if it is about one; it is compared with each other one.
 
     Raises:

@@ -1,7 +1,7 @@
 """A report in a terminal."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
@@ -11,6 +11,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from adaptbench.reports.report import Report, write_report
+from adaptbench.reports.selection import Only
 from adaptbench.reports.sources.sources import SourceName
 from adaptbench.reports.tables.table import Table, TableCell
 
@@ -23,7 +24,7 @@ def show_report(
     out: Path | None,
     suite: str | None,
     console: Console,
-    only: Mapping[str, str] | None = None,
+    only: Only | None = None,
     learner: str | None = None,
 ) -> Report:
     """Writes the report of a suite and prints its tables and the paths of its files.
@@ -33,7 +34,7 @@ def show_report(
         out: The folder for the report; None for `report-SUITE` in the first folder of runs.
         suite: The suite; None for the only one there.
         console: The console.
-        only: Values that a cell must have; all cells by default.
+        only: Values of which a cell must have one, by key; all cells by default.
         learner: The learner that the report is about, if it is about one.
 
     Raises:

@@ -13,8 +13,9 @@ from adaptbench.benchmarks.suites.registry import suite_files
 from adaptbench.reports.comparison.comparison import Comparison, compare
 from adaptbench.reports.comparison.detection import SEEDS, choices, cpu_seconds, shown
 from adaptbench.reports.results.runs import Run
+from adaptbench.reports.selection import parse_only
 from adaptbench.reports.sources.bundles import built_in
-from adaptbench.reports.sources.sources import Reading, opened, parse_only, read_sources
+from adaptbench.reports.sources.sources import Reading, opened, read_sources
 from adaptbench.reports.terminal import show_report
 
 

@@ -6,7 +6,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from adaptbench.benchmarks.suites.registry import GRADIENT_LEARNERS, LEARNERS, STRATEGIES, TASKS, Named, suggest, suites
+from adaptbench.benchmarks.suites.registry import GRADIENT_LEARNERS, LEARNERS, STRATEGIES, TASKS, Named, suites
+from adaptbench.reports.selection import suggest
 
 
 def show_list(what: str, verbose: bool, console: Console) -> None:

@@ -17,7 +17,7 @@ from adaptbench.benchmarks.commands.wandb_sync import close_with_report
 from adaptbench.benchmarks.executors.choose import make_backend
 from adaptbench.benchmarks.executors.interruption import interruption
 from adaptbench.benchmarks.executors.options import ExecutorOptions
-from adaptbench.benchmarks.executors.plan import Plan, PlannedRun, add_learner, make_plan, parse_only
+from adaptbench.benchmarks.executors.plan import ONLY_ARGUMENTS, Plan, PlannedRun, add_learner, make_plan
 from adaptbench.benchmarks.executors.progress import SuiteProgress, waiting_for
 from adaptbench.benchmarks.executors.schedule import Status, drive
 from adaptbench.benchmarks.executors.time_left import estimate
@@ -29,6 +29,7 @@ from adaptbench.benchmarks.suites.suite import load_suite
 from adaptbench.benchmarks.tracking.wandb_logger import Mode, default_mode
 from adaptbench.benchmarks.tracking.wandb_runs import Target
 from adaptbench.reports.format import Manifest
+from adaptbench.reports.selection import parse_only
 
 SUCCESS, FAILURE, INTERRUPTED = 0, 1, 130
 LAST_LINES = 3
@@ -112,7 +113,7 @@ def run_suite(name: str, options: RunOptions, console: Console) -> int:
         for task, reason in refusals.items():
             console.print(f"[yellow]left out[/] {learner} on {task}: {escape(reason)}", highlight=False)
     with waiting_for("the data of the tasks", console):
-        plan = make_plan(suite, parse_only(options.only))
+        plan = make_plan(suite, parse_only(options.only, ONLY_ARGUMENTS))
     store = Store(options.out)
     standing = Standing.of(plan, store)
     _check_devices(standing.left, options)

@@ -2,26 +2,26 @@
 
 import importlib.util
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from rich.console import Console
 
 from adaptbench.benchmarks.suites.spec import RUN_SPEC, RunSpec
-from adaptbench.reports.errors import ReportError
 from adaptbench.reports.format import Environment
 from adaptbench.reports.reading import read
-from adaptbench.reports.results.manifest import Suite, read_suite
+from adaptbench.reports.results.manifest import Suite, read_suite, values_of
+from adaptbench.reports.selection import Only, select
 from adaptbench.reports.sources.bundles import write_bundle
 
 
-def submit_runs(runs: Path, suite: str | None, *, learners: Sequence[str], out: Path | None, console: Console) -> None:
+def submit_runs(runs: Path, suite: str | None, *, only: Only, out: Path | None, console: Console) -> None:
     """Writes a bundle, and says what it holds.
 
     Args:
         runs: folder of the runs.
         suite: the suite; None for the only one.
-        learners: the learners whose runs are packed, by their names in the suite; all if empty.
+        only: values of which a packed cell must have one, by key; all cells if empty.
         out: the file; None for `SUITE.zip`, or `SUITE-LEARNER.zip`.
         console: where to print.
 
@@ -29,14 +29,13 @@ def submit_runs(runs: Path, suite: str | None, *, learners: Sequence[str], out: 
         ReportError: if there are no such runs.
     """
     wanted = read_suite(runs, suite)
-    if strange := set(learners) - set(wanted.learners):
-        raise ReportError(f"Expected `--learner` to be one of {', '.join(wanted.learners)} but got {min(strange)}.")
-    cells = [cell for cell in wanted.cells if not learners or cell.learner in learners]
+    cells = select(wanted.cells, only, values_of, f"suite `{wanted.name}`")
+    learners = dict.fromkeys(cell.learner for cell in cells) if "learner" in only else ()
     folders = [runs / cell.run_id for cell in cells if (runs / cell.run_id / "result.json").is_file()]
     path = out or Path(f"{'-'.join([wanted.name, *learners])}.zip")
     specs = [RUN_SPEC.validate_json((folder / "spec.json").read_bytes()) for folder in folders]
     card = _card(wanted, folders, learners)
-    index = write_bundle(runs, path, suite=wanted.name, learners=learners, code=_code(specs), card=card)
+    index = write_bundle(runs, path, suite=wanted.name, cells=cells, code=_code(specs), card=card)
     missing = len(cells) - len(folders)
     console.print(
         f"{path}: {len(folders)} of {len(cells)} runs of suite {index.suite.name}, {path.stat().st_size / 1000:.0f} kB"
@@ -58,7 +57,7 @@ def _code(specs: Sequence[RunSpec]) -> dict[str, str]:
     return found
 
 
-def _card(suite: Suite, folders: Sequence[Path], learners: Sequence[str]) -> str:
+def _card(suite: Suite, folders: Sequence[Path], learners: Collection[str]) -> str:
     """What a reader should know: what was run, where, when, and by which command."""
     environments = [read(folder / "environment.json", Environment) for folder in folders]
     machines = Counter(

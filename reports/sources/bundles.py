@@ -23,7 +23,7 @@ from adaptbench.reports.errors import ReportError
 from adaptbench.reports.format import Checksum, Manifest, Result
 from adaptbench.reports.format_tables import TABLES
 from adaptbench.reports.reading import Unreadable, read_bytes
-from adaptbench.reports.results.manifest import read_suite
+from adaptbench.reports.results.manifest import Cell, read_suite
 
 INDEX, RUNS, CARD, CODE = "bundle.json", "runs.jsonl", "card.md", "code/"
 MOST_BYTES = 256 * 2**20
@@ -44,7 +44,7 @@ def built_in() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.zip"))}
 
 
-def write_bundle(runs: Path, out: Path, *, suite: str | None = None, learners: Sequence[str] = (),
+def write_bundle(runs: Path, out: Path, *, suite: str | None = None, cells: Sequence[Cell] = (),
                  code: Mapping[str, str] | None = None, card: str = "") -> Bundle:  # fmt: skip
     """Writes the finished runs of a suite, and the pretrainings that they adapt, into one file.
 
@@ -54,7 +54,7 @@ def write_bundle(runs: Path, out: Path, *, suite: str | None = None, learners: S
         runs: The folder that `adaptbench run` wrote.
         out: The file.
         suite: The suite; None for the only one.
-        learners: The learners whose runs are bundled; all by default.
+        cells: The cells whose runs are bundled; all by default.
         code: Texts of source files by the name of their module, for readers.
         card: What a reader should know, as Markdown.
 
@@ -62,7 +62,7 @@ def write_bundle(runs: Path, out: Path, *, suite: str | None = None, learners: S
         ReportError: The suite cannot be read, or none of its runs is finished and intact.
     """
     wanted = read_suite(runs, suite)
-    cells = tuple(cell for cell in wanted.cells if not learners or cell.learner in learners)
+    cells = tuple(cells or wanted.cells)
     ids = [cell.run_id for cell in cells if (runs / cell.run_id / "result.json").is_file()]
     if not ids:
         raise ReportError(f"Expected finished runs of suite {wanted.name} in {runs} but found none.")

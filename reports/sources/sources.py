@@ -1,7 +1,6 @@
 """Sources of a report: folders of runs and bundles, read together; what came from where stays known."""
 
-import difflib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
@@ -12,12 +11,12 @@ from adaptbench.reports.errors import ReportError
 from adaptbench.reports.format import Result
 from adaptbench.reports.reading import Unreadable, read
 from adaptbench.reports.results.curves import read_curve
-from adaptbench.reports.results.manifest import Cell, Suite, read_suite, suite_names
+from adaptbench.reports.results.manifest import Cell, Suite, read_suite, suite_names, values_of
 from adaptbench.reports.results.runs import Outcome, Run, Source, read_outcome
+from adaptbench.reports.selection import Only, select
 from adaptbench.reports.sources.bundles import built_in, unpack
 from adaptbench.reports.sources.statements import verified
 
-ONLY_KEYS = ("task", "protocol", "learner", "family", "seed", "train_classes", "run_id", "ways")
 SourceName = str | Path
 
 
@@ -35,34 +34,16 @@ class Reading:
     outcomes: tuple[Outcome, ...]
     notes: tuple[str, ...] = ()
 
-    def only(self, wanted: Mapping[str, str]) -> "Reading":
-        """The part whose cells have these values.
+    def only(self, wanted: Only) -> "Reading":
+        """The part whose cells have one of the values of each key.
 
         Raises:
             ReportError: There is none.
         """
-        kept = tuple(each for each in self.outcomes if all(_has(each.cell, *pair) for pair in wanted.items()))
-        if not kept:
-            values = " and ".join(f"{name}={value}" for name, value in wanted.items())
-            raise ReportError(f"No cell of suite {self.suite.name} has {values}.")
+        kept = tuple(
+            select(self.outcomes, wanted, lambda each, key: values_of(each.cell, key), f"suite `{self.suite.name}`")
+        )
         return replace(self, suite=_with_cells(self.suite, kept), outcomes=kept)
-
-
-def parse_only(pairs: Iterable[str]) -> dict[str, str]:
-    """Reads `KEY=VALUE` pairs.
-
-    Raises:
-        ReportError: One has no `=` or an unknown key.
-    """
-    found = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not equals or key not in ONLY_KEYS:
-            nearest = difflib.get_close_matches(key, ONLY_KEYS, n=1)
-            hint = f"Did you mean `{nearest[0]}`?" if nearest else f"Known keys: {', '.join(ONLY_KEYS)}."
-            raise ReportError(f"Expected `--only` to be KEY=VALUE with a known key but got `{pair}`. {hint}")
-        found[key] = value
-    return found
 
 
 @contextmanager
@@ -209,8 +190,3 @@ def _with_cells(suite: Suite, outcomes: Sequence[Outcome]) -> Suite:
 
 def _name(run: Run) -> str:
     return run.source.name if run.source else "another source"
-
-
-def _has(cell: Cell, key: str, value: str) -> bool:
-    found = [test.ways for test in cell.tests] if key == "ways" else [getattr(cell, key)]
-    return value.lower() in [str(each).lower() for each in found]
