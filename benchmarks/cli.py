@@ -2,16 +2,16 @@
 
 import io
 import os
+import shlex
 import sys
 from collections import Counter
-from importlib import metadata
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.markup import escape
 
-from adaptbench.benchmarks.console import complaining, complaints, console
+from adaptbench.benchmarks.console import complaining, complaints, console, show_version
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -25,19 +25,10 @@ Only = Annotated[
 Seeds = Annotated[int | None, typer.Option(min=1, help="Number of seeds, from 0; those of the suite by default.")]
 
 
-def _show_version(wanted: bool) -> None:
-    if wanted:
-        try:
-            console.print(metadata.version("adaptbench"), highlight=False)
-        except metadata.PackageNotFoundError:
-            console.print("a checkout that is not installed")
-        raise typer.Exit
-
-
 @app.callback()
 def adaptbench(
     _: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
     """A reproducible benchmark of learning to learn."""
@@ -165,19 +156,33 @@ def report(
         typer.Argument(help="Folders of runs, bundles, or suites whose bundle ships; the folder `runs` by default."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the report; RUNS/report-SUITE by default.")] = None,
-    suite: Annotated[str | None, typer.Option(help="The suite to report, if the folder has several.")] = None,
+    suite: Annotated[
+        list[str] | None, typer.Option(help="The suite, if the folder has several; repeat it to join suites.")
+    ] = None,
     only: Only = None,
+    part: Annotated[
+        list[str] | None, typer.Option(help="Only this table or figure, such as table-omniglot; repeatable.")
+    ] = None,
+    style: Annotated[str, typer.Option(help="The look of figures: paper (345 points wide) or talk.")] = "paper",
+    font: Annotated[str | None, typer.Option(help="The family of letters in figures, such as serif.")] = None,
 ) -> None:
     """Writes tables (Markdown, LaTeX, CSV), figures (PNG, PDF) and one page (HTML) from the finished runs.
 
     Several sources are compared with each other where their test episodes, budgets and versions agree.
     """
+    from adaptbench.reports.figures.styles import parameters
+    from adaptbench.reports.report import write_parts
     from adaptbench.reports.selection import parse_only
     from adaptbench.reports.terminal import show_report
 
     with complaining():
-        report = show_report(runs or ["runs"], out=out, suite=suite, console=console, only=parse_only(only or []))
-        raise typer.Exit(1 if report.unreadable else 0)
+        sources, wanted, look = runs or ["runs"], parse_only(only or []), parameters(style, font)
+        if part:
+            for path in write_parts(sources, out or Path(), part, suite, wanted, look):
+                console.print(str(path), markup=False, highlight=False, soft_wrap=True)
+        else:
+            report = show_report(sources, out=out, suite=suite, console=console, only=wanted, look=look)
+            raise typer.Exit(1 if report.unreadable else 0)
 
 
 @app.command("wandb-sync")
@@ -243,7 +248,7 @@ def show(
         picture = draw_episode(
             task, picture, ways=ways, shots=shots, queries=queries, part=part, seed=seed, **arguments
         )
-    console.print(f"Picture: {picture}", highlight=False, soft_wrap=True)
+    console.print(f"Picture: {shlex.quote(str(picture))}", markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -261,18 +266,15 @@ def verify(
     their scores may differ by a tenth of the distance from a guess to a perfect score. What is found about a bundle is
     written beside it, as BUNDLE.statement.json.
     """
-    from adaptbench.benchmarks.commands.verify import TOLERANCE, Verdict, choose, verify_runs
+    from adaptbench.benchmarks.commands.verify import Verdict, choose, verify_runs
     from adaptbench.benchmarks.commands.verify_bundle import needs_trust, verify_bundle
+    from adaptbench.reports.plural import count_of
 
     counts = Counter[str]()
 
     def show(verdict: Verdict) -> None:
-        same = "same" if verdict.exact else f"within {TOLERANCE:.0%}"
-        word = "failed" if verdict.failed else same if verdict.difference is None else "differs"
-        color = "green" if word == same else "red"
-        text = " ".join(filter(None, (verdict.run_id, verdict.name, verdict.difference)))
-        console.print(f"[{color}]{word:7}[/] {escape(text)}", highlight=False, soft_wrap=True)
-        counts[word] += 1
+        console.print(verdict.shown, soft_wrap=True)
+        counts[verdict.word] += 1
 
     with complaining():
         if not runs.is_file():
@@ -282,7 +284,8 @@ def verify(
             if not trust_code and needs_trust(runs, console):
                 typer.confirm("Run this code with your rights?", abort=True)
             verify_bundle(runs, sample, seed, jobs=jobs, key=key, show=show, console=console)
-    console.print(f"Verified {counts.total()} runs: {', '.join(f'{n} {word}' for word, n in counts.items())}.")
+    said = ", ".join(f"{number} {word}" for word, number in counts.items())
+    console.print(f"Verified {count_of(counts.total(), 'run')}: {said}.")
     raise typer.Exit(1 if counts["differs"] or counts["failed"] else 0)
 
 
@@ -292,20 +295,10 @@ def doctor(
     repair: Annotated[bool, typer.Option("--repair", help="Set damaged runs aside and remove leftover files.")] = False,
 ) -> None:
     """Checks every file in a folder of runs and lists what is wrong; exits with 1 if anything is."""
-    from adaptbench.benchmarks.commands.doctor import examine
-    from adaptbench.benchmarks.store.store import Store
+    from adaptbench.benchmarks.commands.doctor import show_complaints
 
-    wrong = 0
     with complaining():
-        for complaint in examine(Store(runs), repair):
-            wrong += complaint.wrong
-            color = "red" if complaint.wrong else "yellow"
-            text = f"[{color}]{complaint.kind}[/] {escape(f'{complaint.path.name}{complaint.name}: {complaint.text}')}."
-            console.print(text, highlight=False, soft_wrap=True)
-        finished = sum(1 for _ in runs.glob("[!.]*/result.json"))
-    repaired = " What could be repaired was." if repair and wrong else ""
-    console.print(f"Finished runs: {finished}. Wrong: {wrong}.{repaired}")
-    raise typer.Exit(1 if wrong else 0)
+        raise typer.Exit(1 if show_complaints(runs, repair, console) else 0)
 
 
 @app.command()
@@ -356,16 +349,38 @@ def speed(
 
 @app.command("list")
 def list_(
-    what: Annotated[str, typer.Argument(help="suites, tasks or learners.")],
+    what: Annotated[str, typer.Argument(help="suites, tasks, learners or runs.")],
+    runs: Annotated[Path, typer.Argument(help="With runs: their folder.")] = Path("runs"),
+    only: Only = None,
     verbose: Annotated[
         bool, typer.Option("--verbose", help="Add digests of test episodes to tasks, and forms to learners.")
     ] = False,
 ) -> None:
-    """Lists suites, tasks or learners, one per line."""
-    from adaptbench.benchmarks.commands.listing import show_list
+    """Lists suites, tasks, learners, or the runs of a folder, one per line."""
+    from adaptbench.benchmarks.commands import listing
+    from adaptbench.reports.selection import parse_only
 
     with complaining():
-        show_list(what, verbose, console)
+        if what == "runs":
+            from adaptbench.benchmarks.commands import kept_runs  # imports torch
+
+            kept_runs.list_runs(runs, parse_only(only or []), console)
+        else:
+            listing.show_list(what, verbose, console)
+
+
+@app.command()
+def remove(
+    runs: Annotated[Path, typer.Argument(help="Folder of the runs.")] = Path("runs"),
+    only: Only = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Removes the runs that --only selects, finished or not."""
+    from adaptbench.benchmarks.commands.kept_runs import remove_runs
+    from adaptbench.reports.selection import parse_only
+
+    with complaining():
+        remove_runs(runs, parse_only(only or []), console, ask=not yes)
 
 
 @app.command()
@@ -380,6 +395,6 @@ def data(
         if name != "omniglot":
             raise ValueError(f"Expected `omniglot`, the only data set, but got `{name}`.")
         images = load_images()
-        characters, drawings = images.pixels.shape[:2]
-        console.print(f"Omniglot is ready: {characters} characters, {drawings} drawings each, {images.digest[:16]}.")
+        number, drawings = images.pixels.shape[:2]
+        console.print(f"Omniglot is ready: {number} characters, {drawings} drawings each, {images.digest[:16]}.")
         console.print(f"Its official one-shot runs are ready: {load_runs().answers.size} trials.")

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import metadata
 from subprocess import SubprocessError
 
 import typer
@@ -25,3 +26,13 @@ def complaining() -> Iterator[None]:
         raise typer.Exit(2 if isinstance(error, ValueError) else 1) from None
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
+
+
+def show_version(wanted: bool) -> None:
+    """Prints the version of this package, if it is wanted, and ends the command."""
+    if wanted:
+        try:
+            console.print(metadata.version("adaptbench"), highlight=False)
+        except metadata.PackageNotFoundError:
+            console.print("a checkout that is not installed")
+        raise typer.Exit

@@ -20,14 +20,15 @@ WINGS = {
     ),
     "reports": (
         "terminal", "dashboard", "report", "page", "tables", "figures", "words", "comparison", "sources", "results",
-        "statistics", "selection", "format_docs", "bundle_format", "reading", "format", "format_tables", "errors",
+        "statistics", "selection", "plural", "format_docs", "bundle_format", "reading", "format", "format_tables",
+        "errors",
     ),
 }  # fmt: skip
 """The wings of a package (and the files beside them), each above all that it may import."""
 FORMAT = ("reports.format.", "reports.format_tables.", "reports.reading.")
 """What every wing of `benchmarks` may use of `reports`: the format of what it writes and reads again."""
-SHARED = ("reports.statistics.intervals.", "reports.selection.")
-"""What it may use besides: intervals and selections of cells are of one kind in a run and in a report."""
+SHARED = ("reports.statistics.intervals.", "reports.selection.", "reports.plural.")
+"""What it may use besides: intervals, selections of cells and numbers are of one kind in a run and in a report."""
 USE_REPORTS = {"cli", "commands", "speed"}
 """The wings of `benchmarks` that make reports."""
 FLOORS = {"benchmarks": 6, "reports": 9}

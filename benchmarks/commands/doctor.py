@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from rich.console import Console
+from rich.text import Text
+
 from adaptbench.benchmarks.runs.checkpoints import damaged_part
 from adaptbench.benchmarks.store.store import CHECKPOINT, DAMAGED, PARTIAL, Store, is_free
 from adaptbench.benchmarks.suites.description import name_of
@@ -46,6 +49,23 @@ class Complaint:
     def wrong(self) -> bool:
         """Whether it needs attention."""
         return self.kind not in ("unfinished", "locked")
+
+
+def show_complaints(runs: Path, repair: bool, console: Console) -> int:
+    """Prints what is wrong with a folder of runs; returns how much of it needs attention.
+
+    Raises:
+        ValueError: if there is no such folder.
+    """
+    wrong = 0
+    for complaint in examine(Store(runs), repair):
+        wrong += complaint.wrong
+        kind = Text.assemble((complaint.kind, "red" if complaint.wrong else "yellow"), " ")
+        console.print(kind + Text(f"{complaint.path.name}{complaint.name}: {complaint.text}."), soft_wrap=True)
+    finished = sum(1 for _ in runs.glob("[!.]*/result.json"))
+    repaired = " What could be repaired was." if repair and wrong else ""
+    console.print(f"Finished runs: {finished}. Wrong: {wrong}.{repaired}")
+    return wrong
 
 
 def examine(store: Store, repair: bool = False) -> Iterator[Complaint]:

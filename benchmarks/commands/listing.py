@@ -1,4 +1,4 @@
-"""The command `adaptbench list`: suites, tasks and learners, one per line; only `--verbose` imports torch."""
+"""The command `adaptbench list`: suites, tasks and learners, one per line; torch is imported by `--verbose` only."""
 
 from collections.abc import Callable, Mapping
 
@@ -27,7 +27,9 @@ def show_list(what: str, verbose: bool, console: Console) -> None:
         "learners": lambda: LEARNERS | GRADIENT_LEARNERS | STRATEGIES,
     }
     if what not in tables:
-        raise ValueError(f"Expected `suites`, `tasks` or `learners` but got `{what}`. {suggest(what, tables)}")
+        raise ValueError(
+            f"Expected `suites`, `tasks`, `learners` or `runs` but got `{what}`. {suggest(what, [*tables, 'runs'])}"
+        )
     grid = Table.grid(padding=(0, 2))
     for name, entry in tables[what]().items():
         grid.add_row(f"[bold]{name}[/]", entry.family, escape(entry.summary), escape(entry.reference))

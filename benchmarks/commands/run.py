@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing, nullcontext
@@ -29,6 +30,7 @@ from adaptbench.benchmarks.suites.suite import load_suite
 from adaptbench.benchmarks.tracking.wandb_logger import Mode, default_mode
 from adaptbench.benchmarks.tracking.wandb_runs import Target
 from adaptbench.reports.format import Manifest
+from adaptbench.reports.plural import count_of
 from adaptbench.reports.selection import parse_only
 
 SUCCESS, FAILURE, INTERRUPTED = 0, 1, 130
@@ -199,7 +201,8 @@ def _announce(plan: Plan, standing: Standing, store: Store, *, executor: Executo
     suite, finished, left = plan.suite, len(standing.finished), len(standing.left)
     console.print(f"[bold]{suite.suite}[/] version {suite.version}: {escape(suite.description)}", highlight=False)
     where = f"{len(executor.devices)} at a time" if executor.name == "local" else f"on {executor.name}"
-    console.print(f"{len(plan.cells)} cells, {finished + left} runs: {finished} finished, {left} to do, {where}.")
+    cells, runs = count_of(len(plan.cells), "cell"), count_of(finished + left, "run")
+    console.print(f"{cells}, {runs}: {finished} finished, {left} to do, {where}.")
     names = {run.spec.run_id: run.name for run in standing.left}
     for run_id, reason in standing.damaged.items():
         text = f"[yellow]damaged[/] {escape(names[run_id])} ({run_id}): {escape(reason)}; it is computed again."
@@ -232,8 +235,7 @@ def _conclude(plan: Plan, status: Status, wandb: Mode, *, options: RunOptions, c
     if options.report:
         from adaptbench.reports.terminal import show_report
 
-        with waiting_for("the report, which is being drawn", console):
-            report = show_report(options.out, out=None, suite=plan.suite.suite, console=console)
+        report = show_report(options.out, out=None, suite=plan.suite.suite, console=console)
         asked = {run.spec.run_id for run in plan.runs()}
         unreadable = sum(problem.cell.run_id in asked for problem in report.unreadable)
         if wandb != "off" and status.done:
@@ -258,7 +260,7 @@ def _say_failed(status: Status, store: Store, console: Console) -> None:
         for line in store.last_lines(first)[-LAST_LINES:]:
             console.print(f"    {escape(line)}", highlight=False, soft_wrap=True, style="dim")
         if (log := store.log(first)).is_file():
-            console.print(f"  log: {escape(str(log))}", highlight=False, soft_wrap=True)
+            console.print(f"  log: {shlex.quote(str(log))}", markup=False, highlight=False, soft_wrap=True)
         if others:
             names = ", ".join(status.names[run_id] for run_id in others)
             console.print(f"  {len(others)} more for that reason: {escape(names)}", highlight=False, soft_wrap=True)
@@ -274,16 +276,19 @@ def _say_unavailable(plan: Plan, console: Console) -> None:
 
 
 def _say_where_wandb(wandb: Mode, status: Status, out: Path, console: Console) -> None:
-    folder = out / "wandb"
+    folder = shlex.quote(str(out / "wandb"))
     if len(status.unmirrored) < len(status.done):
         console.print(
             "W&B: the runs are in project adaptbench, grouped by suite."
             if wandb == "online"
             else f"W&B, offline: `wandb leet {folder}` shows the runs here, "
-            f"`wandb sync {folder}/offline-run-*` uploads them."
+            f"`wandb sync {folder}/offline-run-*` uploads them.",
+            markup=False,
+            soft_wrap=True,
         )
     for reason, missed in Counter(status.unmirrored.values()).items():
-        text = f"W&B missed {missed} of {len(status.done)} runs ({escape(reason)}); their own files are complete."
+        runs = count_of(len(status.done), "run")
+        text = f"W&B missed {missed} of {runs} ({escape(reason)}); their own files are complete."
         console.print(f"[yellow]warning[/] {text}", highlight=False)
 
 

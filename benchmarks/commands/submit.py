@@ -1,6 +1,7 @@
 """The command `adaptbench submit`: packs runs, the source of a user's own learners and a card into one file."""
 
 import importlib.util
+import shlex
 from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ from rich.console import Console
 
 from adaptbench.benchmarks.suites.spec import RUN_SPEC, RunSpec
 from adaptbench.reports.format import Environment
+from adaptbench.reports.plural import count_of
 from adaptbench.reports.reading import read
 from adaptbench.reports.results.manifest import Suite, read_suite, values_of
 from adaptbench.reports.selection import Only, select
@@ -38,8 +40,10 @@ def submit_runs(runs: Path, suite: str | None, *, only: Only, out: Path | None, 
     index = write_bundle(runs, path, suite=wanted.name, cells=cells, code=_code(specs), card=card)
     missing = len(cells) - len(folders)
     console.print(
-        f"{path}: {len(folders)} of {len(cells)} runs of suite {index.suite.name}, {path.stat().st_size / 1000:.0f} kB"
+        f"{shlex.quote(str(path))}: {len(folders)} of {count_of(len(cells), 'run')} of suite {index.suite.name}, "
+        f"{path.stat().st_size / 1000:.0f} kB"
         f"{f' ({missing} are not finished)' if missing else ''}.",
+        markup=False,
         highlight=False,
         soft_wrap=True,
     )
@@ -80,7 +84,7 @@ def _card(suite: Suite, folders: Sequence[Path], learners: Collection[str]) -> s
             f"- Command: `adaptbench run {' '.join(suite.command or (suite.name,))}`",
             f"- Runs: {len(folders)}, finished from {dates[0]} to {dates[-1]}" if dates else "- Runs: none",
             f"- CPU minutes: {minutes:.1f}",
-            *(f"- Machine of {number} runs: {machine}" for machine, number in sorted(machines.items())),
+            *(f"- Machine of {count_of(number, 'run')}: {machine}" for machine, number in sorted(machines.items())),
             f"- Versions: {', '.join(sorted(versions))}",
             "",
         ]

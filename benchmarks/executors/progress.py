@@ -23,8 +23,12 @@ PATIENCE_SECONDS = 3.0
 
 @contextmanager
 def waiting_for(whom: str, console: Console) -> Iterator[None]:
-    """Says whom a command waits for, if the wait is long."""
+    """Says whom a command waits for: a spinner in a terminal, elsewhere a line if the wait is long."""
     text = Text.assemble(("waiting ", "yellow"), f"for {whom}")
+    if console.is_terminal:
+        with console.status(text):
+            yield
+        return
     timer = threading.Timer(PATIENCE_SECONDS, console.print, [text])
     timer.daemon = True
     timer.start()

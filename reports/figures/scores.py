@@ -8,13 +8,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 from numpy.typing import NDArray
 
-from adaptbench.reports.comparison.comparison import Comparison, Entry, axis_words, main_axis
-from adaptbench.reports.figures.canvas import learner_legend, log_ticks, new_figure
-from adaptbench.reports.figures.styles import CHANCE_STYLE, SEED_STYLE, Styles
+from adaptbench.reports.comparison.comparison import Comparison, axis_words, main_axis
+from adaptbench.reports.figures.canvas import draw_entries, label_first, learner_legend, panel_grid, score_axis
+from adaptbench.reports.figures.styles import CHANCE_STYLE, Styles
 from adaptbench.reports.results.settings import Axis, Setting
 
-WIDE_AT_SEEDS = 2
-"""Up to this number of seeds intervals are so wide that bands would hide each other."""
 MOST_TICKS = 8
 
 
@@ -36,21 +34,14 @@ def draw(comparison: Comparison, named: Styles, axis: Axis | None = None) -> Fig
     """
     axis = axis or main_axis(comparison)
     panels = panel_columns(comparison, axis)
-    n_columns = min(len(panels), 3)
-    n_rows = -(-len(panels) // n_columns)
-    figure = new_figure(max(4.6, 3.3 * n_columns), 2.6 * n_rows + 0.5)
-    grid = figure.subplots(n_rows, n_columns, sharey=True, squeeze=False)
-    axes: list[Axes] = list(grid.flat)
-    for panel, columns in zip(axes, panels.values(), strict=False):
+    figure, axes = panel_grid(len(panels))
+    for panel, columns in zip(axes, panels.values(), strict=True):
         settings = [comparison.settings[column] for column in columns]
         draw_panel(panel, comparison, columns, named, axis)
         label_x(panel, settings, comparison, axis)
-        panel.set_title(settings[0].beside(axis), fontsize=9)
-    for unused in axes[len(panels) :]:
-        unused.remove()
-    label_y(axes[: len(panels)], comparison, n_columns)
-    has_chance = any(entry.chance is not None for entry in comparison.all_entries())
-    learner_legend(figure, comparison, named, {"chance": CHANCE_STYLE} if has_chance else {})
+        panel.set_title(settings[0].beside(axis))
+    label_y(axes, comparison)
+    learner_legend(figure, comparison, named, {"chance": CHANCE_STYLE} if _near_chance(comparison) else {})
     return figure
 
 
@@ -61,33 +52,14 @@ def draw_panel(panel: Axes, comparison: Comparison, columns: Sequence[int], name
         # Learners are shifted sideways so that no interval hides another; most where there is one position only.
         step = 1.07 if len(positions) == 1 else 1.0 + 0.02 * np.log2(positions[-1] / positions[0])
         shift = step ** (index - (len(comparison.entries) - 1) / 2)
-        _draw_curve(panel, positions * shift, [row[column] for column in columns], named, comparison.metric.scale)
+        entries = [row[column] for column in columns]
+        draw_entries(panel, positions * shift, entries, named[row[0].learner], comparison.metric.scale, bands=True)
     chances = [_chance(comparison, column) for column in columns]
-    if not np.isnan(chances).all():
+    if _near_chance(comparison) and not np.isnan(chances).all():
         edges = np.r_[positions[0] / 2, positions, positions[-1] * 2]
         panel.plot(edges, np.r_[chances[0], chances, chances[-1]] * comparison.metric.scale, zorder=1, **CHANCE_STYLE)
     if np.isnan(_means(comparison)[:, columns]).all():
         panel.text(0.5, 0.5, "no finished run", ha="center", va="center", transform=panel.transAxes, color="0.4")
-
-
-def _draw_curve(panel: Axes, x: NDArray[np.float64], entries: Sequence[Entry], named: Styles, unit: float) -> None:
-    """A line with an interval band, or bars for single points and few seeds; small dots are single seeds."""
-    style = named[entries[0].learner]
-    mean, lower, upper = (
-        np.array([getattr(entry.interval, name, np.nan) for entry in entries]) * unit
-        for name in ("mean", "lower", "upper")
-    )
-    panel.plot(x, mean, zorder=3, **style)
-    there = np.r_[False, ~np.isnan(mean), False]
-    barred = there[1:-1] & ~there[:-2] & ~there[2:]
-    barred |= [entry.interval is not None and entry.interval.n_seeds <= WIDE_AT_SEEDS for entry in entries]
-    panel.fill_between(x, lower, upper, where=~barred, color=style["color"], alpha=0.13, linewidth=0)
-    bars = {"color": style["color"], "fmt": "none", "capsize": 2, "linewidth": 0.9, "alpha": 0.6}
-    panel.errorbar(x[barred], mean[barred], np.stack([mean - lower, upper - mean])[:, barred], **bars)
-    for place, entry in zip(x, entries, strict=True):
-        seeds = [float(row.mean()) * unit for row in entry.samples.values()]
-        if len(seeds) > 1:
-            panel.plot([place] * len(seeds), seeds, **{**SEED_STYLE, "color": style["color"]})
 
 
 def _positions(settings: Sequence[Setting], axis: Axis) -> NDArray[np.float64]:
@@ -113,23 +85,23 @@ def label_x(panel: Axes, settings: Sequence[Setting], comparison: Comparison, ax
     panel.xaxis.set_minor_locator(NullLocator())
 
 
-def label_y(panels: Sequence[Axes], comparison: Comparison, n_columns: int) -> None:
-    """Limits that show every mean and the chance level; bands may extend beyond the panel."""
+def label_y(panels: Sequence[Axes], comparison: Comparison) -> None:
+    """Names the scores; limits show every mean, and chance where a learner is near it."""
     metric = comparison.metric
     chances = [_chance(comparison, column) for column in range(len(comparison.settings))]
-    shown = np.r_[_means(comparison).ravel(), chances] * metric.scale
-    shown = shown[~np.isnan(shown)]
-    if metric.unit == "%":
-        panels[0].set_ylim(max(0.0, min(shown, default=5.0) - 5), 101.0)
-    elif not len(shown):
-        panels[0].set_yticks([])
-    elif metric.logarithmic and shown.min() > 0:
-        panels[0].set_yscale("log")
-        panels[0].set_ylim(shown.min() / 2.5, shown.max() * 2.5)
-        for panel in panels:
-            log_ticks(panel.yaxis)
-    for panel in panels[::n_columns]:
-        panel.set_ylabel(f"{metric.heading} ({metric.direction} is better)", fontsize=8)
+    shown = np.r_[_means(comparison).ravel(), chances if _near_chance(comparison) else []] * metric.scale
+    score_axis(panels, metric, shown)
+    label_first(panels, f"{metric.heading}\n({metric.direction} is better)")
+
+
+def _near_chance(comparison: Comparison) -> bool:
+    """Whether some mean is so near chance that its level belongs into the figure."""
+    gaps = [
+        abs(entry.interval.mean - entry.chance) / abs(entry.chance)
+        for entry in comparison.all_entries()
+        if entry.interval is not None and entry.chance
+    ]
+    return min(gaps, default=2.0) < 1.0 or not any(entry.interval for entry in comparison.all_entries())
 
 
 def _chance(comparison: Comparison, column: int) -> float:

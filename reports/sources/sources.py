@@ -1,5 +1,6 @@
 """Sources of a report: folders of runs and bundles, read together; what came from where stays known."""
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -9,6 +10,7 @@ from tempfile import TemporaryDirectory
 
 from adaptbench.reports.errors import ReportError
 from adaptbench.reports.format import Result
+from adaptbench.reports.plural import count_of
 from adaptbench.reports.reading import Unreadable, read
 from adaptbench.reports.results.curves import read_curve
 from adaptbench.reports.results.manifest import Cell, Suite, read_suite, suite_names, values_of
@@ -40,10 +42,11 @@ class Reading:
         Raises:
             ReportError: There is none.
         """
-        kept = tuple(
-            select(self.outcomes, wanted, lambda each, key: values_of(each.cell, key), f"suite `{self.suite.name}`")
-        )
-        return replace(self, suite=_with_cells(self.suite, kept), outcomes=kept)
+        where = f"suite `{self.suite.name}`"
+        kept = tuple(select(self.outcomes, wanted, lambda each, key: values_of(each.cell, key), where))
+        left = len(self.outcomes) - len(kept)
+        notes = [f"--only leaves out {left} of {count_of(len(self.outcomes), 'cell')}."] if left else []
+        return replace(self, suite=_with_cells(self.suite, kept), outcomes=kept, notes=(*self.notes, *notes))
 
 
 @contextmanager
@@ -60,32 +63,36 @@ def opened(names: Sequence[SourceName]) -> Iterator[tuple[Source, ...]]:
         yield tuple(_open(name, stack) for name in names)
 
 
-def read_sources(sources: Sequence[Source], suite: str | None = None) -> Reading:
-    """Reads a suite from all sources; for a run that several have, the first counts.
+def read_sources(sources: Sequence[Source], suite: str | Sequence[str] | None = None) -> Reading:
+    """Reads a suite, or several, from all sources; for a run that several have, the first counts.
 
-    Of several sources, each gives the learners that it has a run of.
+    Of several sources, each gives the learners that it has a run of. Several suites of one source count as several
+    sources.
 
     Args:
         sources: The sources.
-        suite: The suite; None for the only one that all have.
+        suite: The suites; None for the only one that all have.
 
     Raises:
         ReportError: A manifest cannot be read, or there are several and no `suite`.
     """
+    wanted: Sequence[str | None] = [suite] if isinstance(suite, str) else suite or [None]
     names = {source.name: suite_names(source.folder) for source in sources}
     single = {each[0] for each in names.values() if len(each) == 1}
-    default = suite or (next(iter(single)) if len(single) == 1 else None)
+    default = next(iter(single)) if len(single) == 1 else None
     suites: list[Suite] = []
     found: dict[str, Outcome] = {}
     notes: list[str] = []
-    for source in sources:
-        own = read_suite(source.folder, default if len(names[source.name]) != 1 or suite else None)
+    for source, each in itertools.product(sources, wanted):
+        if len(wanted) > 1 and each not in names[source.name] and any(each in others for others in names.values()):
+            continue  # another source has it
+        own = read_suite(source.folder, each or (default if len(names[source.name]) != 1 else None))
+        notes += [] if source.bundled or each != wanted[0] else _unlisted(source)
         suites.append(own)
-        if len(sources) > 1:
-            source = replace(source, command=own.command or (own.name,))
-        notes += [] if source.bundled else _unlisted(source)
-        outcomes = _outcomes(source, own, marked=len(sources) > 1)
-        notes += _merge(found, outcomes, source)
+        name = f"{source.name}, {own.name}" if len(wanted) > 1 else source.name
+        several = len(sources) * len(wanted) > 1
+        here = replace(source, name=name, command=own.command or (own.name,)) if several else source
+        notes += _merge(found, _outcomes(here, own, marked=several), here)
     outcomes = _without_covered(found.values())
     name = "+".join(dict.fromkeys(each.name for each in suites))
     merged = suites[0].model_copy(update={"name": name})
@@ -171,7 +178,7 @@ def _unlisted(source: Source) -> list[str]:
             if result.kind != "pretrain":
                 found.append(f"{result.learner} on {result.task}, seed {result.seed} (run {result.run_id})")
     where = f"{source.name} lists in no suite, so that the report leaves out"
-    return [f"{where}, {len(found)} run{'s' * (len(found) > 1)}: {'; '.join(found)}."] if found else []
+    return [f"{where}, {count_of(len(found), 'run')}: {'; '.join(found)}."] if found else []
 
 
 def _cells(folder: Path, name: str) -> tuple[Cell, ...]:
