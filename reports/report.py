@@ -1,6 +1,6 @@
 """The report of a suite: tables, figures, records and one page."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -105,6 +105,7 @@ def write_report(
     only: Only | None = None,
     learner: str | None = None,
     look: Mapping[Any, Any] | None = None,
+    asked: Collection[str] | None = None,
 ) -> Report:
     """Writes the report of a suite from the runs that have finished; the same runs give the same bytes.
 
@@ -116,6 +117,7 @@ def write_report(
         only: Values of which a cell must have one, by key; all cells by default.
         learner: The learner that the report is about, if it is about one; it is compared with each other one.
         look: Matplotlib's parameters, from `figures.styles.parameters`; by default those of a paper.
+        asked: Ids of runs; others that nobody has begun are left out. All by default.
 
     Raises:
         ReportError: There is no manifest of such a suite, more than one to choose from, or it cannot be read.
@@ -125,6 +127,7 @@ def write_report(
         beside = next((source.folder for source in sources if not source.bundled), Path())
         where = beside / f"report-{reading.suite.name}" if out is None else Path(out)
         reading = reading.only(only) if only else reading
+        reading = reading if asked is None else reading.begun(asked)
         return _write(reading, [source.name for source in sources], where, learner, look)
 
 

@@ -2,7 +2,7 @@
 
 import shlex
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ def show_report(
     only: Only | None = None,
     learner: str | None = None,
     look: Mapping[Any, Any] | None = None,
+    asked: Collection[str] | None = None,
 ) -> Report:
     """Writes the report of a suite and prints its tables and the paths of its files.
 
@@ -45,12 +46,13 @@ def show_report(
         only: Values of which a cell must have one, by key; all cells by default.
         learner: The learner that the report is about, if it is about one.
         look: Matplotlib's parameters; by default those of a paper.
+        asked: Ids of runs; others that nobody has begun are left out. All by default.
 
     Raises:
         ReportError: The suite cannot be read.
     """
     with console.status("drawing the report"):  # shows nothing without a terminal
-        report = write_report(runs, out, suite, only, learner, look)
+        report = write_report(runs, out, suite, only, learner, look, asked)
     print_report(report, console)
     return report
 
@@ -83,7 +85,7 @@ def print_report(report: Report, console: Console) -> None:
         console.print(Text.assemble(("unreadable", "red"), text), soft_wrap=True)
     for text in report.notes:
         console.print(Text(f"Note: {text}", style="yellow"))
-    main = [figure for figure in report.figures if figure.name.startswith("figure-")]
+    main = [figure for figure in report.figures if figure.name.startswith("figure-") and figure.suffix != ".csv"]
     others = len(report.figures) - len(main)
     beside = f"In the same folder: {count_of(others, 'more file')} of figures and {len(report.table_files)} of tables."
     for text in (*(f"Figure: {_path(figure)}" for figure in main), beside, f"Page:   {_path(report.page)}"):

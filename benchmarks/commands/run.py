@@ -235,7 +235,8 @@ def _conclude(plan: Plan, status: Status, wandb: Mode, *, options: RunOptions, c
     if options.report:
         from adaptbench.reports.terminal import show_report
 
-        report = show_report(options.out, out=None, suite=plan.suite.suite, console=console)
+        cells = {cell.attributes.run_id for cell in plan.cells}
+        report = show_report(options.out, out=None, suite=plan.suite.suite, console=console, asked=cells)
         asked = {run.spec.run_id for run in plan.runs()}
         unreadable = sum(problem.cell.run_id in asked for problem in report.unreadable)
         if wandb != "off" and status.done:

@@ -1,7 +1,7 @@
 """Sources of a report: folders of runs and bundles, read together; what came from where stays known."""
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
@@ -44,8 +44,17 @@ class Reading:
         """
         where = f"suite `{self.suite.name}`"
         kept = tuple(select(self.outcomes, wanted, lambda each, key: values_of(each.cell, key), where))
+        return self._part(kept, "by --only")
+
+    def begun(self, asked: Collection[str]) -> "Reading":
+        """The part that has been begun, or whose runs were asked for by their ids."""
+        quiet = ("not finished", "data unavailable")
+        kept = (e for e in self.outcomes if isinstance(e, Run) or e.kind not in quiet or e.cell.run_id in asked)
+        return self._part(tuple(kept), "because nobody asked for them")
+
+    def _part(self, kept: tuple[Outcome, ...], why: str) -> "Reading":
         left = len(self.outcomes) - len(kept)
-        notes = [f"--only leaves out {left} of {count_of(len(self.outcomes), 'cell')}."] if left else []
+        notes = [f"{left} of {count_of(len(self.outcomes), 'cell')} left out {why}."] if left else []
         return replace(self, suite=_with_cells(self.suite, kept), outcomes=kept, notes=(*self.notes, *notes))
 
 

@@ -59,6 +59,17 @@ def test_tables_of_a_large_suite_fit_and_go_over_pages(folder, tmp_path):
     assert r"\caption{Continued.}" in (tmp_path / "out" / "published.tex").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
+def test_an_article_holds_everything_that_ships(tmp_path):
+    report = write_report("quick", tmp_path)
+    tables = [path.stem for path in report.table_files if path.suffix == ".tex"]
+    figures = [path for path in report.figures if path.suffix == ".pdf"]
+    for path in figures:
+        width = float(re.search(rb"/MediaBox \[ 0 0 ([\d.]+)", path.read_bytes())[1]) * 72.27 / 72
+        assert width == pytest.approx(345, abs=0.1) or width == pytest.approx(165, abs=0.1), path.name
+    assert_fits(tmp_path, tables, [path.stem for path in figures])
+
+
 @pytest.mark.parametrize("groups", [True, False])
 @pytest.mark.parametrize("text_columns", [(), (0,), (0, 3), (3,)])
 def test_any_table_fits(groups, text_columns, tmp_path):
@@ -89,18 +100,21 @@ def written(folder, out):
     return [path.stem for path in report.table_files if path.suffix == ".tex"]
 
 
-def assert_fits(folder, names):
-    """Compiles articles of one and of two columns with these tables, and a reference to each."""
+def assert_fits(folder, names, figures=()):
+    """Compiles articles of one and of two columns with these tables and figures, and a reference to each table."""
     for name in names:
         sizes = set(re.findall(r"\\(tiny|scriptsize|small)\b", (folder / f"{name}.tex").read_text(encoding="utf-8")))
         assert not sizes, name
     inputs = "\n".join(
         rf"\input{{{name}}} Table~\ref{{tab:{name.removeprefix('table-')}}}.\clearpage" for name in names
     )
+    float_ = r"figure\ifdim\columnwidth<345pt*\fi"
+    for name in figures:
+        inputs += rf"\begin{{{float_}}}\includegraphics{{{name}}}\end{{{float_}}}\clearpage"
     if "published" in names:
         inputs += r"\bibliographystyle{plain}\bibliography{published}"
     for columns in ("onecolumn", "twocolumn"):
-        head = rf"\documentclass[{columns}]{{article}}\usepackage{{booktabs,url}}"
+        head = rf"\documentclass[{columns}]{{article}}\usepackage{{booktabs,graphicx,url}}"
         article = rf"{head}\begin{{document}}{inputs}\end{{document}}"
         (folder / "article.tex").write_text(article, encoding="utf-8")
         said = compiled(folder, cites="published" in names)
@@ -114,6 +128,6 @@ def compiled(folder, *, cites):
     """What LaTeX said last."""
     latex = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", "article.tex"]
     for command in [latex, *([["bibtex", "article"], latex] if cites else []), latex]:
-        done = subprocess.run(command, cwd=folder, capture_output=True, timeout=60, check=False)
+        done = subprocess.run(command, cwd=folder, capture_output=True, timeout=240, check=False)
         assert done.returncode == 0, done.stdout.decode("utf-8", errors="replace")[-2000:]
     return done.stdout.replace(b"\n", b"")
