@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, Locator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
@@ -25,6 +26,8 @@ from adaptbench.reports.words.captions import shorten
 SINGLE = 165 / 345
 """The width of a figure of one panel, as a share of the printed width."""
 INTERVALS = "Bars and bands: 95 % intervals; dots: single seeds."
+WIDE_AT_SEEDS = 2
+"""Up to this number of seeds intervals are so wide that bands would hide each other."""
 ACCURACIES = (1, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95, 98, 99, 99.5, 99.8, 99.9)
 """Ticks of an axis of accuracies in per cent."""
 LOGIT_FROM = 80.0
@@ -201,7 +204,8 @@ def draw_entries(
     for shown, ends in (("lower", lower), ("upper", upper)):  # invisible: the data behind bars and bands
         panel.plot(x, ends, linestyle="none", gid=series(name, shown))
     there = np.r_[False, ~np.isnan(mean), False]
-    barred = there[1:-1] & ~(there[:-2] | there[2:]) if bands else there[1:-1]
+    few = np.array([each.interval is not None and each.interval.n_seeds <= WIDE_AT_SEEDS for each in entries])
+    barred = there[1:-1] & (few | ~(there[:-2] | there[2:])) if bands else there[1:-1]
     panel.fill_between(x, lower, upper, where=~barred, color=style["color"], alpha=0.13, linewidth=0)
     bars = {"color": style["color"], "fmt": "none", "capsize": 2, "linewidth": 0.8, "alpha": 0.6}
     panel.errorbar(x[barred], mean[barred], np.stack([mean - lower, upper - mean])[:, barred], **bars)
@@ -213,11 +217,16 @@ def draw_entries(
             panel.plot([place] * len(seeds), seeds, **dots)
 
 
+def letter_size() -> float:
+    """The size of the smallest letters of a figure, in points."""
+    return float(FontProperties(size=matplotlib.rcParams["legend.fontsize"]).get_size_in_points())
+
+
 def add_legend(figure: Figure, handles: list[Line2D], labels: list[str], note: str = "") -> None:
     """A legend below the panels, which keep their height; the note stands above its entries."""
     if not handles:
         return
-    letter = matplotlib.rcParams["legend.fontsize"] / 72  # an em in inches
+    letter = letter_size() / 72  # an em in inches
     width = figure.get_figwidth()
     widest = (5 + 0.56 * max(map(len, labels))) * letter
     columns = max(1, min(len(handles), int(width / widest)))

@@ -1,12 +1,11 @@
 """The figure of forms: score against budget, a panel for each learner with the forms that depart from it."""
 
-import matplotlib
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from adaptbench.reports.comparison.comparison import Comparison, Entry
 from adaptbench.reports.comparison.forms import form_groups
-from adaptbench.reports.figures.canvas import INTERVALS, panel_grid
+from adaptbench.reports.figures.canvas import INTERVALS, letter_size, panel_grid
 from adaptbench.reports.figures.scores import draw_panel, label_x, label_y
 from adaptbench.reports.figures.styles import COLOURS, MARKERS, LineStyle
 from adaptbench.reports.results.settings import Setting
@@ -26,7 +25,7 @@ def draw_forms(comparison: Comparison, setting: Setting) -> Figure | None:
     if not groups or len(columns) < 2:
         return None
     figure, panels = panel_grid(len(groups), height=0.5)
-    letter = matplotlib.rcParams["legend.fontsize"]
+    letter = letter_size()
     for panel, group in zip(panels, groups, strict=True):
         styles = form_styles(group)
         draw_panel(panel, group, columns, styles, "examples")

@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from adaptbench.reports.comparison.comparison import Comparison, Entry
-from adaptbench.reports.figures.canvas import new_figure, series
+from adaptbench.reports.figures.canvas import letter_size, new_figure, series
 from adaptbench.reports.words.captions import shorten
 
 
@@ -44,17 +43,13 @@ def draw_ranks(comparison: Comparison) -> Figure | None:
             label,
             ha="right" if left else "left",
             va="center",
-            fontsize=_letter(),
+            fontsize=letter_size(),
         )
     return figure
 
 
 LABEL = 0.3
 """The share of the width that the labels of a side have."""
-
-
-def _letter() -> float:
-    return float(matplotlib.rcParams["legend.fontsize"])
 
 
 def _is_ranked(column: Sequence[Entry]) -> bool:
@@ -68,12 +63,12 @@ def _draw_rank_axis(panel: Axes, count: int, settings: int) -> None:
     panel.plot([1, count], [0, 0], color="black", linewidth=1.0)
     for rank in range(1, count + 1):
         panel.plot([rank, rank], [0, 0.18], color="black", linewidth=1.0)
-        panel.text(rank, 0.26, str(rank), ha="center", va="bottom", fontsize=_letter())
+        panel.text(rank, 0.26, str(rank), ha="center", va="bottom", fontsize=letter_size())
     panel.text(
         (1 + count) / 2,
         0.85,
         f"mean rank over {settings} settings (1 is best), and at how many\nsignificantly worse than the best",
         ha="center",
         va="bottom",
-        fontsize=_letter(),
+        fontsize=letter_size(),
     )

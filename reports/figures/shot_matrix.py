@@ -1,12 +1,11 @@
 """The figure of scores by shots in training and shots in testing."""
 
-import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
 from adaptbench.reports.comparison.comparison import Comparison
 from adaptbench.reports.comparison.shot_matrix import ShotMatrix
-from adaptbench.reports.figures.canvas import new_figure, series
+from adaptbench.reports.figures.canvas import letter_size, new_figure, series
 
 
 def draw_shot_matrix(matrix: ShotMatrix, comparison: Comparison) -> Figure:
@@ -33,7 +32,7 @@ def draw_shot_matrix(matrix: ShotMatrix, comparison: Comparison) -> Figure:
                 ha="center",
                 va="center",
                 color=colour,
-                fontsize=matplotlib.rcParams["legend.fontsize"],
+                fontsize=letter_size(),
             )
     panel.set_title(f"{matrix.label}: {comparison.metric.heading}")
     figure.colorbar(image, ax=panel, shrink=0.8)

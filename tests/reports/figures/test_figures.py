@@ -176,7 +176,7 @@ def test_ranks_are_drawn_with_the_comparisons_of_the_table(quick):
     for row in comparison.entries:
         rank = np.mean([entry.rank for entry in row])
         worse = sum(entry.test is not None and entry.test.significant for entry in row)
-        assert f"{row[0].label}  {rank:.2f}  (worse at {worse})" in texts
+        assert f"{row[0].label}\n{rank:.2f} (worse at {worse})" in texts
 
 
 def test_figures_have_the_intervals_of_the_table_and_a_dot_for_each_seed(quick):
@@ -212,7 +212,7 @@ def test_figures_have_the_printed_width_and_letters_that_can_be_read(quick, styl
 
 
 def test_a_style_or_font_that_there_is_not_is_refused():
-    with pytest.raises(ReportError, match="Expected a style but got `papre`. Did you mean `paper`"):
+    with pytest.raises(ReportError, match=r"Expected a style but got `papre`\. Did you mean `paper`"):
         parameters("papre")
     with pytest.raises(ReportError, match="Expected a font that matplotlib finds"):
         parameters(font="No Such Letters")
