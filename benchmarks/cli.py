@@ -22,6 +22,13 @@ Only = Annotated[
     list[str] | None,
     typer.Option(help="Only cells with this value, as KEY=VALUE; repeatable. KEY=A,B, or a key twice, means either."),
 ]
+Sources = Annotated[
+    list[str] | None,
+    typer.Argument(help="Folders of runs, bundles, and suites whose bundle ships; the folder `runs` by default."),
+]
+Jobs = Annotated[str, typer.Option(help="Runs at a time; `auto` means one per core (or as many as GPUs allow).")]
+Wandb = Annotated[str, typer.Option(help="auto (online if you are logged in), online, offline or off.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done, and how long it would take.")]
 Seeds = Annotated[int | None, typer.Option(min=1, help="Number of seeds, from 0; those of the suite by default.")]
 
 
@@ -44,22 +51,20 @@ def run(
         str, typer.Argument(help="A built-in suite (see `adaptbench list suites`), or a YAML file.")
     ] = "quick",
     only: Only = None,
-    learner: Annotated[
-        list[str] | None, typer.Option(help="Add your own learner, as package.Class; repeatable.")
-    ] = None,
+    learner: Annotated[list[str] | None, typer.Option(help="Your own learner, as package.Class; repeatable.")] = None,
     seeds: Seeds = None,
-    jobs: Annotated[
-        str, typer.Option(help="Runs at a time; `auto` means one per core (or as many as GPUs allow).")
-    ] = "auto",
+    bundles: Annotated[
+        list[str] | None,
+        typer.Option("--from", help="A bundle (or a folder of runs) whose runs count as finished; repeatable."),
+    ] = None,
+    jobs: Jobs = "auto",
     out: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
-    wandb: Annotated[str, typer.Option(help="auto (online if you are logged in), online, offline or off.")] = "auto",
+    wandb: Wandb = "auto",
     device: Annotated[str, typer.Option(help="cpu, cuda, or `auto` (cuda if available).")] = "auto",
     wandb_models: Annotated[
         bool, typer.Option("--wandb-models", help="Also upload the trained weights to W&B, as artifacts.")
     ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say what would be done and how long it would take.")
-    ] = False,
+    dry_run: DryRun = False,
     report: Annotated[bool, typer.Option(help="End with the suite's report.")] = True,
     retry: Annotated[int, typer.Option(min=0, help="How many more times a failed run is tried.")] = 0,
     time_limit: Annotated[
@@ -98,7 +103,7 @@ def run(
         options = RunOptions(
             only=only or [], learners=learner or [], seeds=seeds, jobs=jobs, out=out, wandb=wandb, device=device,
             dry_run=dry_run, report=report, wandb_models=wandb_models, retry=retry, runs_per_gpu=runs_per_gpu,
-            executor=where,
+            bundles=bundles or [], executor=where,
         )  # fmt: skip
         raise typer.Exit(run_suite(suite, options, console))
 
@@ -117,10 +122,10 @@ def compare(
     ] = None,
     seeds: Seeds = None,
     only: Only = None,
-    jobs: Annotated[str, typer.Option(help="Runs at a time; `auto` means one per core.")] = "auto",
+    jobs: Jobs = "auto",
     out: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
-    wandb: Annotated[str, typer.Option(help="auto (online if you are logged in), online, offline or off.")] = "auto",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say how long it would take.")] = False,
+    wandb: Wandb = "auto",
+    dry_run: DryRun = False,
 ) -> None:
     """Trains your learner alone, and ranks it among the learners whose results ship with adaptbench."""
     from adaptbench.benchmarks.commands.compare import compare_learner
@@ -136,25 +141,25 @@ def compare(
 
 @app.command()
 def submit(
-    runs: Annotated[Path, typer.Argument(help="Folder of the runs.")] = Path("runs"),
+    runs: Sources = None,
     suite: Annotated[str | None, typer.Option(help="The suite, if the folder has several.")] = None,
     only: Only = None,
     out: Annotated[Path | None, typer.Option(help="The file; SUITE.zip by default.")] = None,
 ) -> None:
-    """Packs finished runs into one file that others can compare with: a bundle."""
+    """Packs finished runs into one file that others can compare with: a bundle.
+
+    Of a run that several folders or bundles hold, the first counts.
+    """
     from adaptbench.benchmarks.commands.submit import submit_runs
     from adaptbench.reports.selection import parse_only
 
     with complaining():
-        submit_runs(runs, suite, only=parse_only(only or []), out=out, console=console)
+        submit_runs(runs or ["runs"], suite, only=parse_only(only or []), out=out, console=console)
 
 
 @app.command()
 def report(
-    runs: Annotated[
-        list[str] | None,
-        typer.Argument(help="Folders of runs, bundles, or suites whose bundle ships; the folder `runs` by default."),
-    ] = None,
+    runs: Sources = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the report; RUNS/report-SUITE by default.")] = None,
     suite: Annotated[
         list[str] | None, typer.Option(help="The suite, if the folder has several; repeat it to join suites.")
@@ -319,18 +324,14 @@ def speed(
     augment: Annotated[bool, typer.Option("--augment", help="With --until: augment our training images.")] = False,
     growth: Annotated[
         bool,
-        typer.Option("--growth", help="Instead, measure how cost grows with ways, shots and sizes, and draw a figure."),
+        typer.Option("--growth", help="Instead, measure how cost grows with ways, shots and sizes; with a figure."),
     ] = False,
     out: Annotated[
-        Path | None,
-        typer.Option(
-            help="JSON file for the numbers, the machine, the commit and the date. By default speed.json, "
-            "race.json with --until, growth.json with --growth."
-        ),
+        Path | None, typer.Option(help="JSON file; by default speed.json, race.json or growth.json.")
     ] = None,
 ) -> None:
     """Measures this project against plain PyTorch and the libraries that are installed, on the same work."""
-    from adaptbench.benchmarks.commands.speed import measure_scaling, measure_speed
+    from adaptbench.benchmarks.speed.command import measure_scaling, measure_speed
 
     repeats = repeats or (5 if until is None else 1)
     out = out or Path("growth.json" if growth else "speed.json" if until is None else "race.json")
@@ -361,12 +362,11 @@ def list_(
     from adaptbench.reports.selection import parse_only
 
     with complaining():
-        if what == "runs":
-            from adaptbench.benchmarks.commands import kept_runs  # imports torch
+        if what != "runs":
+            return listing.show_list(what, verbose, console)
+        from adaptbench.benchmarks.commands.kept_runs import list_runs  # imports torch
 
-            kept_runs.list_runs(runs, parse_only(only or []), console)
-        else:
-            listing.show_list(what, verbose, console)
+        list_runs(runs, parse_only(only or []), console)
 
 
 @app.command()

@@ -35,6 +35,7 @@ class GlyphsDataModule(ClassDataModule):
         images_per_class: number of drawings of each training character to learn from; None for all 20. Smaller sets
             are subsets here too.
         train_images: number of drawings of all training characters together, in equal shares; None for all.
+        unequal_shots: whether the characters of an episode have 1 to 2 K - 1 shots, K on average, in training and test.
 
     Raises:
         ValueError: if an argument is wrong, or the episodes do not fit.
@@ -52,8 +53,9 @@ class GlyphsDataModule(ClassDataModule):
         train_classes: int | None = None,
         images_per_class: int | None = None,
         train_images: int | None = None,
+        unequal_shots: bool = False,
     ) -> None:
-        super().__init__(sampling)
+        super().__init__(sampling, unequal_shots=unequal_shots)
         if train_classes is None:
             if train_images is not None:
                 raise ValueError("Expected argument `train_classes` to be given with `train_images` but got None.")

@@ -52,6 +52,7 @@ class OmniglotDataModule(ClassDataModule):
         images_per_class: number of drawings of each training character to learn from; None for all. Smaller sets are
             subsets here too.
         train_images: number of drawings of all training characters together, in equal shares; None for all.
+        unequal_shots: whether the characters of an episode have 1 to 2 K - 1 shots, K on average, in training and test.
         learn_from: "train", or "train_and_val" for a final training on both parts after everything was chosen with
             validation apart. There is then no validation part, and the last model is tested.
         augment: whether each training image is turned, scaled, sheared and shifted a little at random.
@@ -78,12 +79,13 @@ class OmniglotDataModule(ClassDataModule):
         train_classes: int | None = None,
         images_per_class: int | None = None,
         train_images: int | None = None,
+        unequal_shots: bool = False,
         learn_from: LearnFrom = "train",
         augment: bool = False,
         image_size: int = 28,
         archives: Sequence[Archive] = OFFICIAL,
     ) -> None:
-        super().__init__(sampling)
+        super().__init__(sampling, unequal_shots=unequal_shots)
         seed = sampling.seed
         if rotations not in ROTATIONS:
             raise ValueError(f"Expected argument `rotations` to be 'none', 'train' or 'all' but got {rotations!r}.")

@@ -9,7 +9,8 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from adaptbench.reports.comparison.comparison import Comparison, axes_of, compare
-from adaptbench.reports.comparison.gains import gains
+from adaptbench.reports.comparison.gains import Gain, gains
+from adaptbench.reports.comparison.places import places
 from adaptbench.reports.comparison.published import bibliography, published_rows
 from adaptbench.reports.comparison.shot_matrix import shot_matrices
 from adaptbench.reports.errors import ReportError
@@ -20,7 +21,7 @@ from adaptbench.reports.figures.forms import draw_forms
 from adaptbench.reports.figures.learning_curves import draw_learning_curves
 from adaptbench.reports.figures.ranks import draw_ranks
 from adaptbench.reports.figures.reliability import draw_reliability
-from adaptbench.reports.figures.scores import draw
+from adaptbench.reports.figures.scores import draw, draw_places
 from adaptbench.reports.figures.shot_matrix import draw_shot_matrix
 from adaptbench.reports.figures.styles import LineStyle, line_styles
 from adaptbench.reports.figures.trade_off import draw_costs, draw_trade_off
@@ -56,7 +57,7 @@ class Report:
         figures: The paths of the figures (PNG, PDF).
         records: The path of results.csv, which holds every score of every run; results.parquet holds the same.
         page: The path of the page.
-        notes: Runs that are left out, each with its reason.
+        notes: Runs and files of runs that are left out, each with its reason.
         standings: Where the learner that the report is about stands, in sentences.
     """
 
@@ -158,9 +159,10 @@ def write_parts(
         comparisons = compare(reading.outcomes)
         known: dict[str, Callable[[], tuple[Path, ...]]] = {}
         for name, comparison in zip(file_names(comparisons), comparisons, strict=True):
-            for table in tables_of(comparison, name, _own(reading.outcomes, comparison), gains(comparison), None):
+            doublings = gains(comparison)
+            for table in tables_of(comparison, name, _own(reading.outcomes, comparison), doublings, None):
                 known[table.name] = partial(_write_table, table, out)
-            for stem, make in _drawings(comparison, line_styles(reading.suite)).items():
+            for stem, make in _drawings(comparison, line_styles(reading.suite), doublings).items():
                 known[f"{stem}-{name}"] = partial(save, make, out / f"{stem}-{name}", look)
         families = {cell.learner: cell.family for cell in reading.suite.cells}
         known["published"] = partial(_write_published, published_table(published_rows(comparisons, families)), out)
@@ -191,6 +193,7 @@ def _write(
         origins = {run.cell.run_id: run.source.name for run in finished if run.source}
         records["source"] = records["run_id"].map(origins)
     records.to_parquet(out / "results.parquet", index=False)
+    notes = (*reading.notes, *(text for run in finished for text in _lost(run)))
     report = Report(
         suite=wanted,
         runs=finished,
@@ -204,13 +207,20 @@ def _write(
         figures=tuple(path for section in sections for path in section.figures),
         records=_write_text(out / "results.csv", to_csv(records)),
         page=_write_text(
-            out / "index.html", render_page(wanted, finished, problems, sections, published, sources, reading.notes)
+            out / "index.html", render_page(wanted, finished, problems, sections, published, sources, notes)
         ),
-        notes=reading.notes,
+        notes=notes,
         standings=tuple(text for section in sections for text in section.standings),
     )
     _remove_stale(out, (*report.table_files, *report.figures, report.records, report.page, out / "results.parquet"))
     return report
+
+
+def _lost(run: Run) -> list[str]:
+    """Why files beside the scores of a run are left out."""
+    cell = run.cell
+    where = f"Left out beside the scores of {cell.learner} on {cell.task}, seed {cell.seed} (run {cell.run_id})"
+    return [f"{where}: {text}" for text in dict.fromkeys(run.lost)]
 
 
 def _remove_stale(out: Path, written: Sequence[Path]) -> None:
@@ -233,12 +243,9 @@ def _write_section(
     look: Mapping[Any, Any] | None,
 ) -> Section:
     """Draws the figures of a comparison and makes its tables."""
-    figures = [
-        path
-        for stem, draw in _drawings(comparison, styles).items()
-        for path in save(draw, out / f"{stem}-{name}", look)
-    ]
     doublings = gains(comparison)
+    drawings = _drawings(comparison, styles, doublings)
+    figures = [path for stem, draw in drawings.items() for path in save(draw, out / f"{stem}-{name}", look)]
     sentences = tuple(gain_sentence(gain, comparison) for gain in doublings)
     columns = range(len(comparison.settings)) if learner else ()
     standings = tuple(text for column in columns if (text := standing_sentence(comparison, column, learner or "")))
@@ -251,10 +258,13 @@ def _own(outcomes: Sequence[Outcome], comparison: Comparison) -> list[Outcome]:
     return [o for o in outcomes if (o.cell.task, o.cell.protocol) == (comparison.task, comparison.protocol)]
 
 
-def _drawings(comparison: Comparison, styles: Mapping[str, LineStyle]) -> dict[str, Callable[[], Figure | None]]:
+def _drawings(
+    comparison: Comparison, styles: Mapping[str, LineStyle], doublings: Sequence[Gain]
+) -> dict[str, Callable[[], Figure | None]]:
     """The figures of a comparison by the first part of their files' names."""
     main, *others = axes_of(comparison)
-    found: dict[str, Callable[[], Figure | None]] = {"figure": partial(draw, comparison, styles, main)}
+    laws = {(each.learner, each.fixed.others("classes")): each.law for each in doublings if each.law}
+    found: dict[str, Callable[[], Figure | None]] = {"figure": partial(draw, comparison, styles, main, laws)}
     for axis in others:
         found[axis] = partial(draw, comparison, styles, axis)
     found["time"] = partial(draw_trade_off, comparison, styles)
@@ -267,6 +277,7 @@ def _drawings(comparison: Comparison, styles: Mapping[str, LineStyle]) -> dict[s
     for index, column in enumerate(comparison.largest, start=1):
         found[f"forms-{index}"] = partial(draw_forms, comparison, comparison.settings[column])
     found["carried"] = partial(draw_carried, comparison, styles)
+    found["places"] = partial(draw_places, comparison, styles, places(comparison))
     found["fits"] = partial(draw_fits, comparison, styles)
     return found
 

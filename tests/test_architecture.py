@@ -20,7 +20,7 @@ WINGS = {
     ),
     "reports": (
         "terminal", "dashboard", "report", "page", "tables", "figures", "words", "comparison", "sources", "results",
-        "statistics", "selection", "plural", "format_docs", "bundle_format", "reading", "format", "format_tables",
+        "statistics", "selection", "plural", "format_docs", "bundle_format", "reading", "format_tables", "format",
         "errors",
     ),
 }  # fmt: skip

@@ -33,6 +33,7 @@ PROTOCOLS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("sinusoid", {}),
     ("sinusoid", {"noise": 0.1}),
     ("sinusoid", {"test_amplitudes": (5.0, 10.0)}),
+    ("linear_regression", {}),
 )
 """Tasks with their arguments. Other rotations and numbers of training classes change no test episode."""
 

@@ -32,6 +32,7 @@ from adaptbench.benchmarks.tracking.wandb_runs import Target
 from adaptbench.reports.format import Manifest
 from adaptbench.reports.plural import count_of
 from adaptbench.reports.selection import parse_only
+from adaptbench.reports.sources.sources import opened
 
 SUCCESS, FAILURE, INTERRUPTED = 0, 1, 130
 LAST_LINES = 3
@@ -55,6 +56,7 @@ class RunOptions:
         wandb_models: whether to upload the weights to W&B.
         retry: how often a failed run is tried again.
         runs_per_gpu: number of runs that share a GPU.
+        bundles: other folders of runs and bundles, whose runs count as finished.
         executor: where runs are executed; its devices follow from `jobs` and `device`.
     """
 
@@ -70,6 +72,7 @@ class RunOptions:
     wandb_models: bool = False
     retry: int = 0
     runs_per_gpu: int = 1
+    bundles: Sequence[str] = ()
     executor: ExecutorOptions = field(default_factory=ExecutorOptions)
 
 
@@ -78,9 +81,9 @@ class Standing:
     """The progress of a plan.
 
     Attributes:
-        finished: finished, intact runs.
+        finished: finished, intact runs, and those that other folders hold.
         damaged: what is wrong with finished, damaged runs, by id; they are set aside and computed again.
-        left: runs to do, including the damaged ones.
+        left: runs to do, including the damaged ones. What a run to do adapts is among them unless its weights are here.
     """
 
     finished: list[PlannedRun]
@@ -88,15 +91,27 @@ class Standing:
     left: list[PlannedRun]
 
     @classmethod
-    def of(cls, plan: Plan, store: Store) -> "Standing":
-        """Checks the published runs, without reading all files."""
-        runs = plan.runs()
-        published = [run.spec.run_id for run in runs if store.is_published(run.spec.run_id)]
-        found = {run_id: store.damage(run_id, thorough=False) for run_id in published}
+    def of(cls, plan: Plan, store: Store, others: Sequence[Store] = ()) -> "Standing":
+        """Checks the published runs, without reading all files.
+
+        Args:
+            plan: what is wanted.
+            store: where runs are published.
+            others: where runs may be finished, too; they may lack weights.
+        """
+        runs = {run.spec.run_id: run for run in plan.runs()}
+        found = {run_id: store.damage(run_id, thorough=False) for run_id in runs if store.is_published(run_id)}
+        here = {run_id for run_id, trouble in found.items() if trouble is None}
+        done = here | {run_id for run_id in runs if any(other.is_published(run_id) for other in others)}
+        done -= {need for run_id, run in runs.items() if run_id not in done for need in run.needs if need not in here}
         return cls(
-            finished=[run for run in runs if run.spec.run_id in found and found[run.spec.run_id] is None],
-            damaged={run_id: f"it was published, and {trouble}" for run_id, trouble in found.items() if trouble},
-            left=[run for run in runs if found.get(run.spec.run_id, "not published") is not None],
+            finished=[run for run_id, run in runs.items() if run_id in done],
+            damaged={
+                run_id: f"it was published, and {trouble}"
+                for run_id, trouble in found.items()
+                if trouble and run_id not in done
+            },
+            left=[run for run_id, run in runs.items() if run_id not in done],
         )
 
 
@@ -117,12 +132,14 @@ def run_suite(name: str, options: RunOptions, console: Console) -> int:
     with waiting_for("the data of the tasks", console):
         plan = make_plan(suite, parse_only(options.only, ONLY_ARGUMENTS))
     store = Store(options.out)
-    standing = Standing.of(plan, store)
-    _check_devices(standing.left, options)
-    _announce(plan, standing, store, executor=options.executor, console=console)
-    if options.dry_run:
-        _announce_time(standing, store, executor=options.executor, console=console)
-        return SUCCESS
+    with opened(options.bundles) as bundles:
+        others = [Store(each.folder) for each in bundles]
+        standing = Standing.of(plan, store, others)
+        _check_devices(standing.left, options)
+        _announce(plan, standing, store, executor=options.executor, console=console)
+        if options.dry_run:
+            _announce_time(standing, [store, *others], executor=options.executor, console=console)
+            return SUCCESS
     added = [argument for learner in options.learners for argument in ("--learner", learner)]
     added += [] if options.seeds is None else ["--seeds", str(options.seeds)]
     _prepare(store, plan.manifest([name, *added]), standing.damaged)
@@ -220,10 +237,10 @@ def _place(executor: ExecutorOptions) -> str:
     return {"slurm": "SLURM"}.get(executor.name, "the workers")
 
 
-def _announce_time(standing: Standing, store: Store, executor: ExecutorOptions, console: Console) -> None:
+def _announce_time(standing: Standing, stores: Sequence[Store], executor: ExecutorOptions, console: Console) -> None:
     """Estimates the time left from finished runs."""
     if standing.left:
-        seconds = estimate(standing.finished, standing.left, store, slots=executor.at_a_time or 1)
+        seconds = estimate(standing.finished, standing.left, stores, slots=executor.at_a_time or 1)
         condition = "" if executor.at_a_time else ", one run at a time"
         known = seconds is not None and f"about {timedelta(seconds=round(seconds))}{condition}"
         console.print(f"Time left: {known or 'unknown, because nothing is finished'}.", highlight=False)
@@ -236,7 +253,9 @@ def _conclude(plan: Plan, status: Status, wandb: Mode, *, options: RunOptions, c
         from adaptbench.reports.terminal import show_report
 
         cells = {cell.attributes.run_id for cell in plan.cells}
-        report = show_report(options.out, out=None, suite=plan.suite.suite, console=console, asked=cells)
+        report = show_report(
+            [options.out, *options.bundles], out=None, suite=plan.suite.suite, console=console, asked=cells
+        )
         asked = {run.spec.run_id for run in plan.runs()}
         unreadable = sum(problem.cell.run_id in asked for problem in report.unreadable)
         if wandb != "off" and status.done:

@@ -183,11 +183,12 @@ def _draw_image(axes: Axes, image: np.ndarray, frame: str, colours: str = "gray_
 
 
 def _draw_points(figure: Figure, batch: EpisodeBatch, row: int, size: EpisodeSize) -> None:
-    """Draws the support points and the queries, whose true values trace the function."""
+    """Draws support points and queries over the first number of x; over a single one, queries trace the function."""
     figure.set_size_inches(5.0, 3.2)
     axes = figure.subplots()
     x, y = _points(batch, batch.query[row], batch.query_y[row])
-    axes.plot(x, y, "-", color=ASKED, linewidth=0.8, alpha=0.5)
+    if batch.inputs.shape[1] == 1:
+        axes.plot(x, y, "-", color=ASKED, linewidth=0.8, alpha=0.5)
     axes.plot(x, y, ".", color=ASKED, markersize=4, label=f"query ({size.queries})")
     x, y = _points(batch, batch.support[row], batch.support_y[row])
     axes.plot(x, y, "o", color=GIVEN, label=f"support ({size.shots})")

@@ -12,16 +12,17 @@ from adaptbench.benchmarks.suites.spec import RUN_SPEC, RunSpec
 from adaptbench.reports.format import Environment
 from adaptbench.reports.plural import count_of
 from adaptbench.reports.reading import read
-from adaptbench.reports.results.manifest import Suite, read_suite, values_of
+from adaptbench.reports.results.manifest import Suite, values_of
 from adaptbench.reports.selection import Only, select
-from adaptbench.reports.sources.bundles import write_bundle
+from adaptbench.reports.sources.bundles import bundle_file, code_of, gather, write_bundle
+from adaptbench.reports.sources.sources import opened
 
 
-def submit_runs(runs: Path, suite: str | None, *, only: Only, out: Path | None, console: Console) -> None:
+def submit_runs(sources: Sequence[str], suite: str | None, *, only: Only, out: Path | None, console: Console) -> None:
     """Writes a bundle, and says what it holds.
 
     Args:
-        runs: folder of the runs.
+        sources: folders of runs and bundles; of a run that several have, the first counts.
         suite: the suite; None for the only one.
         only: values of which a packed cell must have one, by key; all cells if empty.
         out: the file; None for `SUITE.zip`, or `SUITE-LEARNER.zip`.
@@ -30,23 +31,30 @@ def submit_runs(runs: Path, suite: str | None, *, only: Only, out: Path | None, 
     Raises:
         ReportError: if there are no such runs.
     """
-    wanted = read_suite(runs, suite)
-    cells = select(wanted.cells, only, values_of, f"suite `{wanted.name}`")
-    learners = dict.fromkeys(cell.learner for cell in cells) if "learner" in only else ()
-    folders = [runs / cell.run_id for cell in cells if (runs / cell.run_id / "result.json").is_file()]
-    path = out or Path(f"{'-'.join([wanted.name, *learners])}.zip")
-    specs = [RUN_SPEC.validate_json((folder / "spec.json").read_bytes()) for folder in folders]
-    card = _card(wanted, folders, learners)
-    index = write_bundle(runs, path, suite=wanted.name, cells=cells, code=_code(specs), card=card)
-    missing = len(cells) - len(folders)
+    with opened(sources) as found:
+        wanted, folders = gather([each.folder for each in found], suite)
+        cells = tuple(select(wanted.cells, only, values_of, f"suite `{wanted.name}`"))
+        learners = dict.fromkeys(cell.learner for cell in cells) if "learner" in only else ()
+        wanted = wanted.model_copy(update={"cells": cells})
+        own = [folders[cell.run_id] for cell in cells if cell.run_id in folders]
+        path = out or Path(f"{'-'.join([wanted.name, *learners])}.zip")
+        code = _code_of(sources) | _code([RUN_SPEC.validate_json((each / "spec.json").read_bytes()) for each in own])
+        write_bundle(wanted, folders, path, code=code, card=_card(wanted, own, learners))
+    missing = len(cells) - len(own)
     console.print(
-        f"{shlex.quote(str(path))}: {len(folders)} of {count_of(len(cells), 'run')} of suite {index.suite.name}, "
+        f"{shlex.quote(str(path))}: {len(own)} of {count_of(len(cells), 'run')} of suite {wanted.name}, "
         f"{path.stat().st_size / 1000:.0f} kB"
         f"{f' ({missing} are not finished)' if missing else ''}.",
         markup=False,
         highlight=False,
         soft_wrap=True,
     )
+
+
+def _code_of(sources: Sequence[str]) -> dict[str, str]:
+    """The source files in those that are bundles."""
+    bundles = [bundle_file(source) for source in sources if not Path(source).is_dir()]
+    return {module: text for bundle in bundles for module, text in code_of(bundle).items()}
 
 
 def _code(specs: Sequence[RunSpec]) -> dict[str, str]:

@@ -3,7 +3,7 @@
 import itertools
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from heapq import heappop, heappush
 
@@ -91,23 +91,27 @@ def makespan(runs: Iterable[tuple[PlannedRun, float]], slots: int) -> float:
     return now
 
 
-def estimate(finished: Iterable[PlannedRun], left: Iterable[PlannedRun], store: Store, slots: int) -> float | None:
+def estimate(
+    finished: Iterable[PlannedRun], left: Iterable[PlannedRun], stores: Sequence[Store], slots: int
+) -> float | None:
     """Estimates the seconds until all runs have ended from the times of finished runs.
 
     Args:
         finished: finished runs of the same plan.
         left: the others.
-        store: where finished runs are, including those of other suites.
+        stores: where finished runs are, including those of other suites.
         slots: number of one-device runs at a time.
 
     Returns:
         The seconds; None if nothing is finished.
     """
     pace = Pace()
-    for run in itertools.chain(finished, _published(store)):
-        if pace.alike(run) < RUNS_TO_JUDGE_BY:
-            with suppress(OSError, ValueError):
-                pace.add(run, _seconds_taken(run.spec, store))
+    own = list(finished)
+    for store in stores:
+        for run in itertools.chain(own, _published(store)):
+            if pace.alike(run) < RUNS_TO_JUDGE_BY:
+                with suppress(OSError, ValueError):
+                    pace.add(run, _seconds_taken(run.spec, store))
     return makespan(((run, pace.expected(run)) for run in left), slots) if pace else None
 
 

@@ -23,6 +23,8 @@ from adaptbench.reports.figures.styles import SEED_STYLE, LineStyle, Styles, par
 from adaptbench.reports.results.metrics import Metric
 from adaptbench.reports.words.captions import shorten
 
+Shown = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+"""Takes what is drawn from stored scores."""
 SINGLE = 165 / 345
 """The width of a figure of one panel, as a share of the printed width."""
 INTERVALS = "Bars and bands: 95 % intervals; dots: single seeds."
@@ -32,6 +34,11 @@ ACCURACIES = (1, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95, 98, 99, 99.5, 99.8, 
 """Ticks of an axis of accuracies in per cent."""
 LOGIT_FROM = 80.0
 """From this mean on, accuracies are drawn on a logit axis, so that curves near 100 % stay apart."""
+
+
+def scaled(comparison: Comparison) -> Shown:
+    """Takes scores in their shown unit from stored ones."""
+    return lambda scores: scores * comparison.metric.scale
 
 
 def save(draw: Callable[[], Figure | None], base: Path, look: Mapping[Any, Any] | None = None) -> tuple[Path, ...]:
@@ -183,7 +190,13 @@ def log_ticks(axis: Axis) -> None:
 
 
 def draw_entries(
-    panel: Axes, x: NDArray[np.float64], entries: Sequence[Entry], style: LineStyle, unit: float, *, bands: bool = False
+    panel: Axes,
+    x: NDArray[np.float64],
+    entries: Sequence[Entry],
+    style: LineStyle,
+    shown: Shown,
+    *,
+    bands: bool = False,
 ) -> None:
     """A line of means with 95 % intervals, and a dot for each seed; no dots where there is one seed only.
 
@@ -192,17 +205,18 @@ def draw_entries(
         x: [N] the place of each entry.
         entries: The entries of a learner; those without scores leave a gap.
         style: The style of the line.
-        unit: A stored value times `unit` is the drawn one.
+        shown: Takes drawn values from stored ones.
         bands: Whether intervals beside each other are a band instead of bars.
     """
     name = entries[0].label
     mean, lower, upper = (
-        np.array([getattr(entry.interval, end, np.nan) for entry in entries]) * unit
+        shown(np.array([getattr(entry.interval, end, np.nan) for entry in entries], dtype=np.float64))
         for end in ("mean", "lower", "upper")
     )
+    lower, upper = np.minimum(lower, upper), np.maximum(lower, upper)  # an error falls where a score rises
     panel.plot(x, mean, gid=series(name), **{"zorder": 3, **style})
-    for shown, ends in (("lower", lower), ("upper", upper)):  # invisible: the data behind bars and bands
-        panel.plot(x, ends, linestyle="none", gid=series(name, shown))
+    for end, values in (("lower", lower), ("upper", upper)):  # invisible: the data behind bars and bands
+        panel.plot(x, values, linestyle="none", gid=series(name, end))
     there = np.r_[False, ~np.isnan(mean), False]
     few = np.array([each.interval is not None and each.interval.n_seeds <= WIDE_AT_SEEDS for each in entries])
     barred = there[1:-1] & (few | ~(there[:-2] | there[2:])) if bands else there[1:-1]
@@ -211,7 +225,7 @@ def draw_entries(
     panel.errorbar(x[barred], mean[barred], np.stack([mean - lower, upper - mean])[:, barred], **bars)
     size = 0.8 * matplotlib.rcParams["lines.markersize"]
     for place, entry in zip(x, entries, strict=True):
-        seeds = [float(row.mean()) * unit for row in entry.samples.values()]
+        seeds = shown(np.array([row.mean() for row in entry.samples.values()]))
         if len(seeds) > 1:
             dots = {**SEED_STYLE, "color": style["color"], "markersize": size, "gid": series(name, "seed")}
             panel.plot([place] * len(seeds), seeds, **dots)

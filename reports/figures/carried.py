@@ -10,7 +10,16 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from adaptbench.reports.comparison.comparison import Comparison, Entry, carried_over
-from adaptbench.reports.figures.canvas import INTERVALS, add_legend, draw_entries, label_first, panel_grid, score_axis
+from adaptbench.reports.figures.canvas import (
+    INTERVALS,
+    Shown,
+    add_legend,
+    draw_entries,
+    label_first,
+    panel_grid,
+    scaled,
+    score_axis,
+)
 from adaptbench.reports.figures.styles import LineStyle, Styles
 from adaptbench.reports.format import Component
 from adaptbench.reports.words.captions import shorten
@@ -35,7 +44,7 @@ def draw_carried(comparison: Comparison, named: Styles) -> Figure | None:
     styles = {name: named[rows[0][0].learner] for name, rows in kinds.items()}
     for panel, column in zip(panels, comparison.largest, strict=True):
         for name, rows in kinds.items():
-            _draw_line(panel, [row[column] for row in rows], styles[name], comparison.metric.scale)
+            _draw_line(panel, [row[column] for row in rows], styles[name], scaled(comparison))
         panel.set_title(comparison.settings[column].episode_phrase)
         panel.set_xlabel("numbers carried over")
         panel.set_xscale("log")
@@ -82,8 +91,8 @@ def _varies(rows: Sequence[Row], column: int) -> bool:
     return len({carried_over(row[column]) for row in rows if row[column].interval is not None}) > 1
 
 
-def _draw_line(panel: Axes, entries: Sequence[Entry], style: LineStyle, unit: float) -> None:
+def _draw_line(panel: Axes, entries: Sequence[Entry], style: LineStyle, shown: Shown) -> None:
     """Means with intervals, and the mean of each seed; learners that carry over nothing are not on the axis."""
     known = {index: carried_over(entry) for index, entry in enumerate(entries) if entry.interval is not None}
     places = sorted((numbers, index) for index, numbers in known.items() if numbers)
-    draw_entries(panel, np.array([x for x, _ in places]), [entries[index] for _, index in places], style, unit)
+    draw_entries(panel, np.array([x for x, _ in places]), [entries[index] for _, index in places], style, shown)

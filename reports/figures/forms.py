@@ -36,7 +36,7 @@ def draw_forms(comparison: Comparison, setting: Setting) -> Figure | None:
             lines, [shorten(row[0].label, 30) for row in group.entries], loc="lower center",
             bbox_to_anchor=(0.5, 1.15), frameon=False, handlelength=2.5,
         )  # fmt: skip
-    label_y(panels, comparison)
+    label_y(panels, comparison, "examples")
     figure.supxlabel(INTERVALS, fontsize=letter)
     return figure
 

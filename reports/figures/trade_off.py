@@ -13,6 +13,7 @@ from adaptbench.reports.figures.canvas import (
     learner_legend,
     log_ticks,
     panel_grid,
+    scaled,
     score_axis,
 )
 from adaptbench.reports.figures.styles import Styles
@@ -32,7 +33,7 @@ def draw_trade_off(comparison: Comparison, named: Styles) -> Figure | None:
         for entry, time in found:
             if time is not None:
                 style = {**named[entry.learner], "linestyle": "none"}
-                draw_entries(panel, np.array([time]), [entry], style, comparison.metric.scale)
+                draw_entries(panel, np.array([time]), [entry], style, scaled(comparison))
         panel.set_title(comparison.settings[column].episode_phrase)
         panel.set_xlabel("adaptation, ms per episode")
     _finish(figure, panels, comparison, named, columns)
@@ -51,7 +52,7 @@ def draw_costs(comparison: Comparison, named: Styles) -> Figure | None:
             found = [(seconds, entry) for entry in entries if entry.interval and (seconds := cost(entry)) is not None]
             places, known = np.array([seconds for seconds, _ in found]), [entry for _, entry in found]
             if known:
-                draw_entries(panel, places, known, named[row[0].learner], comparison.metric.scale)
+                draw_entries(panel, places, known, named[row[0].learner], scaled(comparison))
         panel.set_title(comparison.settings[column].beside("examples"))
         panel.set_xlabel("training, CPU seconds")
     _finish(figure, panels, comparison, named, range(len(comparison.settings)))

@@ -23,7 +23,7 @@ from adaptbench.reports.errors import ReportError
 from adaptbench.reports.format import Checksum, Manifest, Result
 from adaptbench.reports.format_tables import TABLES
 from adaptbench.reports.reading import Unreadable, read_bytes
-from adaptbench.reports.results.manifest import Cell, read_suite
+from adaptbench.reports.results.manifest import Suite, read_suite
 
 INDEX, RUNS, CARD, CODE = "bundle.json", "runs.jsonl", "card.md", "code/"
 MOST_BYTES = 256 * 2**20
@@ -44,37 +44,61 @@ def built_in() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.zip"))}
 
 
-def write_bundle(runs: Path, out: Path, *, suite: str | None = None, cells: Sequence[Cell] = (),
-                 code: Mapping[str, str] | None = None, card: str = "") -> Bundle:  # fmt: skip
+def bundle_file(name: str | Path) -> Path:
+    """The file of a bundle, which may be named by its suite if it ships with this package."""
+    return Path(name) if Path(name).is_file() else built_in().get(str(name), Path(name))
+
+
+def gather(roots: Sequence[Path], suite: str | None = None) -> tuple[Suite, dict[str, Path]]:
+    """Finds what folders hold of a suite: the cells that any of them wants, and the folder of every finished run.
+
+    Of a run that several have, the first counts.
+
+    Args:
+        roots: Folders that `adaptbench run` or `unpack` wrote.
+        suite: The suite; None for the only one.
+
+    Raises:
+        ReportError: The suite cannot be read, or folders have different versions of it.
+    """
+    suites = sorted((read_suite(root, suite) for root in roots), key=lambda each: len(each.cells), reverse=True)
+    versions = {f"{each.name} version {each.version}" for each in suites}
+    if len(versions) > 1:
+        raise ReportError(f"Expected one version of one suite but got {', '.join(sorted(versions))}.")
+    cells = {cell.run_id: cell for each in suites for cell in each.cells}
+    folders = {path.parent.name: path.parent for root in reversed(roots) for path in root.glob("[!.]*/result.json")}
+    return suites[0].model_copy(update={"cells": tuple(cells.values())}), folders
+
+
+def write_bundle(
+    suite: Suite, folders: Mapping[str, Path], out: Path, *, code: Mapping[str, str] | None = None, card: str = ""
+) -> Bundle:
     """Writes the finished runs of a suite, and the pretrainings that they adapt, into one file.
 
     The same runs give the same bytes.
 
     Args:
-        runs: The folder that `adaptbench run` wrote.
+        suite: The suite.
+        folders: The folders of finished runs by id.
         out: The file.
-        suite: The suite; None for the only one.
-        cells: The cells whose runs are bundled; all by default.
         code: Texts of source files by the name of their module, for readers.
         card: What a reader should know, as Markdown.
 
     Raises:
-        ReportError: The suite cannot be read, or none of its runs is finished and intact.
+        ReportError: None of the suite's runs is finished, or one is damaged.
     """
-    wanted = read_suite(runs, suite)
-    cells = tuple(cells or wanted.cells)
-    ids = [cell.run_id for cell in cells if (runs / cell.run_id / "result.json").is_file()]
-    if not ids:
-        raise ReportError(f"Expected finished runs of suite {wanted.name} in {runs} but found none.")
-    found = {run_id: _bundled(runs / run_id) for run_id in ids}
-    needed = {each for run in found.values() for each in _pretrainings(run.result) if (runs / each).is_dir()}
-    found |= {run_id: _bundled(runs / run_id) for run_id in sorted(needed - set(found))}
-    contents = {RUNS: "".join(_line(runs / run_id) for run_id in found).encode()}
-    contents |= {name: table for name in TABLES if (table := _joined(runs, list(found), name)) is not None}
+    found = {cell.run_id: _bundled(folders[cell.run_id]) for cell in suite.cells if cell.run_id in folders}
+    if not found:
+        raise ReportError(f"Expected finished runs of suite {suite.name} but found none.")
+    needed = {each for run in found.values() for each in _pretrainings(run.result) if each in folders}
+    found |= {run_id: _bundled(folders[run_id]) for run_id in sorted(needed - set(found))}
+    own = [folders[run_id] for run_id in found]
+    contents = {RUNS: "".join(map(_line, own)).encode()}
+    contents |= {name: table for name in TABLES if (table := _joined(own, name)) is not None}
     contents |= {CARD: card.encode()} if card else {}
     contents |= {f"{CODE}{name}.py": text.encode() for name, text in sorted((code or {}).items())}
     index = Bundle(
-        suite=Manifest(**{**dict(wanted), "cells": cells}),
+        suite=Manifest(**suite.model_dump()),
         made=max(run.environment.times.finished for run in found.values()),
         files={name: _checksum(content) for name, content in contents.items()},
     )
@@ -164,12 +188,12 @@ def _bundled(folder: Path) -> BundledRun:
         raise ReportError(f"Run {folder.name} cannot be bundled: {error}") from error
 
 
-def _joined(runs: Path, ids: Sequence[str], name: str) -> bytes | None:
+def _joined(folders: Sequence[Path], name: str) -> bytes | None:
     """One table of all runs, compressed; None if no run has it."""
-    found = [(run_id, runs / run_id / name) for run_id in ids if (runs / run_id / name).is_file()]
+    found = [folder for folder in folders if (folder / name).is_file()]
     if not found:
         return None
-    own = [(run_id, pq.read_table(path).replace_schema_metadata(None)) for run_id, path in found]
+    own = [(folder.name, pq.read_table(folder / name).replace_schema_metadata(None)) for folder in found]
     table = pa.concat_tables(
         [each.add_column(0, "run_id", pa.array([run_id] * len(each))) for run_id, each in own],
         promote_options="permissive",

@@ -16,7 +16,7 @@ from adaptbench.reports.results.curves import read_curve
 from adaptbench.reports.results.manifest import Cell, Suite, read_suite, suite_names, values_of
 from adaptbench.reports.results.runs import Outcome, Run, Source, read_outcome
 from adaptbench.reports.selection import Only, select
-from adaptbench.reports.sources.bundles import built_in, unpack
+from adaptbench.reports.sources.bundles import built_in, bundle_file, unpack
 from adaptbench.reports.sources.statements import verified
 
 SourceName = str | Path
@@ -109,16 +109,15 @@ def read_sources(sources: Sequence[Source], suite: str | Sequence[str] | None = 
 
 
 def _open(name: SourceName, stack: ExitStack) -> Source:
-    path, shipped = Path(name), built_in()
-    if path.is_dir():
-        return Source(str(name), path)
-    if not path.is_file() and str(name) not in shipped:
+    if Path(name).is_dir():
+        return Source(str(name), Path(name))
+    file, shipped = bundle_file(name), built_in()
+    if not file.is_file():
         known = f"; bundles that ship: {', '.join(shipped)}" if shipped else ""
         raise ReportError(
             f"Expected a folder of runs or a bundle but {name} is neither; `adaptbench run SUITE --out {name}` makes "
             f"runs{known}."
         )
-    file = path if path.is_file() else shipped[str(name)]
     folder = Path(stack.enter_context(TemporaryDirectory(prefix="adaptbench-bundle-"))) / "runs"
     index = unpack(file, folder)
     facts = [f"version {index.suite.version}", f"{index.made:%Y-%m-%d}", verified(file)]

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -238,3 +239,38 @@ def test_a_data_set_and_a_learner_of_a_users_own(adaptbench, write_suite, own_le
     assert len(accuracy) == 3 * 2 * 2
     assert accuracy["value"].between(0.2, 1.0).all()
     assert accuracy.groupby("shots")["episodes_digest"].nunique().tolist() == [1, 1]
+
+
+@pytest.mark.slow
+def test_what_a_bundle_holds_is_not_computed_again(adaptbench, write_suite, tmp_path):
+    suite = write_suite(seeds=(0, 1))
+    first = adaptbench("run", suite, "--only", "seed=0", "--no-report", *TINY)
+    assert first.returncode == 0, first.stderr
+    assert "tiny.zip: 2 of 4 runs" in adaptbench("submit").stdout
+    shutil.rmtree(tmp_path / "runs")  # the machine is gone, its bundle is not
+
+    command = ("run", suite, "--from", "tiny.zip", *TINY)
+    asked = adaptbench(*command, "--dry-run")
+    assert "4 cells, 6 runs: 3 finished, 3 to do" in asked.stdout and "Time left: about" in asked.stdout
+    second = adaptbench(*command)
+    assert second.returncode == 0, second.stderr
+    assert "4 of 4 runs finished" in second.stdout and "3 done now, 3 finished before" in second.stdout
+    assert len(published(tmp_path / "runs")) == 3
+    assert "tiny.zip: 4 of 4 runs" in adaptbench("submit", "runs", "tiny.zip").stdout
+
+
+@pytest.mark.slow
+def test_a_pretraining_of_a_bundle_is_trained_again_only_if_another_run_adapts_it(adaptbench, write_suite, tmp_path):
+    suite = write_suite(learners=("fine_tuning",))
+    assert adaptbench("run", suite, "--no-report", *TINY).returncode == 0
+    assert adaptbench("submit").returncode == 0
+    shutil.rmtree(tmp_path / "runs")
+    command = ("run", suite, "--from", "tiny.zip", *TINY)
+    assert "2 finished, 0 to do" in adaptbench(*command, "--dry-run").stdout
+    write_suite(
+        learners=("fine_tuning",),
+        **{"learners.more": {"strategy": {"name": "fine_tuning", "init_args": {"moves": "all", "steps": 3}}}},
+    )
+    done = adaptbench(*command)
+    assert done.returncode == 0, done.stderr
+    assert "1 finished, 2 to do" in done.stdout and "2 done now, 1 finished before" in done.stdout

@@ -101,7 +101,7 @@ def test_the_seed_chooses_the_episode(tmp_path):
 @pytest.mark.parametrize(
     ("name", "arguments", "complaint"),
     [
-        ("sinusoid", {"ways": 5}, "`ways` to be left out for sinusoids"),
+        ("sinusoid", {"ways": 5}, "`ways` to be left out for sinusoid,"),
         ("sinusoid", {"shots": 0}, "`shots` to be a positive integer but got 0"),
         ("sinusoid", {"queries": -1}, "`queries` to be a positive integer but got -1"),
         ("sinusoid", {"part": "tset"}, "`--part` to be `train`, `val` or `test` but got `tset`"),

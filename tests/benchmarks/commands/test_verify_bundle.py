@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from adaptbench.benchmarks.cli import app
 from adaptbench.benchmarks.commands.verify_bundle import verify_bundle
-from adaptbench.reports.sources.bundles import code_of, write_bundle
+from adaptbench.reports.sources.bundles import code_of, gather, write_bundle
 from adaptbench.reports.sources.statements import verified
 
 
@@ -73,7 +73,7 @@ def test_a_spec_of_another_run_is_refused_without_running_anything(store, episod
     }  # fmt: skip
     (store.root / "suites").mkdir()
     (store.root / "suites" / "tiny.json").write_text(json.dumps({**manifest, "cells": [cell]}))
-    write_bundle(store.root, tmp_path / "a.zip")
+    write_bundle(*gather([store.root]), tmp_path / "a.zip")
     with pytest.raises(ValueError, match="to have its own spec"):
         verify_bundle(tmp_path / "a.zip", None, 0, jobs=1, key=None, show=print, console=None)
 

@@ -83,8 +83,8 @@ def test_budgets_scale_what_is_expected(run, store, finish):
     """As in the suite `classes`, in which some cells train four times as long as others."""
     finished = [finish(run(0, budget__examples=1000).spec, 40.0)]
     left = [run(1, budget__examples=4000), run(2, budget__examples=1000)]
-    assert estimate(finished, left, store, slots=1) == pytest.approx(160 + 40)
-    assert estimate(finished, left, store, slots=2) == pytest.approx(160)
+    assert estimate(finished, left, [store], slots=1) == pytest.approx(160 + 40)
+    assert estimate(finished, left, [store], slots=2) == pytest.approx(160)
 
 
 def test_adaptation_is_judged_by_its_test_episodes(transfer, store, finish):
@@ -92,17 +92,17 @@ def test_adaptation_is_judged_by_its_test_episodes(transfer, store, finish):
     many = few.model_copy(update={"test": many.pretrained.test})
     finished = [finish(few, train_seconds=1000.0, test_seconds=3.0)]
     assert many.run_id != few.run_id
-    assert estimate(finished, [PlannedRun(many, "fit")], store, slots=1) == pytest.approx(30)
+    assert estimate(finished, [PlannedRun(many, "fit")], [store], slots=1) == pytest.approx(30)
 
 
 def test_runs_of_another_suite_in_the_folder_tell_too(run, store, finish):
     finish(run(0, "a", budget__examples=1000).spec, 10.0)
     finish(run(0, "b", budget__examples=1000).spec, 50.0)
     finish(run(0, "a", task__name="glyphs").spec, 700.0)
-    assert estimate([], [run(1, "a", budget__examples=2000)], store, slots=1) == pytest.approx(20)
-    assert estimate([], [run(1, "new", budget__examples=1000)], store, slots=1) == pytest.approx(30)
+    assert estimate([], [run(1, "a", budget__examples=2000)], [store], slots=1) == pytest.approx(20)
+    assert estimate([], [run(1, "new", budget__examples=1000)], [store], slots=1) == pytest.approx(30)
     (store.published(run(0, "a", budget__examples=1000).spec.run_id) / "environment.json").write_text("broken")
-    assert estimate([], [run(1, "a", budget__examples=1000)], store, slots=1) == pytest.approx(50)
+    assert estimate([], [run(1, "a", budget__examples=1000)], [store], slots=1) == pytest.approx(50)
 
 
 def test_the_nearest_runs_are_those_of_the_same_component(episodic):
@@ -145,5 +145,5 @@ def test_the_time_left_is_estimated_from_runs_whose_times_can_be_read(run, store
         folder = store.published(each.spec.run_id)
         folder.mkdir(parents=True)
         (folder / "environment.json").write_text(text)
-    assert estimate(runs[:2], runs[2:], store, slots=1) == 60
-    assert estimate(runs[1:2], runs[2:], store, slots=1) is None
+    assert estimate(runs[:2], runs[2:], [store], slots=1) == 60
+    assert estimate(runs[1:2], runs[2:], [store], slots=1) is None

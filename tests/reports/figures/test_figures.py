@@ -9,6 +9,7 @@ import pytest
 from matplotlib.text import Text
 
 from adaptbench.reports.comparison.comparison import compare
+from adaptbench.reports.comparison.gains import gains
 from adaptbench.reports.comparison.shot_matrix import shot_matrices
 from adaptbench.reports.errors import ReportError
 from adaptbench.reports.figures.canvas import _LogTicks
@@ -194,7 +195,7 @@ def test_figures_have_the_intervals_of_the_table_and_a_dot_for_each_seed(quick):
 def every_figure(folder):
     suite, _, comparisons = read(folder)
     for comparison in comparisons:
-        for name, make in _drawings(comparison, line_styles(suite)).items():
+        for name, make in _drawings(comparison, line_styles(suite), gains(comparison)).items():
             if (figure := make()) is not None:
                 yield f"{name}-{comparison.task}", figure
 

@@ -15,7 +15,7 @@ import pytest
 from adaptbench import load_results
 from adaptbench.reports.errors import ReportError
 from adaptbench.reports.report import write_report
-from adaptbench.reports.sources.bundles import code_of, unpack, write_bundle
+from adaptbench.reports.sources.bundles import code_of, gather, unpack, write_bundle
 
 QUICK_BYTES = 1_000_000
 
@@ -24,7 +24,7 @@ QUICK_BYTES = 1_000_000
 def packed(finished_quick, tmp_path_factory):
     """The bundle of the quick suite, which tests copy and forge."""
     path = tmp_path_factory.mktemp("bundle") / "quick.zip"
-    write_bundle(finished_quick.path, path, code={"mine": "raise SystemExit('executed')"}, card="# A card")
+    write_bundle(*gather([finished_quick.path]), path, code={"mine": "raise SystemExit('executed')"}, card="# A card")
     return path
 
 
@@ -80,10 +80,33 @@ def text(old, new):
 
 def test_the_same_runs_give_the_same_bytes(packed, finished_quick, tmp_path):
     write_bundle(
-        finished_quick.path, tmp_path / "again.zip", code={"mine": "raise SystemExit('executed')"}, card="# A card"
+        *gather([finished_quick.path]),
+        tmp_path / "again.zip",
+        code={"mine": "raise SystemExit('executed')"},
+        card="# A card",
     )
     assert (tmp_path / "again.zip").read_bytes() == packed.read_bytes()
     assert packed.stat().st_size < QUICK_BYTES
+
+
+def test_runs_from_several_places_give_the_bytes_of_one(packed, quick, tmp_path):
+    mine, theirs = (type(quick)(shutil.copytree(quick.path, tmp_path / name)) for name in ("mine", "theirs"))
+    for number, cell in enumerate(quick.cells):
+        (mine if number % 3 else theirs).remove(cell)
+    write_bundle(*gather([theirs.path]), tmp_path / "theirs.zip")
+    unpack(tmp_path / "theirs.zip", tmp_path / "unpacked")
+    extras = {"code": {"mine": "raise SystemExit('executed')"}, "card": "# A card"}
+    for number, roots in enumerate(([mine.path, tmp_path / "unpacked"], [tmp_path / "unpacked", mine.path])):
+        write_bundle(*gather(roots), tmp_path / f"{number}.zip", **extras)
+        assert (tmp_path / f"{number}.zip").read_bytes() == packed.read_bytes()
+
+
+def test_versions_of_a_suite_are_not_mixed(quick, tmp_path):
+    manifest = json.loads((quick.path / "suites" / "quick.json").read_text())
+    (tmp_path / "later" / "suites").mkdir(parents=True)
+    (tmp_path / "later" / "suites" / "quick.json").write_text(json.dumps({**manifest, "version": 2}))
+    with pytest.raises(ReportError, match="one version of one suite but got quick version 1, quick version 2"):
+        gather([quick.path, tmp_path / "later"])
 
 
 def test_pandas_alone_reads_it(packed, quick):
@@ -116,7 +139,7 @@ def test_scores_that_are_no_numbers_and_columns_of_other_tasks_come_back(folder,
     cell = folder.plan("sinusoid", "lstm", "LSTM", "recurrent", 0, None)
     folder.write_run(folder.plan("omniglot", "lstm", "LSTM", "recurrent", 0, 50))
     folder.write_suite().write_run(cell, scores=np.array([0.5, np.nan, np.inf]))
-    write_bundle(folder.path, tmp_path / "a.zip")
+    write_bundle(*gather([folder.path]), tmp_path / "a.zip")
     unpack(tmp_path / "a.zip", tmp_path / "out")
     found = pd.read_parquet(tmp_path / "out" / cell["run_id"] / "episodes.parquet")
     pd.testing.assert_frame_equal(found, pd.read_parquet(folder.path / cell["run_id"] / "episodes.parquet"))
@@ -125,7 +148,7 @@ def test_scores_that_are_no_numbers_and_columns_of_other_tasks_come_back(folder,
 def test_suites_without_runs_are_refused(folder, tmp_path):
     folder.plan_quick().write_suite()
     with pytest.raises(ReportError, match="Expected finished runs of suite quick"):
-        write_bundle(folder.path, tmp_path / "a.zip")
+        write_bundle(*gather([folder.path]), tmp_path / "a.zip")
 
 
 LIES = {

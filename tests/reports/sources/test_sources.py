@@ -9,7 +9,7 @@ from adaptbench.reports.errors import ReportError
 from adaptbench.reports.report import write_report
 from adaptbench.reports.results.runs import Problem, Run
 from adaptbench.reports.selection import parse_only
-from adaptbench.reports.sources.bundles import write_bundle
+from adaptbench.reports.sources.bundles import gather, write_bundle
 from adaptbench.reports.sources.sources import opened, read_sources
 
 OURS = {"lstm": ("LSTM", "recurrent"), "attention": ("Attention", "attention")}
@@ -37,7 +37,7 @@ def make(folder, tmp_path):
 @pytest.fixture
 def theirs(make, tmp_path):
     """A bundle of our learners."""
-    write_bundle(make("theirs", OURS).path, tmp_path / "theirs.zip")
+    write_bundle(*gather([make("theirs", OURS).path]), tmp_path / "theirs.zip")
     return tmp_path / "theirs.zip"
 
 

@@ -111,9 +111,7 @@ def assert_fits(folder, names, figures=()):
     float_ = r"figure\ifdim\columnwidth<345pt*\fi"
     for name in figures:
         inputs += rf"\begin{{{float_}}}\includegraphics{{{name}}}\end{{{float_}}}\clearpage"
-    cites = (
-        "published" in names and r"\cite" in (folder / "published.tex").read_text(encoding="utf-8").partition("\n")[2]
-    )
+    cites = any(r"~\cite" in (folder / f"{name}.tex").read_text(encoding="utf-8") for name in names)
     if cites:
         inputs += r"\bibliographystyle{plain}\bibliography{published}"
     for columns in ("onecolumn", "twocolumn"):
