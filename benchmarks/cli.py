@@ -331,7 +331,7 @@ def speed(
     ] = None,
 ) -> None:
     """Measures this project against plain PyTorch and the libraries that are installed, on the same work."""
-    from adaptbench.benchmarks.speed.command import measure_scaling, measure_speed
+    from adaptbench.benchmarks.commands.speed import measure_scaling, measure_speed
 
     repeats = repeats or (5 if until is None else 1)
     out = out or Path("growth.json" if growth else "speed.json" if until is None else "race.json")
@@ -364,7 +364,7 @@ def list_(
     with complaining():
         if what != "runs":
             return listing.show_list(what, verbose, console)
-        from adaptbench.benchmarks.commands.kept_runs import list_runs  # imports torch
+        from adaptbench.benchmarks.commands.doctor import list_runs  # imports torch
 
         list_runs(runs, parse_only(only or []), console)
 
@@ -376,7 +376,7 @@ def remove(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Removes the runs that --only selects, finished or not."""
-    from adaptbench.benchmarks.commands.kept_runs import remove_runs
+    from adaptbench.benchmarks.commands.doctor import remove_runs
     from adaptbench.reports.selection import parse_only
 
     with complaining():
