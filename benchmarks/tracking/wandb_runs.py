@@ -69,7 +69,9 @@ def close_mirror(mirror: WandbMirror, store: Store, run_id: str, target: Target)
     weights = store.published(run_id) / "model.ckpt"
     if target.models and weights.is_file():
         mirror.log_file(weights, name=f"model-{run_id}", kind="model")
-    trouble = mirror.close(summarise(store.result(run_id)))
+    result = store.result(run_id)
+    mirror.log_scores(by_shots(result))
+    trouble = mirror.close(summarise(result))
     if trouble is None:
         mark = _mark(store, run_id, target.mode)
         mark.parent.mkdir(parents=True, exist_ok=True)
@@ -85,6 +87,16 @@ def summarise(result: Result) -> dict[str, float]:
         part = score.part if score.on == "unseen" else score.on
         scores[f"{part}/{score.metric}/{ways}{score.shots}-shot"] = score.value
     return scores
+
+
+def by_shots(result: Result) -> list[dict[str, float]]:
+    """The test scores on unseen classes, a row for each number of shots: how fast a run adapts."""
+    rows: dict[int, dict[str, float]] = {}
+    for score in result.scores:
+        if (score.part, score.on) == ("test", "unseen"):
+            ways = f"{score.ways}-way " if score.ways else ""
+            rows.setdefault(score.shots, {"scores/shots": score.shots})[f"scores/{ways}{score.metric}"] = score.value
+    return [rows[shots] for shots in sorted(rows)]
 
 
 def mirror_afterwards(

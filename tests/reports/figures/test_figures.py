@@ -223,7 +223,7 @@ def test_a_style_or_font_that_there_is_not_is_refused():
 def test_the_data_behind_a_figure_is_the_table_and_the_seeds(quick, tmp_path):
     write_report(quick.path, tmp_path)
     data, table = (
-        pd.read_csv(tmp_path / f"{name}-omniglot{end}.csv") for name, end in (("figure", "-data"), ("table", ""))
+        pd.read_csv(tmp_path / f"{name}-omniglot{end}.csv") for name, end in (("shots", "-data"), ("table", ""))
     )
     for shown in ("mean", "lower", "upper"):
         assert sorted(data.loc[data["shown"] == shown, "y"]) == pytest.approx(sorted(100 * table[shown]))
@@ -237,6 +237,6 @@ def test_a_logarithmic_axis_has_three_ticks_or_more(low, high, ticks):
 
 def test_accuracies_near_the_best_are_drawn_on_a_logit_axis(quick):
     suite, _, (_, omniglot) = read(quick)
-    panel = draw(omniglot, line_styles(suite)).axes[0]
-    places = panel.transData.transform([(100, 80.0), (100, 90.0), (100, 95.0), (100, 97.5)])[:, 1]
+    panel = draw(omniglot, line_styles(suite), "shots").axes[0]
+    places = panel.transData.transform([(1, 80.0), (1, 90.0), (1, 95.0), (1, 97.5)])[:, 1]
     assert np.diff(places).min() > 0.8 * np.diff(places).max()
