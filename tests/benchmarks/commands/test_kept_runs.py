@@ -5,22 +5,18 @@ from rich.console import Console
 
 from adaptbench.benchmarks.commands.doctor import kept_runs, list_runs, remove_runs
 from adaptbench.benchmarks.executors.plan import make_plan
-from adaptbench.benchmarks.store.store import write_json
+from adaptbench.benchmarks.runs.run import execute
 from adaptbench.benchmarks.suites.suite import load_suite
 from adaptbench.reports.errors import ReportError
 
 
 @pytest.fixture
-def states(store, write_suite, result_of, score_of, environment):
+def states(store, write_suite):
     """A finished, a failed and a stopped run, and one that nobody began; their ids by state."""
     plan = make_plan(load_suite(str(write_suite(seeds=(0, 1, 2, 3), learners=("deep_sets",)))))
     finished, failed, stopped, _ = (run.spec for run in plan.runs())
     store.write_manifest(plan.manifest(["tiny"]))
-    folder = store.published(finished.run_id)
-    folder.mkdir(parents=True)
-    write_json(folder / "spec.json", finished)
-    write_json(folder / "result.json", result_of(finished.run_id, scores=(score_of(value=0.25),)))
-    write_json(folder / "environment.json", environment)
+    execute(finished, store)
     store.note_failure(failed.run_id, "ArithmeticError: it broke", "the log")
     store.begin(stopped.run_id)
     store.checkpoint(stopped.run_id).touch()
@@ -37,7 +33,8 @@ def test_what_a_folder_holds_is_listed_with_its_state(store, states):
     assert {run.state: run.cell.run_id for run in kept_runs(store.root, {})} == states
     text = said(list_runs, store.root, {"seed": ["0", "1"]})
     lines = {words[-1]: words for line in text.splitlines() if (words := line.split())}
-    assert {"0", "0.250", "60", "finished"} <= set(lines[states["finished"]])
+    scores = [f"{score.value:.3f}" for score in store.result(states["finished"]).scores if score.metric == "mse"]
+    assert len(scores) == 2 and {"0", *scores, "finished"} <= set(lines[states["finished"]])
     assert {"1", "failed"} <= set(lines[states["failed"]])
     assert "2 runs in" in text and states["stopped"] not in text
 
