@@ -30,7 +30,7 @@ Laws = Mapping[tuple[str, tuple[int, ...]], PowerLaw]
 """Power laws by the learner and by everything but the classes of their settings."""
 
 ENDS = ("lower", "upper")
-MOST_TICKS = 8
+MOST_TICKS = 7
 
 
 def panel_columns(comparison: Comparison, axis: Axis | None = None) -> dict[tuple[int, ...], list[int]]:
@@ -138,11 +138,14 @@ def label_x(panel: Axes, settings: Sequence[Setting], comparison: Comparison, ax
     """Ticks at the values on a logarithmic axis; at some of them if they are many."""
     positions = _positions(settings, axis)
     values = [setting.value(axis) for setting in settings]
-    labels = ["∞" if value is None else f"{value / 1000:g}k" if axis == "examples" else str(value) for value in values]
+    thousands = 1 if axis == "examples" else 10_000
+    labels = ["∞" if v is None else f"{v / 1000:g}k" if v >= thousands else str(v) for v in values]
     word = axis_words(comparison)[axis]
     panel.set_xlabel(f"{word} in the support set" if word == "shots" else word)
-    every = -(-len(labels) // MOST_TICKS)
-    labels = ["" if index % every else label for index, label in enumerate(labels)]
+    apart, kept = np.log(positions[-1] / positions[0]) / MOST_TICKS, [len(labels) - 1]
+    for index in reversed(range(len(labels) - 1)):  # labels that are too near to the next one are left out
+        kept += [index] if np.log(positions[kept[-1]] / positions[index]) >= apart else []
+    labels = [label if index in kept else "" for index, label in enumerate(labels)]
     panel.set_xscale("log")
     panel.set_xlim(positions[0] / 1.35, positions[-1] * 1.35)
     panel.xaxis.set_major_locator(FixedLocator(list(positions)))
