@@ -2,28 +2,25 @@
 
 import io
 import os
+import shlex
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from importlib import metadata
 from pathlib import Path
-from subprocess import SubprocessError
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
-from adaptbench.datamodules.errors import DataUnavailable
+from adaptbench.benchmarks.console import complaining, complaints, console, show_version
 
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-console = Console(width=None if sys.stdout.isatty() else 110)
-complaints = Console(stderr=True)
-Only = Annotated[list[str] | None, typer.Option(help="Only cells with this value, as KEY=VALUE; repeatable.")]
+Only = Annotated[
+    list[str] | None,
+    typer.Option(help="Only cells with this value, as KEY=VALUE; repeatable. KEY=A,B, or a key twice, means either."),
+]
 Sources = Annotated[
     list[str] | None,
     typer.Argument(help="Folders of runs, bundles, and suites whose bundle ships; the folder `runs` by default."),
@@ -34,31 +31,10 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be 
 Seeds = Annotated[int | None, typer.Option(min=1, help="Number of seeds, from 0; those of the suite by default.")]
 
 
-@contextmanager
-def _complaining() -> Iterator[None]:
-    """Ends the command with one line: exit code 2 for what was asked wrongly, 1 for what failed, 130 for Ctrl-C."""
-    try:
-        yield
-    except (ValueError, OSError, DataUnavailable, SubprocessError) as error:
-        complaints.print(f"[red]error[/] {escape(str(error))}", highlight=False, soft_wrap=True)
-        raise typer.Exit(2 if isinstance(error, ValueError) else 1) from None
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None
-
-
-def _show_version(wanted: bool) -> None:
-    if wanted:
-        try:
-            console.print(metadata.version("adaptbench"), highlight=False)
-        except metadata.PackageNotFoundError:
-            console.print("a checkout that is not installed")
-        raise typer.Exit
-
-
 @app.callback()
 def adaptbench(
     _: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
     """A reproducible benchmark of learning to learn."""
@@ -113,7 +89,7 @@ def run(
     from adaptbench.benchmarks.executors.options import ExecutorOptions, parse_slurm
 
     os.environ["WANDB_SILENT"] = "true"
-    with _complaining():
+    with complaining():
         where = ExecutorOptions(
             name=executor, time_limit=time_limit, address=address, cpus=cpus, gpus=gpus, partition=partition,
             minutes=time, memory=memory, max_parallel=max_parallel, slurm=parse_slurm(slurm or []), cluster=cluster,
@@ -150,7 +126,7 @@ def compare(
     from adaptbench.benchmarks.commands.run import RunOptions
 
     os.environ["WANDB_SILENT"] = "true"
-    with _complaining():
+    with complaining():
         options = RunOptions(
             only=only or [], learners=[learner], seeds=seeds, jobs=jobs, out=out, wandb=wandb, dry_run=dry_run
         )
@@ -161,7 +137,7 @@ def compare(
 def submit(
     runs: Sources = None,
     suite: Annotated[str | None, typer.Option(help="The suite, if the folder has several.")] = None,
-    learner: Annotated[list[str] | None, typer.Option(help="Only this learner, by its name in the suite.")] = None,
+    only: Only = None,
     out: Annotated[Path | None, typer.Option(help="The file; SUITE.zip by default.")] = None,
 ) -> None:
     """Packs finished runs into one file that others can compare with: a bundle.
@@ -169,32 +145,47 @@ def submit(
     Of a run that several folders or bundles hold, the first counts.
     """
     from adaptbench.benchmarks.commands.submit import submit_runs
+    from adaptbench.reports.selection import parse_only
 
-    with _complaining():
-        submit_runs(runs or ["runs"], suite, learners=learner or [], out=out, console=console)
+    with complaining():
+        submit_runs(runs or ["runs"], suite, only=parse_only(only or []), out=out, console=console)
 
 
 @app.command()
 def report(
     runs: Sources = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the report; RUNS/report-SUITE by default.")] = None,
-    suite: Annotated[str | None, typer.Option(help="The suite to report, if the folder has several.")] = None,
+    suite: Annotated[
+        list[str] | None, typer.Option(help="The suite, if the folder has several; repeat it to join suites.")
+    ] = None,
     only: Only = None,
     laboratory: Annotated[bool, typer.Option("--laboratory", help="Let trained networks answer in the page.")] = False,
+    part: Annotated[
+        list[str] | None, typer.Option(help="Only this table or figure, such as table-omniglot; repeatable.")
+    ] = None,
+    style: Annotated[str, typer.Option(help="The look of figures: paper (345 points wide) or talk.")] = "paper",
+    font: Annotated[str | None, typer.Option(help="The family of letters in figures, such as serif.")] = None,
 ) -> None:
     """Writes tables (Markdown, LaTeX, CSV), figures (PNG, PDF) and one page (HTML) from the finished runs.
 
     Several sources are compared with each other where their test episodes, budgets and versions agree.
     """
-    from adaptbench.reports.sources.sources import parse_only
+    from adaptbench.reports.figures.styles import parameters
+    from adaptbench.reports.report import write_parts
+    from adaptbench.reports.selection import parse_only
     from adaptbench.reports.terminal import show_report
 
-    with _complaining():
+    with complaining():
+        sources, wanted, look = runs or ["runs"], parse_only(only or []), parameters(style, font)
+        if part:
+            for path in write_parts(sources, out or Path(), part, suite, wanted, look):
+                console.print(str(path), markup=False, highlight=False, soft_wrap=True)
+            return
         if laboratory:
             from adaptbench.benchmarks.laboratory.laboratory import write_laboratory
 
-            write_laboratory(Path((runs or ["runs"])[0]), suite)
-        report = show_report(runs or ["runs"], out=out, suite=suite, console=console, only=parse_only(only or []))
+            write_laboratory(Path(sources[0]), suite[0] if suite else None)
+        report = show_report(sources, out=out, suite=suite, console=console, only=wanted, look=look)
         raise typer.Exit(1 if report.unreadable else 0)
 
 
@@ -213,7 +204,7 @@ def wandb_sync(
     from adaptbench.benchmarks.tracking.wandb_runs import Target
 
     os.environ["WANDB_SILENT"] = "true"
-    with _complaining():
+    with complaining():
         mode = default_mode() if wandb == "auto" else wandb
         if mode not in ("online", "offline"):
             raise ValueError(f"Expected `--wandb` to be `auto`, `online` or `offline` but got `{mode}`.")
@@ -232,7 +223,7 @@ def dashboard(
     """Creates the suite's report in W&B; without a login, writes it as JSON instead."""
     from adaptbench.reports.dashboard import build_dashboard
 
-    with _complaining():
+    with complaining():
         said = build_dashboard(runs, entity=entity, project=project, suite=suite, out=out)
     console.print(escape(said), highlight=False, soft_wrap=True)
 
@@ -256,12 +247,12 @@ def show(
     """Draws one episode as a picture; of a run, prints what it answered too."""
     from adaptbench.benchmarks.commands.show import show_episode
 
-    with _complaining():
+    with complaining():
         picture = show_episode(
             task, run, out, console, ways=ways, shots=shots, queries=queries, part=part, seed=seed, split=split,
             scope=scope, path=path,
         )  # fmt: skip
-    console.print(f"Picture: {picture}", highlight=False, soft_wrap=True)
+    console.print(f"Picture: {shlex.quote(str(picture))}", markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -281,7 +272,7 @@ def verify(
     """
     from adaptbench.benchmarks.commands.verify_bundle import verify_and_show
 
-    with _complaining():
+    with complaining():
         sound = verify_and_show(runs, sample=sample, seed=seed, jobs=jobs, trusted=trust_code, key=key, console=console)
     raise typer.Exit(0 if sound else 1)
 
@@ -292,10 +283,10 @@ def doctor(
     repair: Annotated[bool, typer.Option("--repair", help="Set damaged runs aside and remove leftover files.")] = False,
 ) -> None:
     """Checks every file in a folder of runs and lists what is wrong; exits with 1 if anything is."""
-    from adaptbench.benchmarks.commands.doctor import show_examination
+    from adaptbench.benchmarks.commands.doctor import show_complaints
 
-    with _complaining():
-        raise typer.Exit(1 if show_examination(runs, repair, console) else 0)
+    with complaining():
+        raise typer.Exit(1 if show_complaints(runs, repair, console) else 0)
 
 
 @app.command()
@@ -327,7 +318,7 @@ def speed(
 
     repeats = repeats or (5 if until is None else 1)
     out = out or Path("growth.json" if growth else "speed.json" if until is None else "race.json")
-    with _complaining():
+    with complaining():
         if growth and not (until is None and only is None):
             raise ValueError("Expected `--growth` without `--until` and `--only`, because it measures something else.")
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -347,7 +338,7 @@ def check(
     """Tries a class of your own as its run would: a training step, shapes, gradients, guards."""
     from adaptbench.benchmarks.own import check_class
 
-    with _complaining():
+    with complaining():
         check_class(name, console)
 
 
@@ -360,7 +351,7 @@ def new(
     """Writes a suite for a folder of images, with comments."""
     from adaptbench.benchmarks.own import new_suite
 
-    with _complaining():
+    with complaining():
         if what != "suite":
             raise ValueError(f"Expected `suite` but got `{what}`.")
         new_suite(images, out, console)
@@ -368,16 +359,37 @@ def new(
 
 @app.command("list")
 def list_(
-    what: Annotated[str, typer.Argument(help="suites, tasks or learners.")],
+    what: Annotated[str, typer.Argument(help="suites, tasks, learners or runs.")],
+    runs: Annotated[Path, typer.Argument(help="With runs: their folder.")] = Path("runs"),
+    only: Only = None,
     verbose: Annotated[
         bool, typer.Option("--verbose", help="Add digests of test episodes to tasks, and forms to learners.")
     ] = False,
 ) -> None:
-    """Lists suites, tasks or learners, one per line."""
-    from adaptbench.benchmarks.commands.listing import show_list
+    """Lists suites, tasks, learners, or the runs of a folder, one per line."""
+    from adaptbench.benchmarks.commands import listing
+    from adaptbench.reports.selection import parse_only
 
-    with _complaining():
-        show_list(what, verbose, console)
+    with complaining():
+        if what != "runs":
+            return listing.show_list(what, verbose, console)
+        from adaptbench.benchmarks.commands.doctor import list_runs  # imports torch
+
+        list_runs(runs, parse_only(only or []), console)
+
+
+@app.command()
+def remove(
+    runs: Annotated[Path, typer.Argument(help="Folder of the runs.")] = Path("runs"),
+    only: Only = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Removes the runs that --only selects, finished or not."""
+    from adaptbench.benchmarks.commands.doctor import remove_runs
+    from adaptbench.reports.selection import parse_only
+
+    with complaining():
+        remove_runs(runs, parse_only(only or []), console, ask=not yes)
 
 
 @app.command()
@@ -388,10 +400,10 @@ def data(
     from adaptbench.datamodules.lake_runs import load_runs
     from adaptbench.datamodules.omniglot_images import load_images
 
-    with _complaining():
+    with complaining():
         if name != "omniglot":
             raise ValueError(f"Expected `omniglot`, the only data set, but got `{name}`.")
         images = load_images()
-        characters, drawings = images.pixels.shape[:2]
-        console.print(f"Omniglot is ready: {characters} characters, {drawings} drawings each, {images.digest[:16]}.")
+        number, drawings = images.pixels.shape[:2]
+        console.print(f"Omniglot is ready: {number} characters, {drawings} drawings each, {images.digest[:16]}.")
         console.print(f"Its official one-shot runs are ready: {load_runs().answers.size} trials.")

@@ -1,18 +1,20 @@
 """The report of a suite: tables, figures, records and one page."""
 
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from matplotlib.figure import Figure
 
 from adaptbench.reports.comparison.comparison import Comparison, axes_of, compare
 from adaptbench.reports.comparison.gains import Gain, gains
 from adaptbench.reports.comparison.places import places
-from adaptbench.reports.comparison.published import published_rows
+from adaptbench.reports.comparison.published import bibliography, published_rows
 from adaptbench.reports.comparison.shot_matrix import shot_matrices
+from adaptbench.reports.errors import ReportError
 from adaptbench.reports.figures.canvas import save
 from adaptbench.reports.figures.carried import draw_carried
 from adaptbench.reports.figures.fits import draw_fits
@@ -30,6 +32,7 @@ from adaptbench.reports.page.page import Section, render_page
 from adaptbench.reports.results.manifest import Suite
 from adaptbench.reports.results.records import run_records
 from adaptbench.reports.results.runs import Outcome, Problem, Run
+from adaptbench.reports.selection import Only, suggest
 from adaptbench.reports.sources.sources import Reading, SourceName, opened, read_sources
 from adaptbench.reports.tables.markup.latex import to_latex
 from adaptbench.reports.tables.markup.markdown import to_markdown
@@ -102,9 +105,11 @@ class Report:
 def write_report(
     runs: SourceName | Sequence[SourceName],
     out: Path | None,
-    suite: str | None = None,
-    only: Mapping[str, str] | None = None,
+    suite: str | Sequence[str] | None = None,
+    only: Only | None = None,
     learner: str | None = None,
+    look: Mapping[Any, Any] | None = None,
+    asked: Collection[str] | None = None,
 ) -> Report:
     """Writes the report of a suite from the runs that have finished; the same runs give the same bytes.
 
@@ -112,9 +117,11 @@ def write_report(
         runs: The folder that `adaptbench run` wrote, or several folders and bundles.
         out: The folder for the report, created if it does not exist; None for `report-SUITE` in the first folder of
             runs.
-        suite: The suite; None for the only one there.
-        only: Values that a cell must have; all cells by default.
+        suite: The suite, or several; None for the only one there.
+        only: Values of which a cell must have one, by key; all cells by default.
         learner: The learner that the report is about, if it is about one; it is compared with each other one.
+        look: Matplotlib's parameters, from `figures.styles.parameters`; by default those of a paper.
+        asked: Ids of runs; others that nobody has begun are left out. All by default.
 
     Raises:
         ReportError: There is no manifest of such a suite, more than one to choose from, or it cannot be read.
@@ -125,16 +132,63 @@ def write_report(
         beside = next((source.folder for source in sources if not source.bundled), Path())
         where = beside / f"report-{reading.suite.name}" if out is None else Path(out)
         laboratory = read_laboratory([source.folder for source in sources], reading.suite.name)
-        names, reading = [source.name for source in sources], reading.only(only) if only else reading
+        reading = reading.only(only) if only else reading
+        reading = reading if asked is None else reading.begun(asked)
+        names = [source.name for source in sources]
         try:
-            return _write(reading, names, where, learner, laboratory)
+            return _write(reading, names, where, learner, laboratory, look)
         except OSError as error:
             cure = f"`adaptbench report {shlex.quote(names[0])} --out FOLDER` writes it elsewhere"
             raise OSError(f"The report cannot be written: {error}; {cure}.") from error
 
 
+def write_parts(
+    runs: Sequence[SourceName],
+    out: Path,
+    parts: Sequence[str],
+    suite: Sequence[str] | None = None,
+    only: Only | None = None,
+    look: Mapping[Any, Any] | None = None,
+) -> tuple[Path, ...]:
+    """Writes some tables and figures of a report, and nothing else; returns the paths of their files.
+
+    Args:
+        runs: Folders of runs, and bundles.
+        out: The folder, created if it does not exist.
+        parts: The names of the tables and figures, such as "table-omniglot".
+        suite: The suites; None for the only one there.
+        only: Values of which a cell must have one, by key; all cells by default.
+        look: Matplotlib's parameters; by default those of a paper.
+
+    Raises:
+        ReportError: The report has no such part, or cannot be made.
+    """
+    with opened(runs) as sources:
+        reading = read_sources(sources, suite)
+        reading = reading.only(only) if only else reading
+        comparisons = compare(reading.outcomes)
+        known: dict[str, Callable[[], tuple[Path, ...]]] = {}
+        for name, comparison in zip(file_names(comparisons), comparisons, strict=True):
+            doublings = gains(comparison)
+            for table in tables_of(comparison, name, _own(reading.outcomes, comparison), doublings, None):
+                known[table.name] = partial(_write_table, table, out)
+            for stem, make in _drawings(comparison, line_styles(reading.suite), doublings).items():
+                known[f"{stem}-{name}"] = partial(save, make, out / f"{stem}-{name}", look)
+        families = {cell.learner: cell.family for cell in reading.suite.cells}
+        known["published"] = partial(_write_published, published_table(published_rows(comparisons, families)), out)
+        if strange := [part for part in parts if part not in known]:
+            raise ReportError(f"Expected a table or figure but got `{strange[0]}`. {suggest(strange[0], known)}")
+        out.mkdir(parents=True, exist_ok=True)
+        return tuple(path for part in parts for path in known[part]())
+
+
 def _write(
-    reading: Reading, sources: Sequence[str], out: Path, learner: str | None, laboratory: Laboratory | None
+    reading: Reading,
+    sources: Sequence[str],
+    out: Path,
+    learner: str | None,
+    laboratory: Laboratory | None,
+    look: Mapping[Any, Any] | None,
 ) -> Report:
     wanted, outcomes = reading.suite, reading.outcomes
     finished = tuple(outcome for outcome in outcomes if isinstance(outcome, Run))
@@ -143,7 +197,7 @@ def _write(
     out.mkdir(parents=True, exist_ok=True)
     styles = line_styles(wanted)
     sections = [
-        _write_section(comparison, name, out, styles, outcomes, learner)
+        _write_section(comparison, name, out, styles, outcomes, learner, look)
         for name, comparison in zip(file_names(comparisons), comparisons, strict=True)
     ]
     families = {cell.learner: cell.family for cell in wanted.cells}
@@ -161,7 +215,10 @@ def _write(
         problems=problems,
         comparisons=comparisons,
         tables=tables,
-        table_files=tuple(path for table in tables for path in _write_table(table, out)),
+        table_files=(
+            *(path for section in sections for table in section.tables for path in _write_table(table, out)),
+            *_write_published(published, out),
+        ),
         figures=tuple(path for section in sections for path in section.figures),
         records=_write_text(out / "results.csv", to_csv(records)),
         page=_write_text(
@@ -199,17 +256,22 @@ def _write_section(
     styles: Mapping[str, LineStyle],
     outcomes: Sequence[Outcome],
     learner: str | None,
+    look: Mapping[Any, Any] | None,
 ) -> Section:
     """Draws the figures of a comparison and makes its tables."""
-    own = [o for o in outcomes if (o.cell.task, o.cell.protocol) == (comparison.task, comparison.protocol)]
     doublings = gains(comparison)
     drawings = _drawings(comparison, styles, doublings)
-    figures = [path for stem, draw in drawings.items() for path in save(draw, out / f"{stem}-{name}")]
+    figures = [path for stem, draw in drawings.items() for path in save(draw, out / f"{stem}-{name}", look)]
     sentences = tuple(gain_sentence(gain, comparison) for gain in doublings)
     columns = range(len(comparison.settings)) if learner else ()
     standings = tuple(text for column in columns if (text := standing_sentence(comparison, column, learner or "")))
-    tables = tables_of(comparison, name, own, doublings, learner)
+    tables = tables_of(comparison, name, _own(outcomes, comparison), doublings, learner)
     return Section(comparison, tables, tuple(figures), name, sentences, standings)
+
+
+def _own(outcomes: Sequence[Outcome], comparison: Comparison) -> list[Outcome]:
+    """The outcomes of a comparison."""
+    return [o for o in outcomes if (o.cell.task, o.cell.protocol) == (comparison.task, comparison.protocol)]
 
 
 def _drawings(
@@ -254,6 +316,11 @@ def _write_table(table: Table, out: Path) -> tuple[Path, Path, Path]:
         _write_text(out / f"{table.name}.csv", to_csv(table.frame)),
         _write_text(out / f"{table.name}.tex", to_latex(table)),
     )
+
+
+def _write_published(table: Table, out: Path) -> tuple[Path, ...]:
+    """The table of published numbers, and what it cites."""
+    return *_write_table(table, out), _write_text(out / "published.bib", bibliography())
 
 
 def _write_text(path: Path, text: str) -> Path:

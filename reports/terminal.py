@@ -1,45 +1,58 @@
 """A report in a terminal."""
 
+import shlex
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.markup import escape
+from rich.measure import Measurement
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from adaptbench.reports.plural import count_of
 from adaptbench.reports.report import Report, write_report
+from adaptbench.reports.selection import Only
 from adaptbench.reports.sources.sources import SourceName
+from adaptbench.reports.tables.markup.fit import panels_of
 from adaptbench.reports.tables.table import Table, TableCell
 
 # Superscript letters; Unicode has no superscript q.
 _RAISED = dict(zip("abcdefghijklmnoprstuvwxyz", "ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖʳˢᵗᵘᵛʷˣʸᶻ", strict=True))
 
+WIDEST_LABEL = 26
+"""Columns of a terminal to which the names of learners are broken."""
+
 
 def show_report(
     runs: SourceName | Sequence[SourceName],
     out: Path | None,
-    suite: str | None,
+    suite: str | Sequence[str] | None,
     console: Console,
-    only: Mapping[str, str] | None = None,
+    only: Only | None = None,
     learner: str | None = None,
+    look: Mapping[Any, Any] | None = None,
+    asked: Collection[str] | None = None,
 ) -> Report:
     """Writes the report of a suite and prints its tables and the paths of its files.
 
     Args:
         runs: The folder that `adaptbench run` wrote, or several folders and bundles.
         out: The folder for the report; None for `report-SUITE` in the first folder of runs.
-        suite: The suite; None for the only one there.
+        suite: The suite, or several; None for the only one there.
         console: The console.
-        only: Values that a cell must have; all cells by default.
+        only: Values of which a cell must have one, by key; all cells by default.
         learner: The learner that the report is about, if it is about one.
+        look: Matplotlib's parameters; by default those of a paper.
+        asked: Ids of runs; others that nobody has begun are left out. All by default.
 
     Raises:
         ReportError: The suite cannot be read.
     """
-    report = write_report(runs, out, suite, only, learner)
+    with console.status("drawing the report"):  # shows nothing without a terminal
+        report = write_report(runs, out, suite, only, learner, look, asked)
     print_report(report, console)
     return report
 
@@ -49,11 +62,12 @@ def print_report(report: Report, console: Console) -> None:
 
     Args:
         report: The report.
-        console: The console; the quick suite needs 100 columns.
+        console: The console; a table that is wider is divided into panels, one below the other.
     """
     for table in report.main_tables:
         console.print()
-        console.print(_table(table))
+        for panel in panels_of(table, console.width, lambda each: _width(each, console)):
+            console.print(_table(panel))
         for mark, text in table.notes:
             console.print(Text(f" {_raise(mark)} {text}"))
         for text in table.warnings:
@@ -64,19 +78,28 @@ def print_report(report: Report, console: Console) -> None:
         console.print(Text(text, style="bold"))
     kinds = Counter(problem.kind for problem in report.problems)
     left = "".join(f", {count} {kind}" for kind, count in kinds.items())
-    console.print(Text(f"{report.n_finished} of {report.n_cells} runs finished{left}."))
+    console.print(Text(f"{report.n_finished} of {count_of(report.n_cells, 'run')} finished{left}."))
     for problem in report.unreadable:
         cell = problem.cell
         text = f" {cell.learner} on {cell.task} seed {cell.seed} ({cell.run_id}): {problem.reason}"
         console.print(Text.assemble(("unreadable", "red"), text), soft_wrap=True)
     for text in report.notes:
         console.print(Text(f"Note: {text}", style="yellow"))
-    main = [figure for figure in report.figures if figure.name.startswith("figure-")]
-    for figure in main:
-        console.print(f"Figure: {escape(str(figure))}", soft_wrap=True)
+    main = [figure for figure in report.figures if figure.name.startswith("figure-") and figure.suffix != ".csv"]
     others = len(report.figures) - len(main)
-    console.print(f"In the same folder: {others} more files of figures and {len(report.table_files)} of tables.")
-    console.print(f"Page:   {escape(str(report.page))}", soft_wrap=True)
+    beside = f"In the same folder: {count_of(others, 'more file')} of figures and {len(report.table_files)} of tables."
+    for text in (*(f"Figure: {_path(figure)}" for figure in main), beside, f"Page:   {_path(report.page)}"):
+        console.print(text, markup=False, soft_wrap=True)
+
+
+def _path(path: Path) -> str:
+    """A path as a shell takes it."""
+    return shlex.quote(str(path))
+
+
+def _width(table: Table, console: Console) -> int:
+    """The columns of a terminal that a table needs."""
+    return Measurement.get(console, console.options.update(max_width=10_000), _table(table)).maximum
 
 
 def _table(table: Table) -> RichTable:
@@ -89,10 +112,11 @@ def _table(table: Table) -> RichTable:
         pad_edge=False,
         padding=(0, 1, 0, 0),
     )
-    shown.add_column(Text("\n\nLearner"), overflow="fold")
+    words = [len(word) for label, _ in table.rows for word in label.split()]
+    shown.add_column(Text("\n\nLearner"), overflow="fold", max_width=max([*words, WIDEST_LABEL]))
     for group, column in zip(groups, table.columns, strict=True):
         size, _, word = group.partition(" ")
-        shown.add_column(Text(f"{size}\n{word}\n{column}"), justify="right")
+        shown.add_column(Text(f"{size}\n{word}\n{column}"), justify="right", no_wrap=True)
     for label, cells in table.rows:
         shown.add_row(Text(" ".join(label.split())), *map(_cell, cells))
     return shown

@@ -16,20 +16,21 @@ MAY_IMPORT = {
 }
 WINGS = {
     "benchmarks": (
-        "cli", "api", "own", "commands", "laboratory", "speed", "executors", "runs", "tracking",
+        "cli", "api", "own", "console", "commands", "laboratory", "speed", "executors", "runs", "tracking",
         "evaluation", "suites", "store",
     ),
     "reports": (
         "terminal", "dashboard", "report", "page", "tables", "figures", "words", "comparison", "sources", "results",
-        "statistics", "format_docs", "bundle_format", "laboratory_format", "reading", "format", "format_tables",
+        "statistics", "selection", "plural", "format_docs", "bundle_format", "laboratory_format", "reading", "format",
+        "format_tables",
         "errors",
     ),
 }  # fmt: skip
 """The wings of a package (and the files beside them), each above all that it may import."""
 FORMAT = ("reports.format.", "reports.format_tables.", "reports.reading.")
 """What every wing of `benchmarks` may use of `reports`: the format of what it writes and reads again."""
-INTERVALS = "reports.statistics.intervals."
-"""What it may use besides: an error has the same kind of interval in a run and in a report."""
+SHARED = ("reports.statistics.intervals.", "reports.selection.", "reports.plural.")
+"""What it may use besides: intervals, selections of cells and numbers are of one kind in a run and in a report."""
 USE_REPORTS = {"cli", "api", "commands", "laboratory", "speed"}
 """The wings of `benchmarks` that make reports, or read finished runs as reports do."""
 FLOORS = {"benchmarks": 6, "reports": 9}
@@ -129,7 +130,7 @@ def test_reports_are_imported_where_a_command_needs_them_only():
     """What trains needs no report; only the commands join the two."""
     for path in files("benchmarks"):
         names = [name for name in imported(path) if name.split(".")[0] == "reports"]
-        makes_reports = [name for name in names if not f"{name}.".startswith((*FORMAT, INTERVALS))]
+        makes_reports = [name for name in names if not f"{name}.".startswith((*FORMAT, *SHARED))]
         assert not makes_reports or wing(module(path)) in USE_REPORTS, f"{path.relative_to(ROOT)}: {makes_reports}"
 
 

@@ -12,9 +12,11 @@ from adaptbench.benchmarks.commands.run import INTERRUPTED, RunOptions, run_suit
 from adaptbench.benchmarks.suites.registry import suite_files
 from adaptbench.reports.comparison.comparison import Comparison, compare
 from adaptbench.reports.comparison.detection import SEEDS, choices, cpu_seconds, shown
+from adaptbench.reports.plural import count_of
 from adaptbench.reports.results.runs import Run
+from adaptbench.reports.selection import parse_only
 from adaptbench.reports.sources.bundles import built_in
-from adaptbench.reports.sources.sources import Reading, opened, parse_only, read_sources
+from adaptbench.reports.sources.sources import Reading, opened, read_sources
 from adaptbench.reports.terminal import show_report
 
 
@@ -75,8 +77,8 @@ def _say_time(reading: Reading, options: RunOptions, console: Console) -> None:
     )
     if totals:
         console.print(
-            f"{len(places) * n_seeds} runs, about {fmean(totals):.1f} CPU minutes: the bundle's learners took "
-            f"{totals[0]:.1f} to {totals[-1]:.1f} for as many. --only and --seeds narrow it.",
+            f"{count_of(len(places) * n_seeds, 'run')}, about {fmean(totals):.1f} CPU minutes: the bundle's learners "
+            f"took {totals[0]:.1f} to {totals[-1]:.1f} for as many. --only and --seeds narrow it.",
             highlight=False,
         )
 
@@ -96,7 +98,7 @@ def _say_choices(comparisons: Iterable[Comparison], detect: float, console: Cons
             if choice.seeds is None:
                 text = f"not with {SEEDS[-1]} seeds, which show {shown(comparison, choice.smallest)}"
             else:
-                text = f"{choice.seeds} seeds, about {choice.cpu_minutes:.1f} CPU minutes"
+                text = f"{count_of(choice.seeds, 'seed')}, about {choice.cpu_minutes:.1f} CPU minutes"
             console.print(f"  {what}: {text} ({who})", highlight=False)
 
 

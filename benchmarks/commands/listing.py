@@ -1,4 +1,4 @@
-"""The command `adaptbench list`: suites, tasks and learners, one per line; only `--verbose` imports torch."""
+"""The command `adaptbench list`: suites, tasks and learners, one per line; torch is imported by `--verbose` only."""
 
 from collections.abc import Callable, Mapping
 
@@ -6,7 +6,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from adaptbench.benchmarks.suites.registry import GRADIENT_LEARNERS, LEARNERS, STRATEGIES, TASKS, Named, suggest, suites
+from adaptbench.benchmarks.suites.registry import GRADIENT_LEARNERS, LEARNERS, STRATEGIES, TASKS, Named, suites
+from adaptbench.reports.selection import suggest
 
 
 def show_list(what: str, verbose: bool, console: Console) -> None:
@@ -26,7 +27,9 @@ def show_list(what: str, verbose: bool, console: Console) -> None:
         "learners": lambda: LEARNERS | GRADIENT_LEARNERS | STRATEGIES,
     }
     if what not in tables:
-        raise ValueError(f"Expected `suites`, `tasks` or `learners` but got `{what}`. {suggest(what, tables)}")
+        raise ValueError(
+            f"Expected `suites`, `tasks`, `learners` or `runs` but got `{what}`. {suggest(what, [*tables, 'runs'])}"
+        )
     grid = Table.grid(padding=(0, 2))
     for name, entry in tables[what]().items():
         grid.add_row(f"[bold]{name}[/]", entry.family, escape(entry.summary), escape(entry.reference))

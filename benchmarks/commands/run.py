@@ -17,7 +17,7 @@ from adaptbench.benchmarks.commands.wandb_sync import close_with_report
 from adaptbench.benchmarks.executors.choose import make_backend
 from adaptbench.benchmarks.executors.interruption import interruption
 from adaptbench.benchmarks.executors.options import ExecutorOptions
-from adaptbench.benchmarks.executors.plan import Plan, PlannedRun, add_learner, make_plan, parse_only
+from adaptbench.benchmarks.executors.plan import ONLY_ARGUMENTS, Plan, PlannedRun, add_learner, make_plan
 from adaptbench.benchmarks.executors.progress import SuiteProgress, waiting_for
 from adaptbench.benchmarks.executors.schedule import Status, drive
 from adaptbench.benchmarks.executors.time_left import estimate
@@ -28,6 +28,8 @@ from adaptbench.benchmarks.suites.suite import load_suite
 from adaptbench.benchmarks.tracking.wandb_logger import Mode, default_mode
 from adaptbench.benchmarks.tracking.wandb_runs import Target, is_mirrored
 from adaptbench.reports.format import Manifest
+from adaptbench.reports.plural import count_of
+from adaptbench.reports.selection import parse_only
 from adaptbench.reports.sources.sources import opened
 
 SUCCESS, FAILURE, INTERRUPTED = 0, 1, 130
@@ -131,7 +133,7 @@ def run_suite(name: str, options: RunOptions, console: Console) -> int:
         for task, reason in refusals.items():
             console.print(f"[yellow]left out[/] {learner} on {task}: {escape(reason)}", highlight=False)
     with waiting_for("the data of the tasks", console):
-        plan = make_plan(suite, parse_only(options.only))
+        plan = make_plan(suite, parse_only(options.only, ONLY_ARGUMENTS))
     store = Store(options.out)
     with opened(options.bundles) as bundles:
         others = [Store(each.folder) for each in bundles]
@@ -226,7 +228,8 @@ def _announce(plan: Plan, standing: Standing, store: Store, *, executor: Executo
     suite, finished, left = plan.suite, len(standing.finished), len(standing.left)
     console.print(f"[bold]{suite.suite}[/] version {suite.version}: {escape(suite.description)}", highlight=False)
     where = f"{len(executor.devices)} at a time" if executor.name == "local" else f"on {executor.name}"
-    console.print(f"{len(plan.cells)} cells, {finished + left} runs: {finished} finished, {left} to do, {where}.")
+    cells, runs = count_of(len(plan.cells), "cell"), count_of(finished + left, "run")
+    console.print(f"{cells}, {runs}: {finished} finished, {left} to do, {where}.")
     names = {run.spec.run_id: run.name for run in standing.left}
     for run_id, reason in standing.damaged.items():
         text = f"[yellow]damaged[/] {escape(names[run_id])} ({run_id}): {escape(reason)}; it is computed again."
@@ -269,7 +272,9 @@ def _report(plan: Plan, status: Status, wandb: Mode, *, options: RunOptions, con
 
     try:
         with waiting_for("the report, which is being drawn", console):
-            report = show_report([options.out, *options.bundles], out=None, suite=plan.suite.suite, console=console)
+            cells = {cell.attributes.run_id for cell in plan.cells}
+            sources = [options.out, *options.bundles]
+            report = show_report(sources, out=None, suite=plan.suite.suite, console=console, asked=cells)
     except OSError as error:
         console.print(f"[yellow]warning[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         return None
@@ -292,7 +297,7 @@ def _say_failed(status: Status, store: Store, console: Console) -> None:
         for line in store.last_lines(first)[-LAST_LINES:]:
             console.print(f"    {escape(line)}", highlight=False, soft_wrap=True, style="dim")
         if (log := store.log(first)).is_file():
-            console.print(f"  log: {escape(str(log))}", highlight=False, soft_wrap=True)
+            console.print(f"  log: {shlex.quote(str(log))}", markup=False, highlight=False, soft_wrap=True)
         if others:
             names = ", ".join(status.names[run_id] for run_id in others)
             console.print(f"  {len(others)} more for that reason: {escape(names)}", highlight=False, soft_wrap=True)
@@ -318,7 +323,8 @@ def _say_where_wandb(wandb: Mode, status: Status, out: Path, console: Console) -
         )
         console.print(escape(text), highlight=False, soft_wrap=True)
     for reason, missed in Counter(status.unmirrored.values()).items():
-        text = f"W&B missed {missed} of {len(status.done)} runs ({escape(reason)}); their own files are complete, and "
+        runs = count_of(len(status.done), "run")
+        text = f"W&B missed {missed} of {runs} ({escape(reason)}); their own files are complete, and "
         console.print(f"[yellow]warning[/] {text}`adaptbench wandb-sync` sends them.", highlight=False)
 
 

@@ -67,4 +67,4 @@ def measure_scaling(repeats: int, out: Path, console: Console, progress: Console
     figures = save(lambda: draw_scaling(found), out.with_suffix(""))
     for against, slope in slopes(found).items():
         console.print(f"{against}: last slope {slope:.2f} (1 means proportional)", highlight=False)
-    console.print(*(f"Figure: {figure}" for figure in figures), sep="\n", highlight=False)
+    console.print(*(f"Figure: {figure}" for figure in figures), sep="\n", markup=False, highlight=False)

@@ -1,30 +1,30 @@
 """The command `adaptbench submit`: packs runs, the source of a user's own learners and a card into one file."""
 
+import shlex
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from rich.console import Console
 
 from adaptbench.benchmarks.suites.own_code import own_modules
 from adaptbench.benchmarks.suites.spec import RUN_SPEC, RunSpec
-from adaptbench.reports.errors import ReportError
 from adaptbench.reports.format import Environment
+from adaptbench.reports.plural import count_of
 from adaptbench.reports.reading import read
-from adaptbench.reports.results.manifest import Suite
+from adaptbench.reports.results.manifest import Suite, values_of
+from adaptbench.reports.selection import Only, select
 from adaptbench.reports.sources.bundles import bundle_file, code_of, gather, write_bundle
 from adaptbench.reports.sources.sources import opened
 
 
-def submit_runs(
-    sources: Sequence[str], suite: str | None, *, learners: Sequence[str], out: Path | None, console: Console
-) -> None:
+def submit_runs(sources: Sequence[str], suite: str | None, *, only: Only, out: Path | None, console: Console) -> None:
     """Writes a bundle, and says what it holds.
 
     Args:
         sources: folders of runs and bundles; of a run that several have, the first counts.
         suite: the suite; None for the only one.
-        learners: the learners whose runs are packed, by their names in the suite; all if empty.
+        only: values of which a packed cell must have one, by key; all cells if empty.
         out: the file; None for `SUITE.zip`, or `SUITE-LEARNER.zip`.
         console: where to print.
 
@@ -33,9 +33,8 @@ def submit_runs(
     """
     with opened(sources) as found:
         wanted, folders = gather([each.folder for each in found], suite)
-        if strange := set(learners) - set(wanted.learners):
-            raise ReportError(f"Expected `--learner` to be one of {', '.join(wanted.learners)} but got {min(strange)}.")
-        cells = tuple(cell for cell in wanted.cells if not learners or cell.learner in learners)
+        cells = tuple(select(wanted.cells, only, values_of, f"suite `{wanted.name}`"))
+        learners = dict.fromkeys(cell.learner for cell in cells) if "learner" in only else ()
         wanted = wanted.model_copy(update={"cells": cells})
         own = [folders[cell.run_id] for cell in cells if cell.run_id in folders]
         path = out or Path(f"{'-'.join([wanted.name, *learners])}.zip")
@@ -43,8 +42,10 @@ def submit_runs(
         write_bundle(wanted, folders, path, code=code, card=_card(wanted, own, learners))
     missing = len(cells) - len(own)
     console.print(
-        f"{path}: {len(own)} of {len(cells)} runs of suite {wanted.name}, {path.stat().st_size / 1000:.0f} kB"
+        f"{shlex.quote(str(path))}: {len(own)} of {count_of(len(cells), 'run')} of suite {wanted.name}, "
+        f"{path.stat().st_size / 1000:.0f} kB"
         f"{f' ({missing} are not finished)' if missing else ''}.",
+        markup=False,
         highlight=False,
         soft_wrap=True,
     )
@@ -62,7 +63,7 @@ def _code(specs: Sequence[RunSpec]) -> dict[str, str]:
     return {module: text for component in sorted(own) for module, text in own_modules(*component).items()}
 
 
-def _card(suite: Suite, folders: Sequence[Path], learners: Sequence[str]) -> str:
+def _card(suite: Suite, folders: Sequence[Path], learners: Collection[str]) -> str:
     """What a reader should know: what was run, where, when, and by which command."""
     environments = [read(folder / "environment.json", Environment) for folder in folders]
     machines = Counter(
@@ -85,7 +86,7 @@ def _card(suite: Suite, folders: Sequence[Path], learners: Sequence[str]) -> str
             f"- Command: `adaptbench run {' '.join(suite.command or (suite.name,))}`",
             f"- Runs: {len(folders)}, finished from {dates[0]} to {dates[-1]}" if dates else "- Runs: none",
             f"- CPU minutes: {minutes:.1f}",
-            *(f"- Machine of {number} runs: {machine}" for machine, number in sorted(machines.items())),
+            *(f"- Machine of {count_of(number, 'run')}: {machine}" for machine, number in sorted(machines.items())),
             f"- Versions: {', '.join(sorted(versions))}",
             "",
         ]

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
+from rich.text import Text
 
 from adaptbench.benchmarks.executors.local import LocalBackend
 from adaptbench.benchmarks.executors.plan import PlannedRun
@@ -48,6 +49,18 @@ class Verdict:
     exact: bool = True
     largest: Mapping[str, float] = field(default_factory=dict)
     failed: bool = False
+
+    @property
+    def word(self) -> str:
+        """The outcome: "failed", "differs", "same", or within what tolerance."""
+        same = "same" if self.exact else f"within {TOLERANCE:.0%}"
+        return "failed" if self.failed else same if self.difference is None else "differs"
+
+    @property
+    def shown(self) -> Text:
+        """A line for a terminal."""
+        text = " ".join(filter(None, (self.run_id, self.name, self.difference)))
+        return Text.assemble((f"{self.word:7}", "red" if self.failed or self.difference else "green"), f" {text}")
 
 
 def choose(runs: Path, sample: int | None, seed: int) -> list[str]:

@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from adaptbench.benchmarks.store.store import Store
 from adaptbench.benchmarks.tracking.wandb_runs import Target, close_suite, is_mirrored, mirror_afterwards
+from adaptbench.reports.plural import count_of
 from adaptbench.reports.reading import Unreadable
 
 if TYPE_CHECKING:
@@ -36,9 +37,8 @@ def sync_suite(runs: Path, suite: str | None, target: Target, console: Console) 
     for reason, count in Counter(trouble for trouble in found.values() if trouble is not None).items():
         console.print(f"[yellow]warning[/] W&B did not take {count}: {escape(reason)}", highlight=False)
     left = sum(not is_mirrored(store, run_id, target) for run_id in finished)
-    console.print(
-        f"{len(finished) - left} of {len(finished)} finished runs are in W&B ({target.mode}); {left} are left."
-    )
+    all_of = count_of(len(finished), "finished run")
+    console.print(f"{len(finished) - left} of {all_of} are in W&B ({target.mode}); {left} are left.")
     return left
 
 

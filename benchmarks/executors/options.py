@@ -5,7 +5,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
 
 from adaptbench.benchmarks.runs.devices import CPU, Devices
-from adaptbench.benchmarks.suites.registry import suggest
+from adaptbench.reports.selection import suggest
 
 EXECUTORS = ("local", "ray", "slurm")
 MEANT_FOR = {

@@ -1,6 +1,6 @@
 """Plans the runs of a suite: each once, with the runs that it must wait for."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -8,16 +8,15 @@ from adaptbench.benchmarks.evaluation.guards import GuardFailed
 from adaptbench.benchmarks.runs.build import TaskShape, build_adapter, build_module, build_task, source_guards
 from adaptbench.benchmarks.runs.interfaces import Checked, check_cell
 from adaptbench.benchmarks.suites.description import source_in_words
-from adaptbench.benchmarks.suites.registry import load, suggest
+from adaptbench.benchmarks.suites.registry import load
 from adaptbench.benchmarks.suites.spec import Cell, Component, RunSpec, TransferSpec
 from adaptbench.benchmarks.suites.suite import Suite, SuiteCell
 from adaptbench.datamodules.errors import DataUnavailable
 from adaptbench.reports.format import Manifest
+from adaptbench.reports.selection import Only, select
 
-ONLY_ATTRIBUTES = ("task", "protocol", "learner", "family", "seed", "train_classes", "run_id")
 ONLY_ARGUMENTS = ("split", "scope", "rotations", "images_per_class", "train_images", "train_functions", "noise")
 """Arguments of tasks that select cells, too."""
-ONLY_KEYS = (*ONLY_ATTRIBUTES, "ways", "examples", *ONLY_ARGUMENTS)
 
 
 @dataclass(frozen=True)
@@ -82,7 +81,7 @@ class Plan:
         )
 
 
-def make_plan(suite: Suite, only: Mapping[str, str] | None = None) -> Plan:
+def make_plan(suite: Suite, only: Only | None = None) -> Plan:
     """Selects cells, and builds each task and network once to find wrong arguments and unavailable data.
 
     If a task's data is unavailable and the suite names another task, the cells of that task replace its cells. `only`
@@ -90,7 +89,7 @@ def make_plan(suite: Suite, only: Mapping[str, str] | None = None) -> Plan:
 
     Args:
         suite: the suite.
-        only: values that a cell must have.
+        only: values of which a cell must have one, by key.
 
     Raises:
         ValueError: if an argument of a task, encoder or learner is wrong, or `only` selects nothing.
@@ -136,26 +135,21 @@ def add_learner(suite: Suite, name: str) -> tuple[Suite, dict[str, str]]:
     return suite.with_tasks(tasks), refusals
 
 
-def _select(suite: Suite, only: Mapping[str, str], names: Collection[str]) -> list[SuiteCell]:
+def _select(suite: Suite, only: Only, names: Collection[str]) -> list[SuiteCell]:
     """Lists the cells that `only` selects; `names` has the tasks that a cell's `otherwise` may be selected by."""
-    cells = [cell for cell in suite.cells() if all(_has(cell, *pair, names) for pair in only.items())]
-    if not cells:
-        raise ValueError(f"No cell of suite `{suite.suite}` has {' and '.join(f'{k}={v}' for k, v in only.items())}.")
-    return cells
 
+    def values(cell: SuiteCell, key: str) -> list[object]:
+        if key in ONLY_ARGUMENTS:
+            arguments = cell.spec.training.task.init_args
+            return [arguments[key]] if key in arguments else []
+        if key == "ways":
+            return [size.ways for size in cell.spec.test.sizes]
+        if key == "examples":
+            return [cell.spec.training.budget.examples]
+        otherwise = [cell.otherwise] if key == "task" and cell.otherwise in names else []
+        return [getattr(cell.attributes, key), *otherwise]
 
-def _has(cell: SuiteCell, key: str, value: str, names: Collection[str]) -> bool:
-    arguments = cell.spec.training.task.init_args
-    found = [arguments[key]] if key in arguments else []
-    if key in ONLY_ATTRIBUTES:
-        found = [getattr(cell.attributes, key)]
-    if key == "ways":
-        found += [size.ways for size in cell.spec.test.sizes]
-    if key == "examples":
-        found.append(cell.spec.training.budget.examples)
-    if key == "task" and cell.otherwise in names:
-        found.append(cell.otherwise)
-    return value.lower() in [str(each).lower() for each in found]
+    return select(suite.cells(), only, values, f"suite `{suite.suite}`")
 
 
 def _unavailable(cells: Sequence[SuiteCell]) -> dict[str, str]:
@@ -170,23 +164,6 @@ def _unavailable(cells: Sequence[SuiteCell]) -> dict[str, str]:
         except DataUnavailable as error:
             reasons[cell.attributes.task] = str(error)
     return reasons
-
-
-def parse_only(pairs: Iterable[str]) -> dict[str, str]:
-    """Reads `KEY=VALUE` pairs.
-
-    Raises:
-        ValueError: if one has no `=` or an unknown key.
-    """
-    only = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not equals:
-            raise ValueError(f"Expected `--only` to be KEY=VALUE but got `{pair}`.")
-        if key not in ONLY_KEYS:
-            raise ValueError(f"Expected a key of `--only` but got `{key}`. {suggest(key, ONLY_KEYS)}")
-        only[key] = value
-    return only
 
 
 class Builder:

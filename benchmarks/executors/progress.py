@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from rich.console import Console, Group
 from rich.live import Live
+from rich.markup import escape
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -23,8 +24,12 @@ PATIENCE_SECONDS = 3.0
 
 @contextmanager
 def waiting_for(whom: str, console: Console) -> Iterator[None]:
-    """Says whom a command waits for, if the wait is long."""
+    """Says whom a command waits for: a spinner in a terminal, elsewhere a line if the wait is long."""
     text = Text.assemble(("waiting ", "yellow"), f"for {whom}")
+    if console.is_terminal:
+        with console.status(text):
+            yield
+        return
     timer = threading.Timer(PATIENCE_SECONDS, console.print, [text])
     timer.daemon = True
     timer.start()
@@ -57,8 +62,8 @@ class SuiteProgress:
         """Shows the status; bars need `live`, if there is one, to be entered."""
         for run, seconds in status.done[self.shown :]:
             self.shown += 1
-            text = f"[green]done[/] {self._counts(status)} {run.name} ({seconds:.0f} s){self._warning(run)}"
-            self.console.print(text, highlight=False, soft_wrap=True)
+            text = f"[green]done[/] {self._counts(status)} {escape(run.name)} ({seconds:.0f} s){self._warning(run)}"
+            self.console.print(text, highlight=False, soft_wrap=not self.console.is_terminal)  # a log keeps its lines
         for run in status.found[self.shown_found :]:
             self.shown_found += 1
             text = f"[green]done[/] {self._counts(status)} {run.name} by another command"

@@ -12,7 +12,7 @@ from pydantic import PydanticSchemaGenerationError, TypeAdapter, ValidationError
 from torch import nn
 
 from adaptbench.benchmarks.evaluation.adapters import Chooses, Strategy, weights_of
-from adaptbench.benchmarks.suites.registry import load, suggest
+from adaptbench.benchmarks.suites.registry import load
 from adaptbench.benchmarks.suites.spec import Cell, Component, PretrainSpec, Training, TrainingSpec, TransferSpec
 from adaptbench.datamodules.base import EpisodicDataModule, Sampling
 from adaptbench.datamodules.guards import Finding
@@ -20,6 +20,7 @@ from adaptbench.lit_modules.episodic import EpisodicModule, StreamModule
 from adaptbench.lit_modules.likelihoods import LIKELIHOODS
 from adaptbench.lit_modules.training import TrainedModule
 from adaptbench.lit_modules.transfer import TransferModule
+from adaptbench.reports.selection import suggest
 
 MAY_BE_ZERO = ("depth", "steps")
 """Integers of our networks that may be zero; all others are sizes."""

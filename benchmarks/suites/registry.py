@@ -1,6 +1,5 @@
 """The names that suites use for tasks, encoders and learners; nothing here imports torch."""
 
-import difflib
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -8,6 +7,8 @@ from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+from adaptbench.reports.selection import suggest
 
 
 @dataclass(frozen=True)
@@ -272,10 +273,3 @@ def suites() -> dict[str, Named]:
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the compiled loader is ten times as fast
     files = suite_files()
     return {name: Named(str(path), yaml.load(path.read_text(), loader)["description"]) for name, path in files.items()}
-
-
-def suggest(name: str, known: object) -> str:
-    """Suggests the known name that is nearest to a wrong one, or lists all known names."""
-    names = sorted(map(str, known))  # type: ignore[call-overload]
-    near = difflib.get_close_matches(name, names, n=1)
-    return f"Did you mean `{near[0]}`?" if near else f"Known: {', '.join(names)}."

@@ -17,7 +17,7 @@ from pydantic import Field, PositiveFloat, PrivateAttr, ValidationError, field_v
 from adaptbench.benchmarks.suites.description import describe
 from adaptbench.benchmarks.suites.own_code import own_code
 from adaptbench.benchmarks.suites.plain_yaml import NotPlain, read_plain
-from adaptbench.benchmarks.suites.registry import load, suggest, suite_files
+from adaptbench.benchmarks.suites.registry import load, suite_files
 from adaptbench.benchmarks.suites.spec import (
     CHECKPOINT_SECONDS,
     Budget,
@@ -34,6 +34,7 @@ from adaptbench.benchmarks.suites.spec import (
 from adaptbench.datamodules.base import EvalEpisodes, TrainEpisodes
 from adaptbench.lit_modules.optimization import Optimization
 from adaptbench.reports.format import ManifestCell
+from adaptbench.reports.selection import suggest
 
 MOST_CELLS = 200_000
 CodeOf = Callable[..., str]

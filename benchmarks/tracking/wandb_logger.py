@@ -76,6 +76,17 @@ class WandbMirror(Logger):
     def log_hyperparams(self, params: object, *_: object, **__: object) -> None:
         """Does nothing: the configuration is the spec, which W&B gets at the start."""
 
+    def log_scores(self, rows: Sequence[Mapping[str, float]]) -> None:
+        """Queues scores as curves over the shots of the test, which each row has under `scores/shots`."""
+
+        def log(logger: WandbLogger) -> None:
+            for name in dict.fromkeys(name for row in rows for name in row):  # by name, before Lightning's `*`
+                logger.experiment.define_metric(name, step_metric="scores/shots")
+            for row in rows:
+                logger.experiment.log(dict(row))
+
+        self._orders.put(log)
+
     def log_file(self, path: Path, name: str, kind: str) -> None:
         """Queues a file as an artifact."""
         self._orders.put(lambda logger: logger.experiment.log_artifact(str(path), name=name, type=kind))

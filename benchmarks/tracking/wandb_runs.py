@@ -80,9 +80,10 @@ def close_mirror(
     if target.models and weights.is_file():
         mirror.log_file(weights, name=f"model-{run_id}", kind="model")
         seconds = FINISH_SECONDS
-    mark = _mark(store, run_id, target)
+    result, mark = store.result(run_id), _mark(store, run_id, target)
+    mirror.log_scores(by_shots(result))
     mark.parent.mkdir(parents=True, exist_ok=True)
-    return mirror.close(summarise(store.result(run_id)), seconds=seconds or mirror.patience, then=mark.touch)
+    return mirror.close(summarise(result), seconds=seconds or mirror.patience, then=mark.touch)
 
 
 def summarise(result: Result) -> dict[str, float]:
@@ -93,6 +94,16 @@ def summarise(result: Result) -> dict[str, float]:
         part = score.part if score.on == "unseen" else score.on
         scores[f"{part}/{score.metric}/{ways}{score.shots}-shot"] = score.value
     return scores
+
+
+def by_shots(result: Result) -> list[dict[str, float]]:
+    """The test scores on unseen classes, a row for each number of shots: how fast a run adapts."""
+    rows: dict[int, dict[str, float]] = {}
+    for score in result.scores:
+        if (score.part, score.on) == ("test", "unseen"):
+            ways = f"{score.ways}-way " if score.ways else ""
+            rows.setdefault(score.shots, {"scores/shots": score.shots})[f"scores/{ways}{score.metric}"] = score.value
+    return [rows[shots] for shots in sorted(rows)]
 
 
 def mirror_afterwards(

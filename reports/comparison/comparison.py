@@ -11,6 +11,7 @@ from scipy.stats import rankdata  # type: ignore[import-untyped]  # scipy ships 
 from adaptbench.reports.comparison.comparability import Conditions, conditions, differences
 from adaptbench.reports.format import Score
 from adaptbench.reports.results.metrics import Metric
+from adaptbench.reports.results.names import place_name, task_name
 from adaptbench.reports.results.runs import Outcome, Problem, Run
 from adaptbench.reports.results.settings import Axis, Setting
 from adaptbench.reports.statistics.best import AgainstBest, compare_with_best
@@ -101,6 +102,16 @@ class Comparison:
     entries: tuple[tuple[Entry, ...], ...]
     warnings: tuple[str, ...]
     remarks: tuple[str, ...] = ()
+
+    @property
+    def task_name(self) -> str:
+        """The proper name of the task, such as "Omniglot"."""
+        return task_name(self.task)
+
+    @property
+    def place(self) -> str:
+        """Task and protocol by their proper names, such as "Omniglot (Vinyals split, rotations in training)"."""
+        return place_name(self.task, self.protocol)
 
     @property
     def class_word(self) -> str:

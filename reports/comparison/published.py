@@ -50,6 +50,7 @@ class Published:
         note: Remarks on the protocol.
         citation: The publication.
         source: The place where the number was found.
+        key: The key of the publication in `data/published.bib`.
     """
 
     method: str
@@ -66,6 +67,7 @@ class Published:
     note: str
     citation: str
     source: str
+    key: str
 
 
 @dataclass(frozen=True)
@@ -219,10 +221,20 @@ def _published() -> dict[tuple[str, str, int | None, int, str], list[Published]]
         published = Published(
             row["method"], row["learner"], row["family"], value, row["ci"], row["doubt"], cast(Kind, row["kind"]),
             cast(Induction, row["induction"]), cast(Rotations, row["rotations"]), row["encoder"], row["trained_on"],
-            row["protocol_note"], row["citation"], row["source"],
+            row["protocol_note"], row["citation"], row["source"], cite_key(row["citation"], row["year"]),
         )  # fmt: skip
         found.setdefault((row["task"], row["split"], ways, shots, metric), []).append(published)
     return found
+
+
+def cite_key(citation: str, year: str) -> str:
+    """The key of a publication: the first word of its citation and the year, such as "finn2017"."""
+    return f"{re.sub(r'[^a-z0-9]', '', citation.partition(' ')[0].partition('/')[0].lower())}{year}"
+
+
+def bibliography() -> str:
+    """BibTeX entries of everything that `published.csv` cites."""
+    return files("adaptbench.reports").joinpath("data", "published.bib").read_text(encoding="utf-8")
 
 
 def _in_our_unit(metric: str, value: float) -> tuple[str, float]:

@@ -10,8 +10,17 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from adaptbench.reports.comparison.comparison import Comparison, Entry, carried_over
-from adaptbench.reports.figures.canvas import add_legend, log_ticks, new_figure
-from adaptbench.reports.figures.styles import SEED_STYLE, LineStyle, Styles
+from adaptbench.reports.figures.canvas import (
+    INTERVALS,
+    Shown,
+    add_legend,
+    draw_entries,
+    label_first,
+    panel_grid,
+    scaled,
+    score_axis,
+)
+from adaptbench.reports.figures.styles import LineStyle, Styles
 from adaptbench.reports.format import Component
 from adaptbench.reports.words.captions import shorten
 
@@ -31,23 +40,22 @@ def draw_carried(comparison: Comparison, named: Styles) -> Figure | None:
     kinds = _kinds(comparison)
     if not any(_varies(rows, column) for rows in kinds.values() for column in comparison.largest):
         return None
-    figure = new_figure(max(4.6, 3.3 * len(comparison.largest)), 3.3)
-    panels: list[Axes] = list(figure.subplots(1, len(comparison.largest), sharey=True, squeeze=False).flat)
+    figure, panels = panel_grid(len(comparison.largest))
     styles = {name: named[rows[0][0].learner] for name, rows in kinds.items()}
     for panel, column in zip(panels, comparison.largest, strict=True):
         for name, rows in kinds.items():
-            _draw_line(panel, [row[column] for row in rows], styles[name], comparison.metric.scale)
-        panel.set_title(comparison.settings[column].episode_phrase, fontsize=9)
-        panel.set_xlabel("numbers carried over from the support set", fontsize=8.5)
+            _draw_line(panel, [row[column] for row in rows], styles[name], scaled(comparison))
+        panel.set_title(comparison.settings[column].episode_phrase)
+        panel.set_xlabel("numbers carried over")
         panel.set_xscale("log")
         panel.xaxis.set_major_locator(LogLocator())
         panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
         panel.xaxis.set_minor_locator(NullLocator())
-    if comparison.metric.logarithmic:
-        panels[0].set_yscale("log")
-        log_ticks(panels[0].yaxis)
-    panels[0].set_ylabel(f"{comparison.metric.heading} ({comparison.metric.direction} is better)", fontsize=8.5)
-    add_legend(figure, [Line2D([], [], **style) for style in styles.values()], list(styles))
+    shown = (row[column].interval for rows in kinds.values() for row in rows for column in comparison.largest)
+    means = np.array([each.mean for each in shown if each is not None]) * comparison.metric.scale
+    score_axis(panels, comparison.metric, means)
+    label_first(panels, f"{comparison.metric.heading}\n({comparison.metric.direction} is better)")
+    add_legend(figure, [Line2D([], [], **style) for style in styles.values()], list(styles), INTERVALS)
     return figure
 
 
@@ -83,16 +91,8 @@ def _varies(rows: Sequence[Row], column: int) -> bool:
     return len({carried_over(row[column]) for row in rows if row[column].interval is not None}) > 1
 
 
-def _draw_line(panel: Axes, entries: Sequence[Entry], style: LineStyle, unit: float) -> None:
+def _draw_line(panel: Axes, entries: Sequence[Entry], style: LineStyle, shown: Shown) -> None:
     """Means with intervals, and the mean of each seed; learners that carry over nothing are not on the axis."""
     known = {index: carried_over(entry) for index, entry in enumerate(entries) if entry.interval is not None}
     places = sorted((numbers, index) for index, numbers in known.items() if numbers)
-    x, drawn = np.array([place for place, _ in places]), [entries[index] for _, index in places]
-    mean, lower, upper = (
-        np.array([getattr(entry.interval, name) for entry in drawn]) * unit for name in ("mean", "lower", "upper")
-    )
-    panel.errorbar(x, mean, [mean - lower, upper - mean], capsize=2, elinewidth=0.9, ecolor=style["color"], **style)
-    for place, entry in zip(x, drawn, strict=True):
-        seeds = [float(row.mean()) * unit for row in entry.samples.values()]
-        if len(seeds) > 1:
-            panel.plot([place] * len(seeds), seeds, **{**SEED_STYLE, "color": style["color"]})
+    draw_entries(panel, np.array([x for x, _ in places]), [entries[index] for _, index in places], style, shown)

@@ -3,12 +3,11 @@
 from dataclasses import replace
 
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from adaptbench.reports.comparison.comparison import Comparison
-from adaptbench.reports.figures.canvas import add_legend, new_figure
+from adaptbench.reports.figures.canvas import add_legend, label_first, panel_grid, series
 from adaptbench.reports.figures.styles import Styles
 from adaptbench.reports.words.captions import shorten
 
@@ -24,23 +23,25 @@ def draw_fits(comparison: Comparison, named: Styles) -> Figure | None:
     if not fits:
         return None
     shots = sorted({int(shot) for table in fits.values() for shot in table["shots"]})[:4]
-    figure = new_figure(max(4.6, 3.6 * len(shots)), 3.1)
-    panels: list[Axes] = list(figure.subplots(1, len(shots), sharey=True, squeeze=False).flat)
+    figure, panels = panel_grid(len(shots))
+    names = {row[0].learner: row[0].label for row in comparison.entries}
     for panel, shot in zip(panels, shots, strict=True):
         for number, (learner, table) in enumerate(fits.items()):
             one = table[(table["shots"] == shot) & (table["function"] == table["function"].min())].sort_values("x")
             support, query = (one[one["role"] == role] for role in ("support", "query"))
             if number == 0:
-                panel.plot(query["x"], query["y"], color="0.6", linewidth=3, zorder=1)
-                panel.plot(support["x"], support["y"], "x", color="black", markersize=7, zorder=4)
-            panel.plot(query["x"], query["prediction"], zorder=3, **{**named[learner], "marker": ""})
-        panel.set_title(replace(comparison.settings[0], shots=shot).shots_phrase, fontsize=9)
+                panel.plot(query["x"], query["y"], color="0.6", linewidth=3, zorder=1, gid=series("truth", "truth"))
+                panel.plot(
+                    support["x"], support["y"], "x", color="black", zorder=4, gid=series("support set", "support")
+                )
+            style = {**named[learner], "marker": "", "gid": series(names[learner], "prediction")}
+            panel.plot(query["x"], query["prediction"], zorder=3, **style)
+        panel.set_title(replace(comparison.settings[0], shots=shot).shots_phrase)
         panel.set_xlabel("x")
-    panels[0].set_ylabel("y")
+    label_first(panels, "y")
     handles = [Line2D([], [], color="0.6", linewidth=3), Line2D([], [], color="black", marker="x", linestyle="none")]
-    labels = {row[0].learner: row[0].label for row in comparison.entries}
     handles += [Line2D([], [], **{**named[learner], "marker": ""}) for learner in fits]
-    add_legend(figure, handles, ["truth", "support set", *(shorten(labels[learner], 28) for learner in fits)])
+    add_legend(figure, handles, ["truth", "support set", *(shorten(names[learner], 28) for learner in fits)])
     return figure
 
 

@@ -1,18 +1,15 @@
 """The figure of forms: score against budget, a panel for each learner with the forms that depart from it."""
 
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from adaptbench.reports.comparison.comparison import Comparison, Entry
 from adaptbench.reports.comparison.forms import form_groups
-from adaptbench.reports.figures.canvas import new_figure
+from adaptbench.reports.figures.canvas import INTERVALS, letter_size, panel_grid
 from adaptbench.reports.figures.scores import draw_panel, label_x, label_y
 from adaptbench.reports.figures.styles import COLOURS, MARKERS, LineStyle
 from adaptbench.reports.results.settings import Setting
 from adaptbench.reports.words.captions import shorten
-
-MOST_COLUMNS = 4
 
 
 def draw_forms(comparison: Comparison, setting: Setting) -> Figure | None:
@@ -27,24 +24,20 @@ def draw_forms(comparison: Comparison, setting: Setting) -> Figure | None:
     columns = [index for index, each in enumerate(comparison.settings) if each.others("examples") == same]
     if not groups or len(columns) < 2:
         return None
-    n_columns = min(len(groups), MOST_COLUMNS)
-    n_rows = -(-len(groups) // n_columns)
-    figure = new_figure(max(4.6, 2.6 * n_columns), 3.1 * n_rows)
-    grid = list(figure.subplots(n_rows, n_columns, sharey=True, squeeze=False).flat)
-    panels: list[Axes] = grid[: len(groups)]
+    figure, panels = panel_grid(len(groups), height=0.5)
+    letter = letter_size()
     for panel, group in zip(panels, groups, strict=True):
         styles = form_styles(group)
         draw_panel(panel, group, columns, styles, "examples")
         label_x(panel, [comparison.settings[column] for column in columns], comparison, "examples")
-        panel.set_title(setting.beside("examples"), fontsize=8)
+        panel.set_title(setting.beside("examples"), fontsize=letter)
         lines = [Line2D([], [], **styles[row[0].learner]) for row in group.entries]
         panel.legend(
-            lines, [shorten(row[0].label, 30) for row in group.entries], fontsize=6.5, loc="lower center",
-            bbox_to_anchor=(0.5, 1.08), frameon=False, handlelength=2.5,
+            lines, [shorten(row[0].label, 30) for row in group.entries], loc="lower center",
+            bbox_to_anchor=(0.5, 1.15), frameon=False, handlelength=2.5,
         )  # fmt: skip
-    for unused in grid[len(groups) :]:
-        unused.remove()
-    label_y(panels, comparison, n_columns, "examples")
+    label_y(panels, comparison, "examples")
+    figure.supxlabel(INTERVALS, fontsize=letter)
     return figure
 
 

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from adaptbench.reports.comparison.comparison import Comparison, Entry
-from adaptbench.reports.figures.canvas import new_figure
+from adaptbench.reports.figures.canvas import letter_size, new_figure, series
 from adaptbench.reports.words.captions import shorten
 
 
@@ -23,7 +23,7 @@ def draw_ranks(comparison: Comparison) -> Figure | None:
         return None
     means = np.array([np.mean([row[column].rank for column in ranked]) for row in full], dtype=np.float64)
     order = [int(index) for index in np.argsort(means, kind="stable")]
-    figure = new_figure(5.6, 1.0 + 0.26 * (-(-len(full) // 2)))
+    figure = new_figure(0.16 + 0.07 * (-(-len(full) // 2)))
     panel = figure.subplots()
     _draw_rank_axis(panel, len(full), len(ranked))
     half = -(-len(order) // 2)
@@ -33,11 +33,23 @@ def draw_ranks(comparison: Comparison) -> Figure | None:
         height = -0.55 * (1 + (place if left else len(order) - 1 - place))
         edge = 0.8 if left else len(full) + 0.2
         panel.plot([means[index], means[index], edge], [0, height, height], color="0.25", linewidth=0.8)
+        panel.plot(means[index], 0, linestyle="none", gid=series(full[index][0].label, "mean rank"))
         tests = [test for column in ranked if (test := full[index][column].test) is not None]
         worse = sum(test.significant for test in tests)
-        label = f"{shorten(full[index][0].label, 24)}  {means[index]:.2f}  (worse at {worse})"
-        panel.text(edge, height, f" {label} ", ha="right" if left else "left", va="center", fontsize=8.5)
+        label = f"{shorten(full[index][0].label, 26)}\n{means[index]:.2f} (worse at {worse})"
+        panel.text(
+            edge + (-0.1 if left else 0.1),
+            height,
+            label,
+            ha="right" if left else "left",
+            va="center",
+            fontsize=letter_size(),
+        )
     return figure
+
+
+LABEL = 0.3
+"""The share of the width that the labels of a side have."""
 
 
 def _is_ranked(column: Sequence[Entry]) -> bool:
@@ -46,16 +58,17 @@ def _is_ranked(column: Sequence[Entry]) -> bool:
 
 def _draw_rank_axis(panel: Axes, count: int, settings: int) -> None:
     panel.set_axis_off()
-    panel.set_xlim(-0.15 * count, 1.15 * count + 1)
+    margin = LABEL * (count - 0.6) / (1 - 2 * LABEL)
+    panel.set_xlim(0.8 - margin, count + 0.2 + margin)
     panel.plot([1, count], [0, 0], color="black", linewidth=1.0)
     for rank in range(1, count + 1):
         panel.plot([rank, rank], [0, 0.18], color="black", linewidth=1.0)
-        panel.text(rank, 0.26, str(rank), ha="center", va="bottom", fontsize=8)
+        panel.text(rank, 0.26, str(rank), ha="center", va="bottom", fontsize=letter_size())
     panel.text(
         (1 + count) / 2,
         0.85,
-        f"mean rank over {settings} settings (1 is best), and at how many significantly worse than the best",
+        f"mean rank over {settings} settings (1 is best), and at how many\nsignificantly worse than the best",
         ha="center",
         va="bottom",
-        fontsize=8,
+        fontsize=letter_size(),
     )

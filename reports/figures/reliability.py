@@ -6,11 +6,11 @@ from matplotlib.lines import Line2D
 
 from adaptbench.reports.comparison.calibration import calibrations, pooled
 from adaptbench.reports.comparison.comparison import Comparison, Entry
-from adaptbench.reports.figures.canvas import add_legend, new_figure
+from adaptbench.reports.figures.canvas import add_legend, label_first, panel_grid, series
 from adaptbench.reports.figures.styles import CHANCE_STYLE, LineStyle, Styles
 from adaptbench.reports.words.captions import shorten
 
-PANELS_IN_A_ROW = 4
+PANELS_IN_A_ROW = 3
 MOST_LINES = 4
 LINES: tuple[LineStyle, ...] = tuple(
     {"linestyle": line, "marker": marker} for line, marker in (("-", "o"), ("--", "s"), ("-.", "^"), (":", "D"))
@@ -26,25 +26,27 @@ def draw_reliability(comparison: Comparison, named: Styles) -> Figure | None:
     rows = [row for row in comparison.entries if any(calibrations(row[column]) for column in columns)]
     if not rows:
         return None
-    wide = min(len(rows), PANELS_IN_A_ROW)
-    high = -(-len(rows) // wide)
-    figure = new_figure(max(4.6, 2.1 * wide), 0.7 + 2.0 * high)
-    panels: list[Axes] = list(figure.subplots(high, wide, sharex=True, sharey=True, squeeze=False).flat)
-    for panel, row in zip(panels, rows, strict=False):
+    figure, panels = panel_grid(len(rows), height=0.31, most=PANELS_IN_A_ROW, sharex=True)
+    for panel, row in zip(panels, rows, strict=True):
         panel.plot([0, 1], [0, 1], **CHANCE_STYLE)
         for column, line in zip(columns, LINES, strict=False):
-            _draw_line(panel, row[column], {**line, "color": named[row[0].learner]["color"], "markersize": 3.0})
-        panel.set_title(shorten(row[0].label, 28), fontsize=9)
-    for panel in panels[len(rows) :]:
-        panel.set_visible(False)
-    figure.supxlabel("probability of the predicted class", fontsize=9)
-    figure.supylabel("share right", fontsize=9)
+            _draw_line(panel, row[column], {**line, "color": named[row[0].learner]["color"]})
+        panel.set_title(shorten(row[0].label, 28))
+    for panel in panels[-PANELS_IN_A_ROW:]:
+        panel.set_xlabel("probability")
+    label_first(panels, "share right")
     labels = [comparison.settings[column].episode_phrase for column in columns]
-    handles = [Line2D([], [], color="0.2", markersize=3.0, **line) for line, _ in zip(LINES, labels, strict=False)]
-    add_legend(figure, handles, labels)
+    handles = [Line2D([], [], color="0.2", **line) for line, _ in zip(LINES, labels, strict=False)]
+    add_legend(
+        figure,
+        handles,
+        labels,
+        "Share of queries that are right, by the probability of the predicted class; all seeds together.",
+    )
     return figure
 
 
 def _draw_line(panel: Axes, entry: Entry, style: LineStyle) -> None:
     if found := calibrations(entry):
-        panel.plot(*pooled(list(found.values())).reliability, linewidth=1.2, **style)
+        name = f"{entry.label}, {entry.setting.episode_phrase}"
+        panel.plot(*pooled(list(found.values())).reliability, gid=series(name), **style)

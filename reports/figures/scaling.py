@@ -5,9 +5,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
-from adaptbench.reports.figures.canvas import log_ticks, new_figure
-
-COLUMNS = 3
+from adaptbench.reports.figures.canvas import log_ticks, panel_grid, series
 
 
 def slopes(frame: pd.DataFrame) -> dict[str, float]:
@@ -32,13 +30,11 @@ def draw_scaling(frame: pd.DataFrame) -> Figure:
     """
     steepness = slopes(frame)
     groups = list(frame.groupby("against", sort=False))
-    n_rows = -(-len(groups) // COLUMNS)
-    figure = new_figure(3.3 * COLUMNS, 2.7 * n_rows)
-    grid = figure.subplots(n_rows, COLUMNS, squeeze=False)
-    for panel, (against, rows) in zip(grid.flat, groups, strict=False):
+    figure, panels = panel_grid(len(groups), height=0.4, sharey=False)
+    for panel, (against, rows) in zip(panels, groups, strict=True):
         sizes, costs = rows["size"].to_numpy(float), rows["cost"].to_numpy(float)
         panel.loglog(sizes, costs[-1] * sizes / sizes[-1], color="0.7", linestyle=":", linewidth=1)
-        panel.loglog(sizes, costs, color="C0", marker="o", markersize=3.5)
+        panel.loglog(sizes, costs, color="C0", marker="o", gid=series(str(against), "cost"))
         panel.set_ylim(min(costs) / 2, max(costs) * 2)
         log_ticks(panel.yaxis)
         panel.xaxis.set_major_locator(FixedLocator(sizes.tolist()))
@@ -48,7 +44,5 @@ def draw_scaling(frame: pd.DataFrame) -> Figure:
         panel.xaxis.set_minor_locator(NullLocator())
         panel.set_xlabel(str(against))
         panel.set_ylabel(rows["unit"].iloc[0])
-        panel.set_title(f"{rows['others'].iloc[0]}\nends at slope {steepness[str(against)]:.2f}", fontsize=8)
-    for unused in list(grid.flat)[len(groups) :]:
-        unused.remove()
+        panel.set_title(f"{rows['others'].iloc[0]}\nends at slope {steepness[str(against)]:.2f}")
     return figure

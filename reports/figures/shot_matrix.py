@@ -5,12 +5,12 @@ from matplotlib.figure import Figure
 
 from adaptbench.reports.comparison.comparison import Comparison
 from adaptbench.reports.comparison.shot_matrix import ShotMatrix
-from adaptbench.reports.figures.canvas import new_figure
+from adaptbench.reports.figures.canvas import letter_size, new_figure, series
 
 
 def draw_shot_matrix(matrix: ShotMatrix, comparison: Comparison) -> Figure:
     """Scores by shots in training (rows) and shots in testing (columns)."""
-    figure = new_figure(1.8 + 0.75 * len(matrix.test), 1.3 + 0.5 * len(matrix.train))
+    figure = new_figure(0.2 + 0.09 * len(matrix.train), min(1.0, 0.3 + 0.12 * len(matrix.test)))
     panel = figure.subplots()
     values = np.array(matrix.means, dtype=np.float64) * comparison.metric.scale
     image = panel.imshow(values, cmap="cividis", aspect="auto")
@@ -23,7 +23,17 @@ def draw_shot_matrix(matrix: ShotMatrix, comparison: Comparison) -> Figure:
     for (row, column), value in np.ndenumerate(values):
         if np.isfinite(value):
             colour = "white" if value < middle else "black"
-            panel.text(column, row, f"{value:.3g}", ha="center", va="center", color=colour, fontsize=8.5)
-    panel.set_title(f"{matrix.label}: {comparison.metric.heading}", fontsize=9)
+            name = series(f"trained with {matrix.train[row]} shots")
+            panel.plot(matrix.test[column], value, linestyle="none", gid=name, transform=figure.transFigure)
+            panel.text(
+                column,
+                row,
+                f"{value:.3g}",
+                ha="center",
+                va="center",
+                color=colour,
+                fontsize=letter_size(),
+            )
+    panel.set_title(f"{matrix.label}: {comparison.metric.heading}")
     figure.colorbar(image, ax=panel, shrink=0.8)
     return figure

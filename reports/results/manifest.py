@@ -1,6 +1,5 @@
 """The manifest of a suite: the cells that it wants, finished or not."""
 
-import difflib
 from functools import cached_property
 from pathlib import Path
 
@@ -8,6 +7,7 @@ from adaptbench.reports.errors import ReportError
 from adaptbench.reports.format import Manifest, ManifestCell
 from adaptbench.reports.reading import read
 from adaptbench.reports.results.settings import Setting
+from adaptbench.reports.selection import suggest
 
 
 class Cell(ManifestCell):
@@ -69,10 +69,13 @@ def _choose(names: list[str], name: str | None) -> str:
     if name is None:
         raise ReportError(f"Expected argument `suite`, because the folder has several suites: {', '.join(names)}.")
     if name not in names:
-        nearest = difflib.get_close_matches(name, names, n=1)
-        hint = f" Did you mean {nearest[0]}?" if nearest else ""
-        raise ReportError(f"Expected argument `suite` to be one of {', '.join(names)} but got {name!r}.{hint}")
+        raise ReportError(f"Expected a suite of the folder but got `{name}`. {suggest(name, names)}")
     return name
+
+
+def values_of(cell: Cell, key: str) -> list[object]:
+    """The values by which a cell is selected; the key is one of `selection.KEYS`."""
+    return [test.ways for test in cell.tests] if key == "ways" else [getattr(cell, key)]
 
 
 def _check_distinct(suite: Suite, file: str) -> None:

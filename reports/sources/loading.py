@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from adaptbench.reports.plural import count_of
 from adaptbench.reports.results.records import episode_records, run_records
 from adaptbench.reports.results.runs import Problem, Run
 from adaptbench.reports.sources.sources import opened, read_sources
@@ -87,5 +88,7 @@ def load_results(folder: str | Path, suite: str | None = None) -> Results:
             reasons = "".join(
                 f" {each.cell.run_id} is unreadable: {each.reason}" for each in problems if each.kind == "unreadable"
             )
-            warnings.warn(f"{len(problems)} of {len(outcomes)} runs have no rows: {counts}.{reasons}", stacklevel=2)
+            warnings.warn(
+                f"{len(problems)} of {count_of(len(outcomes), 'run')} have no rows: {counts}.{reasons}", stacklevel=2
+            )
         return Results(run_records(reading.suite, runs), episode_records(runs))

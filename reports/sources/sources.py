@@ -1,7 +1,7 @@
 """Sources of a report: folders of runs and bundles, read together; what came from where stays known."""
 
-import difflib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
@@ -10,14 +10,15 @@ from tempfile import TemporaryDirectory
 
 from adaptbench.reports.errors import ReportError
 from adaptbench.reports.format import Result
+from adaptbench.reports.plural import count_of
 from adaptbench.reports.reading import Unreadable, read
 from adaptbench.reports.results.curves import read_curve
-from adaptbench.reports.results.manifest import Cell, Suite, read_suite, suite_names
+from adaptbench.reports.results.manifest import Cell, Suite, read_suite, suite_names, values_of
 from adaptbench.reports.results.runs import Outcome, Run, Source, read_outcome
+from adaptbench.reports.selection import Only, select
 from adaptbench.reports.sources.bundles import built_in, bundle_file, unpack
 from adaptbench.reports.sources.statements import verified
 
-ONLY_KEYS = ("task", "protocol", "learner", "family", "seed", "train_classes", "run_id", "ways")
 SourceName = str | Path
 
 
@@ -35,34 +36,26 @@ class Reading:
     outcomes: tuple[Outcome, ...]
     notes: tuple[str, ...] = ()
 
-    def only(self, wanted: Mapping[str, str]) -> "Reading":
-        """The part whose cells have these values.
+    def only(self, wanted: Only) -> "Reading":
+        """The part whose cells have one of the values of each key.
 
         Raises:
             ReportError: There is none.
         """
-        kept = tuple(each for each in self.outcomes if all(_has(each.cell, *pair) for pair in wanted.items()))
-        if not kept:
-            values = " and ".join(f"{name}={value}" for name, value in wanted.items())
-            raise ReportError(f"No cell of suite {self.suite.name} has {values}.")
-        return replace(self, suite=_with_cells(self.suite, kept), outcomes=kept)
+        where = f"suite `{self.suite.name}`"
+        kept = tuple(select(self.outcomes, wanted, lambda each, key: values_of(each.cell, key), where))
+        return self._part(kept, "by --only")
 
+    def begun(self, asked: Collection[str]) -> "Reading":
+        """The part that has been begun, or whose runs were asked for by their ids."""
+        quiet = ("not finished", "data unavailable")
+        kept = (e for e in self.outcomes if isinstance(e, Run) or e.kind not in quiet or e.cell.run_id in asked)
+        return self._part(tuple(kept), "because nobody asked for them")
 
-def parse_only(pairs: Iterable[str]) -> dict[str, str]:
-    """Reads `KEY=VALUE` pairs.
-
-    Raises:
-        ReportError: One has no `=` or an unknown key.
-    """
-    found = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not equals or key not in ONLY_KEYS:
-            nearest = difflib.get_close_matches(key, ONLY_KEYS, n=1)
-            hint = f"Did you mean `{nearest[0]}`?" if nearest else f"Known keys: {', '.join(ONLY_KEYS)}."
-            raise ReportError(f"Expected `--only` to be KEY=VALUE with a known key but got `{pair}`. {hint}")
-        found[key] = value
-    return found
+    def _part(self, kept: tuple[Outcome, ...], why: str) -> "Reading":
+        left = len(self.outcomes) - len(kept)
+        notes = [f"{left} of {count_of(len(self.outcomes), 'cell')} left out {why}."] if left else []
+        return replace(self, suite=_with_cells(self.suite, kept), outcomes=kept, notes=(*self.notes, *notes))
 
 
 @contextmanager
@@ -79,32 +72,36 @@ def opened(names: Sequence[SourceName]) -> Iterator[tuple[Source, ...]]:
         yield tuple(_open(name, stack) for name in names)
 
 
-def read_sources(sources: Sequence[Source], suite: str | None = None) -> Reading:
-    """Reads a suite from all sources; for a run that several have, the first counts.
+def read_sources(sources: Sequence[Source], suite: str | Sequence[str] | None = None) -> Reading:
+    """Reads a suite, or several, from all sources; for a run that several have, the first counts.
 
-    Of several sources, each gives the learners that it has a run of.
+    Of several sources, each gives the learners that it has a run of. Several suites of one source count as several
+    sources.
 
     Args:
         sources: The sources.
-        suite: The suite; None for the only one that all have.
+        suite: The suites; None for the only one that all have.
 
     Raises:
         ReportError: A manifest cannot be read, or there are several and no `suite`.
     """
+    wanted: Sequence[str | None] = [suite] if isinstance(suite, str) else suite or [None]
     names = {source.name: suite_names(source.folder) for source in sources}
     single = {each[0] for each in names.values() if len(each) == 1}
-    default = suite or (next(iter(single)) if len(single) == 1 else None)
+    default = next(iter(single)) if len(single) == 1 else None
     suites: list[Suite] = []
     found: dict[str, Outcome] = {}
     notes: list[str] = []
-    for source in sources:
-        own = read_suite(source.folder, default if len(names[source.name]) != 1 or suite else None)
+    for source, each in itertools.product(sources, wanted):
+        if len(wanted) > 1 and each not in names[source.name] and any(each in others for others in names.values()):
+            continue  # another source has it
+        own = read_suite(source.folder, each or (default if len(names[source.name]) != 1 else None))
+        notes += [] if source.bundled or each != wanted[0] else _unlisted(source)
         suites.append(own)
-        if len(sources) > 1:
-            source = replace(source, command=own.command or (own.name,))
-        notes += [] if source.bundled else _unlisted(source)
-        outcomes = _outcomes(source, own, marked=len(sources) > 1)
-        notes += _merge(found, outcomes, source)
+        name = f"{source.name}, {own.name}" if len(wanted) > 1 else source.name
+        several = len(sources) * len(wanted) > 1
+        here = replace(source, name=name, command=own.command or (own.name,)) if several else source
+        notes += _merge(found, _outcomes(here, own, marked=several), here)
     outcomes = _without_covered(found.values())
     name = "+".join(dict.fromkeys(each.name for each in suites))
     merged = suites[0].model_copy(update={"name": name})
@@ -189,7 +186,7 @@ def _unlisted(source: Source) -> list[str]:
             if result.kind != "pretrain":
                 found.append(f"{result.learner} on {result.task}, seed {result.seed} (run {result.run_id})")
     where = f"{source.name} lists in no suite, so that the report leaves out"
-    return [f"{where}, {len(found)} run{'s' * (len(found) > 1)}: {'; '.join(found)}."] if found else []
+    return [f"{where}, {count_of(len(found), 'run')}: {'; '.join(found)}."] if found else []
 
 
 def _cells(folder: Path, name: str) -> tuple[Cell, ...]:
@@ -208,8 +205,3 @@ def _with_cells(suite: Suite, outcomes: Sequence[Outcome]) -> Suite:
 
 def _name(run: Run) -> str:
     return run.source.name if run.source else "another source"
-
-
-def _has(cell: Cell, key: str, value: str) -> bool:
-    found = [test.ways for test in cell.tests] if key == "ways" else [getattr(cell, key)]
-    return value.lower() in [str(each).lower() for each in found]

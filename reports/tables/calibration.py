@@ -18,9 +18,9 @@ def calibration_table(comparison: Comparison, name: str) -> Table | None:
     return replace(
         score_table(comparison),
         name=f"calibration-{name}",
-        title=f"Calibration: {comparison.task} ({comparison.protocol})",
+        title=f"Calibration: {comparison.place}",
         caption=(
-            f"Expected calibration error in % (0 is best) on {comparison.task}; protocol: {comparison.protocol}: the "
+            f"Expected calibration error in % (0 is best) on {comparison.place}: the "
             "mean distance between the probability of the predicted class and the share of queries that are right, in "
             "15 bins of equal width. Mean over seeds, with the lowest and the highest seed. A learner of perfect "
             "probabilities has a little more than 0 on a finite number of queries."

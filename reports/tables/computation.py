@@ -34,9 +34,9 @@ def computation_table(comparison: Comparison, name: str) -> Table | None:
     columns = _COLUMNS if rates > 1 else tuple(column for column in _COLUMNS if column.key != "all_cpu_seconds")
     return Table(
         name=f"compute-{name}",
-        title=f"Computation: {comparison.task} ({comparison.protocol})",
+        title=f"Computation: {comparison.place}",
         caption=(
-            f"Cost of each learner on {comparison.task}; protocol: {comparison.protocol}: means over its runs. "
+            f"Cost of each learner on {comparison.place}: means over its runs. "
             "The training of a fine-tuned network is its pretraining. Adaptation is the prediction of the queries of "
             f"one test episode, encoding included.{tuning if rates > 1 else ''} Processor: {', '.join(processors)}."
         ),
@@ -60,14 +60,14 @@ def settings_table(comparison: Comparison, name: str) -> Table | None:
     differing = [key for key in keys if len({each.settings.get(key) for each in found}) > 1]
     if not differing:
         return None
-    same = [f"{key} {found[0].settings[key]}" for key in keys if key not in differing]
+    same = [f"{_in_words(key)} {found[0].settings[key]}" for key in keys if key not in differing]
     columns = [_setting_column(key) for key in differing]
     return Table(
         name=f"settings-{name}",
-        title=f"Settings that differ: {comparison.task} ({comparison.protocol})",
+        title=f"Settings that differ: {comparison.place}",
         caption=(
-            f"Settings of training that differ between the learners on {comparison.task}; protocol: "
-            f"{comparison.protocol}. Arguments are those of the learner, or of the strategy that adapts a pretraining, "
+            f"Settings of training that differ between the learners on {comparison.place}"
+            f". Arguments are those of the learner, or of the strategy that adapts a pretraining, "
             "that the suite gives. The same for all: "
             f"{', '.join(same) or 'nothing else'}."
         ),
@@ -87,8 +87,16 @@ class _Settings(NamedTuple):
 
 
 def _setting_column(key: str) -> Column[_Settings]:
-    heading = key.removeprefix("optimization.").replace("_", " ")
-    return Column(key, lambda each: each.settings.get(key), heading, "s")
+    return Column(key, lambda each: each.settings.get(key), _in_words(key), "s")
+
+
+def _in_words(key: str) -> str:
+    """A dotted name in words, such as "encoder depth" for `encoder.init_args.depth`."""
+    parts = [part for part in key.removeprefix("optimization.").split(".") if part not in ("init_args", "name")]
+    return " ".join(_WORDS.get(word, word) for part in parts for word in part.split("_"))
+
+
+_WORDS = {"lr": "learning rate", "val": "validation"}
 
 
 NOT_COMPARED = ("results_version", "task", "test", "seed", "learner", "strategy", "rivals", "pretrained")
@@ -140,10 +148,10 @@ def carried_table(comparison: Comparison, name: str) -> Table | None:
     settings = [comparison.settings[column] for column in comparison.largest]
     return Table(
         name=f"carried-{name}",
-        title=f"Numbers carried over: {comparison.task} ({comparison.protocol})",
+        title=f"Numbers carried over: {comparison.place}",
         caption=(
-            f"What learners carry over from the support set on {comparison.task}, {settings[0].size_label}; protocol: "
-            f"{comparison.protocol}: how many numbers queries get of it (a context, a state, keys and values, weights "
+            f"What learners carry over from the support set on {comparison.place}, {settings[0].size_label}"
+            f": how many numbers queries get of it (a context, a state, keys and values, weights "
             f"that are generated or moved), and {comparison.metric.heading} with the ends of 95 % intervals."
         ),
         frame=frame_of(_CARRIED_COLUMNS, (entry for row in shown for entry in row)),

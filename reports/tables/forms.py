@@ -40,9 +40,9 @@ def forms_table(comparison: Comparison, name: str) -> Table | None:
     compared = "ratio" if comparison.metric.logarithmic else "difference"
     return Table(
         name=f"forms-{name}",
-        title=f"Forms: {comparison.task} ({comparison.protocol})",
+        title=f"Forms: {comparison.place}",
         caption=(
-            f"Forms of each learner on {comparison.task}; protocol: {comparison.protocol}, {settings[0].size_label}: "
+            f"Forms of each learner on {comparison.place}, {settings[0].size_label}: "
             f"{comparison.metric.heading}, and the {compared} against the form that each departs from, with the ends "
             "of 95 % intervals. Bold: significantly different from it (paired tests, Holm-corrected over the forms of "
             "a learner, 5 %). Learns from: the smallest budget, in examples, from which on every seed is better than "

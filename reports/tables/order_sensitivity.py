@@ -31,9 +31,9 @@ def order_sensitivity_table(comparison: Comparison, name: str) -> Table | None:
     return replace(
         score_table(comparison),
         name=f"order-{name}",
-        title=f"Order of the support set: {comparison.task} ({comparison.protocol})",
+        title=f"Order of the support set: {comparison.place}",
         caption=(
-            f"Effect of the order of the support set on {comparison.task}; protocol: {comparison.protocol}: {what} "
+            f"Effect of the order of the support set on {comparison.place}: {what} "
             "when the same support examples are shuffled; mean over seeds. Zero for learners of sets."
         ),
         frame=frame_of(_COLUMNS, entries),

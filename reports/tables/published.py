@@ -25,7 +25,7 @@ def published_table(rows: Sequence[PublishedRow]) -> Table:
         frame=frame_of(_COLUMNS, rows),
         columns=_HEADINGS,
         rows=tuple(
-            (f"{row.entry.label} ({row.comparison.task})", _cells(row, row.published))
+            (f"{row.entry.label} ({row.comparison.task_name})", _cells(row, row.published))
             for row in rows
             if row.published and row.shown
         ),
@@ -66,7 +66,7 @@ def _cells(row: PublishedRow, published: Published) -> tuple[TableCell, ...]:
     return (
         TableCell(entry.setting.episode_phrase),
         TableCell(ours, ends=ends),
-        TableCell(number, marks=("‡",) if published.doubt else ()),
+        TableCell(number, marks=("‡",) if published.doubt else (), cite=published.key),
         ABSENT if row.difference is None else TableCell(metric.value(row.difference, sign="+")),
         TableCell(", ".join(row.differs_in)),
         TableCell(f"{published.method} ({published.kind})"),

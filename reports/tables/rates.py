@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from adaptbench.reports.format import Environment, PretrainingCandidate
 from adaptbench.reports.results.metrics import Metric
+from adaptbench.reports.results.names import place_name
 from adaptbench.reports.results.runs import Outcome, Run
 from adaptbench.reports.results.settings import Setting
 from adaptbench.reports.tables.table import ABSENT, Column, Table, TableCell, frame_of
@@ -79,7 +80,7 @@ def rate_table(outcomes: Iterable[Outcome], name: str) -> Table | None:
     mean = "geometric mean" if first.metric.logarithmic else "mean"
     return Table(
         name=f"rates-{name}",
-        title=f"Learning rates: {first.run.cell.task} ({first.run.cell.protocol})",
+        title=f"Learning rates: {place_name(first.run.cell.task, first.run.cell.protocol)}",
         caption=(
             f"{first.metric.heading} on validation episodes for each learning rate, each trained with the whole "
             f"budget: {mean} over {over}{', '.join(map(str, seeds))}, and mean over all numbers of shots. "

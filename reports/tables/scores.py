@@ -25,7 +25,7 @@ def score_table(comparison: Comparison, name: str = "") -> Table:
     with_ways = len({setting.ways for setting in settings}) > 1
     return Table(
         name=f"table-{name}",
-        title=f"{comparison.task} ({comparison.protocol})",
+        title=f"{comparison.place}",
         caption=caption(comparison),
         frame=entry_frame(comparison),
         groups=tuple((label, len(list(run))) for label, run in groupby(setting.size_label for setting in settings)),

@@ -32,6 +32,7 @@ class TableCell:
         marks: The marks of its notes.
         missing: Whether the text stands for a missing value.
         ends: The ends of the number's interval, such as "[92.6, 94.1]"; empty if it has none.
+        cite: The key of the publication that the number is from, in `published.bib`; empty if it is ours.
     """
 
     text: str
@@ -39,6 +40,7 @@ class TableCell:
     marks: tuple[str, ...] = ()
     missing: bool = False
     ends: str = ""
+    cite: str = ""
 
 
 ABSENT = TableCell("—", missing=True)
@@ -60,6 +62,7 @@ class Table:
         warnings: Why columns have no best entry.
         corner: The header of the first column.
         text_columns: The columns of text instead of numbers, counted from 0 after the first.
+        sections: A heading for each row, which stands above the rows that share it; none if empty.
     """
 
     name: str
@@ -73,6 +76,7 @@ class Table:
     warnings: tuple[str, ...] = ()
     corner: str = ""
     text_columns: tuple[int, ...] = ()
+    sections: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from adaptbench.reports.comparison.comparison import Comparison, Entry, compare
 from adaptbench.reports.results.metrics import Metric
+from adaptbench.reports.results.names import place_name
 from adaptbench.reports.results.runs import Outcome, Run
 from adaptbench.reports.statistics.contrasts import Contrast, compare_with_first
 from adaptbench.reports.tables.differences.gains import contrast_cell
@@ -55,9 +56,9 @@ def transfer_table(outcomes: Iterable[Outcome], name: str) -> Table | None:
     headings = (f"{setting.episode_label}, {setting.size_label}" for setting in found.settings)
     return Table(
         name=f"transfer-{name}",
-        title=f"Rules of transfer: {found.task} ({found.protocol})",
+        title=f"Rules of transfer: {found.place}",
         caption=(
-            f"Effect of each rule of transfer on {found.task}; protocol: {found.protocol}: {found.metric.heading}, "
+            f"Effect of each rule of transfer on {found.place}: {found.metric.heading}, "
             f"and the {compared} the first row, {found.entries[0][0].label}, with the ends "
             "of 95 % intervals. Bold: significantly different from the first row (paired tests, Holm-corrected over "
             "the table, 5 %). Control rows do not fine-tune: pretraining and gradient steps have to beat them."
@@ -87,7 +88,7 @@ def choice_table(outcomes: Iterable[Outcome], name: str) -> Table | None:
     cell = choices[0].run.cell
     return Table(
         name=f"chosen-{name}",
-        title=f"Chosen settings: {cell.task} ({cell.protocol})",
+        title=f"Chosen settings: {place_name(cell.task, cell.protocol)}",
         caption=(
             "Settings chosen by cross-validation, for each number of support examples: on validation episodes, or by "
             "each test episode within its support set; never on test queries. A learning rate, or a source of the "
@@ -236,9 +237,9 @@ def source_table(outcomes: Iterable[Outcome], name: str) -> Table | None:
     cell, metric = rows[0].runs[0].cell, rows[0].metric
     return Table(
         name=f"sources-{name}",
-        title=f"Sources of transfer: {cell.task} ({cell.protocol})",
+        title=f"Sources of transfer: {place_name(cell.task, cell.protocol)}",
         caption=(
-            f"What networks were pretrained on before they adapt to {cell.task}; protocol: {cell.protocol}: the best "
+            f"What networks were pretrained on before they adapt to {place_name(cell.task, cell.protocol)}: the best "
             f"score on its validation episodes, {metric.heading}, a mean over seeds; how many seeds chose the source; "
             "and the CPU time of all pretrainings on it. Test episodes choose nothing."
         ),

@@ -4,6 +4,7 @@ import re
 
 from adaptbench.reports.comparison.comparability import induction
 from adaptbench.reports.comparison.comparison import Comparison, Entry
+from adaptbench.reports.plural import count_of
 
 _SELECTION_NAMES = {"last": "the model after the last step", "best": "the model that was best on validation"}
 ALIKE_MARK = "≈"
@@ -22,7 +23,7 @@ def note(entry: Entry) -> str:
     """The note on an entry below its table; may be empty."""
     parts = [entry.refusal] if entry.refusal else []
     if entry.interval is not None and entry.interval.n_seeds < len(entry.planned_seeds):
-        parts.append(f"{entry.interval.n_seeds} of {len(entry.planned_seeds)} seeds")
+        parts.append(f"{entry.interval.n_seeds} of {count_of(len(entry.planned_seeds), 'seed')}")
         if entry.interval.n_seeds == 1:
             parts.append("the interval is over episodes only and does not cover other seeds")
     if entry.diverged and not entry.refusal:
@@ -48,8 +49,7 @@ def caption(comparison: Comparison) -> str:
     """The caption of the main table: metric, task, protocol, seeds, episodes, interval, induction, selection."""
     metric = comparison.metric
     sentences = [
-        f"{metric.heading} ({metric.direction} is better) on {comparison.task}{_ways(comparison)}; "
-        f"protocol: {comparison.protocol}.",
+        f"{metric.heading} ({metric.direction} is better) on {comparison.place}{_ways(comparison)}.",
         *comparison.remarks,
         _interval_sentence(comparison),
         _conditions_sentence(comparison),

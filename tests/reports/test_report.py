@@ -3,6 +3,7 @@
 import io
 import itertools
 import os
+import re
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -311,18 +312,20 @@ def test_page_escapes_everything(folder, tmp_path):
     assert "&lt;script&gt;" in text
 
 
-def test_terminal_shows_the_quick_suite_in_100_columns(quick, tmp_path):
+@pytest.mark.parametrize("width", [60, 80, 100, 200])
+def test_terminal_shows_the_quick_suite_in_any_width(quick, tmp_path, width):
     quick.finish(quick.find(train_classes=50), at_chance=True)
     for cell in quick.find(train_classes=200, seed=1):
         quick.remove(cell)
     report = write_report(quick.path, tmp_path / "out")
-    console = Console(width=100, file=io.StringIO(), color_system=None)
+    console = Console(width=width, file=io.StringIO(), color_system=None)
     print_report(report, console)
     text = console.file.getvalue()
     main = report.main_tables[1]
-    table = text[text.index("omniglot (") : text.index("Accuracy in %")]
-    assert max(map(len, table.splitlines())) <= 100
-    for _, cells in main.rows:
+    table = text[text.index("Omniglot (") : text.index("Accuracy in %")]
+    assert max(map(len, table.splitlines())) <= width
+    for label, cells in main.rows:
+        assert all(re.search(rf"\b{word}\b", table) for word in re.split(r"[ -]", label))
         for cell in cells:
             assert cell.text in table and cell.ends in table
     assert "28 of 32 runs finished, " in text

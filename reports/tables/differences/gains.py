@@ -23,10 +23,10 @@ def gain_table(comparison: Comparison, found: Sequence[Gain], name: str) -> Tabl
     unit = "factor of the error" if found[0].relative else "points"
     return Table(
         name=f"gains-{name}",
-        title=f"Gain per doubling: {comparison.task} ({comparison.protocol})",
+        title=f"Gain per doubling: {comparison.place}",
         caption=(
-            f"Change of {comparison.metric.heading} with each doubling on {comparison.task}; "
-            f"protocol: {comparison.protocol}: {unit} with the ends of the 95 % interval. "
+            f"Change of {comparison.metric.heading} with each doubling on {comparison.place}"
+            f": {unit} with the ends of the 95 % interval. "
             "Bold: significantly different from no change (5 %, uncorrected)."
         ),
         frame=frame_of(_columns(comparison), found),

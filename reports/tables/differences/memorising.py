@@ -35,9 +35,9 @@ def memorising_table(comparison: Comparison, name: str) -> Table | None:
     gaps = shown[1:]
     return Table(
         name=f"memorising-{name}",
-        title=f"Memorising: {comparison.task} ({comparison.protocol})",
+        title=f"Memorising: {comparison.place}",
         caption=(
-            f"{comparison.metric.heading} on {comparison.task}; protocol: {comparison.protocol}: on unseen "
+            f"{comparison.metric.heading} on {comparison.place}: on unseen "
             f"{comparison.class_word}, and on the {comparison.class_word} of training. The gap is what a test on "
             "training has above the test on unseen ones. Means over the seeds that have both, with the ends of 95 % "
             "intervals; the episodes differ between columns."

@@ -38,10 +38,10 @@ def pair_table(comparison: Comparison, learner: str, name: str) -> Table | None:
     )
     return Table(
         name=f"pairs-{name}",
-        title=f"{labels[learner]} against each other learner: {comparison.task} ({comparison.protocol})",
+        title=f"{labels[learner]} against each other learner: {comparison.place}",
         caption=(
-            f"{comparison.metric.heading} of {labels[learner]} compared with each other learner on {comparison.task}; "
-            f"protocol: {comparison.protocol}: {unit} with the ends of the 95 % interval, paired by episode. "
+            f"{comparison.metric.heading} of {labels[learner]} compared with each other learner on {comparison.place}"
+            f": {unit} with the ends of the 95 % interval, paired by episode. "
             "Bold: significantly different (5 %; p-values and intervals corrected for the whole table)."
         ),
         frame=frame_of(columns, found),

@@ -1,10 +1,11 @@
-"""How wide a table is in LaTeX, and how it is made to fit the text of an article: texts below it, then panels."""
+"""How wide a table is in LaTeX, and how a table is made to fit: texts below it, then panels."""
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import accumulate
 
-from adaptbench.reports.tables.table import Table, TableCell
+from adaptbench.reports.tables.table import Table, TableCell, letter
 
 TEXT_WIDTH = 345.0
 """The width of the text of a one-column article in points."""
@@ -12,6 +13,10 @@ GAP = 8.0
 """Points between two columns."""
 NARROW_LABEL, LABEL = 75.0, 110.0
 """Widths in points to which labels of rows are broken: at least, so that a table fits, and in one of several panels."""
+POWER = 7.0
+"""Points by which a power of ten is wider than its letters, as in 1e-5."""
+CITATION = 25.0
+"""The width of a citation by number in points."""
 LONGEST_TEXT = 24
 """The longest text of a cell; longer ones stand below the table."""
 BOLD, SMALL, RAISED = 1.16, 0.85, 0.8
@@ -29,7 +34,7 @@ USUAL_WIDTH, UNKNOWN_WIDTH = 5.6, 42.0
 
 
 def texts_below(table: Table) -> Table:
-    """Replaces long texts, and those right of numbers, by the number of a note; a text of all rows needs none."""
+    """Replaces long texts, and those right of numbers, by the mark of a note; a text of all rows needs none."""
     leading = _leading(table)
     below = [
         index
@@ -42,17 +47,18 @@ def texts_below(table: Table) -> Table:
     shared = [index for index in below if len(texts[index]) == 1]
     own = [index for index in below if index not in shared]
     found = [_in_words(table, own, cells) for _, cells in table.rows]
-    numbers = {text: f"[{number}]" for number, text in enumerate(dict.fromkeys(filter(None, found)), start=1)}
+    before = sum(mark.isalpha() for mark, _ in table.notes)
+    marks = {text: (letter(before + number),) for number, text in enumerate(dict.fromkeys(filter(None, found)))}
     kept = [index for index in range(len(table.columns)) if index not in below or own[:1] == [index]]
     rows = tuple(
-        (label, tuple(TableCell(numbers.get(text, "")) if index in own else cell for index, cell in enumerate(cells)))
+        (label, tuple(TableCell("", marks=marks.get(text, ())) if index in own else c for index, c in enumerate(cells)))
         for (label, cells), text in zip(table.rows, found, strict=True)
     )
     columns = tuple("note" if index in own else text for index, text in enumerate(table.columns))
     all_rows = _in_words(table, shared, table.rows[0][1]) if table.rows else ""
     return replace(
         _columns(replace(table, rows=rows, columns=columns), kept),
-        notes=(*table.notes, *((mark, text) for text, mark in numbers.items())),
+        notes=(*table.notes, *((mark, text) for text, (mark,) in marks.items())),
         warnings=(*table.warnings, *([f"All rows: {all_rows}."] if all_rows else [])),
     )
 
@@ -67,26 +73,35 @@ def _leading(table: Table) -> list[int]:
     return list(range(min(numbers, default=len(table.columns))))
 
 
-def panels_of(table: Table, room: float) -> Iterator[Table]:
-    """Divides the columns, so that each panel is at most `room` points wide without the labels of its rows."""
-    leading = _leading(table)
+def panels_of(table: Table, room: float, width: Callable[[Table], float] | None = None) -> Iterator[Table]:
+    """Divides the columns, so that each panel fits; a column that is too wide alone has a panel of its own.
+
+    Args:
+        table: The table.
+        room: The width that a panel may have.
+        width: Measures a panel; by default in points of LaTeX, without the labels of its rows.
+    """
+    width = width or _columns_width
+    leading = _leading(table) if len(table.text_columns) < len(table.columns) else []
     others = [index for index in range(len(table.columns)) if index not in leading]
     panel: list[int] = []
-    for unit in _units(table, leading, others, room):
-        if panel and _columns_width(_columns(table, [*leading, *panel, *unit])) > room:
+    for unit in _units(table, leading, others, room, width):
+        if panel and width(_columns(table, [*leading, *panel, *unit])) > room:
             yield _columns(table, [*leading, *panel])
             panel = []
         panel += unit
     yield _columns(table, [*leading, *panel])
 
 
-def _units(table: Table, leading: list[int], others: list[int], room: float) -> list[list[int]]:
+def _units(
+    table: Table, leading: list[int], others: list[int], room: float, width: Callable[[Table], float]
+) -> list[list[int]]:
     """The columns that stay together: those of a group if it fits, else each alone."""
     ends = accumulate(span for _, span in table.groups)
     spans = [range(end - span, end) for end, (_, span) in zip(ends, table.groups, strict=True)]
     units: list[list[int]] = []
     for group in [[index for index in span if index in others] for span in spans] or [[index] for index in others]:
-        whole = bool(group) and _columns_width(_columns(table, [*leading, *group])) <= room
+        whole = bool(group) and width(_columns(table, [*leading, *group])) <= room
         units += [group] if whole else [[index] for index in group]
     return units
 
@@ -104,6 +119,11 @@ def _columns(table: Table, kept: Sequence[int]) -> Table:
         groups=tuple((label, span) for (label, _), span in zip(table.groups, spans, strict=True) if span),
         text_columns=tuple(place for place, index in enumerate(kept) if index in table.text_columns),
     )
+
+
+def without_columns(table: Table, left: Sequence[int]) -> Table:
+    """The table without some of its columns."""
+    return _columns(table, [index for index in range(len(table.columns)) if index not in left])
 
 
 def table_width(table: Table) -> float:
@@ -138,12 +158,16 @@ def _columns_width(table: Table) -> float:
 
 def _cell_width(cell: TableCell) -> float:
     text = letters_width(cell.text) * (BOLD if cell.bold else 1.0) + letters_width(",".join(cell.marks)) * RAISED
+    text += CITATION if cell.cite else 0.0
     return max(text, letters_width(cell.ends) * SMALL)
 
 
 def letters_width(text: str) -> float:
     """The width of a text in points."""
-    return sum(_WIDTHS.get(each, USUAL_WIDTH if is_known(each) else UNKNOWN_WIDTH) for each in " ".join(text.split()))
+    letters = sum(
+        _WIDTHS.get(each, USUAL_WIDTH if is_known(each) else UNKNOWN_WIDTH) for each in " ".join(text.split())
+    )
+    return letters + POWER * len(re.findall(r"\de[+-]\d", text))
 
 
 def broken(text: str) -> list[str]:

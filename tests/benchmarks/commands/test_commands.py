@@ -81,7 +81,7 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(call, write_suite,
     suite = write_suite(seeds=(0, 1, 2))
     result = call("run", suite, "--dry-run", "--only", "learner=fine_tuning", "--only", "seed=2", "--jobs", "3")
     assert result.exit_code == 0, result.stderr
-    assert "1 cells, 2 runs: 0 finished, 2 to do, 3 at a time." in result.stdout
+    assert "1 cell, 2 runs: 0 finished, 2 to do, 3 at a time." in result.stdout
     assert list(tmp_path.iterdir()) == [suite]
 
 

@@ -63,7 +63,7 @@ def test_a_run_that_the_report_cannot_read_is_1_and_named(call, finished):
     for arguments in (("report", "runs"), ("run", finished.suite, *QUIET)):
         result = call(*arguments)
         assert result.exit_code == 1
-        assert "0 of 1 runs finished, 1 unreadable." in result.stdout
+        assert "0 of 1 run finished, 1 unreadable." in result.stdout
         assert f"unreadable deep_sets on sinusoid seed 0 ({finished.folder.name}): Expected" in result.stdout
     assert "Runs: 1 finished before, 1 unreadable." in result.stdout
 
@@ -127,7 +127,7 @@ def test_cells_without_data_are_1(call, write_suite, monkeypatch):
     [
         ((None, None), 0, "Verified 2 runs: 2 same."),
         ((None, "other bits"), 1, "Verified 2 runs: 1 same, 1 differs."),
-        (("it broke",), 1, "Verified 1 runs: 1 failed."),
+        (("it broke",), 1, "Verified 1 run: 1 failed."),
     ],
 )
 def test_verify_ends_with_a_sum(differences, code, summary, call, finished, monkeypatch):

@@ -41,7 +41,7 @@ def test_files_alone_give_w_and_b_every_logged_value(episodic, store, offline_re
     (start,) = (record.run for record in found if record.WhichOneof("record_type") == "run")
     assert (start.display_name, start.run_group, start.job_type) == ("deep sets", "tiny", "episodic")
     assert list(start.tags) == ["tiny", "sinusoid", "deep_sets", "sets"]
-    rows = {row["trainer/global_step"]: row for row in history(found)}
+    rows = {row["trainer/global_step"]: row for row in history(found) if "scores/shots" not in row}
     curve = pd.read_parquet(store.published(spec.run_id) / "curve.parquet")
     assert len(curve) > 10
     for point in curve.to_dict("records"):
@@ -49,6 +49,9 @@ def test_files_alone_give_w_and_b_every_logged_value(episodic, store, offline_re
     result = store.result(spec.run_id).model_dump()
     scores = {f"test/{score['metric']}/{score['shots']}-shot": score["value"] for score in result["scores"]}
     assert scores.items() <= summary(found).items()
+    over_shots = [row for row in history(found) if "scores/shots" in row]
+    assert [row["scores/shots"] for row in over_shots] == [5, 10]
+    assert [row["scores/mse"] for row in over_shots] == [scores["test/mse/5-shot"], scores["test/mse/10-shot"]]
 
 
 @pytest.mark.slow

@@ -2,13 +2,14 @@
 
 import pytest
 
-from adaptbench.benchmarks.executors.plan import add_learner, make_plan, parse_only
+from adaptbench.benchmarks.executors.plan import add_learner, make_plan
 from adaptbench.benchmarks.suites.spec import Component, PretrainSpec, TransferSpec
 from adaptbench.benchmarks.suites.suite import load_suite
 from adaptbench.datamodules.base import EvalEpisodes, TrainEpisodes
 from adaptbench.datamodules.errors import DataUnavailable
 from adaptbench.datamodules.glyphs import GlyphsDataModule
 from adaptbench.datamodules.sinusoid import SinusoidDataModule
+from adaptbench.reports.selection import parse_only
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def test_every_run_stands_once_and_pretraining_first(suite):
 
 def test_every_candidate_of_a_pretraining_is_planned(suite):
     several = {"strategy": {"name": "average"}, "pretraining_lr": [0.001, 0.01, 0.001]}
-    runs = make_plan(suite(**{"learners.average": several}), {"learner": "average"}).runs()
+    runs = make_plan(suite(**{"learners.average": several}), {"learner": ["average"]}).runs()
     assert [type(run.spec) for run in runs] == [PretrainSpec, PretrainSpec, TransferSpec]
     assert [run.spec.optimization.lr for run in runs[:2]] == [0.001, 0.01] and len({run.name for run in runs}) == 3
     assert runs[2].needs == tuple(run.spec.run_id for run in runs[:2])
@@ -74,18 +75,18 @@ def test_sources_of_a_pretraining_are_planned_with_every_rate_or_refused(suite, 
 
 def test_only_selects_cells_and_the_pretraining_they_need(suite):
     tiny = suite(seeds=(0, 1))
-    runs = make_plan(tiny, {"learner": "Fine_Tuning", "seed": "1"}).runs()
+    runs = make_plan(tiny, {"learner": ["Fine_Tuning"], "seed": ["1"]}).runs()
     assert [type(run.spec) for run in runs] == [PretrainSpec, TransferSpec]
     assert all("seed 1" in run.name for run in runs)
-    unlimited = make_plan(tiny, {"train_classes": "none", "learner": "deep_sets"})
+    unlimited = make_plan(tiny, {"train_classes": ["none"], "learner": ["deep_sets"]})
     assert len(unlimited.cells) == 2
-    assert len(make_plan(tiny, {"ways": "none", "learner": "deep_sets"}).cells) == 2
+    assert len(make_plan(tiny, {"ways": ["none"], "learner": ["deep_sets"]}).cells) == 2
     with pytest.raises(ValueError, match="has ways=5"):
-        make_plan(tiny, {"ways": "5"})
+        make_plan(tiny, {"ways": ["5"]})
 
 
 def test_manifest_names_the_whole_suite_where_only_a_part_was_selected(suite):
-    manifest = make_plan(suite(seeds=(0, 1)), {"seed": "0"}).manifest([])
+    manifest = make_plan(suite(seeds=(0, 1)), {"seed": ["0"]}).manifest([])
     assert len(manifest.cells) == 4
     first = manifest.cells[0]
     assert [(test.ways, test.shots) for test in first.tests] == [(None, 5), (None, 10)]
@@ -114,17 +115,8 @@ def test_an_added_learner_stands_on_the_tasks_that_it_takes(suite):
 
 
 def test_selecting_nothing_is_an_error(suite):
-    with pytest.raises(ValueError, match="No cell of suite `tiny` has learner=lstm and seed=0"):
+    with pytest.raises(ValueError, match=r"No cell of suite `tiny` has learner=lstm\. Known: deep_sets, fine_tuning"):
         make_plan(suite(), parse_only(["learner=lstm", "seed=0"]))
-
-
-@pytest.mark.parametrize(
-    ("pair", "complaint"), [("learner", "to be KEY=VALUE but got `learner`"), ("lerner=a", "Did you mean `learner`?")]
-)
-def test_a_selection_that_cannot_be_read_is_an_error(pair, complaint):
-    with pytest.raises(ValueError) as error:
-        parse_only([pair])
-    assert complaint in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -213,21 +205,21 @@ def test_quick_takes_glyphs_by_their_own_name_where_omniglot_cannot_be_had(witho
     assert any("none of them Omniglot's" in r for c in manifest.cells if c.task == "glyphs" for r in c.remarks)
     assert sum("glyphs" in run.name for run in plan.runs()) == 3 * 3 * 7
     for task in ("glyphs", "omniglot"):
-        chosen = make_plan(quick, {"task": task, "learner": "lstm"})
+        chosen = make_plan(quick, {"task": [task], "learner": ["lstm"]})
         assert {cell.attributes.task for cell in chosen.cells} == {"glyphs"} and len(chosen.cells) == 9
 
 
 def test_quick_takes_no_glyphs_where_omniglot_can_be_had(real_cache, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(real_cache))
-    plan = make_plan(load_suite("quick"), {"learner": "lstm"})
+    plan = make_plan(load_suite("quick"), {"learner": ["lstm"]})
     assert {cell.attributes.task for cell in plan.cells} == {"sinusoid", "omniglot"} and not plan.unavailable
     with pytest.raises(ValueError, match="No cell of suite `quick` has task=glyphs"):
-        make_plan(load_suite("quick"), {"task": "glyphs"})
+        make_plan(load_suite("quick"), {"task": ["glyphs"]})
 
 
 def test_only_selects_by_arguments_of_the_task(suite):
     tiny = suite(over={"noise": [0.0, 0.5]})
-    assert len(make_plan(tiny, {"noise": "0.5"}).cells) == 2
-    assert len(make_plan(tiny, {"protocol": "noise-free"}).cells) == 2
+    assert len(make_plan(tiny, {"noise": ["0.5"]}).cells) == 2
+    assert len(make_plan(tiny, {"protocol": ["noise-free"]}).cells) == 2
     with pytest.raises(ValueError, match="No cell of suite `tiny` has rotations=none"):
-        make_plan(tiny, {"rotations": "none"})
+        make_plan(tiny, {"rotations": ["none"]})

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import re
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from adaptbench.datamodules.omniglot_online import OmniglotOnlineDataModule
 from adaptbench.datamodules.omniglot_splits import TRAINING_CHARACTERS
 from adaptbench.reports.comparison import published
 from adaptbench.reports.comparison.comparison import compare
-from adaptbench.reports.comparison.published import published_rows
+from adaptbench.reports.comparison.published import bibliography, cite_key, published_rows
 from adaptbench.reports.results.manifest import read_suite
 from adaptbench.reports.results.runs import read_outcomes
 from adaptbench.reports.tables.published import published_table
@@ -344,3 +346,10 @@ def test_the_table_names_terms_that_differ_instead_of_a_difference(beside):
         "prediction": "not stated", "split": "vinyals-1028/172/423-fc", "trained on": "1028 characters",
         "published by": "Huisman et al., 2023",
     }  # fmt: skip
+
+
+def test_every_publication_has_an_entry_in_the_bibliography():
+    text = bibliography()
+    keys = re.findall(r"^@\w+\{(\w+),$", text, re.MULTILINE)
+    rows = csv.DictReader((files("adaptbench.reports") / "data" / "published.csv").read_text("utf-8").splitlines())
+    assert {cite_key(row["citation"], row["year"]) for row in rows} == set(keys) and len(set(keys)) == len(keys)

@@ -2,24 +2,29 @@
 
 import json
 
+import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.text import Text
 
 from adaptbench.reports.comparison.comparison import compare
+from adaptbench.reports.comparison.gains import gains
 from adaptbench.reports.comparison.shot_matrix import shot_matrices
+from adaptbench.reports.errors import ReportError
+from adaptbench.reports.figures.canvas import _LogTicks
 from adaptbench.reports.figures.carried import draw_carried
 from adaptbench.reports.figures.ranks import draw_ranks
 from adaptbench.reports.figures.scores import draw
-from adaptbench.reports.figures.styles import line_styles
+from adaptbench.reports.figures.styles import line_styles, parameters
 from adaptbench.reports.figures.trade_off import draw_trade_off
-from adaptbench.reports.report import write_report
+from adaptbench.reports.report import _drawings, write_report
 from adaptbench.reports.results.manifest import read_suite
 from adaptbench.reports.results.runs import read_outcomes
 
 
 def names(report):
-    return {path.stem for path in (*report.figures, *report.table_files)}
+    return {path.stem.removesuffix("-data") for path in (*report.figures, *report.table_files)}
 
 
 def read(folder):
@@ -172,7 +177,7 @@ def test_ranks_are_drawn_with_the_comparisons_of_the_table(quick):
     for row in comparison.entries:
         rank = np.mean([entry.rank for entry in row])
         worse = sum(entry.test is not None and entry.test.significant for entry in row)
-        assert f"{row[0].label}  {rank:.2f}  (worse at {worse})" in texts
+        assert f"{row[0].label}\n{rank:.2f} (worse at {worse})" in texts
 
 
 def test_figures_have_the_intervals_of_the_table_and_a_dot_for_each_seed(quick):
@@ -185,3 +190,53 @@ def test_figures_have_the_intervals_of_the_table_and_a_dot_for_each_seed(quick):
         assert any(bar == pytest.approx((entry.interval.lower, entry.interval.upper)) for bar in bars)
     dots = [sorted(line.get_ydata()) for line in panel.lines if line.get_marker() == "."]
     assert dots == [sorted(row.mean() for row in entry.samples.values()) for entry in entries]
+
+
+def every_figure(folder):
+    suite, _, comparisons = read(folder)
+    for comparison in comparisons:
+        for name, make in _drawings(comparison, line_styles(suite), gains(comparison)).items():
+            if (figure := make()) is not None:
+                yield f"{name}-{comparison.task}", figure
+
+
+@pytest.mark.parametrize(("style", "scale"), [("paper", 1), ("talk", 2)])
+def test_figures_have_the_printed_width_and_letters_that_can_be_read(quick, style, scale):
+    with matplotlib.rc_context(parameters(style)):
+        figures = dict(every_figure(quick))
+    assert len(figures) >= 9
+    for name, figure in figures.items():
+        width = figure.get_figwidth() * 72.27 / scale
+        assert width == pytest.approx(345) or width == pytest.approx(165), name
+        sizes = {text.get_fontsize() for text in figure.findobj(Text) if text.get_text().strip()}
+        assert min(sizes) >= 7 * scale, name
+
+
+def test_a_style_or_font_that_there_is_not_is_refused():
+    with pytest.raises(ReportError, match=r"Expected a style but got `papre`\. Did you mean `paper`"):
+        parameters("papre")
+    with pytest.raises(ReportError, match="Expected a font that matplotlib finds"):
+        parameters(font="No Such Letters")
+    assert parameters(font="serif")["font.family"] == "serif"
+
+
+def test_the_data_behind_a_figure_is_the_table_and_the_seeds(quick, tmp_path):
+    write_report(quick.path, tmp_path)
+    data, table = (
+        pd.read_csv(tmp_path / f"{name}-omniglot{end}.csv") for name, end in (("shots", "-data"), ("table", ""))
+    )
+    for shown in ("mean", "lower", "upper"):
+        assert sorted(data.loc[data["shown"] == shown, "y"]) == pytest.approx(sorted(100 * table[shown]))
+    assert (data["shown"] == "seed").sum() == 2 * len(table)
+
+
+@pytest.mark.parametrize(("low", "high", "ticks"), [(0.38, 1.05, [0.5, 0.7, 1]), (0.004, 3, [0.01, 0.1, 1])])
+def test_a_logarithmic_axis_has_three_ticks_or_more(low, high, ticks):
+    assert _LogTicks().tick_values(low, high) == pytest.approx(ticks)
+
+
+def test_accuracies_near_the_best_are_drawn_on_a_logit_axis(quick):
+    suite, _, (_, omniglot) = read(quick)
+    panel = draw(omniglot, line_styles(suite), "shots").axes[0]
+    places = panel.transData.transform([(1, 80.0), (1, 90.0), (1, 95.0), (1, 97.5)])[:, 1]
+    assert np.diff(places).min() > 0.8 * np.diff(places).max()

@@ -38,7 +38,7 @@ def test_a_metric_of_a_users_own_is_shown_as_it_is_stored(quick, tmp_path):
     report = write_report(quick.path, tmp_path / "out")
     assert report.n_finished == len(quick.cells)
     table = report.main_tables[1]
-    assert table.caption.startswith("f1 (higher is better) on omniglot, 5-way;")
+    assert table.caption.startswith("f1 (higher is better) on Omniglot (Vinyals split, rotations in training), 5-way.")
     best = max((float(cell.text.split()[0]), cell.bold) for _, cells in table.rows for cell in cells[:1])
     assert best[0] < 1 and best[1]
     sentences = (tmp_path / "out" / "gains-omniglot.csv").read_text()

@@ -8,8 +8,9 @@ from adaptbench.reports.comparison.comparison import compare
 from adaptbench.reports.errors import ReportError
 from adaptbench.reports.report import write_report
 from adaptbench.reports.results.runs import Problem, Run
+from adaptbench.reports.selection import parse_only
 from adaptbench.reports.sources.bundles import gather, write_bundle
-from adaptbench.reports.sources.sources import opened, parse_only, read_sources
+from adaptbench.reports.sources.sources import opened, read_sources
 
 OURS = {"lstm": ("LSTM", "recurrent"), "attention": ("Attention", "attention")}
 
@@ -120,14 +121,8 @@ def test_only_selects_cells(quick, tmp_path):
         quick.path, tmp_path / "out", only=parse_only(["task=omniglot", "train_classes=50", "ways=5"])
     )
     assert {cell.task for cell in report.suite.cells} == {"omniglot"} and report.n_cells == 8
-    with pytest.raises(ReportError, match=r"No cell of suite quick has learner=gru\."):
-        reading(quick.path).only({"learner": "gru"})
-
-
-@pytest.mark.parametrize(("pair", "hint"), [("lerner=x", "Did you mean `learner`"), ("lstm", "KEY=VALUE")])
-def test_wrong_selections_are_refused(pair, hint):
-    with pytest.raises(ReportError, match=hint):
-        parse_only([pair])
+    with pytest.raises(ReportError, match=r"No cell of suite `quick` has learner=gru\."):
+        reading(quick.path).only({"learner": ["gru"]})
 
 
 def test_what_is_neither_is_refused(tmp_path):

@@ -23,6 +23,8 @@ LONG = "Encoder frozen, rate chosen by leave-one-out in the support set"
         ("93.4 ± 0.8 †", r"93.4 $\pm$ 0.8 $\dagger$"),
         ("Größe 中", "Größe [U+4E2D]"),
         ("[f](g)", "{[}f](g)"),
+        ("[-1.5, 5-way 2-3] A~U", r"{[}$-$1.5, 5-way 2-3] A$\sim$U"),
+        ("-2.10e-05 1e+02 3e5f", r"$-$$2.10\times10^{-5}$ $1\times10^{2}$ 3e5f"),
     ],
 )
 def test_latex_is_escaped(text, expected):
@@ -54,7 +56,18 @@ def test_tables_of_a_large_suite_fit_and_go_over_pages(folder, tmp_path):
     names = written(folder, tmp_path / "out")
     assert "transfer-omniglot" in names
     assert_fits(tmp_path / "out", names)
-    assert r"\begin{longtable}" in (tmp_path / "out" / "published.tex").read_text(encoding="utf-8")
+    assert r"\caption{Continued.}" in (tmp_path / "out" / "published.tex").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_an_article_holds_everything_that_ships(tmp_path):
+    report = write_report("quick", tmp_path)
+    tables = [path.stem for path in report.table_files if path.suffix == ".tex"]
+    figures = [path for path in report.figures if path.suffix == ".pdf"]
+    for path in figures:
+        width = float(re.search(rb"/MediaBox \[ 0 0 ([\d.]+)", path.read_bytes())[1]) * 72.27 / 72
+        assert width == pytest.approx(345, abs=0.1) or width == pytest.approx(165, abs=0.1), path.name
+    assert_fits(tmp_path, tables, [path.stem for path in figures])
 
 
 @pytest.mark.parametrize("groups", [True, False])
@@ -87,23 +100,35 @@ def written(folder, out):
     return [path.stem for path in report.table_files if path.suffix == ".tex"]
 
 
-def assert_fits(folder, names):
-    """Compiles an article with these tables, and a reference to each, twice; looks at what LaTeX said last."""
+def assert_fits(folder, names, figures=()):
+    """Compiles articles of one and of two columns with these tables and figures, and a reference to each table."""
     for name in names:
         sizes = set(re.findall(r"\\(tiny|scriptsize|small)\b", (folder / f"{name}.tex").read_text(encoding="utf-8")))
         assert not sizes, name
     inputs = "\n".join(
         rf"\input{{{name}}} Table~\ref{{tab:{name.removeprefix('table-')}}}.\clearpage" for name in names
     )
-    packages = r"\usepackage{booktabs,longtable}"
-    article = rf"\documentclass{{article}}{packages}\begin{{document}}{inputs}\end{{document}}"
-    (folder / "article.tex").write_text(article, encoding="utf-8")
-    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", "article.tex"]
-    for _ in range(2):
-        done = subprocess.run(command, cwd=folder, capture_output=True, timeout=60, check=False)
+    float_ = r"figure\ifdim\columnwidth<345pt*\fi"
+    for name in figures:
+        inputs += rf"\begin{{{float_}}}\includegraphics{{{name}}}\end{{{float_}}}\clearpage"
+    cites = any(r"~\cite" in (folder / f"{name}.tex").read_text(encoding="utf-8") for name in names)
+    if cites:
+        inputs += r"\bibliographystyle{plain}\bibliography{published}"
+    for columns in ("onecolumn", "twocolumn"):
+        head = rf"\documentclass[{columns}]{{article}}\usepackage{{booktabs,graphicx,url}}"
+        article = rf"{head}\begin{{document}}{inputs}\end{{document}}"
+        (folder / "article.tex").write_text(article, encoding="utf-8")
+        said = compiled(folder, cites=cites)
+        assert b"undefined" not in said
+        assert b"Float too large" not in said
+        wide = [float(points) for points in re.findall(rb"Overfull .hbox \(([\d.]+)pt too wide", said)]
+        assert max(wide, default=0.0) < 1, columns
+
+
+def compiled(folder, *, cites):
+    """What LaTeX said last."""
+    latex = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", "article.tex"]
+    for command in [latex, *([["bibtex", "article"], latex] if cites else []), latex]:
+        done = subprocess.run(command, cwd=folder, capture_output=True, timeout=240, check=False)
         assert done.returncode == 0, done.stdout.decode("utf-8", errors="replace")[-2000:]
-    said = done.stdout.replace(b"\n", b"")
-    assert b"undefined" not in said
-    assert b"Float too large" not in said
-    wide = [float(points) for points in re.findall(rb"Overfull .hbox \(([\d.]+)pt too wide", said)]
-    assert max(wide, default=0.0) < 1
+    return done.stdout.replace(b"\n", b"")

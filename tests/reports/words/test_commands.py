@@ -6,13 +6,14 @@ from itertools import pairwise
 
 import pytest
 
-from adaptbench.benchmarks.executors.plan import Plan, _select, parse_only
+from adaptbench.benchmarks.executors.plan import Plan, _select
 from adaptbench.benchmarks.store.store import Store
 from adaptbench.benchmarks.suites.registry import suite_files
 from adaptbench.benchmarks.suites.suite import load_suite
 from adaptbench.reports.comparison.comparison import compare
 from adaptbench.reports.results.manifest import read_suite
 from adaptbench.reports.results.runs import Run, read_outcomes
+from adaptbench.reports.selection import parse_only
 from adaptbench.reports.words.commands import entry_commands, run_commands, suite_commands
 
 

@@ -1,0 +1,33 @@
+"""Proper names of tasks and splits, for captions and figures."""
+
+import re
+from collections.abc import Mapping
+
+TASKS: Mapping[str, str] = {
+    "omniglot": "Omniglot",
+    "omniglot-online": "Omniglot online",
+    "lake_runs": "Lake's runs",
+    "glyphs": "Glyphs",
+    "glyphs_to_omniglot": "Glyphs to Omniglot",
+    "sinusoid": "Sinusoid",
+    "image_folder": "Image folder",
+}
+SPLITS: Mapping[str, str] = {
+    "vinyals": "Vinyals split",
+    "vinyals_clean": "clean Vinyals split",
+    "lake": "Lake split",
+    "random": "random split",
+    "small1": "first small split",
+    "small2": "second small split",
+}
+_SPLIT = re.compile(rf"\b({'|'.join(SPLITS)})(?=$|,| \()")
+
+
+def task_name(task: str) -> str:
+    """The proper name of a task; the name of a user's own task as it is."""
+    return TASKS.get(task, task)
+
+
+def place_name(task: str, protocol: str) -> str:
+    """Task and protocol by their proper names, such as "Omniglot (Vinyals split, rotations in training)"."""
+    return f"{task_name(task)} ({_SPLIT.sub(lambda found: SPLITS[found[1]], protocol)})"

@@ -1,0 +1,79 @@
+"""`--only KEY=VALUE`: the cells that a command is about."""
+
+import difflib
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import TypeVar
+
+from adaptbench.reports.errors import ReportError
+
+T = TypeVar("T")
+Only = Mapping[str, Sequence[str]]
+"""The values of which a cell must have one, by key."""
+
+KEYS = ("task", "protocol", "learner", "family", "seed", "train_classes", "run_id", "ways", "examples")
+"""What is known of every cell."""
+MOST_NAMES = 50
+"""Known names that a suggestion lists."""
+
+
+def parse_only(pairs: Iterable[str], more_keys: Iterable[str] = ()) -> dict[str, tuple[str, ...]]:
+    """Reads `KEY=VALUE` pairs; pairs of the same key mean either value.
+
+    Args:
+        pairs: The pairs.
+        more_keys: Keys that are known besides `KEYS`.
+
+    Raises:
+        ReportError: One has no `=` or an unknown key.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise ReportError(f"Expected `--only` to be KEY=VALUE but got `{pair}`.")
+        if key not in (known := (*KEYS, *more_keys)):
+            raise ReportError(f"Expected a key of `--only` but got `{key}`. {suggest(key, known)}")
+        found[key] = (*found.get(key, ()), value)
+    return found
+
+
+def select(cells: Iterable[T], only: Only, values: Callable[[T, str], Collection[object]], where: str) -> list[T]:
+    """Lists the cells that have one of the wanted values of every key; case does not matter.
+
+    A value may name several with commas between them, unless a cell has it as a whole.
+
+    Args:
+        cells: The cells.
+        only: The wanted values.
+        values: Gives the values that a cell has of a key.
+        where: What the cells are of, for errors.
+
+    Raises:
+        ReportError: No cell has one of the values, or none has all of them together.
+    """
+    everything = list(cells)
+    kept = everything
+    for key, wanted in only.items():
+        there = {str(value).lower(): str(value) for cell in everything for value in values(cell, key)}
+        names = set[str]()
+        for value in wanted:
+            parts = [value] if value.lower() in there else [part.strip() for part in value.split(",")]
+            for part in parts:
+                if part.lower() not in there:
+                    raise ReportError(f"No cell of {where} has {key}={part}. {suggest(part, there.values())}")
+                names.add(part.lower())
+        kept = [cell for cell in kept if any(str(value).lower() in names for value in values(cell, key))]
+    if not kept:
+        said = " and ".join(f"{key}={','.join(wanted)}" for key, wanted in only.items())
+        raise ReportError(f"No cell of {where} has {said}.")
+    return kept
+
+
+def suggest(name: str, known: Iterable[object]) -> str:
+    """Suggests the known name that is nearest to a wrong one, or lists all known names."""
+    names = sorted(map(str, known))
+    near = difflib.get_close_matches(name, names, n=1)
+    if near:
+        return f"Did you mean `{near[0]}`?"
+    more = [f"and {len(names) - MOST_NAMES} more"] if len(names) > MOST_NAMES else []
+    return f"Known: {', '.join([*names[:MOST_NAMES], *more]) or 'none'}."
