@@ -240,11 +240,9 @@ def dashboard(
 
 @app.command()
 def show(
-    task: Annotated[str, typer.Argument(help="A task (see `adaptbench list tasks`).")],
+    task: Annotated[str, typer.Argument(help="A task (see `adaptbench list tasks`); with --card also a learner.")],
     ways: Annotated[int | None, typer.Option(help="Classes; 5 by default, none for regression.")] = None,
-    shots: Annotated[
-        int | None, typer.Option(help="Support examples (per class); presentations of each class in a stream.")
-    ] = None,
+    shots: Annotated[int | None, typer.Option(help="Support examples (per class); presentations in a stream.")] = None,
     queries: Annotated[int | None, typer.Option(help="Query examples (per class); none for streams.")] = None,
     part: Annotated[str, typer.Option(help="train, val or test.")] = "test",
     split: Annotated[str | None, typer.Option(help="A split of the task, such as lake.")] = None,
@@ -252,12 +250,17 @@ def show(
     path: Annotated[str | None, typer.Option(help="The folder of images, for image_folder.")] = None,
     seed: Annotated[int, typer.Option(help="Number of the episode.")] = 0,
     out: Annotated[Path | None, typer.Option(help="The picture's file; show-TASK.png by default.")] = None,
+    card: Annotated[bool, typer.Option("--card", help="Instead, say what it is; also of a learner.")] = False,
 ) -> None:
-    """Draws one episode as a picture."""
-    from adaptbench.benchmarks.commands.show import draw_episode
-
+    """Draws one episode as a picture, or prints a card."""
     picture = out or Path(f"show-{task}.png")
     with _complaining():
+        if card:
+            from adaptbench.benchmarks.commands.card import show_card
+
+            return show_card(task, console)
+        from adaptbench.benchmarks.commands.show import draw_episode
+
         arguments = {"split": split, "scope": scope, "path": path}
         picture = draw_episode(
             task, picture, ways=ways, shots=shots, queries=queries, part=part, seed=seed, **arguments
@@ -372,9 +375,7 @@ def speed(
 @app.command("list")
 def list_(
     what: Annotated[str, typer.Argument(help="suites, tasks or learners.")],
-    verbose: Annotated[
-        bool, typer.Option("--verbose", help="Add digests of test episodes to tasks, and forms to learners.")
-    ] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Add digests to tasks, and forms to learners.")] = False,
 ) -> None:
     """Lists suites, tasks or learners, one per line."""
     from adaptbench.benchmarks.commands.listing import show_list
@@ -384,9 +385,7 @@ def list_(
 
 
 @app.command()
-def data(
-    name: Annotated[str, typer.Argument(help="The data set.")] = "omniglot",
-) -> None:
+def data(name: Annotated[str, typer.Argument(help="The data set.")] = "omniglot") -> None:
     """Downloads, verifies and prepares a data set."""
     from adaptbench.datamodules.lake_runs import load_runs
     from adaptbench.datamodules.omniglot_images import load_images
