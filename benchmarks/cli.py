@@ -169,6 +169,7 @@ def submit(
     suite: Annotated[str | None, typer.Option(help="The suite, if the folder has several.")] = None,
     learner: Annotated[list[str] | None, typer.Option(help="Only this learner, by its name in the suite.")] = None,
     out: Annotated[Path | None, typer.Option(help="The file; SUITE.zip by default.")] = None,
+    predictions: Annotated[bool, typer.Option("--predictions", help="Also write a file of all predictions.")] = False,
 ) -> None:
     """Packs finished runs into one file that others can compare with: a bundle.
 
@@ -177,7 +178,7 @@ def submit(
     from adaptbench.benchmarks.commands.submit import submit_runs
 
     with _complaining():
-        submit_runs(runs or ["runs"], suite, learners=learner or [], out=out, console=console)
+        submit_runs(runs or ["runs"], suite, learners=learner or [], out=out, console=console, predictions=predictions)
 
 
 @app.command()
@@ -280,16 +281,16 @@ def verify(
     """Computes finished runs again and compares them bit for bit; exits with 1 if any differs or fails.
 
     Runs of another processor, device or version need not agree to the bit. Their test episodes must be the same, and
-    their scores may differ by a tenth of the distance from a guess to a perfect score. What is found about a bundle is
-    written beside it, as BUNDLE.statement.json.
+    their scores within a tolerance of each learner and metric. What is found about a bundle is written
+    beside it, as BUNDLE.statement.json.
     """
-    from adaptbench.benchmarks.commands.verify import TOLERANCE, Verdict, choose, verify_runs
+    from adaptbench.benchmarks.commands.verify import Verdict, choose, verify_runs
     from adaptbench.benchmarks.commands.verify_bundle import needs_trust, verify_bundle
 
     counts = Counter[str]()
 
     def show(verdict: Verdict) -> None:
-        same = "same" if verdict.exact else f"within {TOLERANCE:.0%}"
+        same = "same" if verdict.exact else "close"
         word = "failed" if verdict.failed else same if verdict.difference is None else "differs"
         color = "green" if word == same else "red"
         text = " ".join(filter(None, (verdict.run_id, verdict.name, verdict.difference)))

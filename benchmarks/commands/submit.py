@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+import pandas as pd
 from rich.console import Console
 
 from adaptbench.benchmarks.suites.spec import RUN_SPEC, RunSpec
@@ -17,7 +18,13 @@ from adaptbench.reports.sources.sources import opened
 
 
 def submit_runs(
-    sources: Sequence[str], suite: str | None, *, learners: Sequence[str], out: Path | None, console: Console
+    sources: Sequence[str],
+    suite: str | None,
+    *,
+    learners: Sequence[str],
+    out: Path | None,
+    console: Console,
+    predictions: bool = False,
 ) -> None:
     """Writes a bundle, and says what it holds.
 
@@ -27,9 +34,11 @@ def submit_runs(
         learners: the learners whose runs are packed, by their names in the suite; all if empty.
         out: the file; None for `SUITE.zip`, or `SUITE-LEARNER.zip`.
         console: where to print.
+        predictions: whether to write each run's predictions of its test episodes beside the bundle, as a table.
 
     Raises:
         ReportError: if there are no such runs.
+        ValueError: if a run lacks the weights for its predictions.
     """
     with opened(sources) as found:
         wanted, folders = gather([each.folder for each in found], suite)
@@ -41,6 +50,8 @@ def submit_runs(
         path = out or Path(f"{'-'.join([wanted.name, *learners])}.zip")
         code = _code_of(sources) | _code([RUN_SPEC.validate_json((each / "spec.json").read_bytes()) for each in own])
         write_bundle(wanted, folders, path, code=code, card=_card(wanted, own, learners))
+        if predictions:
+            _write_predictions(own, path.with_name(f"{path.stem}-predictions.parquet"))
     missing = len(cells) - len(own)
     console.print(
         f"{path}: {len(own)} of {len(cells)} runs of suite {wanted.name}, {path.stat().st_size / 1000:.0f} kB"
@@ -48,6 +59,14 @@ def submit_runs(
         highlight=False,
         soft_wrap=True,
     )
+
+
+def _write_predictions(folders: Sequence[Path], out: Path) -> None:
+    """Writes a row for each query of each run, one run after the other."""
+    from adaptbench.benchmarks.runs.trained import predict_tests
+
+    frames = [predict_tests(folder).assign(run_id=folder.name) for folder in folders]
+    pd.concat(frames, ignore_index=True).to_parquet(out, index=False, compression="zstd")
 
 
 def _code_of(sources: Sequence[str]) -> dict[str, str]:
