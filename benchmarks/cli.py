@@ -85,9 +85,7 @@ def run(
     out: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
     wandb: Wandb = "auto",
     device: Annotated[str, typer.Option(help="cpu, cuda, or `auto` (cuda if available).")] = "auto",
-    wandb_models: Annotated[
-        bool, typer.Option("--wandb-models", help="Also upload the trained weights to W&B, as artifacts.")
-    ] = False,
+    wandb_models: Annotated[bool, typer.Option("--wandb-models", help="Upload the weights to W&B, too.")] = False,
     dry_run: DryRun = False,
     report: Annotated[bool, typer.Option(help="End with the suite's report.")] = True,
     retry: Annotated[int, typer.Option(min=0, help="How many more times a failed run is tried.")] = 0,
@@ -102,14 +100,10 @@ def run(
     cpus: Annotated[int, typer.Option(min=1, help="Cores for each device of a run (ray, slurm).")] = 1,
     gpus: Annotated[float, typer.Option(min=0, help="GPUs for each device (ray, slurm); fractions on Ray.")] = 0,
     partition: Annotated[str | None, typer.Option(help="SLURM's partition.")] = None,
-    time: Annotated[
-        float, typer.Option(min=0.1, help="Minutes of a SLURM job; a longer run continues in another job.")
-    ] = 60,
+    time: Annotated[float, typer.Option(min=0.1, help="Minutes of a SLURM job; longer runs continue in another.")] = 60,
     memory: Annotated[float | None, typer.Option(help="Gigabytes of a SLURM job.")] = None,
     max_parallel: Annotated[int, typer.Option(min=1, help="SLURM jobs at a time.")] = 256,
-    slurm: Annotated[
-        list[str] | None, typer.Option(help="Another option of submitit's SlurmExecutor, as NAME=VALUE; repeatable.")
-    ] = None,
+    slurm: Annotated[list[str] | None, typer.Option(help="An option of submitit's executor, as NAME=VALUE.")] = None,
     cluster: Annotated[
         str, typer.Option(hidden=True, help="submitit's cluster; `local` runs SLURM's jobs as processes here.")
     ] = "slurm",
@@ -175,7 +169,7 @@ def submit(
 
     Of a run that several folders or bundles hold, the first counts.
     """
-    from adaptbench.benchmarks.commands.submit import submit_runs
+    from adaptbench.benchmarks.commands.bundles.submit import submit_runs
 
     with _complaining():
         submit_runs(runs or ["runs"], suite, learners=learner or [], out=out, console=console, predictions=predictions)
@@ -187,6 +181,7 @@ def report(
     out: Annotated[Path | None, typer.Option(help="Folder of the report; RUNS/report-SUITE by default.")] = None,
     suite: Annotated[str | None, typer.Option(help="The suite to report, if the folder has several.")] = None,
     only: Only = None,
+    laboratory: Annotated[bool, typer.Option("--laboratory", help="Let trained networks answer in the page.")] = False,
 ) -> None:
     """Writes tables (Markdown, LaTeX, CSV), figures (PNG, PDF) and one page (HTML) from the finished runs.
 
@@ -196,6 +191,10 @@ def report(
     from adaptbench.reports.terminal import show_report
 
     with _complaining():
+        if laboratory:
+            from adaptbench.benchmarks.laboratory.laboratory import write_laboratory
+
+            write_laboratory(Path((runs or ["runs"])[0]), suite)
         report = show_report(runs or ["runs"], out=out, suite=suite, console=console, only=parse_only(only or []))
         raise typer.Exit(1 if report.unreadable else 0)
 
@@ -204,8 +203,8 @@ def report(
 def wandb_sync(
     runs: Annotated[Path, typer.Argument(help="Folder of the runs.")] = Path("runs"),
     suite: Annotated[str | None, typer.Option(help="The suite to upload, if the folder has several.")] = None,
-    project: Annotated[str, typer.Option(help="W&B's project.")] = "adaptbench",
-    entity: Annotated[str | None, typer.Option(help="W&B's user or team.")] = None,
+    project: Annotated[str, typer.Option(envvar="WANDB_PROJECT", help="W&B's project.")] = "adaptbench",
+    entity: Annotated[str | None, typer.Option(envvar="WANDB_ENTITY", help="W&B's user or team.")] = None,
     wandb: Annotated[str, typer.Option(help="auto (online if you are logged in), online or offline.")] = "auto",
     models: Annotated[bool, typer.Option("--models", help="Also upload the trained weights, as artifacts.")] = False,
 ) -> None:
@@ -241,7 +240,8 @@ def dashboard(
 
 @app.command()
 def show(
-    task: Annotated[str, typer.Argument(help="A task (see `adaptbench list tasks`); with --card also a learner.")],
+    task: Annotated[str | None, typer.Argument(help="A task (see `adaptbench list tasks`).")] = None,
+    run: Annotated[Path | None, typer.Option(help="A run's folder, instead: its answers in its test.")] = None,
     ways: Annotated[int | None, typer.Option(help="Classes; 5 by default, none for regression.")] = None,
     shots: Annotated[int | None, typer.Option(help="Support examples (per class); presentations in a stream.")] = None,
     queries: Annotated[int | None, typer.Option(help="Query examples (per class); none for streams.")] = None,
@@ -253,19 +253,17 @@ def show(
     out: Annotated[Path | None, typer.Option(help="The picture's file; show-TASK.png by default.")] = None,
     card: Annotated[bool, typer.Option("--card", help="Instead, say what it is; also of a learner.")] = False,
 ) -> None:
-    """Draws one episode as a picture, or prints a card."""
-    picture = out or Path(f"show-{task}.png")
+    """Draws one episode as a picture; of a run, prints what it answered too; or prints a card."""
+    from adaptbench.benchmarks.commands.card import show_card
+    from adaptbench.benchmarks.commands.show import show_episode
+
     with _complaining():
         if card:
-            from adaptbench.benchmarks.commands.card import show_card
-
-            return show_card(task, console)
-        from adaptbench.benchmarks.commands.show import draw_episode
-
-        arguments = {"split": split, "scope": scope, "path": path}
-        picture = draw_episode(
-            task, picture, ways=ways, shots=shots, queries=queries, part=part, seed=seed, **arguments
-        )
+            return show_card(task or "", console)
+        picture = show_episode(
+            task, run, out, console, ways=ways, shots=shots, queries=queries, part=part, seed=seed, split=split,
+            scope=scope, path=path,
+        )  # fmt: skip
     console.print(f"Picture: {picture}", highlight=False, soft_wrap=True)
 
 
@@ -284,8 +282,8 @@ def verify(
     their scores within a tolerance of each learner and metric. What is found about a bundle is written
     beside it, as BUNDLE.statement.json.
     """
+    from adaptbench.benchmarks.commands.bundles.verify_bundle import needs_trust, verify_bundle
     from adaptbench.benchmarks.commands.verify import Verdict, choose, verify_runs
-    from adaptbench.benchmarks.commands.verify_bundle import needs_trust, verify_bundle
 
     counts = Counter[str]()
 

@@ -17,6 +17,7 @@ def episodes_over_pool(
     groups: np.ndarray | None = None,
     width: int | None = None,
     counts: np.ndarray | None = None,
+    unequal: bool = False,
 ) -> EpisodeBatch:
     """Builds episodes over a pool of examples; each example is encoded once, however many episodes use it.
 
@@ -33,6 +34,8 @@ def episodes_over_pool(
             are large enough, with equal probability, and takes all its classes from it.
         width: Y, width of the labels; None for the number of ways.
         counts: [classes] examples of each class; None if all have M / classes.
+        unequal: whether classes have 1 to 2 `size.shots` - 1 shots, drawn for each, with a mean of `size.shots` in
+            every episode.
 
     Raises:
         ValueError: if the pool has too few classes or examples of a class, no group is large enough, `counts` do not
@@ -49,16 +52,27 @@ def episodes_over_pool(
         )
     if width is not None and width < ways:
         raise ValueError(f"Expected argument `width` to be at least the {ways} ways but got {width}.")
-    require_room(size, classes, int(counts.min()))
+    most = most_shots(shots, unequal=unequal)
+    require_room(EpisodeSize(ways, most, queries), classes, int(counts.min()))
     if groups is None:
         chosen = sample_distinct(rng, episodes, classes, ways)
     else:
         chosen = _within_groups(rng, groups, ways, episodes)
-    members = sample_distinct(rng, episodes * ways, counts[chosen.ravel()], shots + queries)
+    members = sample_distinct(rng, episodes * ways, counts[chosen.ravel()], most + queries)
     rows = (counts.cumsum() - counts)[chosen][:, :, None] + members.reshape(episodes, ways, -1)
-    support, support_y = _shuffled(rng, rows[:, :, :shots], width or ways)
-    query, query_y = _shuffled(rng, rows[:, :, shots:], width or ways)
+    given = rows[:, :, :most]
+    support, support_y = (
+        _some_shuffled(rng, given, _unequal_shots(rng, episodes, ways, shots), width or ways)
+        if unequal
+        else _shuffled(rng, given, width or ways)
+    )
+    query, query_y = _shuffled(rng, rows[:, :, most:], width or ways)
     return EpisodeBatch(inputs, support, support_y, query, query_y)
+
+
+def most_shots(shots: int, *, unequal: bool) -> int:
+    """Returns the most shots that a class of an episode has."""
+    return 2 * shots - 1 if unequal else shots
 
 
 def require_room(size: EpisodeSize, classes: int, per_class: int) -> None:
@@ -94,3 +108,23 @@ def _shuffled(rng: np.random.Generator, rows: np.ndarray, width: int) -> tuple[T
     order = rng.permuted(np.tile(np.arange(ways * examples), (episodes, 1)), axis=1)
     shuffled = np.take_along_axis(rows.reshape(episodes, -1), order, axis=1)
     return torch.from_numpy(shuffled), torch.from_numpy(np.eye(width, dtype=np.float32)[order // examples])
+
+
+def _some_shuffled(rng: np.random.Generator, rows: np.ndarray, shots: np.ndarray, width: int) -> tuple[Tensor, Tensor]:
+    """Shuffles the first shots [episodes, ways] of rows [episodes, ways, n], equally many in each episode."""
+    episodes, _, most = rows.shape
+    taken = np.arange(most) < shots[:, :, None]
+    labels = np.nonzero(taken)[1].reshape(episodes, -1)
+    order = rng.permuted(np.tile(np.arange(labels.shape[1]), (episodes, 1)), axis=1)
+    shuffled = np.take_along_axis(rows[taken].reshape(episodes, -1), order, axis=1)
+    one_hot = np.eye(width, dtype=np.float32)[np.take_along_axis(labels, order, axis=1)]
+    return torch.from_numpy(shuffled), torch.from_numpy(one_hot)
+
+
+def _unequal_shots(rng: np.random.Generator, episodes: int, ways: int, shots: int) -> np.ndarray:
+    """Draws 1 to 2 `shots` - 1 shots for each class, uniform among those whose mean is `shots`; [episodes, ways]."""
+    found = np.empty((0, ways), dtype=np.int64)
+    while len(found) < episodes:
+        drawn = rng.integers(1, 2 * shots, size=(8 * episodes, ways))
+        found = np.concatenate([found, drawn[drawn.sum(axis=1) == ways * shots]])
+    return found[:episodes]

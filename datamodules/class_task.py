@@ -17,7 +17,7 @@ from adaptbench.datamodules.base import (
     TestOn,
     all_ways,
 )
-from adaptbench.datamodules.class_episodes import episodes_over_pool, require_room
+from adaptbench.datamodules.class_episodes import episodes_over_pool, most_shots, require_room
 from adaptbench.datamodules.episodes import EpisodeBatch, EpisodeSize, ExampleBatch, rng_for, sample_distinct
 from adaptbench.datamodules.guards import (
     Finding,
@@ -46,10 +46,11 @@ class ClassDataModule(EpisodicDataModule):
 
     Each training step draws a pool of classes and builds many episodes over it. An evaluation batch holds every
     drawing of its part once and any number of episodes over them. All classes of an episode have the same number of
-    shots and of queries.
+    queries, and of shots unless they are unequal.
 
     Args:
         sampling: the episodes to draw.
+        unequal_shots: whether the classes of an episode have 1 to 2 K - 1 shots, K on average, in training and test.
 
     Class attributes:
         guarded_classes: the number of classes of each part whose drawings the guards compare with other parts.
@@ -59,8 +60,9 @@ class ClassDataModule(EpisodicDataModule):
     guarded_classes: ClassVar[int] = 10_000
     tested_on: ClassVar[tuple[TestOn, ...]] = get_args(TestOn)
 
-    def __init__(self, sampling: Sampling) -> None:
+    def __init__(self, sampling: Sampling, *, unequal_shots: bool = False) -> None:
         super().__init__(sampling)
+        self.unequal_shots = unequal_shots
         self._eval_images: dict[EvalPart, Tensor] = {}
         train, test = sampling.train, sampling.test
         if train.ways is None or test.ways is None or train.episodes is None:
@@ -137,7 +139,8 @@ class ClassDataModule(EpisodicDataModule):
         All batches of a part share one tensor of images.
         """
         source, classes, _ = self._tested(part)
-        rng = rng_for(self.task_name, *self.protocol_key(part), part, size, episodes)
+        unequal = ("unequal shots",) if self.unequal_shots else ()
+        rng = rng_for(self.task_name, *self.protocol_key(part), *unequal, part, size, episodes)
         groups = self.groups(source)
         own = None if groups is None else groups[classes]
         return self.over_pool(rng, self._images(part), len(classes), size, episodes, own)
@@ -173,7 +176,9 @@ class ClassDataModule(EpisodicDataModule):
     ) -> EpisodeBatch:
         """Builds episodes over a pool of images with `episodes_over_pool`."""
         width = max(self.targets, size.ways or 0)
-        return episodes_over_pool(rng, images, classes, size, episodes, groups=groups, width=width)
+        return episodes_over_pool(
+            rng, images, classes, size, episodes, groups=groups, width=width, unequal=self.unequal_shots
+        )
 
     def chance(self, size: EpisodeSize, part: EvalPart = "test") -> float:
         """The accuracy of a random guess."""
@@ -293,6 +298,8 @@ class ClassDataModule(EpisodicDataModule):
                 f"got {self.class_count('train')}."
             )
         sizes = [EpisodeSize(ways, shots, self.train.queries) for shots in self.train.shots]
+        if (largest := ways * max(map(self._drawings_needed, sizes))) > self.train.pool:
+            raise ValueError(f"Expected argument `pool` to hold {largest} examples but got {self.train.pool}.")
         self._require_fit("test", self.test.sizes)
         if "val" in self.parts:
             self._require_fit("val", self.test.sizes)
@@ -319,14 +326,19 @@ class ClassDataModule(EpisodicDataModule):
                     f"largest has {largest} classes, so at most {largest} ways are possible."
                 )
             try:
-                require_room(size, classes, drawings)
+                most = most_shots(size.shots, unequal=self.unequal_shots)
+                require_room(size._replace(shots=most), classes, drawings)
             except ValueError as error:
                 raise ValueError(f"In the {part} part, {error}") from error
+
+    def _drawings_needed(self, size: EpisodeSize) -> int:
+        """The most drawings of one class in an episode."""
+        return most_shots(size.shots, unequal=self.unequal_shots) + size.queries
 
     def _pool(self, rng: np.random.Generator, size: EpisodeSize) -> tuple[np.ndarray, np.ndarray | None]:
         """Draws the classes of a training pool; also returns their groups if episodes stay within one."""
         total, groups = self.class_count("train"), self.groups("train")
-        classes = min(self.train.pool // (size.shots + size.queries), total)
+        classes = min(self.train.pool // self._drawings_needed(size), total)
         if groups is None:
             return sample_distinct(rng, 1, total, classes)[0], None
         ways = size.ways or 1
@@ -373,10 +385,11 @@ def drawings_each(classes: int, per_class: int | None, total: int | None, availa
 
 
 def drawings_in_words(init_args: Mapping[str, Any]) -> tuple[str, ...]:
-    """Describes `images_per_class` and `train_images` for a protocol; empty if neither is given."""
+    """Describes `images_per_class`, `train_images` and `unequal_shots` for a protocol; empty if none is given."""
     each, total = init_args.get("images_per_class"), init_args.get("train_images")
-    words = () if each is None else (f"{each} drawings of a training class",)
-    return words if total is None else (*words, f"{total} training drawings in all")
+    words = [] if each is None else [f"{each} drawings of a training class"]
+    words += [] if total is None else [f"{total} training drawings in all"]
+    return (*words, *(["unequal shots"] if init_args.get("unequal_shots") else []))
 
 
 def _is_count(value: object) -> bool:

@@ -17,12 +17,13 @@ WIDTH = (0.65, 0.95)  # pixels, half the width of the pen
 SOFT = 0.9  # pixels from ink to paper
 
 
-def draw_glyphs(glyphs: Glyphs, drawers: Integers) -> npt.NDArray[np.uint8]:
+def draw_glyphs(glyphs: Glyphs, drawers: Integers, pens: Floats | None = None) -> npt.NDArray[np.uint8]:
     """Draws each glyph once.
 
     Args:
         glyphs: M classes, one for each drawing.
         drawers: [M] random state of each drawing.
+        pens: [M] the pen of each drawing, from 0 (thin) to 1 (thick); None for that of its drawer.
 
     Returns:
         [M, SIZE, SIZE] uint8, ink is 255 on a background of 0.
@@ -31,12 +32,14 @@ def draw_glyphs(glyphs: Glyphs, drawers: Integers) -> npt.NDArray[np.uint8]:
     order = np.argsort(-glyphs.strokes, kind="stable")  # most strokes first, so that each batch has few absent ones
     for start in range(0, len(order), AT_ONCE):
         rows = order[start : start + AT_ONCE]
-        images[rows] = _draw(glyphs.at(rows), drawers[rows])
+        images[rows] = _draw(glyphs.at(rows), drawers[rows], None if pens is None else pens[rows])
     return images
 
 
-def _draw(glyphs: Glyphs, drawers: Integers) -> npt.NDArray[np.uint8]:
+def _draw(glyphs: Glyphs, drawers: Integers, pens: Floats | None) -> npt.NDArray[np.uint8]:
     controls, half_width = _drawn(glyphs.controls, drawers)
+    if pens is not None:
+        half_width = WIDTH[0] + (WIDTH[1] - WIDTH[0]) * pens
     basis = np.where(glyphs.double[..., None, None], DOUBLE, SINGLE)
     points = np.zeros((*basis.shape[:3], 2))
     for control in range(CONTROLS):  # a matrix product would sum in another order on another machine

@@ -67,19 +67,22 @@ def states_of(key: int, *indices: npt.NDArray[np.int64]) -> Integers:
     return states
 
 
-def make_glyphs(key: int, world: int, indices: npt.NDArray[np.int64]) -> Glyphs:
+def make_glyphs(
+    key: int, world: int, indices: npt.NDArray[np.int64], repertoires: npt.NDArray[np.int64] | None = None
+) -> Glyphs:
     """Makes the classes of these indices; a class does not depend on the other indices.
 
     Args:
         key: 64-bit key of the sequence of classes.
         world: 64-bit key of the library of sub-strokes, which all sequences of a task share.
         indices: [C] indices of the classes.
+        repertoires: [C, R] the sub-strokes that each class may have; None for all of the library.
     """
     draws = _Draws(uniforms(states_of(key, indices), 128))
     library = _sub_strokes(world)
     strokes = 1 + _choice(draws.take(1)[:, 0], STROKE_SHARES)
     double = draws.take(STROKES) < TWO_SUB_STROKES
-    controls = _controls(draws, library)
+    controls = _controls(draws, library, repertoires)
     for stroke in range(1, STROKES):
         controls[:, stroke] += _start(draws, controls, stroke)[:, None]
     return Glyphs(_placed(draws, controls, strokes, double), strokes, double)
@@ -137,9 +140,12 @@ def _turned(vectors: Floats, half_tangent: Floats) -> Floats:
     return np.stack([cosine * x - sine * y, sine * x + cosine * y], axis=-1)
 
 
-def _controls(draws: _Draws, library: Floats) -> Floats:
+def _controls(draws: _Draws, library: Floats, repertoires: npt.NDArray[np.int64] | None) -> Floats:
     """Joins the sub-strokes of each stroke, beginning at the origin, [C, STROKES, CONTROLS, 2]."""
-    chosen = (draws.take(2 * STROKES) * SUB_STROKES).astype(np.int64)
+    known = SUB_STROKES if repertoires is None else repertoires.shape[1]
+    chosen = (draws.take(2 * STROKES) * known).astype(np.int64)
+    if repertoires is not None:
+        chosen = np.take_along_axis(repertoires, chosen, axis=1)
     scales = draws.between(0.7, 1.3, 2 * STROKES)
     steps = library[chosen] * scales[:, :, None, None]
     steps = steps.reshape(len(steps), STROKES, CONTROLS - 1, 2)

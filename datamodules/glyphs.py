@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -11,10 +11,12 @@ from torch import Tensor
 from adaptbench.datamodules.base import EvalPart, Part, Sampling, require_positive
 from adaptbench.datamodules.class_task import PARTS, ClassDataModule, drawings_each, drawings_in_words
 from adaptbench.datamodules.episodes import rng_for
+from adaptbench.datamodules.glyph_alphabets import Alphabets, make_alphabets
 from adaptbench.datamodules.glyph_drawings import draw_glyphs
-from adaptbench.datamodules.glyph_strokes import SIZE, make_glyphs, states_of
+from adaptbench.datamodules.glyph_strokes import SIZE, Glyphs, make_glyphs, states_of
 from adaptbench.datamodules.guards import Finding, classes_apart
 
+Scope = Literal["across", "within"]
 UNLIMITED = 2**40
 DRAWINGS = 20
 CLASSES = {"val": 172, "test": 423}  # as many as in the split of Vinyals et al.
@@ -30,11 +32,14 @@ class GlyphsDataModule(ClassDataModule):
 
     Args:
         sampling: the episodes to draw.
+        scope: "across" for characters that have nothing to do with each other; "within" if they form alphabets of 20 to
+            50 that share a few sub-strokes and a pen, and an episode takes its characters from one.
         train_classes: number of training characters to learn from; None for an unlimited number. Smaller sets are
             subsets of larger ones with the same seed.
         images_per_class: number of drawings of each training character to learn from; None for all 20. Smaller sets
             are subsets here too.
         train_images: number of drawings of all training characters together, in equal shares; None for all.
+        unequal_shots: whether the characters of an episode have 1 to 2 K - 1 shots, K on average, in training and test.
 
     Raises:
         ValueError: if an argument is wrong, or the episodes do not fit.
@@ -49,12 +54,18 @@ class GlyphsDataModule(ClassDataModule):
         self,
         sampling: Sampling,
         *,
+        scope: Scope = "across",
         train_classes: int | None = None,
         images_per_class: int | None = None,
         train_images: int | None = None,
+        unequal_shots: bool = False,
     ) -> None:
-        super().__init__(sampling)
+        super().__init__(sampling, unequal_shots=unequal_shots)
+        if scope not in ("across", "within"):
+            raise ValueError(f"Expected argument `scope` to be 'across' or 'within' but got {scope!r}.")
         if train_classes is None:
+            if scope == "within":
+                raise ValueError("Expected argument `train_classes` to be given within alphabets but got None.")
             if train_images is not None:
                 raise ValueError("Expected argument `train_classes` to be given with `train_images` but got None.")
             self.refuse_unlimited()
@@ -62,7 +73,8 @@ class GlyphsDataModule(ClassDataModule):
             require_positive(train_classes=train_classes)
             if train_classes > UNLIMITED:
                 raise ValueError(f"Expected argument `train_classes` to be at most 2^40 but got {train_classes}.")
-        self.train_classes = train_classes
+        self.scope, self.train_classes = scope, train_classes
+        self._alphabets: dict[Part, Alphabets] = {}
         self._kept = drawings_each(train_classes or UNLIMITED, images_per_class, train_images, DRAWINGS)
         self.require_episodes_fit()
 
@@ -85,7 +97,8 @@ class GlyphsDataModule(ClassDataModule):
     @classmethod
     def protocol(cls, init_args: Mapping[str, Any]) -> str:
         """Says that characters are generated, and how many drawings there are if not all."""
-        return ", ".join(["generated characters", *drawings_in_words(init_args)])
+        within = ["within alphabets"] if init_args.get("scope") == "within" else []
+        return ", ".join(["generated characters", *within, *drawings_in_words(init_args)])
 
     @classmethod
     def remarks(cls, init_args: Mapping[str, Any]) -> tuple[str, ...]:
@@ -101,15 +114,21 @@ class GlyphsDataModule(ClassDataModule):
         return self._kept if part == "train" else DRAWINGS
 
     def protocol_key(self, part: EvalPart) -> tuple[object, ...]:
-        """Nothing, because there is one set of test characters."""
-        return ()
+        """The scope unless it is "across", because there is one set of test characters in each."""
+        return () if self.scope == "across" else (self.scope,)
+
+    def groups(self, part: Part) -> np.ndarray | None:
+        """The alphabet of each class of a part; None if there are none."""
+        alphabets = self._alphabets_of(part)
+        return None if alphabets is None else alphabets.of_class
 
     def gather(self, part: Part, classes: np.ndarray, drawings: np.ndarray) -> Tensor:
         """Generates the classes and draws them."""
-        seed = self.seed if part == "train" else None
         different, which = np.unique(classes, return_inverse=True)
-        made = make_glyphs(_key("classes", part, seed), _key("sub-strokes"), different)
-        return torch.from_numpy(draw_glyphs(made.at(which), states_of(_key("drawings", part, seed), classes, drawings)))
+        drawers = states_of(_key("drawings", part, self._seed_of(part)), classes, drawings)
+        alphabets = self._alphabets_of(part)
+        pens = None if alphabets is None else alphabets.pens[alphabets.of_class[classes]]
+        return torch.from_numpy(draw_glyphs(self._made(part, different).at(which), drawers, pens))
 
     def guards(self) -> list[Finding]:
         """Also checks that the first classes of different parts have different strokes."""
@@ -117,10 +136,27 @@ class GlyphsDataModule(ClassDataModule):
 
     def _some_strokes(self, part: Part) -> list[str]:
         """Hashes the strokes of each of a part's first classes."""
-        classes = np.arange(min(self.class_count(part), self.guarded_classes))
-        seed = self.seed if part == "train" else None
-        made = make_glyphs(_key("classes", part, seed), _key("sub-strokes"), classes)
+        made = self._made(part, np.arange(min(self.class_count(part), self.guarded_classes)))
         return [hashlib.blake2b(controls.tobytes(), digest_size=8).hexdigest() for controls in made.controls]
+
+    def _made(self, part: Part, classes: np.ndarray) -> Glyphs:
+        """Makes classes of a part."""
+        alphabets = self._alphabets_of(part)
+        repertoires = None if alphabets is None else alphabets.repertoires[alphabets.of_class[classes]]
+        key = _key("classes", part, self._seed_of(part), *(() if self.scope == "across" else (self.scope,)))
+        return make_glyphs(key, _key("sub-strokes"), classes, repertoires)
+
+    def _alphabets_of(self, part: Part) -> Alphabets | None:
+        """The alphabets of a part; None if its characters have nothing to do with each other."""
+        if self.scope == "across":
+            return None
+        if part not in self._alphabets:
+            self._alphabets[part] = make_alphabets(_key("alphabets", part, self._seed_of(part)), self.class_count(part))
+        return self._alphabets[part]
+
+    def _seed_of(self, part: Part) -> int | None:
+        """The seed of a part's characters; only those of training depend on it."""
+        return self.seed if part == "train" else None
 
 
 def _key(*parts: object) -> int:

@@ -10,7 +10,7 @@ from torch import Tensor
 from adaptbench.datamodules.base import UNSEEN, EvalPart, Part, Sampling
 from adaptbench.datamodules.episodes import EpisodeBatch, EpisodeSize
 from adaptbench.datamodules.glyphs import GlyphsDataModule
-from adaptbench.datamodules.omniglot import OmniglotDataModule, Scope
+from adaptbench.datamodules.omniglot import Drawers, OmniglotDataModule, Scope
 
 
 class GlyphsToOmniglotDataModule(GlyphsDataModule):
@@ -23,6 +23,8 @@ class GlyphsToOmniglotDataModule(GlyphsDataModule):
         split: the split of Omniglot that provides the test characters.
         split_seed: number of the split if the split is drawn at random.
         scope: whether a test episode takes its characters "across" alphabets or "within" one.
+        drawers: whether a test episode has drawers "mixed" or "apart", one for the support set and one for the queries.
+        training_scope: whether glyphs are of alphabets, and training and validation stay "within" one.
         train_classes: number of glyphs to learn from; None for an unlimited number.
         images_per_class: number of drawings of each glyph to learn from; None for all 20.
         train_images: number of drawings of all glyphs together, in equal shares; None for all.
@@ -41,21 +43,29 @@ class GlyphsToOmniglotDataModule(GlyphsDataModule):
         split: str = "vinyals",
         split_seed: int = 0,
         scope: Scope = "across",
+        drawers: Drawers = "mixed",
+        training_scope: Scope = "across",
         train_classes: int | None = None,
         images_per_class: int | None = None,
         train_images: int | None = None,
     ) -> None:
         unseen = replace(sampling, test=replace(sampling.test, on=UNSEEN))
-        self.omniglot = OmniglotDataModule(unseen, split=split, split_seed=split_seed, scope=scope)
+        self.omniglot = OmniglotDataModule(unseen, split=split, split_seed=split_seed, scope=scope, drawers=drawers)
         super().__init__(
-            sampling, train_classes=train_classes, images_per_class=images_per_class, train_images=train_images
+            sampling,
+            scope=training_scope,
+            train_classes=train_classes,
+            images_per_class=images_per_class,
+            train_images=train_images,
         )
 
     @classmethod
     def protocol(cls, init_args: Mapping[str, Any]) -> str:
         """Describes the training and the test."""
         tested = OmniglotDataModule.protocol({**_omniglot(init_args), "rotations": "none"})
-        return f"{super().protocol(init_args)}, tested on Omniglot: {tested}"
+        return (
+            f"{super().protocol({**init_args, 'scope': init_args.get('training_scope')})}, tested on Omniglot: {tested}"
+        )
 
     @classmethod
     def remarks(cls, init_args: Mapping[str, Any]) -> tuple[str, ...]:
@@ -77,8 +87,8 @@ class GlyphsToOmniglotDataModule(GlyphsDataModule):
         return self.omniglot.drawing_count("test") if part == "test" else super().drawing_count(part)
 
     def groups(self, part: Part) -> np.ndarray | None:
-        """The alphabet of each test class if test episodes stay within one; None otherwise."""
-        return self.omniglot.groups("test") if part == "test" else None
+        """The alphabet of each class if episodes of the part stay within one; None otherwise."""
+        return self.omniglot.groups("test") if part == "test" else super().groups(part)
 
     def gather(self, part: Part, classes: np.ndarray, drawings: np.ndarray) -> Tensor:
         """Draws glyphs, or returns Omniglot's drawings for the test."""
@@ -92,4 +102,4 @@ class GlyphsToOmniglotDataModule(GlyphsDataModule):
 
 
 def _omniglot(init_args: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: init_args[name] for name in ("split", "split_seed", "scope") if name in init_args}
+    return {name: init_args[name] for name in ("split", "split_seed", "scope", "drawers") if name in init_args}

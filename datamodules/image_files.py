@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import platformdirs
-from filelock import FileLock
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from adaptbench.datamodules.errors import DataUnavailable
+from adaptbench.datamodules.locks import held
 
 DECODING = 1  # version of the decoding; to be raised if the same files would give other pixels
 STRAYS = ("__MACOSX", "lost+found")
@@ -67,7 +67,7 @@ def load_folder(folder: Path, size: int, *, colour: bool) -> ImageClasses:
     path = Path(platformdirs.user_cache_path("adaptbench")) / "folders" / f"{key}.npy"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_suffix(".lock")):
+        with held(path.with_suffix(".lock")):
             if (pixels := _read(path, len(files))) is None:
                 _write(path, folder, list(files.values()), size, colour=colour)
                 pixels = _read(path, len(files))

@@ -27,7 +27,8 @@ def labels_permuted(
     position in the support set or among the queries, are random arrangements in which each label stands equally often
     (Anderson 1959, JASA 54:371). Labels by class have a multinomial distribution for each class. In the batches after
     the tests, where a class is in few episodes, it is counted how often it has the same label in two of them. Labels in
-    order from a place that differs between episodes are found by the step from each example's label to the next.
+    order from a place that differs between episodes are found by the step from each example's label to the next. With
+    unequal shots labels do not stand equally often, so each position is tested by itself (Bonferroni).
 
     Args:
         batches: the episodes.
@@ -37,7 +38,8 @@ def labels_permuted(
     """
     guard = "label permutation"
     tables: dict[tuple[str, str, int, int], np.ndarray] = {}
-    steps: dict[tuple[int, int], np.ndarray] = {}
+    steps: dict[tuple[int, int, bool], np.ndarray] = {}
+    alike: dict[tuple[int, int, bool], float] = {}
     for number, batch in enumerate(batches):
         ways = int((batch.support_y[0].sum(dim=0) > 0).sum())
         places = _places(batch, ways, drawings if number < tests else None, stream)
@@ -47,19 +49,32 @@ def labels_permuted(
                 continue
             size = rows.max() + 1 if word == "class" else rows.shape[1]
             counts = np.bincount((rows * ways + labels).ravel(), minlength=size * ways).reshape(-1, ways)
+            each = (labels[:, :, None] == np.arange(ways)).sum(axis=1)  # [B, ways], how often each label stands
+            if word == "position":
+                even = bool((each == each[0, 0]).all())
+                place = (ways, size, even)
+                steps[place] = steps.get(place, 0) + _steps(labels, ways)
+                alike[place] = alike.get(place, 0.0) + _alike(each)
+                word = word if even else "uneven position"
             key = (word, where, ways, 0 if word == "class" else size)
             tables[key] = _sum(tables[key], counts) if key in tables else counts
-            if word == "position":
-                steps[ways, size] = steps.get((ways, size), 0) + _steps(labels, ways)
     sums: dict[str, list[float]] = {}
+    uneven = 1.0
     for (word, _, ways, _), table in tables.items():
         if table.sum() / (ways if word == "class" else len(table)) / ways >= LEAST_EXPECTED:
-            found = sums.setdefault(word, [0.0, 0.0])
-            found[:] = np.add(found, _chi_squared(table, arranged=word != "class"))
+            if word == "uneven position":
+                uneven = min(uneven, _of_each_row(table))
+                continue
+            sums[word] = list(np.add(sums.get(word, [0.0, 0.0]), _chi_squared(table, arranged=word != "class")))
     if not sums:
         return Finding(guard, "noted", "Too few episodes to test.")
     probabilities = {word: float(chdtrc(freedom, statistic)) for word, (statistic, freedom) in sums.items()}
-    neighbours = [_step_probability(counts, ways, length) for (ways, length), counts in steps.items()]
+    if any(word == "uneven position" for word, *_ in tables):
+        probabilities["uneven position"] = uneven
+    neighbours = [
+        _step_probability(counts, ways, length, None if even else alike[ways, length, even] / counts[0].sum())
+        for (ways, length, even), counts in steps.items()
+    ]
     probabilities["neighbour"] = min(1.0, len(neighbours) * min(neighbours, default=1.0))
     probabilities["class in training"] = _same_label_probability(batches[tests:])
     worst = min(probabilities, key=probabilities.__getitem__)
@@ -109,13 +124,35 @@ def _steps(labels: np.ndarray, ways: int) -> np.ndarray:
     return np.bincount((rows * ways + step).ravel(), minlength=step.shape[1] * ways).reshape(-1, ways)
 
 
-def _step_probability(counts: np.ndarray, ways: int, length: int) -> float:
-    """The probability of these steps in random arrangements in which each label stands equally often.
+def _of_each_row(table: np.ndarray) -> float:
+    """The probability of a table whose rows are multinomial but depend on each other (Bonferroni)."""
+    expected = table.sum(axis=1, keepdims=True) / table.shape[1]
+    statistics = ((table - expected) ** 2 / expected).sum(axis=1)
+    return min(1.0, len(table) * float(chdtrc(table.shape[1] - 1, statistics).min()))
+
+
+def _alike(each: np.ndarray) -> float:
+    """Sums over episodes the probability that two neighbours have the same label, which stand [B, ways] times."""
+    length = each.sum(axis=1)
+    return float(((each * (each - 1)).sum(axis=1) / (length * (length - 1)).clip(min=1)).sum())
+
+
+def _step_probability(counts: np.ndarray, ways: int, length: int, alike: float | None) -> float:
+    """The probability of these steps in random arrangements.
 
     Each pair of neighbours is tested by itself, because pairs depend on each other (Bonferroni).
+
+    Args:
+        counts: [length - 1, ways], how often each step follows each position.
+        ways: the number of labels.
+        length: the number of positions.
+        alike: the probability that neighbours have the same label; None if each label stands equally often.
     """
     each = length // ways
-    expected = counts.sum(axis=1, keepdims=True) * np.array([each - 1, *[each] * (ways - 1)]) / (length - 1)
+    weights = np.array([each - 1, *[each] * (ways - 1)])
+    if alike is not None:
+        weights = np.array([alike, *[(1 - alike) / (ways - 1)] * (ways - 1)]) * (length - 1)
+    expected = counts.sum(axis=1, keepdims=True) * weights / (length - 1)
     used = expected[0] > 0
     if length < 2 or used.sum() < 2 or expected[:, used].min() < LEAST_EXPECTED:
         return 1.0

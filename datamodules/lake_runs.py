@@ -9,7 +9,7 @@ import torch
 
 from adaptbench.datamodules.base import EvalEpisodes, EvalPart, Part, Sampling
 from adaptbench.datamodules.episodes import EpisodeBatch, EpisodeSize, rng_for
-from adaptbench.datamodules.omniglot import LearnFrom, OmniglotDataModule, Rotations, Scope
+from adaptbench.datamodules.omniglot import Drawers, LearnFrom, OmniglotDataModule, Rotations, Scope
 from adaptbench.datamodules.omniglot_archives import OFFICIAL, RUNS, Archive, read_archive
 from adaptbench.datamodules.omniglot_images import Pixels, decode_drawing
 
@@ -79,6 +79,8 @@ class LakeRunsDataModule(OmniglotDataModule):
         train_classes: number of training characters to learn from; None for all.
         images_per_class: number of drawings of each; None for all.
         train_images: number of drawings of all training characters together, in equal shares; None for all.
+        drawers: "apart" if validation episodes have one drawer for the support set and another for the queries, as the
+            runs do; this needs `scope="within"`.
         learn_from: "train", or "train_and_val" for a final training on all background alphabets of the split.
         augment: whether training images are changed a little at random; the runs never are.
         image_size: height and width of the images in pixels.
@@ -104,6 +106,7 @@ class LakeRunsDataModule(OmniglotDataModule):
         train_classes: int | None = None,
         images_per_class: int | None = None,
         train_images: int | None = None,
+        drawers: Drawers = "mixed",
         learn_from: LearnFrom = "train",
         augment: bool = False,
         image_size: int = 28,
@@ -128,6 +131,7 @@ class LakeRunsDataModule(OmniglotDataModule):
             train_classes=train_classes,
             images_per_class=images_per_class,
             train_images=train_images,
+            drawers=drawers,
             learn_from=learn_from,
             augment=augment,
             image_size=image_size,

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from adaptbench.datamodules.augmentation import jitter
-from adaptbench.datamodules.base import EvalPart, Part, Sampling
+from adaptbench.datamodules.base import UNSEEN, EvalPart, Part, Sampling
 from adaptbench.datamodules.class_task import PARTS, ClassDataModule, drawings_each, drawings_in_words
-from adaptbench.datamodules.episodes import rng_for
+from adaptbench.datamodules.episodes import EpisodeBatch, EpisodeSize, rng_for, sample_distinct
 from adaptbench.datamodules.guards import Finding, alphabets_apart, classes_apart
 from adaptbench.datamodules.omniglot_archives import OFFICIAL, Archive
 from adaptbench.datamodules.omniglot_images import load_images
@@ -30,6 +30,7 @@ from adaptbench.datamodules.omniglot_splits import (
 
 Rotations = Literal["none", "train", "all"]
 Scope = Literal["across", "within"]
+Drawers = Literal["mixed", "apart"]
 LearnFrom = Literal["train", "train_and_val"]
 TWINS = 1
 """Images of 28 x 28 pixels that stand twice in one class: drawings 3 and 19 of Braille/character01."""
@@ -52,6 +53,9 @@ class OmniglotDataModule(ClassDataModule):
         images_per_class: number of drawings of each training character to learn from; None for all. Smaller sets are
             subsets here too.
         train_images: number of drawings of all training characters together, in equal shares; None for all.
+        unequal_shots: whether the characters of an episode have 1 to 2 K - 1 shots, K on average, in training and test.
+        drawers: "apart" if one person drew all support images of a validation or test episode and another one its
+            queries, as in Lake's one-shot runs: within alphabets, with 1 shot and 1 query. "mixed" if anybody did.
         learn_from: "train", or "train_and_val" for a final training on both parts after everything was chosen with
             validation apart. There is then no validation part, and the last model is tested.
         augment: whether each training image is turned, scaled, sheared and shifted a little at random.
@@ -78,12 +82,14 @@ class OmniglotDataModule(ClassDataModule):
         train_classes: int | None = None,
         images_per_class: int | None = None,
         train_images: int | None = None,
+        unequal_shots: bool = False,
+        drawers: Drawers = "mixed",
         learn_from: LearnFrom = "train",
         augment: bool = False,
         image_size: int = 28,
         archives: Sequence[Archive] = OFFICIAL,
     ) -> None:
-        super().__init__(sampling)
+        super().__init__(sampling, unequal_shots=unequal_shots)
         seed = sampling.seed
         if rotations not in ROTATIONS:
             raise ValueError(f"Expected argument `rotations` to be 'none', 'train' or 'all' but got {rotations!r}.")
@@ -91,6 +97,15 @@ class OmniglotDataModule(ClassDataModule):
             raise ValueError(f"Expected argument `scope` to be 'across' or 'within' but got {scope!r}.")
         if learn_from not in ("train", "train_and_val"):
             raise ValueError(f"Expected argument `learn_from` to be 'train' or 'train_and_val' but got {learn_from!r}.")
+        if drawers not in ("mixed", "apart"):
+            raise ValueError(f"Expected argument `drawers` to be 'mixed' or 'apart' but got {drawers!r}.")
+        alone = scope == "within" and sampling.test.on == UNSEEN
+        if drawers == "apart" and not (alone and all((k, q) == (1, 1) for _, k, q in sampling.test.sizes)):
+            raise ValueError(
+                "Expected argument `drawers` to be 'mixed' unless the test is on unseen characters within alphabets, "
+                "with 1 shot and 1 query."
+            )
+        self.drawers = drawers
         self.images, self.usual_archives = load_images(image_size, archives), archives is OFFICIAL
         self.split, self.split_seed, self.scope = split, split_seed, scope
         self.rotations, self.augment, self.image_size = rotations, augment, image_size
@@ -124,6 +139,7 @@ class OmniglotDataModule(ClassDataModule):
         words = [f"{split} (seed {init_args.get('split_seed', 0)})" if drawn_by_seed(split) else split]
         words += [] if cls.validates(init_args) else ["trained on validation too"]
         words += ["within alphabets"] if init_args.get("scope") == "within" else []
+        words += ["one drawer a side"] if init_args.get("drawers") == "apart" else []
         augmented = ["augmented"] if init_args.get("augment") else []
         return ", ".join([*words, ROTATIONS.get(rotations, rotations), *drawings_in_words(init_args), *augmented])
 
@@ -216,9 +232,24 @@ class OmniglotDataModule(ClassDataModule):
         return np.repeat(self.alphabets[self.characters[part]], self._turns(part))
 
     def protocol_key(self, part: EvalPart) -> tuple[object, ...]:
-        """The split and its seed, the scope unless it is "across", and the number of turns."""
+        """The split and its seed, scope and drawers unless they are the usual ones, and the number of turns."""
         seed = (self.split_seed,) if drawn_by_seed(self.split) else ()
-        return (self.split, *seed, *(() if self.scope == "across" else (self.scope,)), self._turns(part))
+        ways = [word for word in (self.scope, self.drawers) if word not in ("across", "mixed")]
+        return (self.split, *seed, *ways, self._turns(part))
+
+    def eval_batch(self, part: EvalPart, size: EpisodeSize, episodes: int) -> EpisodeBatch:
+        """Draws episodes, all support images of each by one person and all queries by another if drawers are apart.
+
+        Drawing n of every character of an alphabet is by the same person.
+        """
+        batch = super().eval_batch(part, size, episodes)
+        if self.drawers == "mixed":
+            return batch
+        people = int(self.images.pixels.shape[1])
+        rng = rng_for(self.task_name, "drawers", *self.protocol_key(part), part, size, episodes)
+        pair = torch.from_numpy(sample_distinct(rng, episodes, people, 2))
+        support, query = (rows // people * people + pair[:, [side]] for side, rows in enumerate(batch[1:4:2]))
+        return batch._replace(support=support, query=query)
 
     def gather(self, part: Part, classes: np.ndarray, drawings: np.ndarray) -> Tensor:
         """Returns drawings of classes; class c is character c // turns, turned c % turns times."""

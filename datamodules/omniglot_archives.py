@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import platformdirs
-from filelock import FileLock
 
 from adaptbench.datamodules.errors import DataUnavailable
+from adaptbench.datamodules.locks import held
 from adaptbench.datamodules.omniglot_download import download, failure
 
 FOLDER_VARIABLE = "ADAPTBENCH_OMNIGLOT"
@@ -131,7 +131,7 @@ def _read_named(archive: Archive, folder: Path) -> dict[str, bytes]:
 def _read_cached(archive: Archive, folder: Path) -> dict[str, bytes]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / "download.lock"):
+        with held(folder / "download.lock"):
             return _read_or_download(archive, folder)
     except OSError as error:
         raise DataUnavailable(

@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,9 @@ if TYPE_CHECKING:
     from requests import Response
 
 CONNECT_SECONDS, READ_SECONDS, RETRIES = 5, 30, 2
+REFUSAL_SECONDS = 120.0
+"""A refused address is not asked again for so long, because a suite builds many tasks that need the same file."""
+_refusals: dict[str, tuple[float, Exception]] = {}
 
 
 def download(url: str, path: Path, md5: str) -> None:
@@ -21,11 +25,14 @@ def download(url: str, path: Path, md5: str) -> None:
         md5: checksum of the file in hexadecimal.
 
     Raises:
-        OSError: if the server cannot be reached, or the file cannot be written.
+        OSError: if the server cannot be reached, or could not be a moment ago, or the file cannot be written.
         ValueError: if the checksum is wrong.
     """
     import pooch  # type: ignore[import-untyped]  # pooch carries no types
 
+    when, refusal = _refusals.get(url, (0.0, None))
+    if refusal is not None and time.monotonic() - when < REFUSAL_SECONDS:
+        raise refusal
     staging = path.parent / ".download"
     shutil.rmtree(staging, ignore_errors=True)  # left by a process that was killed
     source = pooch.create(
@@ -39,6 +46,9 @@ def download(url: str, path: Path, md5: str) -> None:
     )
     try:
         os.replace(source.fetch(path.name, downloader=reader), path)
+    except (OSError, ValueError) as error:
+        _refusals[url] = time.monotonic(), error
+        raise
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 

@@ -12,9 +12,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
-from filelock import FileLock
 
 from adaptbench.datamodules.errors import DataUnavailable
+from adaptbench.datamodules.locks import held
 from adaptbench.datamodules.omniglot_archives import OFFICIAL, Archive, cache_folder, read_archive
 
 DECODING = 1  # version of the decoding; to be raised if the same archives would give other pixels
@@ -65,7 +65,7 @@ def load_images(size: int = 28, archives: Sequence[Archive] = OFFICIAL) -> Omnig
 def _decode_once(path: Path, expected: dict[str, Any], archives: Sequence[Archive]) -> OmniglotImages:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_suffix(".lock")):
+        with held(path.with_suffix(".lock")):
             if images := _read_cache(path, expected):  # made by another process while this one waited
                 return images
             _write_cache(path, expected, archives)

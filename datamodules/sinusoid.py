@@ -2,14 +2,15 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 
-from adaptbench.datamodules.base import EpisodicDataModule, EvalPart, Sampling, TestOn, require_positive
-from adaptbench.datamodules.episodes import EpisodeBatch, EpisodeSize, ExampleBatch, rng_for
-from adaptbench.datamodules.guards import Finding, classes_apart
+from adaptbench.datamodules.base import EvalPart, Sampling
+from adaptbench.datamodules.episodes import EpisodeBatch, EpisodeSize, rng_for
+from adaptbench.datamodules.function_task import FunctionDataModule, batch_of
+from adaptbench.datamodules.posteriors import Moments, of_sinusoids
 
 AMPLITUDES = (0.1, 5.0)
 PHASES = (0.0, math.pi)
@@ -19,12 +20,11 @@ PICTURED_POINTS = 101
 Range = tuple[float, float]
 
 
-class SinusoidDataModule(EpisodicDataModule):
+class SinusoidDataModule(FunctionDataModule):
     """Sinusoid tasks of Finn et al. 2017 (arXiv 1703.03400), section 5.1.
 
-    y = A sin(x - phase), A from U[0.1, 5], phase from U[0, pi], x from U[-5, 5]. A training batch holds as many
-    episodes as its pool of points allows. Shots and queries are points of one function. With other test ranges, the
-    test is out of the range of training; the validation never is.
+    y = A sin(x - phase), A from U[0.1, 5], phase from U[0, pi], x from U[-5, 5]. With other test ranges, the test is
+    out of the range of training; the validation never is.
 
     Args:
         sampling: the episodes to draw.
@@ -38,10 +38,6 @@ class SinusoidDataModule(EpisodicDataModule):
     """
 
     task_name: ClassVar[str] = "sinusoid"
-    class_word: ClassVar[str] = "functions"
-    size_argument: ClassVar[str] = "train_functions"
-    likelihood: ClassVar[Literal["categorical", "gaussian"]] = "gaussian"
-    tested_on: ClassVar[tuple[TestOn, ...]] = ("unseen", "seen")
 
     def __init__(
         self,
@@ -54,43 +50,17 @@ class SinusoidDataModule(EpisodicDataModule):
         test_amplitudes: Range | None = None,
         test_phases: Range | None = None,
     ) -> None:
-        super().__init__(sampling)
-        train, test = sampling.train, sampling.test
-        if train.ways or test.ways:
-            raise ValueError("Expected argument `ways` to be left out for sinusoids, which have no classes.")
-        if train.episodes is not None:
-            raise ValueError("Expected argument `episodes` to be left out for sinusoids, where `pool` decides it.")
-        if not 0 <= noise < math.inf:
-            raise ValueError(f"Expected argument `noise` to be zero or more but got {noise}.")
-        if train_functions is not None:
-            require_positive(train_functions=train_functions)
         self.ranges = _ranges(amplitudes=amplitudes, phases=phases)
         self.test_ranges = _ranges(
             test_amplitudes=amplitudes if test_amplitudes is None else test_amplitudes,
             test_phases=phases if test_phases is None else test_phases,
         )
-        self.noise = float(noise)  # the episodes' seed is made from its JSON, where 0 and 0.0 differ
-        self.functions: np.ndarray | None = None
-        if train_functions is not None:
-            rng = rng_for(self.task_name, "functions", self.seed)
-            self.functions = _draw_functions(rng, train_functions, self.ranges)
-        else:
-            self.refuse_unlimited()
+        super().__init__(sampling, train_functions=train_functions, noise=noise)
 
     @property
     def example_shape(self) -> tuple[int, ...]:
         """One x value."""
         return (1,)
-
-    @property
-    def targets(self) -> int:
-        """One y value."""
-        return 1
-
-    @property
-    def pretraining_outputs(self) -> int:
-        """One y value."""
-        return 1
 
     @property
     def function_parameters(self) -> int:
@@ -100,31 +70,11 @@ class SinusoidDataModule(EpisodicDataModule):
     @classmethod
     def protocol(cls, init_args: Mapping[str, Any]) -> str:
         """Describes the noise, and every range that differs from the paper's."""
-        noise = init_args.get("noise", 0.0)
-        words = [f"noise {noise:g}" if noise else "noise-free"]
+        words = [super().protocol(init_args)]
         for name, word in _RANGE_WORDS.items():
             if (value := init_args.get(name)) is not None:
                 words.append(f"{word} {value[0]:g} to {value[1]:g}")
         return ", ".join(words)
-
-    def train_batch(self, index: int) -> EpisodeBatch:
-        """Draws a pool of points, an equal share from each episode's function."""
-        rng = rng_for(self.task_name, "train", self.seed, index)
-        size = self.train.draw(rng)
-        episodes = self.train.pool // (size.shots + size.queries)
-        return self._episodes(rng, self._train_functions(rng, episodes), size)
-
-    def example_batch(self, index: int) -> ExampleBatch:
-        """Draws points, each from its own training function."""
-        rng = rng_for(self.task_name, "examples", self.seed, index)
-        functions = self._train_functions(rng, self.train.pool)
-        x, y = (torch.from_numpy(values.reshape(-1, 1)) for values in self._points(rng, functions, 1))
-        return ExampleBatch(x, y, functions=torch.from_numpy(functions.astype(np.float32)))
-
-    def eval_batch(self, part: EvalPart, size: EpisodeSize, episodes: int) -> EpisodeBatch:
-        """Draws episodes from functions that training has not seen (with probability one), or from those it has."""
-        rng, functions = self._eval_functions(part, size, episodes)
-        return self._episodes(rng, functions, size)
 
     def eval_functions(self, part: EvalPart, size: EpisodeSize, episodes: int) -> torch.Tensor:
         """Returns amplitude and phase of each evaluation episode's function, [B, 2] float32."""
@@ -140,30 +90,13 @@ class SinusoidDataModule(EpisodicDataModule):
             functions: number of functions.
         """
         rng = rng_for(self.task_name, self.noise, "picture")
-        drawn = _draw_functions(rng, functions, self.test_ranges)
-        x, y = self._points(rng, drawn, 100)
+        drawn = self.draw_functions(rng, functions, "test")
+        x, y = self.points(rng, drawn, 100)
         grid = np.tile(np.linspace(*INPUTS, PICTURED_POINTS), (functions, 1))
         truth = drawn[:, :1] * np.sin(grid - drawn[:, 1:])
-        points = np.concatenate([x[:, :shots], grid.astype(np.float32)], axis=1)
+        points = np.concatenate([x[:, :shots, 0], grid.astype(np.float32)], axis=1)[..., None]
         values = np.concatenate([y[:, :shots], truth.astype(np.float32)], axis=1)
-        return _batch(points, values, shots)
-
-    def guards(self) -> list[Finding]:
-        """Also checks that parts share no function."""
-        tests = [self._eval_functions("test", size, self.test.episodes)[1] for size in self.test.sizes]
-        vals = [self._eval_functions("val", size, self.val_episodes)[1] for size in self.test.sizes]
-        trained = np.empty((0, 2)) if self.functions is None else self.functions
-        parts = {"train": trained, "val": np.concatenate(vals), "test": np.concatenate(tests)}
-        named = {part: [f"{a:.17g} sin(x - {phase:.17g})" for a, phase in rows] for part, rows in parts.items()}
-        return [classes_apart(named, self.class_word), *super().guards()]
-
-    def _eval_functions(
-        self, part: EvalPart, size: EpisodeSize, episodes: int
-    ) -> tuple[np.random.Generator, np.ndarray]:
-        rng = rng_for(self.task_name, self.noise, part, size, episodes)
-        if part == "seen":
-            return rng, self._train_functions(rng, episodes)
-        return rng, _draw_functions(rng, episodes, self.test_ranges if part == "test" else self.ranges)
+        return batch_of(points, values, shots)
 
     def chance(self, size: EpisodeSize, part: EvalPart = "test") -> float:
         """The variance of y given x, averaged over x: the error of the best prediction that ignores the support set."""
@@ -185,21 +118,36 @@ class SinusoidDataModule(EpisodicDataModule):
         of_sine, of_cosine = (amplitude * np.cos(phase)).var(), (amplitude * np.sin(phase)).var()
         return float(of_sine * (1 - spread) + of_cosine * (1 + spread)) / 2 + self.noise**2
 
-    def _train_functions(self, rng: np.random.Generator, count: int) -> np.ndarray:
-        if self.functions is None:
-            return _draw_functions(rng, count, self.ranges)
-        return self.functions[rng.integers(len(self.functions), size=count)]
+    def draw_functions(self, rng: np.random.Generator, count: int, part: EvalPart = "seen") -> np.ndarray:
+        """Draws amplitudes and phases."""
+        low, high = zip(*(self.test_ranges if part == "test" else self.ranges), strict=True)
+        return rng.uniform(low, high, size=(count, 2))
 
-    def _points(self, rng: np.random.Generator, functions: np.ndarray, points: int) -> tuple[np.ndarray, np.ndarray]:
+    def points(self, rng: np.random.Generator, functions: np.ndarray, points: int) -> tuple[np.ndarray, np.ndarray]:
+        """Draws x from its range, and y with its noise."""
         amplitude, phase = functions[:, :1], functions[:, 1:]
         x = rng.uniform(*INPUTS, size=(len(functions), points))
         y = amplitude * np.sin(x - phase)
         if self.noise:
             y += rng.normal(scale=self.noise, size=y.shape)
-        return x.astype(np.float32), y.astype(np.float32)
+        return x[..., None].astype(np.float32), y.astype(np.float32)
 
-    def _episodes(self, rng: np.random.Generator, functions: np.ndarray, size: EpisodeSize) -> EpisodeBatch:
-        return _batch(*self._points(rng, functions, size.shots + size.queries), size.shots)
+    def linear(self, x: np.ndarray) -> np.ndarray:
+        """Sine and minus cosine, because A sin(x - phase) = A cos(phase) sin x - A sin(phase) cos x."""
+        return np.concatenate([np.sin(x), -np.cos(x)], axis=-1)
+
+    def weights(self, functions: np.ndarray) -> np.ndarray:
+        """A cos(phase) and A sin(phase)."""
+        amplitude, phase = functions.T
+        return np.stack([amplitude * np.cos(phase), amplitude * np.sin(phase)], axis=1)
+
+    def posterior_of_all(self, z: np.ndarray, y: np.ndarray) -> Moments:
+        """Uniform amplitudes and phases, integrated."""
+        return of_sinusoids(z, y, self.noise, *self.ranges)
+
+    def in_words(self, function: np.ndarray) -> str:
+        """Amplitude and phase."""
+        return f"{function[0]:.17g} sin(x - {function[1]:.17g})"
 
 
 _RANGE_WORDS = {
@@ -208,25 +156,6 @@ _RANGE_WORDS = {
     "test_amplitudes": "tested at amplitude",
     "test_phases": "tested at phase",
 }
-
-
-def _batch(x: np.ndarray, y: np.ndarray, shots: int) -> EpisodeBatch:
-    """Makes episodes of points [B, S + Q], whose first `shots` are the support set."""
-    rows = torch.arange(x.size).reshape(x.shape)
-    values = torch.from_numpy(y)[..., None]
-    return EpisodeBatch(
-        inputs=torch.from_numpy(x.reshape(-1, 1)),
-        support=rows[:, :shots],
-        support_y=values[:, :shots],
-        query=rows[:, shots:],
-        query_y=values[:, shots:],
-    )
-
-
-def _draw_functions(rng: np.random.Generator, count: int, ranges: tuple[Range, Range]) -> np.ndarray:
-    """Draws amplitudes and phases as [count, 2]; the first n rows do not depend on `count`."""
-    low, high = zip(*ranges, strict=True)
-    return rng.uniform(low, high, size=(count, 2))
 
 
 def _ranges(**ranges: Range) -> tuple[Range, Range]:

@@ -63,12 +63,13 @@ class ConvNet(nn.Sequential):
         layers: list[nn.Module] = [nn.Sequential(Scale(), nn.Identity() if colours else nn.Unflatten(1, (1, height)))]
         for channels, count in pairwise([*(colours or [1]), *widths]):
             layers += [nn.Conv2d(channels, count, 3, 1 if pooled else 2, 1, bias=False)]
-            layers += [nn.BatchNorm2d(count), nn.ReLU()]
+            layers += [nn.BatchNorm2d(count)]
             if pooled:
-                layers += [nn.MaxPool2d(2)]
+                layers += [nn.MaxPool2d(2)]  # before the ReLU, which then has a quarter of the work and the same bits
                 height, width = height // 2, width // 2
             else:
                 height, width = (height + 1) // 2, (width + 1) // 2
+            layers += [nn.ReLU()]
         super().__init__(*layers, nn.Flatten())
         self.features = widths[-1] * height * width
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch documents it, its stub does not

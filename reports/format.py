@@ -6,6 +6,7 @@
 from typing import Annotated, Literal
 
 from pydantic import (
+    AfterValidator,
     AwareDatetime,
     BaseModel,
     ConfigDict,
@@ -19,14 +20,36 @@ FORMAT_VERSION = 1
 """Raised when a file or the meaning of a field changes. Files of other versions are refused."""
 
 _LARGEST = 2**63 - 1
+LARGEST_NUMBER = 1e40
+"""No finite number of a run is larger: those that it computes with end at 3.4e38, as float32 does."""
+_CONTROL = {*range(9), *range(11, 32), *range(127, 160), *range(0x202A, 0x202F), *range(0x2066, 0x206A)}
+_ESCAPES = {code: ascii(chr(code))[1:-1] for code in _CONTROL}
+
+
+def visible(text: str) -> str:
+    """Shows control characters, which a terminal would obey, as escapes; ends of lines and tabs stay."""
+    lines = text.replace("\r\n", "\n").replace("\r", "\n")
+    return lines.translate(_ESCAPES)
+
+
+def _possible(value: float) -> float:
+    if LARGEST_NUMBER < abs(value) < float("inf"):
+        raise ValueError(f"should be at most {LARGEST_NUMBER:g} or not finite")
+    return value
+
+
 Count = Annotated[int, Field(ge=0, le=_LARGEST)]
 Positive = Annotated[int, Field(ge=1, le=_LARGEST)]
 Integer = Annotated[int, Field(ge=-_LARGEST - 1, le=_LARGEST)]
-Name = Annotated[str, Field(min_length=1)]
+Text = Annotated[str, AfterValidator(visible)]
+Name = Annotated[Text, Field(min_length=1)]
+SuiteName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=128)]
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$", max_length=128)]
 RunId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$", max_length=128)]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{16,128}$")]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-Duration = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Finite = Annotated[float, Field(ge=-LARGEST_NUMBER, le=LARGEST_NUMBER)]
+Number = Annotated[float, AfterValidator(_possible)]
+Duration = Annotated[float, Field(ge=0, le=1e12)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Selection = Literal["last", "best"]
 Part = Literal["train", "val", "test"]
@@ -62,7 +85,7 @@ class Component(Record):
 
     name: Name
     """A registered name, or the dotted path of a class."""
-    init_args: dict[str, JsonValue] = {}
+    init_args: dict[Text, JsonValue] = {}
     """Keyword arguments of the class."""
 
 
@@ -73,7 +96,7 @@ class Description(Record):
     """Hash of everything that determines the result, and the name of the run's folder."""
     task: Name
     """Name of the task, also for a pretraining."""
-    protocol: str
+    protocol: Text
     """What decides the task's difficulty besides ways, shots and training classes, in words."""
     learner: Name
     """Name of the learner or of the strategy of transfer; "pretraining" for a network that others adapt."""
@@ -100,28 +123,28 @@ class ManifestCell(Description):
     """Direction of that metric."""
     tests: tuple[Size, ...]
     """The sizes of the test episodes."""
-    remarks: tuple[str, ...] = ()
+    remarks: tuple[Text, ...] = ()
     """Sentences that every table of the protocol carries."""
     examples: Positive | None = None
     """Examples that it encodes in training, if the suite trains each learner with several budgets; otherwise null."""
-    source: str = ""
+    source: Text = ""
     """Where its form was published, with the numbers of equations; empty if it departs from every publication."""
-    departs_from: str = ""
+    departs_from: Text = ""
     """Name of the learner from which the suite wants to see it differ; empty if there is none."""
 
 
 class Manifest(File):
     """`suites/SUITE.json`: the runs that a suite wants, finished or not."""
 
-    name: Name
+    name: SuiteName
     """Name of the suite."""
     version: Integer
     """Version of the suite's definition."""
-    description: str
+    description: Text
     """The suite in one sentence."""
-    command: tuple[str, ...]
+    command: tuple[Text, ...]
     """Arguments of `adaptbench run` that decide the runs: the suite, and learners that were added."""
-    unavailable: dict[str, str]
+    unavailable: dict[Text, Text]
     """For each task without data on this machine, the reason."""
     cells: tuple[ManifestCell, ...]
     """Every run that the suite wants."""
@@ -142,7 +165,7 @@ class Score(Size):
     or "order_sensitivity" (fraction of queries whose class changes, or mean squared change, with another order)."""
     higher_is_better: bool
     """Direction of the metric."""
-    value: float
+    value: Number
     """Mean over episodes, in the unit of the metric; not finite if an episode's score is not."""
     n_episodes: Positive
     """Episodes in the mean."""
@@ -177,11 +200,11 @@ class PretrainingCandidate(Record):
 
     run_id: RunId
     """The run that trained."""
-    lr: Annotated[float, Field(gt=0)]
+    lr: Annotated[float, Field(gt=0, le=LARGEST_NUMBER)]
     """Its learning rate."""
-    score: float
+    score: Number
     """Its score on the validation episodes of the run's task, in the unit of the task's metric."""
-    source: str = ""
+    source: Text = ""
     """The task that it learned from, in words; empty if that is the run's own."""
 
 
@@ -190,9 +213,9 @@ class Candidate(Record):
 
     support: Positive
     """Support examples in an episode, over all classes."""
-    settings: dict[str, JsonValue]
+    settings: dict[Text, JsonValue]
     """The arguments of the strategy."""
-    score: float
+    score: Number
     """Their score: the task's metric by validation, the loss (nats per query) by leave-one-out."""
     share: Share
     """Fraction of the episodes for which these settings were chosen."""
@@ -229,10 +252,17 @@ class Result(File, Description):
     """The trainings that validation chose from; none if there was no choice."""
     chosen: tuple[Candidate, ...] = ()
     """The settings that cross-validation tried; none if there was no choice."""
-    files: dict[str, Checksum]
+    files: dict[FileName, Checksum]
     """Size and checksum of the run's other files by name, except `environment.json`, which has times."""
     sha256: Digest
     """SHA-256 of this file without this field."""
+
+    @property
+    def required(self) -> frozenset[str]:
+        """The files without which a run of its kind is not whole, besides its own and `environment.json`."""
+        found = {"spec.json", "guards.json"}
+        found |= {"model.ckpt", "curve.parquet"} if self.pretrained is None else set()
+        return frozenset(found | ({"episodes.parquet"} if self.kind != "pretrain" else set()))
 
 
 class GuardFinding(Record):
@@ -242,7 +272,7 @@ class GuardFinding(Record):
     """What it checks."""
     status: Literal["passed", "noted", "failed"]
     """"passed"; "noted" if the protocol allows the finding; or "failed", which stops a run."""
-    found: str
+    found: Text
     """The finding in a sentence."""
 
 
@@ -256,13 +286,13 @@ class Guards(File):
 class Machine(Record):
     """The machine that computed a run."""
 
-    versions: dict[str, str | None]
+    versions: dict[Text, Text | None]
     """Versions of Python and of packages, by name; null if a package is not installed."""
     device: Name
     """"cpu", or the name of the GPU."""
-    processor: str
+    processor: Text
     """Model of the processor."""
-    system: str
+    system: Text
     """Operating system and architecture."""
     threads: Positive
     """Threads that torch used."""
@@ -310,16 +340,16 @@ class Environment(File):
     """The machine that computed the run."""
     times: Times
     """How long it took."""
-    data_digest: str | None
+    data_digest: Text | None
     """Hash of the data that the task read; null if the task computes its data."""
 
 
 class Failure(File):
     """`.partial-RUN/failure.json`: why the last try of a run failed."""
 
-    reason: str
+    reason: Text
     """The error in one line."""
-    log: str
+    log: Text
     """The end of what the run printed."""
 
 

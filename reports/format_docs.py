@@ -145,7 +145,8 @@ def _in_words(found: dict[str, Any]) -> str:
     if found.get("type") == "array":
         return f"list of {_in_words(found['items'])}"
     if found.get("type") == "object":
-        return f"object of {_in_words(found.get('additionalProperties', {}))}"
+        values = found.get("patternProperties", {"": found.get("additionalProperties", {})}).values()
+        return f"object of {' or '.join(map(_in_words, values))}"
     return str(found.get("format") or found.get("type") or "any JSON value")
 
 

@@ -8,20 +8,30 @@ class Column(NamedTuple):
 
     Args:
         name: Its name.
-        kind: The kind of its values; integers and numbers may be absent.
+        kind: The kind of its values; integers are not negative.
         unit: Its unit; empty if it has none.
         meaning: Its meaning.
+        texts: The texts that it may hold; any if empty.
+        absent: Whether integers may be absent; numbers may be anyway.
     """
 
     name: str
     kind: Literal["integer", "number", "text"]
     unit: str
     meaning: str
+    texts: tuple[str, ...] = ()
+    absent: bool = False
 
 
 EPISODES = (
-    Column("on", "text", "", "What the test is about, as in the scores; absent if unseen classes or functions alone."),
-    Column("ways", "integer", "classes", "Classes in the episode; absent in regression."),
+    Column(
+        "on",
+        "text",
+        "",
+        "What the test is about, as in the scores; absent if unseen classes or functions alone.",
+        texts=("unseen", "seen", "held_out_drawings"),
+    ),
+    Column("ways", "integer", "classes", "Classes in the episode; absent in regression.", absent=True),
     Column("shots", "integer", "examples", "Support examples of each class, or of the function."),
     Column("episode", "integer", "", "Number of the episode among those of its size; the same for every run."),
     Column("accuracy", "number", "fraction", "Queries classified correctly; tasks of classification only."),
@@ -43,7 +53,7 @@ CALIBRATION = (
 CURVE = (
     Column("step", "integer", "steps", "Training steps done."),
     Column("examples_encoded", "integer", "examples", "Examples encoded in training so far."),
-    Column("part", "text", "", 'The part: "train" or "val".'),
+    Column("part", "text", "", 'The part: "train" or "val".', texts=("train", "val")),
     Column("metric", "text", "", "The metric, as in the scores of `result.json`."),
     Column("value", "number", "unit of the metric", "Its mean over the epoch, or over the validation episodes."),
 )
@@ -51,7 +61,9 @@ CURVE = (
 FITS = (
     Column("shots", "integer", "examples", "Support examples of the function."),
     Column("function", "integer", "", "Number of the test function."),
-    Column("role", "text", "", '"support" for an example, "query" for a point of the curve.'),
+    Column(
+        "role", "text", "", '"support" for an example, "query" for a point of the curve.', texts=("support", "query")
+    ),
     Column("x", "number", "unit of the task", "Input."),
     Column("y", "number", "unit of the task", "Target of an example, or true value on the curve."),
     Column("prediction", "number", "unit of the task", "Predicted mean; absent for support examples."),

@@ -7,13 +7,18 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from adaptbench.reports.errors import ReportError
-from adaptbench.reports.format import FORMAT_VERSION, File, Record
+from adaptbench.reports.format import FORMAT_VERSION, File, Record, visible
 
 R = TypeVar("R", bound=Record)
+MOST_BYTES = 2**28
+"""No JSON file of a folder of runs is larger: a manifest of 200,000 runs has about half of it."""
 
 
 class Unreadable(ReportError):
     """A file is missing, damaged or of another format version; the message says which field is wrong."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(visible(message))
 
 
 class NewerFormat(Unreadable):
@@ -31,6 +36,8 @@ def read(path: Path, kind: type[R]) -> R:
         Unreadable: The file is missing, or its content is of another type or format version.
     """
     try:
+        if path.stat().st_size > MOST_BYTES:
+            raise Unreadable(f"Expected {path.name} to have at most {MOST_BYTES:,} bytes.")
         content = path.read_bytes()
     except OSError as error:
         raise Unreadable(f"{path.name} cannot be read: {error}.") from error

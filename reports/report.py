@@ -1,5 +1,6 @@
 """The report of a suite: tables, figures, records and one page."""
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -8,7 +9,8 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from adaptbench.reports.comparison.comparison import Comparison, axes_of, compare
-from adaptbench.reports.comparison.gains import gains
+from adaptbench.reports.comparison.gains import Gain, gains
+from adaptbench.reports.comparison.places import places
 from adaptbench.reports.comparison.published import published_rows
 from adaptbench.reports.comparison.shot_matrix import shot_matrices
 from adaptbench.reports.figures.canvas import save
@@ -18,10 +20,12 @@ from adaptbench.reports.figures.forms import draw_forms
 from adaptbench.reports.figures.learning_curves import draw_learning_curves
 from adaptbench.reports.figures.ranks import draw_ranks
 from adaptbench.reports.figures.reliability import draw_reliability
-from adaptbench.reports.figures.scores import draw
+from adaptbench.reports.figures.scores import draw, draw_places
 from adaptbench.reports.figures.shot_matrix import draw_shot_matrix
 from adaptbench.reports.figures.styles import LineStyle, line_styles
 from adaptbench.reports.figures.trade_off import draw_costs, draw_trade_off
+from adaptbench.reports.laboratory_format import Laboratory
+from adaptbench.reports.page.laboratory import read_laboratory
 from adaptbench.reports.page.page import Section, render_page
 from adaptbench.reports.results.manifest import Suite
 from adaptbench.reports.results.records import run_records
@@ -53,7 +57,7 @@ class Report:
         figures: The paths of the figures (PNG, PDF).
         records: The path of results.csv, which holds every score of every run; results.parquet holds the same.
         page: The path of the page.
-        notes: Runs that are left out, each with its reason.
+        notes: Runs and files of runs that are left out, each with its reason.
         standings: Where the learner that the report is about stands, in sentences.
     """
 
@@ -114,15 +118,24 @@ def write_report(
 
     Raises:
         ReportError: There is no manifest of such a suite, more than one to choose from, or it cannot be read.
+        OSError: The report cannot be written.
     """
     with opened([runs] if isinstance(runs, str | Path) else runs) as sources:
         reading = read_sources(sources, suite)
         beside = next((source.folder for source in sources if not source.bundled), Path())
         where = beside / f"report-{reading.suite.name}" if out is None else Path(out)
-        return _write(reading.only(only) if only else reading, [source.name for source in sources], where, learner)
+        laboratory = read_laboratory([source.folder for source in sources], reading.suite.name)
+        names, reading = [source.name for source in sources], reading.only(only) if only else reading
+        try:
+            return _write(reading, names, where, learner, laboratory)
+        except OSError as error:
+            cure = f"`adaptbench report {shlex.quote(names[0])} --out FOLDER` writes it elsewhere"
+            raise OSError(f"The report cannot be written: {error}; {cure}.") from error
 
 
-def _write(reading: Reading, sources: Sequence[str], out: Path, learner: str | None) -> Report:
+def _write(
+    reading: Reading, sources: Sequence[str], out: Path, learner: str | None, laboratory: Laboratory | None
+) -> Report:
     wanted, outcomes = reading.suite, reading.outcomes
     finished = tuple(outcome for outcome in outcomes if isinstance(outcome, Run))
     problems = tuple(outcome for outcome in outcomes if isinstance(outcome, Problem))
@@ -141,6 +154,7 @@ def _write(reading: Reading, sources: Sequence[str], out: Path, learner: str | N
         origins = {run.cell.run_id: run.source.name for run in finished if run.source}
         records["source"] = records["run_id"].map(origins)
     records.to_parquet(out / "results.parquet", index=False)
+    notes = (*reading.notes, *(text for run in finished for text in _lost(run)))
     report = Report(
         suite=wanted,
         runs=finished,
@@ -151,13 +165,21 @@ def _write(reading: Reading, sources: Sequence[str], out: Path, learner: str | N
         figures=tuple(path for section in sections for path in section.figures),
         records=_write_text(out / "results.csv", to_csv(records)),
         page=_write_text(
-            out / "index.html", render_page(wanted, finished, problems, sections, published, sources, reading.notes)
+            out / "index.html",
+            render_page(wanted, finished, problems, sections, published, sources, notes, laboratory),
         ),
-        notes=reading.notes,
+        notes=notes,
         standings=tuple(text for section in sections for text in section.standings),
     )
     _remove_stale(out, (*report.table_files, *report.figures, report.records, report.page, out / "results.parquet"))
     return report
+
+
+def _lost(run: Run) -> list[str]:
+    """Why files beside the scores of a run are left out."""
+    cell = run.cell
+    where = f"Left out beside the scores of {cell.learner} on {cell.task}, seed {cell.seed} (run {cell.run_id})"
+    return [f"{where}: {text}" for text in dict.fromkeys(run.lost)]
 
 
 def _remove_stale(out: Path, written: Sequence[Path]) -> None:
@@ -180,10 +202,9 @@ def _write_section(
 ) -> Section:
     """Draws the figures of a comparison and makes its tables."""
     own = [o for o in outcomes if (o.cell.task, o.cell.protocol) == (comparison.task, comparison.protocol)]
-    figures = [
-        path for stem, draw in _drawings(comparison, styles).items() for path in save(draw, out / f"{stem}-{name}")
-    ]
     doublings = gains(comparison)
+    drawings = _drawings(comparison, styles, doublings)
+    figures = [path for stem, draw in drawings.items() for path in save(draw, out / f"{stem}-{name}")]
     sentences = tuple(gain_sentence(gain, comparison) for gain in doublings)
     columns = range(len(comparison.settings)) if learner else ()
     standings = tuple(text for column in columns if (text := standing_sentence(comparison, column, learner or "")))
@@ -191,10 +212,13 @@ def _write_section(
     return Section(comparison, tables, tuple(figures), name, sentences, standings)
 
 
-def _drawings(comparison: Comparison, styles: Mapping[str, LineStyle]) -> dict[str, Callable[[], Figure | None]]:
+def _drawings(
+    comparison: Comparison, styles: Mapping[str, LineStyle], doublings: Sequence[Gain]
+) -> dict[str, Callable[[], Figure | None]]:
     """The figures of a comparison by the first part of their files' names."""
     main, *others = axes_of(comparison)
-    found: dict[str, Callable[[], Figure | None]] = {"figure": partial(draw, comparison, styles, main)}
+    laws = {(each.learner, each.fixed.others("classes")): each.law for each in doublings if each.law}
+    found: dict[str, Callable[[], Figure | None]] = {"figure": partial(draw, comparison, styles, main, laws)}
     for axis in others:
         found[axis] = partial(draw, comparison, styles, axis)
     found["time"] = partial(draw_trade_off, comparison, styles)
@@ -207,6 +231,7 @@ def _drawings(comparison: Comparison, styles: Mapping[str, LineStyle]) -> dict[s
     for index, column in enumerate(comparison.largest, start=1):
         found[f"forms-{index}"] = partial(draw_forms, comparison, comparison.settings[column])
     found["carried"] = partial(draw_carried, comparison, styles)
+    found["places"] = partial(draw_places, comparison, styles, places(comparison))
     found["fits"] = partial(draw_fits, comparison, styles)
     return found
 

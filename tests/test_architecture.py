@@ -16,11 +16,12 @@ MAY_IMPORT = {
 }
 WINGS = {
     "benchmarks": (
-        "cli", "commands", "speed", "executors", "runs", "tracking", "evaluation", "suites", "store",
+        "cli", "commands", "laboratory", "speed", "executors", "runs", "tracking", "evaluation", "suites", "store",
     ),
     "reports": (
         "terminal", "dashboard", "report", "page", "tables", "figures", "words", "comparison", "sources", "results",
-        "statistics", "format_docs", "bundle_format", "reading", "format", "format_tables", "errors",
+        "statistics", "format_docs", "bundle_format", "laboratory_format", "reading", "format", "format_tables",
+        "errors",
     ),
 }  # fmt: skip
 """The wings of a package (and the files beside them), each above all that it may import."""
@@ -28,8 +29,8 @@ FORMAT = ("reports.format.", "reports.format_tables.", "reports.reading.")
 """What every wing of `benchmarks` may use of `reports`: the format of what it writes and reads again."""
 INTERVALS = "reports.statistics.intervals."
 """What it may use besides: an error has the same kind of interval in a run and in a report."""
-USE_REPORTS = {"cli", "commands", "speed"}
-"""The wings of `benchmarks` that make reports."""
+USE_REPORTS = {"cli", "commands", "laboratory", "speed"}
+"""The wings of `benchmarks` that make reports, or read finished runs as reports do."""
 FLOORS = {"benchmarks": 6, "reports": 9}
 FLOORS_IN_A_WING = 4
 FILES = 12

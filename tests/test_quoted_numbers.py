@@ -8,7 +8,8 @@ Each decimal number of the prose is followed by a comment that names its cell, s
 A table of a Markdown file is named by its number in the file, the start of the row's label and the column, which counts
 from 1 after the label. "min" and "max" stand for the least and the largest number of some columns, such as 1,2. A mean
 of a CSV file is quoted with the ends of its interval, or alone. `<!-- no table: REASON -->` follows a number that no
-table holds. A table after `<!-- copy of FILE -->` is that of a Markdown file of a report.
+table holds. A table after `<!-- copy of FILE -->` is that of a Markdown file of a report. A list item before
+`<!-- sentence of docs/atlas/growth-omniglot.csv "learner=lstm shots=1" -->` is the sentence of that row.
 
 `ADAPTBENCH_QUOTE=1 pytest tests/test_quoted_numbers.py` writes the numbers and tables of the files into both documents.
 """
@@ -23,12 +24,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = ("README.md", "docs/questions.md")
+DOCUMENTS = ("README.md", "docs/questions.md", "docs/atlas.md")
 NUMBER = r"[+-]?\d[\d,]*(?:\.\d+)?"
 QUOTED = re.compile(rf"({NUMBER}(?: ± {NUMBER}| \[{NUMBER}, {NUMBER}\])?)<!-- (\S+\.(?:md|csv) [^>]*?) -->")
 COPY = re.compile(r"(<!-- copy of (\S+) -->\n\n)((?:\|.*\n)+)")
+SENTENCE = re.compile(r"(?<=^- ).+(<!-- sentence of (\S+\.csv) \"([^\"]*)\" -->)$", re.MULTILINE)
 WITHOUT = re.compile(rf"{NUMBER}<!-- no table: [^>]+ -->")
 ENDS = {"mean": ("lower", "upper"), "per_doubling": ("lower", "upper")}
+IN_PER_CENT = ("mean", "per_doubling", "lower", "upper", "last_doubling")
 
 
 @cache
@@ -64,16 +67,19 @@ def cell_of(path, table, row, columns):
 
 def values_of(path, filters, column):
     """A number of a CSV file and the ends of its interval, if it has one, in the unit that is shown."""
+    row = row_of(path, filters)
+    per_cent = "accuracy" in (row.get("metric"), row.get("scale"))
+    names = [column, *ENDS.get(column, ())]
+    return [float(row[name]) * (100 if per_cent and name in IN_PER_CENT else 1) for name in names]
+
+
+def row_of(path, filters):
+    """The only row of a CSV file that has these values."""
     wanted = dict(each.split("=") for each in filters.split())
     with (ROOT / path).open(encoding="utf-8") as file:
         found = [row for row in csv.DictReader(file) if all(row[name] == value for name, value in wanted.items())]
     assert len(found) == 1, f"{path} has {len(found)} rows with {filters}"
-    per_cent = "accuracy" in (found[0].get("metric"), found[0].get("scale"))
-    names = [column, *ENDS.get(column, ())]
-    return [
-        float(found[0][name]) * (100 if per_cent and name in ("mean", "per_doubling", *ENDS["mean"]) else 1)
-        for name in names
-    ]
+    return found[0]
 
 
 def quoted(text, source):
@@ -99,6 +105,7 @@ def grid_of(path):
 
 def rewritten(document):
     text = QUOTED.sub(lambda match: f"{quoted(match[1], match[2])}<!-- {match[2]} -->", text_of(document))
+    text = SENTENCE.sub(lambda match: row_of(match[2], match[3])["sentence"] + match[1], text)
     return COPY.sub(lambda match: match[1] + grid_of(match[2]), text)
 
 
@@ -120,7 +127,7 @@ def test_numbers_are_those_of_the_tables_that_they_name(document):
 def test_every_decimal_number_of_the_prose_names_its_table(document):
     code = r"```.*?```|`[^`\n]*`|\]\([^)]*\)|^\|[^\n]*$|Python 3\.\d+"
     prose = re.sub(code, "", text_of(document), flags=re.MULTILINE | re.DOTALL)
-    unnamed = re.findall(r".*\d\.\d.*", WITHOUT.sub("", QUOTED.sub("", prose)))
+    unnamed = re.findall(r".*\d\.\d.*", WITHOUT.sub("", QUOTED.sub("", SENTENCE.sub("", prose))))
     assert unnamed == []
 
 

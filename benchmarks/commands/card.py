@@ -3,7 +3,7 @@
 import inspect
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -102,7 +102,7 @@ def _arguments(made: type, sections: Mapping[str, str]) -> list[str]:
     return _grid(("argument", "default", "meaning"), rows) if rows else []
 
 
-def _grid(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
+def _grid(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
     cells = [head, tuple("---" for _ in head), *rows]
     return [*(f"| {' | '.join(each.replace('|', chr(92) + '|') for each in row)} |" for row in cells), ""]
 

@@ -1,6 +1,6 @@
 """Finds what is wrong with a folder of runs, and repairs what can be repaired without loss."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +11,9 @@ from adaptbench.benchmarks.store.store import CHECKPOINT, DAMAGED, PARTIAL, Stor
 from adaptbench.benchmarks.suites.description import name_of
 from adaptbench.benchmarks.suites.spec import RUN_SPEC
 from adaptbench.reports.errors import ReportError
-from adaptbench.reports.format import Environment
-from adaptbench.reports.reading import NewerFormat, Unreadable, read
+from adaptbench.reports.format import Environment, Guards
+from adaptbench.reports.reading import NewerFormat, read
+from adaptbench.reports.results.curves import read_calibration, read_curve, read_fits
 from adaptbench.reports.results.manifest import read_suite
 from adaptbench.reports.results.runs import Problem, read_outcome
 
@@ -86,7 +87,7 @@ def _finished(store: Store, path: Path, repair: bool) -> Iterator[Complaint]:
         yield Complaint("newer", path, str(error).removesuffix("."))
         return
     if trouble is None:
-        yield from _machine(path)
+        yield from _beside(store, path)
         return
     if repair:
         store.set_aside(path.name)
@@ -111,15 +112,35 @@ def _unfinished(store: Store, path: Path, held: bool, repair: bool) -> Iterator[
         yield Complaint("unfinished", path, f"`adaptbench run` {what}")
 
 
-def _machine(path: Path) -> Iterator[Complaint]:
-    """Complains of a record of the machine that cannot be read; the result does not depend on it."""
-    try:
-        read(path / "environment.json", Environment)
-    except NewerFormat as error:
-        yield Complaint("newer", path, str(error).removesuffix("."))
-    except Unreadable as error:
-        reason = str(error).removesuffix(".")
-        yield Complaint("incomplete", path, f"its scores are intact, but its times and machine are lost: {reason}")
+def _beside(store: Store, path: Path) -> Iterator[Complaint]:
+    """Complains of what an intact result does not depend on: its machine, spec, tables, and the runs it came from."""
+    result = store.result(path.name)
+    readers: dict[str, Callable[[], object]] = {
+        "times and machine": lambda: read(path / "environment.json", Environment),
+        "spec": lambda: _check_spec(path),
+        "learning curve": lambda: read_curve(path, ""),
+        "predicted functions": lambda: read_fits(path),
+        "calibration": lambda: read_calibration(path),
+        "guards": lambda: read(path / "guards.json", Guards),
+    }
+    for what, reader in readers.items():
+        try:
+            reader()
+        except NewerFormat as error:
+            yield Complaint("newer", path, str(error).removesuffix("."))
+        except (ValueError, OSError) as error:
+            reason = " ".join(str(error).removesuffix(".").split())
+            yield Complaint("incomplete", path, f"its scores are intact, but not its {what}: {reason}")
+    for needed in dict.fromkeys([result.pretrained, *(each.run_id for each in result.pretrainings)]):
+        if needed is not None and not store.is_published(needed):
+            text = f"its scores are intact, but run {needed}, which trained for it, is gone"
+            yield Complaint("incomplete", path, f"{text}; `adaptbench run` computes it again")
+
+
+def _check_spec(path: Path) -> None:
+    found = RUN_SPEC.validate_json((path / "spec.json").read_bytes()).run_id
+    if found != path.name:
+        raise ValueError(f"spec.json is that of run {found}")
 
 
 def _of_suite(store: Store, path: Path) -> Iterator[Complaint]:

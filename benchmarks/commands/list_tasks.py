@@ -29,10 +29,12 @@ PROTOCOLS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("lake_runs", {"split": "lake", "rotations": "none"}),
     ("omniglot-online", {"split": "vinyals", "rotations": "none"}),
     ("glyphs", {}),
+    ("glyphs", {"scope": "within", "train_classes": 100}),
     ("glyphs_to_omniglot", {}),
     ("sinusoid", {}),
     ("sinusoid", {"noise": 0.1}),
     ("sinusoid", {"test_amplitudes": (5.0, 10.0)}),
+    ("linear_regression", {}),
 )
 """Tasks with their arguments. Other rotations and numbers of training classes change no test episode."""
 

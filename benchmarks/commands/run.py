@@ -1,9 +1,9 @@
 """The command `adaptbench run`: plan, workers, progress, summary, report."""
 
 import itertools
-import os
+import shlex
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -23,11 +23,11 @@ from adaptbench.benchmarks.executors.schedule import Status, drive
 from adaptbench.benchmarks.executors.time_left import estimate
 from adaptbench.benchmarks.executors.worker import Job
 from adaptbench.benchmarks.runs.checkpoints import of_other_code
-from adaptbench.benchmarks.runs.devices import CPU, Devices
+from adaptbench.benchmarks.runs.devices import CPU, Devices, cores
 from adaptbench.benchmarks.store.store import Store
 from adaptbench.benchmarks.suites.suite import load_suite
 from adaptbench.benchmarks.tracking.wandb_logger import Mode, default_mode
-from adaptbench.benchmarks.tracking.wandb_runs import Target
+from adaptbench.benchmarks.tracking.wandb_runs import Target, is_mirrored
 from adaptbench.reports.format import Manifest
 from adaptbench.reports.sources.sources import opened
 
@@ -139,7 +139,7 @@ def run_suite(name: str, options: RunOptions, console: Console) -> int:
             return SUCCESS
     added = [argument for learner in options.learners for argument in ("--learner", learner)]
     added += [] if options.seeds is None else ["--seeds", str(options.seeds)]
-    _prepare(store, plan.manifest([name, *added]), standing.damaged)
+    _prepare(store, plan.manifest([name, *added]), standing)
 
     def make_job(run: PlannedRun) -> Job:
         return Job(
@@ -163,29 +163,33 @@ def run_suite(name: str, options: RunOptions, console: Console) -> int:
         "done now": len(status.done) + len(status.found),
         "finished before": len(standing.finished),
         "failed": len(status.failed),
-        "unreadable": unreadable,
+        "unreadable": unreadable or 0,
         "without data": len(without_data),
     }
     console.print(f"Runs: {', '.join(f'{count} {how}' for how, count in found.items() if count)}.", highlight=False)
-    return FAILURE if status.failed or unreadable or without_data else SUCCESS
+    unreported = unreadable is None and standing.left
+    return FAILURE if status.failed or unreadable or unreported or without_data else SUCCESS
 
 
-def _prepare(store: Store, manifest: Manifest, damaged: Iterable[str]) -> None:
+def _prepare(store: Store, manifest: Manifest, standing: Standing) -> None:
     """Makes the folder, writes the manifest, removes leftovers, and sets damaged runs aside.
 
     Raises:
         NewerFormat: if a later version of adaptbench wrote the manifest that is there.
-        ValueError: if the folder cannot be written to.
+        ValueError: if the folder cannot be written to, although there is something to do.
     """
     try:
         store.root.mkdir(parents=True, exist_ok=True)
         store.write_manifest(manifest)
         store.tidy()
-        for run_id in damaged:
+        for run_id in standing.damaged:
             store.set_aside(run_id)
     except OSError as error:
+        if not standing.left:
+            return  # all is done, and whoever owns the folder tidies it
         raise ValueError(
-            f"Expected `--out` to be a folder that can be written to, but {store.root} is not: {error}."
+            f"Expected `--out` to be a folder that can be written to, but {store.root} is not: {error}; let its owner "
+            "allow it, or name another folder."
         ) from error
 
 
@@ -242,25 +246,36 @@ def _announce_time(standing: Standing, stores: Sequence[Store], executor: Execut
         console.print(f"Time left: {known or 'unknown, because nothing is finished'}.", highlight=False)
 
 
-def _conclude(plan: Plan, status: Status, wandb: Mode, *, options: RunOptions, console: Console) -> int:
-    """Reports, and says what failed; returns how many of the runs the report cannot read."""
-    unreadable = 0
+def _conclude(plan: Plan, status: Status, wandb: Mode, *, options: RunOptions, console: Console) -> int | None:
+    """Reports, and says what failed; returns how many of the runs the report cannot read, None if it is not written."""
+    unreadable: int | None = 0
     if options.report:
-        from adaptbench.reports.terminal import show_report
-
-        with waiting_for("the report, which is being drawn", console):
-            report = show_report([options.out, *options.bundles], out=None, suite=plan.suite.suite, console=console)
-        asked = {run.spec.run_id for run in plan.runs()}
-        unreadable = sum(problem.cell.run_id in asked for problem in report.unreadable)
-        if wandb != "off" and status.done:
-            trouble = close_with_report(report, Target(plan.suite.suite, wandb), options.out)
-            if trouble is not None:
-                console.print(f"[yellow]warning[/] W&B missed the report ({escape(trouble)}).", highlight=False)
+        unreadable = _report(plan, status, wandb, options=options, console=console)
     if wandb != "off" and status.done:
+        target, store = Target(plan.suite.suite, wandb), Store(options.out)
+        for run_id in [each for each in status.unmirrored if is_mirrored(store, each, target)]:
+            del status.unmirrored[run_id]  # W&B took its time, and has it since
         _say_where_wandb(wandb, status, out=options.out, console=console)
     _say_failed(status, Store(options.out), console)
     _say_unavailable(plan, console)
     return unreadable
+
+
+def _report(plan: Plan, status: Status, wandb: Mode, *, options: RunOptions, console: Console) -> int | None:
+    from adaptbench.reports.terminal import show_report
+
+    try:
+        with waiting_for("the report, which is being drawn", console):
+            report = show_report([options.out, *options.bundles], out=None, suite=plan.suite.suite, console=console)
+    except OSError as error:
+        console.print(f"[yellow]warning[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+        return None
+    asked = {run.spec.run_id for run in plan.runs()}
+    if wandb != "off" and status.done:
+        trouble = close_with_report(report, Target(plan.suite.suite, wandb), options.out)
+        if trouble is not None:
+            console.print(f"[yellow]warning[/] W&B missed the report ({escape(trouble)}).", highlight=False)
+    return sum(problem.cell.run_id in asked for problem in report.unreadable)
 
 
 def _say_failed(status: Status, store: Store, console: Console) -> None:
@@ -290,17 +305,18 @@ def _say_unavailable(plan: Plan, console: Console) -> None:
 
 
 def _say_where_wandb(wandb: Mode, status: Status, out: Path, console: Console) -> None:
-    folder = out / "wandb"
+    folder = shlex.quote(str(out / "wandb"))
     if len(status.unmirrored) < len(status.done):
-        console.print(
-            "W&B: the runs are in project adaptbench, grouped by suite."
+        text = (
+            f"W&B: the runs are in project {Target('', wandb).project}, grouped by suite."
             if wandb == "online"
             else f"W&B, offline: `wandb leet {folder}` shows the runs here, "
             f"`wandb sync {folder}/offline-run-*` uploads them."
         )
+        console.print(escape(text), highlight=False, soft_wrap=True)
     for reason, missed in Counter(status.unmirrored.values()).items():
-        text = f"W&B missed {missed} of {len(status.done)} runs ({escape(reason)}); their own files are complete."
-        console.print(f"[yellow]warning[/] {text}", highlight=False)
+        text = f"W&B missed {missed} of {len(status.done)} runs ({escape(reason)}); their own files are complete, and "
+        console.print(f"[yellow]warning[/] {text}`adaptbench wandb-sync` sends them.", highlight=False)
 
 
 def _devices(options: RunOptions, kind: Literal["cpu", "cuda"]) -> tuple[Devices, ...]:
@@ -319,8 +335,7 @@ def _devices(options: RunOptions, kind: Literal["cpu", "cuda"]) -> tuple[Devices
     if kind == "cuda":
         gpus = [Devices(kind, (index,)) for index in range(torch.cuda.device_count())] * options.runs_per_gpu
         return tuple(itertools.islice(itertools.cycle(gpus), jobs or len(gpus)))
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return (CPU,) * (jobs or cores)
+    return (CPU,) * (jobs or cores())
 
 
 def _check_devices(left: list[PlannedRun], options: RunOptions) -> None:

@@ -1,4 +1,4 @@
-"""The command `adaptbench show`: draws one episode of a task."""
+"""The command `adaptbench show`: draws one episode of a task, or of a run with its answers."""
 
 import inspect
 from collections.abc import Mapping
@@ -10,11 +10,16 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
 from torch import Tensor
 
-from adaptbench.benchmarks.runs.build import instantiate
+from adaptbench.benchmarks.evaluation.adapters import AsksPosterior, HasPosterior, Tells, Told
+from adaptbench.benchmarks.runs.build import build_task, instantiate
+from adaptbench.benchmarks.runs.trained import load_run
 from adaptbench.benchmarks.suites.registry import load
-from adaptbench.benchmarks.suites.spec import Component
+from adaptbench.benchmarks.suites.spec import RUN_SPEC, Component
 from adaptbench.datamodules.base import (
     EpisodicDataModule,
     EvalEpisodes,
@@ -23,13 +28,16 @@ from adaptbench.datamodules.base import (
     TrainEpisodes,
     require_positive,
 )
-from adaptbench.datamodules.episodes import EpisodeBatch, EpisodeSize
+from adaptbench.datamodules.episodes import EpisodeBatch, EpisodeSize, first_episodes
+from adaptbench.lit_modules.likelihoods import LIKELIHOODS
 
 PARTS: dict[str, Part] = {"train": "train", "val": "val", "test": "test"}
 EPISODES = 100
 """Size of the evaluation batch; `seed` is the number of the episode in it."""
 STEPS_IN_A_ROW = 10
 """Steps of a stream that are drawn side by side."""
+QUERIES_SHOWN, VALUES_SHOWN = 3, 20
+"""Queries of each class in the picture of a run's answers, and about as many queries in the terminal."""
 GIVEN, ASKED = "#0072B2", "#D55E00"
 """Colours of the support set and of the queries."""
 
@@ -38,6 +46,45 @@ DEFAULTS: dict[str, EpisodeSize] = {
     "gaussian": EpisodeSize(ways=None, shots=5, queries=100),
 }
 STREAM = EpisodeSize(ways=5, shots=3, queries=1)
+
+
+def show_episode(
+    task: str | None,
+    run: Path | None,
+    out: Path | None,
+    console: Console,
+    *,
+    ways: int | None,
+    shots: int | None,
+    seed: int,
+    part: str,
+    **others: Any,  # noqa: ANN401 - a number of queries, and a task's arguments
+) -> Path:
+    """Draws an episode of a task, or of a run with its answers; returns the picture's file.
+
+    Args:
+        task: the task; None with a run.
+        run: the run's folder; None with a task.
+        out: the picture's file; None for one named after the task or the run.
+        console: where the answers of a run are printed.
+        ways: number of classes; None for a default.
+        shots: support examples (per class); None for a default.
+        seed: number of the episode.
+        part: "test" with a run.
+        **others: what else `draw_episode` takes; nothing with a run.
+
+    Raises:
+        ValueError: if both or neither are given, or an argument is wrong.
+    """
+    if (task is None) == (run is None):
+        raise ValueError("Expected either a task or `--run`, the folder of a run.")
+    if run is None:
+        picture = out or Path(f"show-{task}.png")
+        return draw_episode(task or "", picture, ways=ways, shots=shots, seed=seed, part=part, **others)
+    given = [name for name, value in others.items() if value is not None] + (["part"] if part != "test" else [])
+    if given:
+        raise ValueError(f"Expected `--{given[0]}` to be left out with `--run`, whose test decides it.")
+    return draw_answers(run, out or Path(), console, ways=ways, shots=shots, seed=seed)
 
 
 def draw_episode(
@@ -85,7 +132,7 @@ def draw_episode(
         queries=default.queries if queries is None else queries,
     )
     batch, row = _episode(_task(Component(name=name, init_args=init_args), size, count), PARTS[part], size, seed)
-    out = out / f"show-{name}.png" if out.is_dir() else out if out.suffix else out.with_name(f"{out.name}.png")
+    out = _picture(out, name)
     with matplotlib.rc_context():
         matplotlib.rcdefaults()  # not the user's settings
         figure = Figure(layout="constrained")
@@ -99,6 +146,88 @@ def draw_episode(
         figure.suptitle(f"{name} ({kind.protocol(init_args)}), {part}, episode {seed}", fontsize=8, wrap=True)
         figure.savefig(out, dpi=150)
     return out
+
+
+def draw_answers(
+    run: Path, out: Path, console: Console, *, ways: int | None = None, shots: int | None = None, seed: int = 0
+) -> Path:
+    """Draws an episode of a run's test with what the run answers, and prints its answers.
+
+    Args:
+        run: the run's folder.
+        out: the picture's file; in a folder, it is show-RUN.png.
+        console: where answers are printed.
+        ways: number of classes of the test; None for the first one that it has.
+        shots: support examples of the test; None as for `ways`.
+        seed: number of the episode in the test.
+
+    Raises:
+        ValueError: if the folder is no finished run that predicts episodes, or its test has no such episode.
+    """
+    trained = load_run(run)
+    spec = RUN_SPEC.validate_json((run / "spec.json").read_bytes())
+    task = build_task(spec.training)
+    if task.stream:
+        raise ValueError(f"Expected `--run` to be tested on episodes, but {run} is tested on streams.")
+    fitting = [each for each in spec.test.sizes if ways in (None, each.ways) and shots in (None, each.shots)]
+    if not fitting:
+        tested = ", ".join(each.title for each in spec.test.sizes)
+        raise ValueError(f"Expected `--ways` and `--shots` to be of the run's test ({tested}).")
+    size, count = fitting[0], spec.test.episodes
+    if not 0 <= seed < count:
+        raise ValueError(f"Expected `--seed` to be from 0 to {count - 1}, the episode's number, but got {seed}.")
+    batch = task.eval_batch("test", size, count)
+    if isinstance(trained.adapter, AsksPosterior) and isinstance(task, HasPosterior):
+        trained.adapter.posterior = task.posterior
+    if isinstance(trained.adapter, Told) and isinstance(task, Tells):
+        trained.adapter.functions = task.eval_functions("test", size, count)[seed : seed + 1]
+    batch = first_episodes(EpisodeBatch(batch.inputs, *(field[seed : seed + 1] for field in batch[1:])), 1)
+    prediction = trained.adapter.predict(batch.without_targets())[0]
+    said = LIKELIHOODS[task.likelihood].point(prediction[:, : size.ways] if size.ways else prediction)
+    out = _picture(out, run.name)
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        figure = Figure(layout="constrained")
+        FigureCanvasAgg(figure)
+        if size.ways:
+            _print_labels(batch, said, console)
+            colours = "gray" if "path" in spec.training.task.init_args else "gray_r"
+            shown = size._replace(queries=min(size.queries, QUERIES_SHOWN))
+            _draw_images(figure, batch, 0, shown, colours=colours, said=said)
+        else:
+            _print_values(batch, said[:, 0], console)
+            _draw_points(figure, batch, 0, size, said=said[:, 0])
+        figure.suptitle(
+            f"{spec.training.task.name}, {size.title}, test episode {seed}, run {run.name}", fontsize=8, wrap=True
+        )
+        figure.savefig(out, dpi=150)
+    return out
+
+
+def _picture(out: Path, name: str) -> Path:
+    return out / f"show-{name}.png" if out.is_dir() else out if out.suffix else out.with_name(f"{out.name}.png")
+
+
+def _print_labels(batch: EpisodeBatch, said: Tensor, console: Console) -> None:
+    labels, found = batch.query_y[0].argmax(dim=-1), said.argmax(dim=-1)
+    table = Table("query", "label", "answer", *(f"p({label})" for label in range(said.shape[1])), box=SIMPLE_HEAD)
+    for query, likely in enumerate(said[:VALUES_SHOWN].tolist()):
+        right = labels[query] == found[query]
+        answer = f"[{'green' if right else 'red'}]{found[query]} {'right' if right else 'wrong'}[/]"
+        table.add_row(str(query + 1), str(int(labels[query])), answer, *(f"{100 * each:.0f} %" for each in likely))
+    console.print(table)
+    rest = f"The first {VALUES_SHOWN} queries are shown. " if len(labels) > VALUES_SHOWN else ""
+    console.print(f"{rest}{int((labels == found).sum())} of {len(labels)} queries are right.")
+
+
+def _print_values(batch: EpisodeBatch, said: Tensor, console: Console) -> None:
+    table = Table("x", "true y", "answer", box=SIMPLE_HEAD)
+    x, y = batch.inputs[batch.query[0], 0], batch.query_y[0, :, 0]
+    order = x.argsort()
+    for row in order[:: max(1, len(order) // VALUES_SHOWN)].tolist():
+        table.add_row(*(f"{float(each[row]):.2f}" for each in (x, y, said)))
+    console.print(table)
+    console.print(f"Mean squared error of {len(x)} queries: {float((said - y).square().mean()):.3g}.")
 
 
 def _arguments(name: str, arguments: Mapping[str, str | None]) -> dict[str, Any]:
@@ -134,18 +263,31 @@ def _task(component: Component, size: EpisodeSize, episodes: int) -> EpisodicDat
     return task
 
 
-def _draw_images(figure: Figure, batch: EpisodeBatch, row: int, size: EpisodeSize, colours: str = "gray_r") -> None:
-    """Draws a column per class in the order of the labels, support images above queries."""
+def _draw_images(
+    figure: Figure,
+    batch: EpisodeBatch,
+    row: int,
+    size: EpisodeSize,
+    colours: str = "gray_r",
+    said: Tensor | None = None,
+) -> None:
+    """Draws a column per class in the order of the labels, support images above queries; answers [Q, N] below them."""
     ways, rows = size.ways or 1, size.shots + size.queries
     figure.set_size_inches(max(3.0, 0.9 * ways + 0.6), 0.9 * rows + 0.9)
     support = _by_class(batch.support[row], batch.support_y[row])
-    query = _by_class(batch.query[row], batch.query_y[row])
+    query = _by_class(batch.query[row], batch.query_y[row])[:, : size.queries]
+    asked = batch.query[row].tolist()
     columns = np.concatenate([support, query], axis=1)
     grid = figure.subplots(rows, ways, squeeze=False)
     for (line, column), axes in np.ndenumerate(grid):
         image = batch.inputs[columns[column, line]].numpy()
         is_query = line >= size.shots
         _draw_image(axes, image, ASKED if is_query else GIVEN, colours)
+        if is_query and said is not None:
+            likely = said[asked.index(columns[column, line])]
+            found = int(likely.argmax())
+            color = GIVEN if found == column else ASKED
+            axes.set_xlabel(f"{found} ({100 * float(likely[found]):.0f} %)", fontsize=8, color=color)
         if column == 0:
             axes.set_ylabel("query" if is_query else "support", fontsize=8)
         if line == 0:
@@ -182,13 +324,16 @@ def _draw_image(axes: Axes, image: np.ndarray, frame: str, colours: str = "gray_
     axes.spines[:].set_color(frame)
 
 
-def _draw_points(figure: Figure, batch: EpisodeBatch, row: int, size: EpisodeSize) -> None:
-    """Draws the support points and the queries, whose true values trace the function."""
+def _draw_points(figure: Figure, batch: EpisodeBatch, row: int, size: EpisodeSize, said: Tensor | None = None) -> None:
+    """Draws support points, queries and answers [Q] over the first number of x; queries of a single one trace it."""
     figure.set_size_inches(5.0, 3.2)
     axes = figure.subplots()
     x, y = _points(batch, batch.query[row], batch.query_y[row])
-    axes.plot(x, y, "-", color=ASKED, linewidth=0.8, alpha=0.5)
+    if batch.inputs.shape[1] == 1:
+        axes.plot(x, y, "-", color=ASKED, linewidth=0.8, alpha=0.5)
     axes.plot(x, y, ".", color=ASKED, markersize=4, label=f"query ({size.queries})")
+    if said is not None:
+        axes.plot(*_points(batch, batch.query[row], said[:, None]), "-", color="black", label="answer")
     x, y = _points(batch, batch.support[row], batch.support_y[row])
     axes.plot(x, y, "o", color=GIVEN, label=f"support ({size.shots})")
     axes.set(xlabel="x", ylabel="y")

@@ -35,7 +35,7 @@ def sync_suite(runs: Path, suite: str | None, target: Target, console: Console) 
         found["report"] = close_with_report(report, target, runs)
     for reason, count in Counter(trouble for trouble in found.values() if trouble is not None).items():
         console.print(f"[yellow]warning[/] W&B did not take {count}: {escape(reason)}", highlight=False)
-    left = sum(not is_mirrored(store, run_id, target.mode) for run_id in finished)
+    left = sum(not is_mirrored(store, run_id, target) for run_id in finished)
     console.print(
         f"{len(finished) - left} of {len(finished)} finished runs are in W&B ({target.mode}); {left} are left."
     )

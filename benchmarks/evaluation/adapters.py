@@ -1,6 +1,6 @@
 """The interface of adapters, and what some adapters and tasks can do besides."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Protocol, runtime_checkable
 
 from torch import Tensor, nn
@@ -23,7 +23,8 @@ class Strategy(Protocol):
 
     It may also have `parameters` (its number of weights) and `examples_encoded` (in training), if they are not the
     network's; `transductive`, whether it predicts the queries of an episode together; `carried(batch)`, how many
-    numbers it carries over from each support set to the queries; and what `Chooses` and `Told` declare.
+    numbers it carries over from each support set to the queries; and what `Chooses`, `Told` and `AsksPosterior`
+    declare.
 
     Args:
         network: the pretrained network, which must not be changed.
@@ -55,6 +56,21 @@ class Told(Protocol):
     """A control that is given the functions of the episodes before it predicts them."""
 
     functions: Tensor | None
+
+
+@runtime_checkable
+class AsksPosterior(Protocol):
+    """A control that predicts by the task's own posterior."""
+
+    posterior: Callable[[EpisodeBatch, str], tuple[Tensor, Tensor]] | None
+
+
+@runtime_checkable
+class HasPosterior(Protocol):
+    """A task that can compute the exact posterior of its functions, given a support set."""
+
+    def posterior(self, batch: EpisodeBatch, knows: str) -> tuple[Tensor, Tensor]:
+        """Returns mean and standard deviation of the queries' targets, each [B, Q, Y]."""
 
 
 @runtime_checkable

@@ -8,7 +8,15 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from adaptbench.benchmarks.evaluation.adapters import Adapter, Tells, Told, carried_by, with_guesses
+from adaptbench.benchmarks.evaluation.adapters import (
+    Adapter,
+    AsksPosterior,
+    HasPosterior,
+    Tells,
+    Told,
+    carried_by,
+    with_guesses,
+)
 from adaptbench.benchmarks.evaluation.calibration import calibration
 from adaptbench.benchmarks.evaluation.guards import EXEMPT, adapter_guards, alone_guard, worst
 from adaptbench.benchmarks.evaluation.order_sensitivity import ORDERED_EPISODES, order_sensitivity
@@ -52,6 +60,8 @@ def evaluate(adapter: Adapter, task: EpisodicDataModule, device: torch.device) -
     Guards predict some episodes of every size alone before the adapter sees any of the others. Examples that several
     sizes share are encoded once.
     """
+    if isinstance(adapter, AsksPosterior) and isinstance(task, HasPosterior):
+        adapter.posterior = task.posterior
     with encoding_once() as encodings:
         return _evaluate(adapter, task, device, encodings)
 

@@ -20,7 +20,7 @@ from multiprocessing.util import get_temp_dir
 from pebble import ProcessExpired, ProcessPool
 
 from adaptbench.benchmarks.executors.plan import PlannedRun
-from adaptbench.benchmarks.executors.worker import PRELOAD, Ended, Job, last_words, work
+from adaptbench.benchmarks.executors.worker import EXIT_LOST, PRELOAD, Ended, Job, last_words, work
 from adaptbench.benchmarks.runs.devices import Devices
 from adaptbench.benchmarks.runs.process import initialise
 from adaptbench.benchmarks.store.store import Store
@@ -106,6 +106,8 @@ class LocalBackend:
         except TimeoutError:
             return Ended("failed", f"it took longer than the time limit of {self._time_limit:g} s", log)
         except ProcessExpired as error:
+            if error.exitcode == EXIT_LOST:
+                return Ended("elsewhere")
             return Ended("failed", f"its worker died with exit code {error.exitcode}", log)
         except Exception as error:
             return Ended("failed", f"{type(error).__name__}: {error}", log)

@@ -208,7 +208,8 @@ class _Builder:
             raise
         except Exception as error:  # an argument of the wrong type can make a class raise anything
             what = f"{cell.attributes.learner} on {cell.attributes.task}"
-            raise ValueError(f"{what} cannot be built: {type(error).__name__}: {error}.") from error
+            reason = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(".")
+            raise ValueError(f"{what} cannot be built: {reason}.") from error
 
     def _build(self, spec: Cell) -> None:
         training = spec.training

@@ -46,7 +46,7 @@ class SuiteProgress:
 
     def __init__(self, console: Console, store: Store, finished: int, slots: int) -> None:
         self.console, self.store, self.finished, self.slots = console, store, finished, slots
-        self.shown = 0
+        self.shown, self.shown_found = 0, 0
         self.shown_failed: set[str] = set()
         self.shown_again = 0
         self.shown_stopping = False
@@ -58,6 +58,10 @@ class SuiteProgress:
         for run, seconds in status.done[self.shown :]:
             self.shown += 1
             text = f"[green]done[/] {self._counts(status)} {run.name} ({seconds:.0f} s){self._warning(run)}"
+            self.console.print(text, highlight=False, soft_wrap=True)
+        for run in status.found[self.shown_found :]:
+            self.shown_found += 1
+            text = f"[green]done[/] {self._counts(status)} {run.name} by another command"
             self.console.print(text, highlight=False, soft_wrap=True)
         for run_id in list(status.again.elements())[self.shown_again :]:
             self.console.print(

@@ -49,6 +49,7 @@ class RayBackend:
         self._ours = not ray.is_initialized()
         if self._ours:
             _connect(options.address)
+        _require_package()
         self._shared = _is_shared(store) if shared is None else shared
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         self._stopping = ray.remote(num_cpus=0)(Stopping).options(scheduling_strategy=here).remote()
@@ -117,6 +118,7 @@ class RayBackend:
                 unpack(content, self._store.begin(job.spec.run_id))
                 self._store.publish(job.spec.run_id)
         except Exception as error:  # Ray's, or of the disk here
+            error = getattr(error, "cause", None) or error  # without the text of a traceback on the node
             return Ended("failed", " ".join(f"{type(error).__name__}: {error}".split()))
         return ended
 
@@ -137,18 +139,54 @@ def _connect(address: str | None) -> None:
         ) from error
 
 
+def _on_each_node(function: Callable[..., Any], *arguments: object) -> list[tuple[str, Any]]:
+    """Calls a function on every node; returns the name of each node and what it returned there."""
+    call = ray.remote(num_cpus=0)(function)
+    nodes = {node["NodeID"]: node["NodeManagerHostname"] for node in ray.nodes() if node["Alive"]}
+    calls = [
+        call.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=True)).remote(*arguments)
+        for node in nodes
+    ]
+    return list(zip(nodes.values(), ray.get(calls, timeout=PROBE_SECONDS), strict=True))
+
+
+def _version() -> str | None:
+    """The version of this package on a node; None if it has none."""
+    from importlib import metadata, util
+
+    if util.find_spec("adaptbench") is None:
+        return None
+    try:
+        return metadata.version("adaptbench")
+    except metadata.PackageNotFoundError:
+        return "a checkout"
+
+
+_version.__module__ = "__main__"  # so that Ray sends its code, because a node may lack this module
+
+
+def _require_package() -> None:
+    """Refuses a cluster with a node that lacks this package or has another version of it.
+
+    Raises:
+        ValueError: if there is one.
+    """
+    wanted = _version()
+    for node, found in _on_each_node(_version):
+        if found != wanted:
+            has = "does not have it" if found is None else f"has {found}"
+            raise ValueError(
+                f"Expected every node of the Ray cluster to have adaptbench ({wanted}, as here) but {node} {has}; "
+                "install it there, in the environment that Ray was started in."
+            )
+
+
 def _is_shared(store: Store) -> bool:
     """Whether every node finds a file that this process writes into the folder of the runs."""
     probe = store.root / f".probe-{uuid.uuid4().hex}"
     probe.touch()
     try:
-        look = ray.remote(num_cpus=0)(os.path.isfile)
-        nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"]]
-        looks = [
-            look.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=True)).remote(str(probe))
-            for node in nodes
-        ]
-        return all(ray.get(looks, timeout=PROBE_SECONDS))
+        return all(found for _, found in _on_each_node(os.path.isfile, str(probe)))
     finally:
         probe.unlink()
 

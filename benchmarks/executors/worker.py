@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -15,7 +16,7 @@ from adaptbench.benchmarks.runs.checkpoints import Checkpoints, Interrupted
 from adaptbench.benchmarks.runs.devices import CPU, Devices
 from adaptbench.benchmarks.runs.process import StopRequest
 from adaptbench.benchmarks.store.redaction import without_secrets
-from adaptbench.benchmarks.store.store import LOG, RunElsewhere, Store
+from adaptbench.benchmarks.store.store import LEASE_SECONDS, LOG, RunElsewhere, Store
 from adaptbench.benchmarks.suites.spec import CHECKPOINT_SECONDS, RunSpec
 from adaptbench.benchmarks.tracking.wandb_logger import Mode
 from adaptbench.benchmarks.tracking.wandb_runs import Target, close_mirror, open_mirror
@@ -83,7 +84,7 @@ def work(job: Job, should_stop: Callable[[], bool] = StopRequest.made) -> Ended:
             if store.is_published(job.spec.run_id):  # by another process since
                 return Ended("elsewhere")
             with _logged(store.partial(job.spec.run_id)):
-                return _try(job, store, should_stop)
+                return _try(job, store, _watching(should_stop, store, job.spec.run_id))
     except RunElsewhere:
         return Ended("elsewhere")
     except OSError as error:
@@ -95,7 +96,11 @@ def _try(job: Job, store: Store, should_stop: Callable[[], bool]) -> Ended:
         return _run(job, store, should_stop)
     except Interrupted:
         return Ended("stopped")
+    except RunElsewhere:
+        return Ended("elsewhere")
     except Exception as error:
+        if store.is_published(job.spec.run_id) or not store.is_ours(job.spec.run_id):
+            return Ended("elsewhere")  # another process moved the files away while this one was stopped
         traceback.print_exc()
         if not isinstance(
             error, (OSError, MemoryError, torch.OutOfMemoryError)
@@ -140,6 +145,20 @@ def _run(job: Job, store: Store, should_stop: Callable[[], bool]) -> Ended:
         mirror.close({}, failed=True)
         raise
     return Ended("done", unmirrored=close_mirror(mirror, store, run_id=job.spec.run_id, target=target))
+
+
+def _watching(should_stop: Callable[[], bool], store: Store, run_id: str) -> Callable[[], bool]:
+    """Asks after each step, too, whether this process was stopped so long that another one took its run over."""
+    last = time.time()
+
+    def ask() -> bool:
+        nonlocal last
+        before, last = last, time.time()
+        if last - before > LEASE_SECONDS / 2 and not store.is_ours(run_id):
+            _give_up()
+        return should_stop()
+
+    return ask
 
 
 def _give_up() -> None:

@@ -21,6 +21,8 @@ from adaptbench.lit_modules.likelihoods import LIKELIHOODS
 from adaptbench.lit_modules.training import TrainedModule
 from adaptbench.lit_modules.transfer import TransferModule
 
+MAY_BE_ZERO = ("depth", "steps")
+"""Integers of our networks that may be zero; all others are sizes."""
 WITHOUT_VALIDATION = "where training has the validation part too"
 KINDS_OF_CLASS = {"task": EpisodicDataModule, "encoder": nn.Module, "learner": nn.Module}
 """Base classes that are checked before a call, because a suite may name any class."""
@@ -95,6 +97,8 @@ def _check_arguments(kind: str, component: Component, cls: type, given: int) -> 
     for name, value in component.init_args.items():
         if name in named:
             _check_type(f"{name}` of the {kind} `{component.name}", value, takes[name].annotation)
+            if kind in ("encoder", "learner") and "." not in component.name and takes[name].annotation is int:
+                _check_size(f"{name}` of the {kind} `{component.name}", value, least=0 if name in MAY_BE_ZERO else 1)
         elif not open_ended:
             raise ValueError(f"The {kind} `{component.name}` has no argument `{name}`. {suggest(name, named)}")
 
@@ -110,6 +114,12 @@ def _check_type(name: str, value: object, wanted: Any) -> None:  # noqa: ANN401 
         raise ValueError(f"Expected argument `{name}` to be {expected} but got {value!r}.") from error
     except PydanticSchemaGenerationError:  # a type of the user's own
         return
+
+
+def _check_size(name: str, value: int, least: int) -> None:
+    """Refuses sizes of which torch would complain in words of its own, or build a network without weights."""
+    if value < least:
+        raise ValueError(f"Expected argument `{name}` to be at least {least} but got {value}.")
 
 
 def build_task(spec: TrainingSpec) -> EpisodicDataModule:

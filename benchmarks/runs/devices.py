@@ -1,5 +1,7 @@
 """The devices of a run: the CPU, or GPUs by their indices."""
 
+import math
+import os
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -95,3 +97,33 @@ def _processor_flags() -> list[str]:
 
 
 CPU = Devices()
+
+
+def cores(control_groups: Path = Path("/sys/fs/cgroup")) -> int:
+    """The cores that this process may use: those of its affinity, at most the whole ones of a container's CPU quota.
+
+    Args:
+        control_groups: where Linux mounts control groups, of version 2 or 1.
+    """
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        own = Path("/proc/self/cgroup").read_text(encoding="utf-8").rpartition("::")[2].strip().strip("/")
+    except OSError:
+        own = ""
+    folders = [control_groups / own, *(control_groups / own).parents]
+    inside = [folder for folder in folders if folder.is_relative_to(control_groups)]
+    quotas = [_quota(folder) for folder in [*inside, control_groups / "cpu"]]
+    return max(1, int(min(allowed, *quotas)))
+
+
+def _quota(folder: Path) -> float:
+    """The cores that a control group may use; infinite without a limit."""
+    try:
+        if (folder / "cpu.max").is_file():
+            quota, period = (folder / "cpu.max").read_text(encoding="ascii").split()
+        else:
+            quota = (folder / "cpu.cfs_quota_us").read_text(encoding="ascii")
+            period = (folder / "cpu.cfs_period_us").read_text(encoding="ascii")
+        return float(quota) / float(period) if float(quota) > 0 else math.inf
+    except (OSError, ValueError):
+        return math.inf

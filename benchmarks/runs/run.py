@@ -24,7 +24,7 @@ from adaptbench.benchmarks.runs.devices import CPU, Devices
 from adaptbench.benchmarks.runs.environment import describe_machine
 from adaptbench.benchmarks.runs.fitting import fit
 from adaptbench.benchmarks.runs.trained import load_adapter
-from adaptbench.benchmarks.store.integrity import RESULT, checksums, seal
+from adaptbench.benchmarks.store.integrity import RESULT, checksums, missing, seal
 from adaptbench.benchmarks.store.store import SCRATCH, Store, write_json
 from adaptbench.benchmarks.suites.description import describe, source_in_words
 from adaptbench.benchmarks.suites.spec import Cell, RunSpec, Training, TrainingSpec
@@ -112,6 +112,7 @@ def execute(
         Interrupted: if it was asked to stop.
         CheckpointDamaged: if the checkpoint of an earlier try cannot be read.
         GuardFailed: if a guard found a leak, in the data before training or in the adapter when it is tested.
+        FileNotFoundError: if a file was removed that a run of its kind must have.
     """
     if store.is_published(spec.run_id):
         return store.published(spec.run_id)
@@ -139,6 +140,8 @@ def execute(
     )
     write_json(folder / "environment.json", environment)
     write_json(folder / RESULT, _result(spec, outcome, folder))
+    if lacking := missing(folder):
+        raise FileNotFoundError(f"{lacking} was removed from {folder.name} while the run was at work")
     return store.publish(spec.run_id)
 
 

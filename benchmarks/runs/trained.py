@@ -53,7 +53,7 @@ class TrainedAdapter:
     """
 
     def __init__(self, adapter: Adapter, shape: TaskShape) -> None:
-        self._adapter, self.shape = adapter, shape
+        self.adapter, self.shape = adapter, shape
 
     def predict(self, support_x: Examples, support_y: Examples, query_x: Examples) -> Tensor:
         """Predicts queries from a support set.
@@ -82,7 +82,7 @@ class TrainedAdapter:
             query=rows[:, len(support) :],
             query_y=unknown,
         )
-        prediction = self._adapter.predict(batch)[0]
+        prediction = self.adapter.predict(batch)[0]
         return LIKELIHOODS[self.shape.likelihood].point(prediction[:, :ways])
 
     def _examples(self, name: str, examples: Examples) -> Tensor:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from adaptbench.reports.format import Checksum, Result
-from adaptbench.reports.reading import NewerFormat, Unreadable, read
+from adaptbench.reports.reading import NewerFormat, read
 
 RESULT = "result.json"
 UNSEALED = (RESULT, "environment.json")
@@ -43,7 +43,8 @@ def damage(folder: Path, thorough: bool = True) -> str | None:
 
     Args:
         folder: the published folder.
-        thorough: whether to read every file; otherwise only missing and truncated files and broken JSON are found.
+        thorough: whether to read every file, and to miss those that a run of its kind must have; otherwise only missing
+            and truncated files and broken JSON are found.
 
     Raises:
         NewerFormat: a later version of adaptbench wrote the run, so it is not damaged.
@@ -52,14 +53,23 @@ def damage(folder: Path, thorough: bool = True) -> str | None:
         result = read(folder / RESULT, Result)
         if result.run_id != folder.name:
             return f"{RESULT} is that of run {result.run_id}"
+        if thorough and (lacking := sorted(result.required - result.files.keys())):
+            return f"{lacking[0]} is not among its files"
         found = _first_damaged(folder, result.files, thorough)
         if found is None and thorough and _own_checksum(json.loads((folder / RESULT).read_bytes())) != result.sha256:
             return f"{RESULT} has another checksum than it had"
         return found
     except NewerFormat:
         raise
-    except (Unreadable, OSError) as error:
+    except (ValueError, OSError) as error:
         return f"its files cannot be read: {' '.join(str(error).removesuffix('.').split())}"
+
+
+def missing(folder: Path) -> str | None:
+    """Names a file that a complete but unpublished folder lacks; None if it lacks none."""
+    result = read(folder / RESULT, Result)
+    wanted = {"environment.json", *result.required, *result.files}
+    return next((name for name in sorted(wanted) if not (folder / name).is_file()), None)
 
 
 def _own_checksum(result: Mapping[str, object]) -> str:

@@ -50,6 +50,7 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._claims: dict[str, SoftFileLease] = {}
 
     def published(self, run_id: str) -> Path:
         """The folder of a finished run."""
@@ -77,7 +78,7 @@ class Store:
 
     @contextmanager
     def claimed(self, run_id: str, on_loss: Callable[[], None]) -> Iterator[None]:
-        """Holds the lock of a run; a thread refreshes it.
+        """Holds the lock of a run; a thread refreshes it, and `is_ours` tells at once whether it was lost.
 
         Args:
             run_id: the run.
@@ -96,10 +97,17 @@ class Store:
             lease.acquire(timeout=LEASE_PATIENCE, poll_interval=0.05)
         except Timeout:
             raise RunElsewhere(run_id) from None
+        self._claims[run_id] = lease
         try:
             yield
         finally:
+            del self._claims[run_id]
             lease.release()
+
+    def is_ours(self, run_id: str) -> bool:
+        """Whether no other process took the lock that this store holds, or none is held."""
+        claim = self._claims.get(run_id)
+        return claim is None or ((owner := claim.owner) is not None and owner.token == claim.token)
 
     def watch(self, run_id: str) -> SoftFileLease:
         """Makes the lease by which `is_free` sees whether another process still refreshes its lock."""
@@ -138,8 +146,14 @@ class Store:
                     shutil.rmtree(path, ignore_errors=True)
 
     def publish(self, run_id: str) -> Path:
-        """Renames a complete partial folder; if the run was published meanwhile, the published folder stays."""
+        """Renames a complete partial folder; if the run was published meanwhile, the published folder stays.
+
+        Raises:
+            RunElsewhere: if another process took the run over.
+        """
         partial, final = self.partial(run_id), self.published(run_id)
+        if not self.is_ours(run_id):
+            raise RunElsewhere(run_id)
         for name in SCRATCH:
             (partial / name).unlink(missing_ok=True)
         for file in partial.iterdir():
@@ -190,7 +204,8 @@ class Store:
         """
         folder = self.root / "suites"
         try:
-            read(folder / f"{manifest.name}.json", Manifest)
+            if read(folder / f"{manifest.name}.json", Manifest) == manifest:
+                return
         except NewerFormat:
             raise
         except Unreadable:
@@ -238,7 +253,7 @@ def is_free(lease: SoftFileLease) -> bool:
     """
     try:
         lease.acquire(timeout=0)
-    except Timeout:
+    except (Timeout, OSError):  # a lock that cannot be taken is not free
         return False
     lease.release()
     return True

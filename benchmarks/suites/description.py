@@ -30,7 +30,8 @@ def describe(spec: RunSpec, name: str | None = None, label: str | None = None) -
     if not (isinstance(task, type) and issubclass(task, EpisodicDataModule)):
         raise ValueError(f"Expected a task but `{training.task.name}` is not a subclass of EpisodicDataModule.")
     adapter = find(spec.adapter_kind, spec.adapter)
-    own = spec.learner.init_args if spec.kind == "episodic" else {}
+    component = None if spec.kind == "pretrain" else spec.learner if spec.kind == "episodic" else spec.strategy
+    own = component.init_args if component else {}
     form, departures = adapter.nearest_form(own)
     arguments = training.task.init_args
     categorical = task.likelihood == "categorical"

@@ -79,6 +79,8 @@ TASKS = {
                           label="Image folder"),
     "lake_runs": Named("datamodules.lake_runs.LakeRunsDataModule", "Omniglot's 20 official one-shot runs, 400 trials",
                        label="Lake's runs"),
+    "linear_regression": Named("datamodules.linear_regression.LinearRegressionDataModule",
+                               "regression of w . x in 8 dimensions with noise", label="Linear regression"),
     "omniglot-online": Named("datamodules.omniglot_online.OmniglotOnlineDataModule",
                              "a stream of characters, labels one step late", label="Omniglot online"),
     "sinusoid": Named("datamodules.sinusoid.SinusoidDataModule", "regression of A sin(x - phase)", label="Sinusoid"),
@@ -185,6 +187,12 @@ STRATEGIES = {
                               family="control", reference="Rasmussen & Williams 2006"),
     "oracle": Named("lit_modules.controls.Oracle", "control: told amplitude and phase", label="Oracle",
                     family="control", reference="Finn et al. 2017, arXiv 1703.03400"),
+    "bayes": Named("lit_modules.bayes.Bayes", "limit: exact, over all functions or those of training",
+                   label="Bayes, all functions", family="limit", reference="Raventos et al. 2023, arXiv 2306.15063",
+                   forms=(
+        Form("Bayes, all functions", {"knows": "all"}),
+        Form("Bayes, training functions", {"knows": "training"}),
+    )),
 }  # fmt: skip
 PRETRAINING = {
     "pretraining": Named("lit_modules.transfer.TransferModule", "what strategies adapt", "Pretraining", "transfer")

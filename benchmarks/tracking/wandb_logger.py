@@ -3,7 +3,9 @@
 import os
 import queue
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
 Mode = Literal["online", "offline", "off"]
 INIT_SECONDS = 20
 FINISH_SECONDS = 60
+PATIENCE_SECONDS, PATIENCE_SHARE = 5.0, 0.1
+"""A run waits at its end for W&B so long, or this share of the time that it took, whichever is more."""
 
 
 def default_mode() -> Mode:
@@ -47,8 +51,10 @@ class WandbMirror(Logger):
     ) -> None:
         super().__init__()
         self._run_id, self._folder, self._mode, self._settings = run_id, folder, mode, settings
+        self._since = time.monotonic()
         self._orders: queue.Queue[Callable[[WandbLogger], None] | None] = queue.Queue()
         self._trouble: str | None = None
+        self._session: object = None
         self._thread = threading.Thread(target=self._serve, name=f"wandb-{run_id}", daemon=True)
         self._thread.start()
 
@@ -94,14 +100,33 @@ class WandbMirror(Logger):
 
         self._orders.put(log)
 
-    def close(self, summary: Mapping[str, Any], failed: bool = False, seconds: float = FINISH_SECONDS) -> str | None:
+    @property
+    def patience(self) -> float:
+        """The seconds that a live run may wait for W&B at its end."""
+        return max(PATIENCE_SECONDS, PATIENCE_SHARE * (time.monotonic() - self._since))
+
+    def close(
+        self,
+        summary: Mapping[str, Any],
+        failed: bool = False,
+        seconds: float = FINISH_SECONDS,
+        then: Callable[[], None] | None = None,
+    ) -> str | None:
         """Queues the results and how the run ended, and waits for W&B at most `seconds`.
+
+        Args:
+            summary: the results.
+            failed: whether the run failed.
+            seconds: how long to wait. W&B goes on in its thread after that, as long as this process lives.
+            then: called once W&B has everything, also after that time.
 
         Returns:
             What went wrong with W&B; None if nothing did.
         """
         self._orders.put(lambda logger: logger.experiment.summary.update(dict(summary)))
         self._orders.put(lambda logger: logger.experiment.finish(exit_code=int(failed)))
+        if then is not None:
+            self._orders.put(lambda _: then())
         self._orders.put(None)
         self._thread.join(seconds)
         if self._thread.is_alive():
@@ -115,13 +140,15 @@ class WandbMirror(Logger):
                 order(logger)
         except Exception as error:
             self._trouble = " ".join(f"{type(error).__name__}: {error}".split())
+            if isinstance(error, ConnectionError) or "Mailbox" in type(error).__name__:
+                self._forget_service()
 
     def _start(self) -> WandbLogger:
         import wandb
 
         self._folder.mkdir(parents=True, exist_ok=True)
         # Silences W&B before Lightning passes an argument that it warns about.
-        wandb.setup(wandb.Settings(silent=True, mode=self._mode))
+        self._session = wandb.setup(wandb.Settings(silent=True, mode=self._mode))
         logger = WandbLogger(
             id=self._run_id,
             save_dir=self._folder,
@@ -135,3 +162,11 @@ class WandbMirror(Logger):
         )
         _ = logger.experiment
         return logger
+
+    def _forget_service(self) -> None:
+        """Lets the next run start W&B's own process anew, because this one is gone; not twice, for several runs."""
+        import wandb
+
+        with suppress(Exception):
+            if wandb.setup() is self._session:
+                wandb.teardown(exit_code=0)

@@ -1,7 +1,8 @@
 """Mirrors runs and the report of a suite in W&B, live or afterwards, and marks the mirrored runs."""
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,7 +11,7 @@ import pandas as pd
 from adaptbench.benchmarks.store.store import Store
 from adaptbench.benchmarks.suites.description import describe
 from adaptbench.benchmarks.suites.spec import RUN_SPEC, RunSpec
-from adaptbench.benchmarks.tracking.wandb_logger import WandbMirror
+from adaptbench.benchmarks.tracking.wandb_logger import FINISH_SECONDS, WandbMirror
 from adaptbench.reports.format import Result
 
 PROJECT = "adaptbench"
@@ -27,15 +28,15 @@ class Target:
     Attributes:
         suite: name of the suite, by which W&B groups runs.
         mode: online or offline.
-        project: the project.
+        project: the project; that of the environment by default, as everywhere in W&B.
         entity: user or team; None for W&B's default.
         models: whether to upload weights as artifacts.
     """
 
     suite: str
     mode: Literal["online", "offline"]
-    project: str = PROJECT
-    entity: str | None = None
+    project: str = field(default_factory=lambda: os.environ.get("WANDB_PROJECT") or PROJECT)
+    entity: str | None = field(default_factory=lambda: os.environ.get("WANDB_ENTITY") or None)
     models: bool = False
 
     def settings(self, name: str, job_type: str, tags: Iterable[str], config: Mapping[str, Any]) -> dict[str, Any]:
@@ -60,8 +61,17 @@ def open_mirror(spec: RunSpec, name: str, root: Path, target: Target) -> WandbMi
     return WandbMirror(spec.run_id, root, target.mode, target.settings(name, spec.kind, tags, config))
 
 
-def close_mirror(mirror: WandbMirror, store: Store, run_id: str, target: Target) -> str | None:
-    """Sends the results, and the weights if asked, of a finished run to W&B, and marks the run as mirrored.
+def close_mirror(
+    mirror: WandbMirror, store: Store, run_id: str, target: Target, seconds: float | None = None
+) -> str | None:
+    """Sends the results, and the weights if asked, of a finished run to W&B, which is marked once it has them.
+
+    Args:
+        mirror: the run in W&B.
+        store: where the run is.
+        run_id: its id.
+        target: where it goes in W&B.
+        seconds: how long to wait; by default as long as a live run may.
 
     Returns:
         What went wrong with W&B; None if nothing did.
@@ -69,12 +79,10 @@ def close_mirror(mirror: WandbMirror, store: Store, run_id: str, target: Target)
     weights = store.published(run_id) / "model.ckpt"
     if target.models and weights.is_file():
         mirror.log_file(weights, name=f"model-{run_id}", kind="model")
-    trouble = mirror.close(summarise(store.result(run_id)))
-    if trouble is None:
-        mark = _mark(store, run_id, target.mode)
-        mark.parent.mkdir(parents=True, exist_ok=True)
-        mark.touch()
-    return trouble
+        seconds = FINISH_SECONDS
+    mark = _mark(store, run_id, target)
+    mark.parent.mkdir(parents=True, exist_ok=True)
+    return mirror.close(summarise(store.result(run_id)), seconds=seconds or mirror.patience, then=mark.touch)
 
 
 def summarise(result: Result) -> dict[str, float]:
@@ -104,7 +112,7 @@ def mirror_afterwards(
     """
     found: dict[str, str | None] = {}
     for run_id, name in names.items():
-        if not store.is_published(run_id) or is_mirrored(store, run_id, target.mode):
+        if not store.is_published(run_id) or is_mirrored(store, run_id, target):
             continue
         say(name)
         found[run_id] = _mirror_one(store, run_id, name, target)
@@ -114,9 +122,9 @@ def mirror_afterwards(
     return found
 
 
-def is_mirrored(store: Store, run_id: str, mode: str) -> bool:
-    """Whether a run is mirrored in this mode; a run that is online need not be written offline."""
-    return any(_mark(store, run_id, each).exists() for each in {mode, "online"})
+def is_mirrored(store: Store, run_id: str, target: Target) -> bool:
+    """Whether a run is mirrored there in this mode; a run that is online need not be written offline."""
+    return any(_mark(store, run_id, replace(target, mode=mode)).exists() for mode in {target.mode, "online"})
 
 
 def close_suite(target: Target, root: Path, tables: Mapping[str, pd.DataFrame], files: Sequence[Path]) -> str | None:
@@ -147,7 +155,7 @@ def _mirror_one(store: Store, run_id: str, name: str, target: Target) -> str | N
     mirror = open_mirror(spec, name, store.root, target)
     for step, metrics in curve.items():
         mirror.log_metrics({**metrics, "trainer/global_step": step}, step)
-    return close_mirror(mirror, store, run_id, target)
+    return close_mirror(mirror, store, run_id, target, seconds=FINISH_SECONDS)
 
 
 def _curve(path: Path) -> dict[int, dict[str, float]]:
@@ -160,5 +168,8 @@ def _curve(path: Path) -> dict[int, dict[str, float]]:
     return found
 
 
-def _mark(store: Store, run_id: str, mode: str) -> Path:
-    return store.root / "wandb" / "mirrored" / mode / run_id
+def _mark(store: Store, run_id: str, target: Target) -> Path:
+    folder = store.root / "wandb" / "mirrored" / target.mode
+    if (target.project, target.entity) != (PROJECT, None):
+        folder /= f"{target.entity or ''}.{target.project}"  # no run's id has a dot
+    return folder / run_id

@@ -4,6 +4,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 
+import numpy as np
+from numpy.typing import NDArray
+
 from adaptbench.reports.comparison.comparison import Comparison, Entry
 from adaptbench.reports.statistics.agreement import rank_agreement
 from adaptbench.reports.statistics.intervals import stack_seeds
@@ -62,13 +65,17 @@ def fidelities(small: Sequence[Comparison], large: Sequence[Comparison]) -> Iter
             ours, theirs = _scored(one, column), _scored(other, against)
             labels = sorted(ours.keys() & theirs.keys())
             if len(labels) >= FEWEST:
-                entries = [[each[label] for label in labels] for each in (ours, theirs)]
-                scores = [[stack_seeds(list(entry.samples.values())) for entry in each] for each in entries]
-                tau, lower, upper = rank_agreement(*scores)
-                seeds = min(len(entry.samples) for each in entries for entry in each)
+                first, second = ([each[label] for label in labels] for each in (ours, theirs))
+                tau, lower, upper = rank_agreement(_scores(first), _scores(second))
+                seeds = min(len(entry.samples) for entry in (*first, *second))
                 yield Fidelity(one.task, other.protocol, wanted.episode_phrase, len(labels), tau, lower, upper, seeds)
 
 
 def _scored(comparison: Comparison, column: int) -> dict[str, Entry]:
     """The entries of a column that have scores, by label."""
     return {row[column].label: row[column] for row in comparison.entries if row[column].samples}
+
+
+def _scores(entries: Sequence[Entry]) -> list[NDArray[np.float64]]:
+    """The scores [S, E] of each entry."""
+    return [stack_seeds(list(entry.samples.values())) for entry in entries]

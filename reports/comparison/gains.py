@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from adaptbench.reports.comparison.comparability import differences
 from adaptbench.reports.comparison.comparison import Comparison, Entry
+from adaptbench.reports.results.metrics import Metric
 from adaptbench.reports.results.settings import Axis, Setting
 from adaptbench.reports.statistics.contrasts import Contrast, contrast
+from adaptbench.reports.statistics.power_law import LEAST_SIZES, PowerLaw, power_law
 from adaptbench.reports.statistics.scales import log_scores
 
 
@@ -30,6 +32,8 @@ class Gain:
             stored unit (accuracy as a fraction). None if there is no slope.
         ends_at: The first value from which the gain to the last value is not significant; None if all are significant.
         refusal: Why there is no slope although there are results, or empty.
+        law: The power law of the error against training classes; None for other quantities, for metrics that are no
+            error, and for less than four values.
     """
 
     learner: str
@@ -41,6 +45,7 @@ class Gain:
     per_doubling: Contrast | None = None
     ends_at: int | None = None
     refusal: str = ""
+    law: PowerLaw | None = None
 
 
 def gains(comparison: Comparison) -> tuple[Gain, ...]:
@@ -55,18 +60,19 @@ def _along(comparison: Comparison, axis: Axis) -> Iterator[Gain]:
         for _, group in groupby(ordered, key=lambda entry: entry.setting.others(axis)):
             scored = [each for each in group if each.interval is not None and each.setting.value(axis) is not None]
             if len(scored) > 1:
-                yield _gain(scored, axis, relative=comparison.metric.logarithmic)
+                yield _gain(scored, axis, comparison.metric)
 
 
-def _gain(entries: Sequence[Entry], axis: Axis, *, relative: bool) -> Gain:
+def _gain(entries: Sequence[Entry], axis: Axis, metric: Metric) -> Gain:
     """The slope over entries that differ along one axis, from the seeds that all of them have."""
     values = tuple(value for entry in entries if (value := entry.setting.value(axis)) is not None)
     common = sorted(set.intersection(*(set(entry.samples) for entry in entries)))
-    first = entries[0]
+    first, relative = entries[0], metric.logarithmic
     gain = Gain(first.learner, first.label, axis, first.setting, values, relative)
     if refusal := _refusal(entries, axis, common):
         return replace(gain, refusal=refusal)
     scores = [np.stack([entry.samples[seed] for seed in common]) for entry in entries]
+    law = _law(values, scores, metric) if axis == "classes" else None
     if relative:
         if any(float(run.mean(axis=-1).min()) <= 0 for run in scores):
             return replace(gain, refusal="an error of zero has no logarithm")
@@ -75,7 +81,14 @@ def _gain(entries: Sequence[Entry], axis: Axis, *, relative: bool) -> Gain:
     x = np.log2(values)
     slope = (x - x.mean()) / np.square(x - x.mean()).sum()
     ends_at = _end(scores, values, digests, sign=-1.0 if relative else 1.0)
-    return replace(gain, per_doubling=_contrast(scores, slope, digests), ends_at=ends_at)
+    return replace(gain, per_doubling=_contrast(scores, slope, digests), ends_at=ends_at, law=law)
+
+
+def _law(values: tuple[int, ...], scores: Sequence[NDArray[np.float64]], metric: Metric) -> PowerLaw | None:
+    if len(values) < LEAST_SIZES or metric.perfect is None:
+        return None
+    errors = metric.error(np.stack(scores))
+    return power_law(values, errors) if errors.mean(axis=(1, 2)).min() > 0 else None
 
 
 def _refusal(entries: Sequence[Entry], axis: Axis, common: Sequence[int]) -> str:

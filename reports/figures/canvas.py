@@ -1,5 +1,6 @@
 """The canvas of figures: one look, and the same bytes for the same runs."""
 
+import io
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -39,9 +40,13 @@ def save(draw: Callable[[], Figure | None], base: Path) -> tuple[Path, ...]:
             png.unlink(missing_ok=True)
             pdf.unlink(missing_ok=True)
             return ()
-        figure.savefig(png, dpi=200, metadata={"Software": None})
+        # In memory first, because on a full disk matplotlib fails in many ways, and writing bytes in one.
+        picture, page = io.BytesIO(), io.BytesIO()
+        figure.savefig(picture, format="png", dpi=200, metadata={"Software": None})
         figure.set_layout_engine("none")  # The layout takes most of the time, so it is computed once.
-        figure.savefig(pdf, metadata={"Creator": None, "Producer": None, "CreationDate": None})
+        figure.savefig(page, format="pdf", metadata={"Creator": None, "Producer": None, "CreationDate": None})
+    png.write_bytes(picture.getvalue())
+    pdf.write_bytes(page.getvalue())
     return png, pdf
 
 

@@ -44,7 +44,7 @@ def draw_forms(comparison: Comparison, setting: Setting) -> Figure | None:
         )  # fmt: skip
     for unused in grid[len(groups) :]:
         unused.remove()
-    label_y(panels, comparison, n_columns)
+    label_y(panels, comparison, n_columns, "examples")
     return figure
 
 

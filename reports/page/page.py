@@ -1,19 +1,20 @@
 """The page: one HTML file with tables, interactive curves and every run, which needs no network."""
 
 import base64
-import gzip
-import hashlib
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
 from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup, escape
 
 from adaptbench.reports.comparison.comparison import Comparison, Entry
 from adaptbench.reports.format import Machine
+from adaptbench.reports.laboratory_format import Laboratory
+from adaptbench.reports.page.laboratory import atlas, laboratory_data, packed_networks
+from adaptbench.reports.page.packing import digest, pack, pack_compressed, template, vendored, vendored_script
 from adaptbench.reports.page.page_data import page_data
 from adaptbench.reports.results.manifest import Suite
 from adaptbench.reports.results.records import versions
@@ -24,8 +25,29 @@ from adaptbench.reports.words.commands import entry_commands, suite_commands
 from adaptbench.reports.words.headlines import headlines
 from adaptbench.reports.words.sentences import best_sentence
 
+PLOTLY, RUNTIME, MACHINE = "plotly-basic.min.js", "ort.wasm.min.js", "ort-wasm-simd.wasm"
+SCRIPTS = ("page.js", "functions.js", "episodes.js", "atlas.js", "start.js")
+MOST_CHARACTERS = 7_600_000
+"""Of all that is packed into the page and its figures; the rest of 8 MB is for its text."""
+ROOM_BESIDE = 3_200_000
+"""Characters that the runtime of networks and the episodes take, for which networks leave room."""
 MOST_IMAGE_BYTES = 1_500_000
 """The total size of the static figures in the page, so that the page stays below 8 MB."""
+TERMS: Mapping[str, str] = {
+    "protocol": "What decides how hard a task is: its data, how they are divided into training and test, and how "
+    "episodes are drawn from them. Scores of different protocols cannot be compared.",
+    "episode": "One small problem: a support set to learn from, and queries to answer. A 5-way 1-shot episode has five "
+    "classes with one support example each.",
+    "interval": "The 95 % interval of a mean, in brackets: what it could have been with other seeds and other test "
+    "episodes. Of many such intervals, 95 % contain the mean of all seeds and episodes.",
+    "rank": "The place of a learner's mean among all means of its column, 1 for the best. A rank says nothing about "
+    "significance: ≈ marks learners that are not significantly different from the best.",
+    "inductive": "Each query is answered from the support set alone, as if it were the only one.",
+    "transductive": "The queries of an episode are answered together, so that each may help with the others. Scores "
+    "are usually higher than inductive ones and cannot be compared with them.",
+}
+"""Words that readers of a first report ask about."""
+_TERM = re.compile(rf"\b({'|'.join(TERMS)})s?\b", re.IGNORECASE)
 MOST_ROWS = 2000
 """The most entries of the results table, so that browsers stay fast; the CSV files have all entries."""
 
@@ -59,6 +81,7 @@ def render_page(
     published: Table,
     sources: Sequence[str] = (),
     left_out: Sequence[str] = (),
+    laboratory: Laboratory | None = None,
 ) -> str:
     """Renders the page; every string from a file is escaped.
 
@@ -70,24 +93,34 @@ def render_page(
         published: The table of published numbers.
         sources: The names of the report's sources.
         left_out: Runs that are left out, each with its reason.
+        laboratory: What trained networks gave to the laboratories.
     """
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    script = _template("page.js")
+    environment.filters["terms"] = _explain
+    named = {section.name: section.comparison for section in sections}
+    parts = {"plotly": pack_compressed(vendored(PLOTLY)), "data": pack(_json(page_data(suite, runs, named)))}
+    networks = packed_networks(laboratory, runs, MOST_CHARACTERS - ROOM_BESIDE - sum(map(len, parts.values())))
+    if networks:
+        parts |= {"runtime": pack_compressed(vendored(RUNTIME)), "machine": pack_compressed(vendored(MACHINE))}
+    shown = {**laboratory_data(laboratory, suite, runs, networks), "atlas": atlas(suite, runs, named)}
+    parts |= {"laboratory": pack(_json(shown)), **networks}
+    scripts = [template(name) for name in SCRIPTS]
+    libraries = [vendored_script(name) for name in (PLOTLY, *([RUNTIME] if networks else []))]
     rows = _rows(suite, sections)
-    data = page_data(suite, runs, {section.name: section.comparison for section in sections})
-    return environment.from_string(_template("page.html.j2")).render(
+    return environment.from_string(template("page.html.j2")).render(
         suite=suite,
-        style=_template("page.css"),
-        script=script,
-        policy=" ".join(f"'sha256-{_digest(code)}'" for code in (script, _plotly())),
-        plotly=_pack(_plotly()),
-        data=_pack(json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)),
+        terms=TERMS,
+        style=template("page.css"),
+        scripts=scripts,
+        policy=" ".join(f"'sha256-{digest(code)}'" for code in (*scripts, *libraries)),
+        parts=parts,
+        laboratory=shown,
         n_finished=len(runs),
         leads=[text for each in sections for text in each.standings]
         or [lead for each in sections if (lead := best_sentence(each.comparison, each.comparison.largest[0]))],
         headlines=[headline for section in sections for headline in headlines(section.comparison)],
         sections=sections,
-        images=_images(sections),
+        images=_images(sections, MOST_CHARACTERS - sum(map(len, parts.values()))),
         published=published,
         rows=rows[:MOST_ROWS],
         n_rows=len(rows),
@@ -132,9 +165,13 @@ def _row(suite: Suite, comparison: Comparison, entry: Entry) -> dict[str, object
     }
 
 
-def _images(sections: Sequence[Section]) -> dict[str, list[tuple[str, str]]]:
-    """The names and data URIs of each section's static figures, as long as they fit."""
-    left = MOST_IMAGE_BYTES
+def _json(data: object) -> str:
+    return json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def _images(sections: Sequence[Section], room: int) -> dict[str, list[tuple[str, str]]]:
+    """The names and data URIs of each section's static figures, as long as they fit into so many characters."""
+    left = min(MOST_IMAGE_BYTES, room * 3 // 4)
     found: dict[str, list[tuple[str, str]]] = {}
     for section in sections:
         for path in section.figures:
@@ -145,24 +182,18 @@ def _images(sections: Sequence[Section]) -> dict[str, list[tuple[str, str]]]:
     return found
 
 
-def _template(name: str) -> str:
-    return files("adaptbench.reports.page").joinpath(f"templates/{name}").read_text(encoding="utf-8")
+def _explain(text: str) -> Markup:
+    """The text, escaped; the first use of each word of `TERMS` gets its meaning as a tooltip."""
+    met: set[str] = set()
 
+    def explained(match: re.Match[str]) -> str:
+        term = match[1].lower()
+        if term in met:
+            return match[0]
+        met.add(term)
+        return f'<span data-term="{term}" tabindex="0" aria-describedby="tip">{match[0]}</span>'
 
-@cache
-def _plotly() -> str:
-    """The whole of plotly.js, with its licence at the top."""
-    return files("plotly").joinpath("package_data/plotly.min.js").read_text(encoding="utf-8")
-
-
-def _pack(text: str) -> str:
-    """The text, compressed to letters that need no escaping; equal for equal texts."""
-    return base64.b64encode(gzip.compress(text.encode("utf-8"), compresslevel=6, mtime=0)).decode("ascii")
-
-
-def _digest(code: str) -> str:
-    """The hash that lets an inline script run under the page's policy, which blocks all others."""
-    return base64.b64encode(hashlib.sha256(code.encode("utf-8")).digest()).decode("ascii")
+    return Markup(_TERM.sub(explained, str(escape(text))))
 
 
 def _group_problems(problems: Sequence[Problem]) -> list[dict[str, object]]:

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from adaptbench.reports.format_tables import CALIBRATION, FITS, Column
-from adaptbench.reports.reading import Unreadable
+from adaptbench.reports.format_tables import CALIBRATION, CURVE, FITS, Column
 from adaptbench.reports.results.tables import read_table
 
 
@@ -27,21 +26,24 @@ class LearningCurve:
 
 
 def read_curve(folder: Path, metric: str) -> LearningCurve | None:
-    """Reads the learning curve of a run; None if it has none or it cannot be read.
+    """Reads the learning curve of a run; None if it has none.
 
     Args:
         folder: The run's folder.
         metric: The metric.
+
+    Raises:
+        Unreadable: The file is not such a table.
     """
-    try:
-        columns = read_table(folder / "curve.parquet", ["examples_encoded", "part", "metric", "value"]).to_pydict()
-    except Unreadable:
+    path = folder / "curve.parquet"
+    if not path.exists():
         return None
+    columns = read_table(path, [column.name for column in CURVE[1:]]).to_pydict()
     values: dict[str, dict[int, float]] = {}
     nan = float("nan")
     rows = zip(columns["examples_encoded"], columns["part"], columns["metric"], columns["value"], strict=True)
     for examples, part, name, value in rows:
-        if name == metric and examples is not None and part is not None:
+        if name == metric and part is not None:
             values.setdefault(part, {})[examples] = nan if value is None else value
     examples = tuple(sorted({each for points in values.values() for each in points}))
     if not examples:
@@ -61,8 +63,7 @@ def read_calibration(folder: Path) -> pd.DataFrame | None:
 
 
 def _read_whole(path: Path, columns: Sequence[Column]) -> pd.DataFrame | None:
-    try:
-        found: pd.DataFrame = read_table(path, [column.name for column in columns]).to_pandas()
-    except Unreadable:
+    if not path.exists():
         return None
+    found: pd.DataFrame = read_table(path, [column.name for column in columns]).to_pandas()
     return found

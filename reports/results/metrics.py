@@ -3,7 +3,9 @@
 import math
 from dataclasses import dataclass
 
-from adaptbench.reports.statistics.intervals import Interval
+import numpy as np
+
+from adaptbench.reports.statistics.intervals import Interval, Scores
 from adaptbench.reports.statistics.scales import LIMITS, Range
 
 _LABELS = {"mse": "MSE", "nll": "NLL"}
@@ -53,6 +55,21 @@ class Metric:
         least, most = LIMITS[self.scores_are]
         best = most if self.higher_is_better else least
         return best if math.isfinite(best) else None
+
+    def error(self, scores: Scores) -> Scores:
+        """How far scores are from the best that there is, such as 1 minus an accuracy.
+
+        Raises:
+            ValueError: There is no best score.
+        """
+        if self.perfect is None:
+            raise ValueError(f"Expected a metric with a best score but got {self.name!r}, which has none.")
+        return np.abs(self.perfect - scores)
+
+    @property
+    def error_heading(self) -> str:
+        """The label of `error` with the unit, such as "Error in %"."""
+        return self.heading if self.perfect == 0 else f"Error in {self.unit}"
 
     @property
     def heading(self) -> str:

@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa  # type: ignore[import-untyped]  # pyarrow ships no annotations
 from numpy.typing import NDArray
 
-from adaptbench.reports.format import Environment, Failure, Machine, Record, Result, Score, Spec, Times
+from adaptbench.reports.format import Environment, Failure, Machine, Result, Score, Spec, Times
 from adaptbench.reports.reading import Unreadable, read
 from adaptbench.reports.results.curves import LearningCurve, read_calibration, read_curve, read_fits
 from adaptbench.reports.results.manifest import Cell, Suite
@@ -24,7 +24,7 @@ from adaptbench.reports.statistics.scales import LIMITS
 
 ProblemKind = Literal["not finished", "failed", "data unavailable", "unreadable"]
 ReadCurve = Callable[[Path, str], LearningCurve | None]
-R = TypeVar("R", bound=Record)
+T = TypeVar("T")
 UNSEEN = "unseen"
 NOT_FINITE = "NotFinite:"
 """Begins the recorded reason of a training that diverged; any other failure is not the learner's own doing."""
@@ -67,6 +67,7 @@ class Run:
         read_curve: Reads a learning curve.
         training_scores: The scores [E] of tests on training classes or functions, by what they are on and setting.
         source: Where it came from; None in a report of one source.
+        lost: Why files beside its scores cannot be read; the report does without them.
     """
 
     cell: Cell
@@ -78,25 +79,27 @@ class Run:
     read_curve: ReadCurve = field(default=read_curve, repr=False, compare=False)
     training_scores: Mapping[tuple[str, Setting], NDArray[np.float64]] = field(default_factory=dict)
     source: Source | None = None
+    lost: list[str] = field(default_factory=list, repr=False, compare=False)
 
     @cached_property
     def curve(self) -> LearningCurve | None:
         """The learning curve of its training or its pretraining; None if there is none."""
-        return self.read_curve(self.folder.parent / (self.result.pretrained or self.cell.run_id), self.cell.metric)
+        trained = self.folder.parent / (self.result.pretrained or self.cell.run_id)
+        return _or_lost(lambda: self.read_curve(trained, self.cell.metric), self.lost)
 
     @cached_property
     def fits(self) -> pd.DataFrame | None:
         """The functions that a regression run predicted; None if there are none."""
-        return read_fits(self.folder)
+        return _or_lost(lambda: read_fits(self.folder), self.lost)
 
     @cached_property
     def calibration(self) -> pd.DataFrame | None:
         """The queries of its test by probability, with the columns `CALIBRATION`; None if it has none."""
-        return read_calibration(self.folder)
+        return _or_lost(lambda: read_calibration(self.folder), self.lost)
 
     def environment_of(self, run_id: str) -> Environment | None:
         """Where and how fast another run of the folder was computed; None if that cannot be read."""
-        return _read_beside(self.folder.parent / run_id / "environment.json", Environment)
+        return _or_lost(lambda: read(self.folder.parent / run_id / "environment.json", Environment), [])
 
     @property
     def machine(self) -> Machine | None:
@@ -124,8 +127,7 @@ class Run:
     def pretraining_cpu_seconds(self) -> Mapping[str, float | None]:
         """The CPU seconds of each pretraining that validation chose from, by its run; None if they are not known."""
         candidates = [each.run_id for each in self.result.pretrainings]
-        folders = {run_id: self.folder.parent / run_id / "environment.json" for run_id in candidates}
-        found = {run_id: _read_beside(path, Environment) for run_id, path in folders.items()}
+        found = {run_id: self.environment_of(run_id) for run_id in candidates}
         return {run_id: each.times.train_cpu_seconds if each else None for run_id, each in found.items()}
 
     @property
@@ -225,15 +227,17 @@ def _read_run(folder: Path, cell: Cell, curves: ReadCurve) -> Run:
         if wanted != found:
             raise Unreadable(f"Expected field `{name}` of result.json to be {wanted!r} but got {found!r}.")
     scores = _read_episode_scores(folder / "episodes.parquet", cell)
+    lost: list[str] = []
     run = Run(
         cell=cell,
         folder=folder,
         result=result,
         episode_scores={setting: found for (on, setting), found in scores.items() if on == UNSEEN},
         training_scores={(on, setting): found for (on, setting), found in scores.items() if on != UNSEEN},
-        environment=_read_beside(folder / "environment.json", Environment),
-        spec=_read_beside(folder / "spec.json", Spec),
+        environment=_or_lost(lambda: read(folder / "environment.json", Environment), lost),
+        spec=_or_lost(lambda: read(folder / "spec.json", Spec), lost),
         read_curve=curves,
+        lost=lost,
     )
     for setting in cell.settings:
         _check_score(run, setting)
@@ -277,9 +281,10 @@ def _check_score(run: Run, setting: Setting) -> None:
         raise Unreadable(f"Expected episodes.parquet to average to {score.value:g} for {wanted} but got {mean:g}.")
 
 
-def _read_beside(path: Path, kind: type[R]) -> R | None:
-    """Reads a file beside a result; None if it cannot be read, because the result is valid without it."""
+def _or_lost(reader: Callable[[], T], lost: list[str]) -> T | None:
+    """What a reader finds; None if it cannot be read, because the scores are valid without it."""
     try:
-        return read(path, kind)
-    except Unreadable:
+        return reader()
+    except Unreadable as error:
+        lost.append(str(error))
         return None

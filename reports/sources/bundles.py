@@ -36,7 +36,6 @@ MOST_DISTINCT = 4096
 """A column of more different numbers than this is kept in single precision."""
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _FORMULA = re.compile(r"^[=+\-@]|[\x00-\x1f\x7f]")
-_SUITE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _ARGUMENT = re.compile(r"^(--(learner|seeds)|[\w./@][\w./@-]*)$")
 
 
@@ -269,8 +268,6 @@ def _check_all(
         ReportError: A part has another type, names another run, or contradicts another part.
     """
     _refuse_formulas(index.suite.model_dump(mode="json", exclude={"command"}), INDEX)
-    if not _SUITE.fullmatch(index.suite.name):
-        raise ReportError(f"Expected the suite to be named by letters and digits but got {index.suite.name!r}.")
     if strange := [argument for argument in index.suite.command if not _ARGUMENT.match(argument)]:
         raise ReportError(f"Expected the command of {INDEX} to name a suite and learners but got {strange[0]!r}.")
     runs: dict[str, dict[str, object]] = {}

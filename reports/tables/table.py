@@ -16,6 +16,8 @@ WHOLE = (
 )  # fmt: skip
 """Columns of integers that may be absent, as ways in regression and unlimited classes are: empty fields in the CSV."""
 
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""A spreadsheet computes a text that begins so, unless it is quoted."""
 RARE = ("examples",)
 """Columns that a frame has only if some row has a value there."""
 
@@ -132,5 +134,7 @@ def letter(index: int) -> str:
 
 
 def to_csv(frame: pd.DataFrame) -> str:
-    """The frame as CSV: absent values are empty fields, and numbers read back unchanged."""
-    return frame.to_csv(index=False, lineterminator="\n")
+    """The frame as CSV: absent values are empty fields, numbers read back unchanged, and no text is a formula."""
+    texts = frame.select_dtypes(["object", "string"])
+    safe = texts.map(lambda value: f"'{value}" if isinstance(value, str) and value[:1] in FORMULA else value)
+    return frame.assign(**safe).to_csv(index=False, lineterminator="\n")

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from adaptbench.reports.comparison.comparison import Entry
+from adaptbench.reports.format import visible
 
 NO_RULES = ("episodes_at_once",)
 """Arguments of strategies that change no result."""
@@ -12,7 +13,8 @@ NO_RULES = ("episodes_at_once",)
 
 def in_words(arguments: Mapping[str, Any]) -> str:
     """The arguments with their values, such as "moves head, lr 0.01"; without those that change no result."""
-    return ", ".join(f"{key} {value_in_words(value)}" for key, value in arguments.items() if key not in NO_RULES)
+    shown = {visible(key): value for key, value in arguments.items() if key not in NO_RULES}
+    return ", ".join(f"{key} {value_in_words(value)}" for key, value in shown.items())
 
 
 def value_in_words(value: Any) -> str:  # noqa: ANN401 - JSON of any kind
@@ -21,7 +23,7 @@ def value_in_words(value: Any) -> str:  # noqa: ANN401 - JSON of any kind
         return f"({in_words(value)})"
     if isinstance(value, list):
         return " or ".join(map(value_in_words, value))
-    return value if isinstance(value, str) else json.dumps(value)
+    return visible(value) if isinstance(value, str) else json.dumps(value)
 
 
 def rule_of(row: Sequence[Entry], first: Sequence[Entry]) -> str:

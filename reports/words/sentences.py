@@ -1,9 +1,12 @@
 """Findings in plain sentences with their intervals."""
 
 import math
+from collections.abc import Sequence
 
 from adaptbench.reports.comparison.comparison import Comparison, Entry
 from adaptbench.reports.comparison.gains import Gain
+from adaptbench.reports.comparison.places import Place
+from adaptbench.reports.statistics.power_law import Estimate, PowerLaw
 
 
 def best_sentence(comparison: Comparison, column: int) -> str:
@@ -75,6 +78,54 @@ def _amount(gain: Gain, comparison: Comparison) -> str:
         return f"{verb} {number}{' points' if comparison.metric.unit else ''}"
     factor, low, high = (math.exp(min(value, 50.0)) for value in (found.estimate, found.lower, found.upper))
     return f"multiplies the error by {factor:.2f} [{low:.2g}, {high:.2g}]"
+
+
+def growth_sentence(gain: Gain, law: PowerLaw, comparison: Comparison) -> str:
+    """Says what a doubling of the training classes brings at first and at last, by which law, and where it ends."""
+    word, place, (least, most) = gain.fixed.class_word, gain.fixed.beside("classes"), law.sizes
+    what = f"{'points' if comparison.metric.unit else comparison.metric.label}"
+    first, last = (_bracketed(each, comparison) for each in (law.first_doubling, law.last_doubling))
+    b = f"b = {law.exponent.value:.2f} [{law.exponent.lower:.2f}, {law.exponent.upper:.2f}]"
+    end = "the last step is still a significant gain"
+    if gain.ends_at is not None:
+        end = f"from {gain.ends_at} {word} on no further gain is significant"
+    return (
+        f"{gain.label}, {place}: a doubling takes {first} {what} off the error at {least} {word} and {last} before "
+        f"{most}; {end}. {_law_words(law, b, _bracketed(law.limit, comparison), word)}"
+    )
+
+
+def about(value: float) -> str:
+    """A number of classes to two digits, such as "1,200"."""
+    return f"{float(f'{value:.2g}'):,.0f}"
+
+
+def _law_words(law: PowerLaw, b: str, limit: str, word: str) -> str:
+    if not law.known:
+        return f"The data do not tell the exponent of a power law ({b})."
+    if not law.fits:
+        return f"The means differ significantly from a power law ({b}), most at {law.worst_size} {word}."
+    if law.bends_at is None:
+        return f"A power law fits, {b}; a limit is not shown (c = {limit})."
+    return f"A power law fits, {b}, which bends towards a limit of {limit} at about {about(law.bends_at)} {word}."
+
+
+def place_sentence(place: Place, found: Sequence[Place]) -> str:
+    """Says from how many training classes on a learner is nearer to the best generalisation than to the best memory."""
+    others = place.setting.others("classes")
+    own = [each for each in found if each.learner == place.learner and each.setting.others("classes") == others]
+    far = [each.setting.train_classes or 0 for each in own if each.lower <= 0.5]
+    sizes = [each.setting.train_classes or 0 for each in own]
+    nearer = min((size for size in sizes if size > max(far, default=0)), default=None)
+    start = f"{place.label}, {place.setting.beside('classes')}: "
+    word = place.setting.class_word
+    if nearer is None:
+        return f"{start}it is not shown to be nearer to Bayes over all {word} with up to {max(sizes)} {word}."
+    return f"{start}it is nearer to Bayes over all {word} than to Bayes over those of training from {nearer} {word} on."
+
+
+def _bracketed(found: Estimate, comparison: Comparison) -> str:
+    return " ".join(comparison.metric.parts(found.value, found.lower, found.upper))
 
 
 def standing_sentence(comparison: Comparison, column: int, learner: str) -> str:

@@ -290,7 +290,8 @@ class CommandLine:
             env={"PYTHONPATH": str(ROOT), **os.environ, "COLUMNS": "200"},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             start_new_session=True,
             preexec_fn=listen_to_interrupts,
         )
@@ -300,7 +301,7 @@ class CommandLine:
     def __call__(self, *arguments):
         """Runs it to its end."""
         process = self.start(*arguments)
-        out, err = process.communicate(timeout=300)
+        out, err = process.communicate(timeout=600)
         return subprocess.CompletedProcess(arguments, process.returncode, out, err)
 
     def end(self):

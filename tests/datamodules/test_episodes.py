@@ -139,6 +139,22 @@ def test_episodes_hold_what_their_size_says(seed, ways, spare_classes, shots, qu
         assert len(meaning) == ways == len(dict(meaning)) == len({character for _, character in meaning})
 
 
+def test_unequal_shots_fill_their_range_and_add_up():
+    batch = episodes_over_pool(rng_for(0), torch.zeros(400, 1), 20, EpisodeSize(5, 5, 3), 4000, unequal=True)
+    shots = batch.support_y.sum(dim=1)
+    assert (shots.sum(dim=1) == 25).all()
+    assert (batch.query_y.sum(dim=1) == 3).all()
+    assert sorted(set(shots.flatten().tolist())) == list(range(1, 10))
+    assert (shots.mean(dim=0) - 5).abs().max() < 0.15, "no label has more than others"
+    rows = torch.cat([batch.support, batch.query], dim=1)
+    assert (rows.sort(dim=1).values.diff(dim=1) > 0).all(), "no example is twice in an episode"
+    for part, labels in ((batch.support, batch.support_y), (batch.query, batch.query_y)):
+        classes, label = part // 20, labels.argmax(dim=-1)
+        assert all(
+            len(set(zip(*pair, strict=True))) == 5 for pair in zip(classes.tolist(), label.tolist(), strict=True)
+        )
+
+
 def test_every_class_gets_every_label():
     batch = draw(classes=4, size=EpisodeSize(4, 1, 1), episodes=12_000)
     label_of = torch.zeros(12_000, 4, dtype=torch.int64)

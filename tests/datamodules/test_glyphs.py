@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from adaptbench.datamodules.base import EvalEpisodes, Sampling, TrainEpisodes
 from adaptbench.datamodules.episodes import EpisodeSize, episodes_digest
+from adaptbench.datamodules.glyph_alphabets import REPERTOIRE, make_alphabets
+from adaptbench.datamodules.glyph_drawings import draw_glyphs
 from adaptbench.datamodules.glyph_strokes import STROKES, make_glyphs, states_of, uniforms
-from adaptbench.datamodules.glyphs import GlyphsDataModule
+from adaptbench.datamodules.glyphs import GlyphsDataModule, _key
 from adaptbench.datamodules.glyphs_to_omniglot import GlyphsToOmniglotDataModule
 from adaptbench.datamodules.omniglot import OmniglotDataModule
 
@@ -157,6 +159,48 @@ def test_pixels_tell_glyphs_apart_as_badly_as_omniglot(real_cache, monkeypatch):
     assert all(0.3 < value < 0.6 for value in found.values()), found
 
 
+def test_alphabets_have_twenty_to_fifty_characters_and_do_not_depend_on_how_many_there_are():
+    few, many = make_alphabets(3, 100), make_alphabets(3, 5000)
+    sizes = np.bincount(many.of_class)
+    assert sizes[:-1].min() >= 20 and sizes.max() <= 50 and len(set(sizes.tolist())) > 20
+    np.testing.assert_array_equal(few.of_class, many.of_class[:100])
+    np.testing.assert_array_equal(few.repertoires, many.repertoires[: len(few.repertoires)])
+    assert all(len(set(row)) == REPERTOIRE for row in many.repertoires.tolist())
+    assert not np.array_equal(make_alphabets(4, 100).repertoires, few.repertoires)
+
+
+def test_characters_of_an_alphabet_share_sub_strokes_and_a_pen():
+    repertoire = np.tile([[5, 9, 11]], (300, 1))
+    alike, others = (make_glyphs(1, 7, np.arange(300), each) for each in (repertoire, None))
+
+    def directions(made):
+        """The direction of the first segment of the first stroke, which is the same wherever the sub-stroke is."""
+        x, y = (made.controls[:, 0, 1] - made.controls[:, 0, 0]).T
+        return set(np.sign(x) + 3 * np.sign(y))
+
+    assert len(directions(alike)) <= 3 < len(directions(others))
+    thick, thin = (draw_glyphs(alike, states_of(1, np.arange(300)), np.full(300, pen)).mean() for pen in (1.0, 0.0))
+    assert thick > 1.2 * thin
+    task = glyphs(1000, scope="within")
+    ink = drawings(task, classes=np.arange(1000), each=2).mean(axis=(1, 2, 3))
+    of_class = task.groups("train")
+    by_alphabet = [ink[of_class == alphabet].mean() for alphabet in range(of_class.max())]
+    pens = make_alphabets(_key("alphabets", "train", 0), 1000).pens[: of_class.max()]
+    assert np.corrcoef(by_alphabet, pens)[0, 1] > 0.5
+
+
+def test_an_episode_within_alphabets_is_of_one_and_harder_for_pixels_than_one_across_the_same_characters():
+    task = glyphs(400, scope="within")
+    alphabets = task.groups("test")
+    batch = task.eval_batch("test", SIZE, 800)
+    assert (alphabets[batch.support.numpy() // 20] == alphabets[batch.support.numpy()[:, :1] // 20]).all()
+    rng = np.random.default_rng(0)
+    across = task.over_pool(rng, batch.inputs, len(alphabets), SIZE, 800, None)
+    assert nearest_pixels(across) - nearest_pixels(batch) > 0.03
+    train = task.train_batch(0)
+    assert len(train.support) == 32
+
+
 def test_glyphs_to_omniglot_is_tested_on_the_episodes_of_omniglot(real_cache, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(real_cache))
     sampling = Sampling(train=TRAIN, test=TEST, seed=3)
@@ -190,6 +234,8 @@ def test_protocols_name_what_is_trained_on_and_what_is_tested_on():
         ({"train_classes": 2**41}, r"`train_classes` to be at most 2\^40"),
         ({"train_classes": 4}, "`train_classes` to give at least 5 classes, rotations included, but got 4"),
         ({"train_classes": None, "train_images": 100}, "`train_classes` to be given with `train_images`"),
+        ({"train_classes": None, "scope": "within"}, "`train_classes` to be given within alphabets but got None"),
+        ({"scope": "both"}, "`scope` to be 'across' or 'within' but got 'both'"),
         ({"train_images": 150}, "multiple of the 100 training classes up to 2000, such as 200, but got 150"),
         ({"images_per_class": 7}, "In the train part, 5-way episodes with 5 shots and 3 queries .* 7 examples each"),
         ({"test": EvalEpisodes(ways=5, shots=(16,), queries=5, episodes=1)}, "In the test part, .* with 20 examples"),

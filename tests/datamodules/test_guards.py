@@ -58,6 +58,35 @@ def test_sound_episodes_pass(seed):
     assert labels_permuted(batches).status == queries_apart(batches).status == "passed"
 
 
+def unequal(count=400, seed=0):
+    return episodes_over_pool(rng_for(seed), torch.zeros(400, 1), 20, EpisodeSize(5, 5, 3), count, unequal=True)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_sound_episodes_of_unequal_shots_pass(seed):
+    finding = labels_permuted([unequal(seed=seed), unequal(seed=seed + 100)], tests=1, drawings=20)
+    assert finding.status == "passed"
+    assert "uneven position" in finding.found
+
+
+@pytest.mark.parametrize("leak", ["sorted by label", "most shots first", "same label beside each other"])
+def test_leaks_of_unequal_shots_are_found(leak):
+    batch = unequal(count=600)
+    labels = batch.support_y.argmax(dim=-1)
+    shots = batch.support_y.sum(dim=1)
+    if leak == "most shots first":  # labels follow the number of shots, and the first example has the first label
+        batch = relabelled(batch, (-shots).argsort(dim=1).argsort(dim=1).numpy())
+        order = batch.support_y.argmax(dim=-1).argsort(dim=1)
+    elif leak == "sorted by label":
+        order = labels.argsort(dim=1)
+    else:  # runs of labels, whose order differs between episodes
+        ranks = torch.from_numpy(rng_for("runs").permuted(np.tile(np.arange(5), (600, 1)), axis=1))
+        order = ranks.gather(1, labels).argsort(dim=1)
+    take = order[..., None].expand_as(batch.support_y)
+    batch = batch._replace(support=batch.support.gather(1, order), support_y=batch.support_y.gather(1, take))
+    assert labels_permuted([batch]).status == "failed"
+
+
 def test_labels_in_the_order_of_classes_are_found():
     sorted_ = relabelled(episodes(), ranks(episodes()))
     assert (np.diff(ranks(sorted_), axis=1) > 0).all(), "a test of nothing"

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from adaptbench.datamodules import omniglot_download
 from adaptbench.datamodules.errors import DataUnavailable
 from adaptbench.datamodules.omniglot_archives import OFFICIAL, cache_folder, content_digest, read_archive
 
@@ -213,6 +214,15 @@ def test_server_without_the_file_is_asked_three_times(lookalike, empty_cache, se
     assert str(empty_cache) in sentence and server.home in sentence and "the server answered 404" in sentence
     assert len(server.requests) == 3
     assert files_in(empty_cache) == []
+
+
+def test_a_refusal_is_remembered_for_a_while(lookalike, empty_cache, server, monkeypatch):
+    archive = replace(lookalike.archives[0], home=f"{server.home}/away")
+    sentences = {refused(archive) for _ in range(3)}
+    assert len(sentences) == 1 and len(server.requests) == 3, "three tries of one download"
+    monkeypatch.setattr(omniglot_download, "REFUSAL_SECONDS", 0.0)
+    refused(archive)
+    assert len(server.requests) == 6
 
 
 def test_truncated_download_is_refused(lookalike, empty_cache, server):

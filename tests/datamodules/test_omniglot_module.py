@@ -192,6 +192,63 @@ def test_test_episodes_differ_between_protocols(omniglot, monkeypatch):
     assert len({rows_digest(batch) for batch in batches}) == len(batches)
 
 
+TRIALS = EvalEpisodes(ways=2, shots=(1,), queries=1, episodes=40)
+
+
+@pytest.mark.parametrize("part", ["val", "test"])
+def test_one_person_draws_the_support_set_and_another_one_the_queries(omniglot, part):
+    task = omniglot(test=TRIALS, scope="within", drawers="apart")
+    batch = task.eval_batch(part, TRIALS.sizes[0], 40)
+    people = task.images.pixels.shape[1]
+    support, query = (rows.numpy() % people for rows in (batch.support, batch.query))
+    assert (support == support[:, :1]).all() and (query == query[:, :1]).all()
+    assert (support[:, 0] != query[:, 0]).all()
+    assert len(set(support[:, 0])) > 3
+    classes = [rows.sort(dim=1).values.numpy() // people for rows in (batch.support, batch.query)]
+    np.testing.assert_array_equal(*classes)
+    for rows, labels in ((batch.support, batch.support_y), (batch.query, batch.query_y)):
+        by_label = rows.numpy()[np.arange(40)[:, None], labels.argmax(dim=-1).argsort(dim=1)] // people
+        np.testing.assert_array_equal(
+            by_label, batch.support.numpy()[np.arange(40)[:, None], batch.support_y.argmax(-1).argsort(dim=1)] // people
+        )
+    mixed = omniglot(test=TRIALS, scope="within").eval_batch(part, TRIALS.sizes[0], 40).support.numpy() % people
+    assert (mixed != mixed[:, :1]).any()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"scope": "within", "drawers": "apart"},
+        {"test": TRIALS, "drawers": "apart"},
+        {"test": TRIALS, "scope": "within", "drawers": "both"},
+    ],
+    ids=str,
+)
+def test_drawers_apart_need_trials_within_alphabets(omniglot, arguments):
+    with pytest.raises(ValueError, match="Expected argument `drawers` to be 'mixed'"):
+        omniglot(**arguments)
+
+
+def test_omniglot_with_unequal_shots_passes_its_guards(real):
+    train = TrainEpisodes(ways=5, shots=(5,), queries=3, pool=256, episodes=32)
+    test = EvalEpisodes(ways=5, shots=(5,), queries=10, episodes=400)
+    sampling = Sampling(train=train, test=test, val_episodes=20)
+    unequal, equal = (OmniglotDataModule(sampling, unequal_shots=each) for each in (True, False))
+    assert {finding.guard for finding in unequal.guards() if finding.status == "failed"} == set()
+    assert unequal.train_batch(0).support_y.sum(dim=1).std() > 1
+    digests = {episodes_digest(task.eval_batch("test", test.sizes[0], 400)) for task in (unequal, equal)}
+    assert len(digests) == 2
+    assert OmniglotDataModule.protocol({"unequal_shots": True}).endswith("unequal shots")
+
+
+def test_unequal_shots_need_room(omniglot):
+    with pytest.raises(ValueError, match="possible"):
+        omniglot(test=EvalEpisodes(ways=3, shots=(9,), queries=5, episodes=2), unequal_shots=True)
+    train = TrainEpisodes(ways=3, shots=(4,), queries=2, pool=24, episodes=2)
+    with pytest.raises(ValueError, match="`pool` to hold 27 examples but got 24"):
+        omniglot(train=train, unequal_shots=True)
+
+
 @pytest.mark.parametrize(("rotations", "classes"), [("none", 10), ("train", 10), ("all", 40)])
 def test_an_evaluation_batch_holds_each_image_of_its_part_once(omniglot, rotations, classes):
     batch = omniglot(rotations=rotations).eval_batch("test", SIZE, 20)

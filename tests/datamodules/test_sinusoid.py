@@ -9,7 +9,7 @@ import torch
 
 from adaptbench.datamodules.base import EvalEpisodes, Sampling, TrainEpisodes
 from adaptbench.datamodules.episodes import EpisodeBatch, EpisodeSize, episodes_digest, rng_for
-from adaptbench.datamodules.sinusoid import AMPLITUDES, PHASES, SinusoidDataModule, _draw_functions
+from adaptbench.datamodules.sinusoid import AMPLITUDES, PHASES, SinusoidDataModule
 
 TRAIN = TrainEpisodes(shots=(5, 10), queries=10, pool=240)
 TEST = EvalEpisodes(shots=(5, 10), queries=50, episodes=30)
@@ -161,7 +161,8 @@ def test_unlimited_functions_are_new_in_every_batch_and_not_those_of_the_test():
 
 
 def test_functions_do_not_depend_on_how_many_are_drawn():
-    np.testing.assert_array_equal(_draw_functions(rng_for(1), 3, RANGES), _draw_functions(rng_for(1), 10, RANGES)[:3])
+    few, many = (sinusoid().draw_functions(rng_for(1), count) for count in (3, 10))
+    np.testing.assert_array_equal(few, many[:3])
 
 
 def test_examples_fill_a_pool():
@@ -216,10 +217,10 @@ def test_protocol_names_noise():
         ({"noise": math.nan}, "`noise` to be zero or more but got nan"),
         ({"steps_per_epoch": 0}, "`steps_per_epoch` to be a positive integer but got 0"),
         ({"mode": "both"}, "`mode` to be 'episodes' or 'examples' but got 'both'"),
-        ({"test": EvalEpisodes(shots=(1,), queries=1, episodes=1, ways=5)}, "`ways` to be left out for sinusoids"),
+        ({"test": EvalEpisodes(shots=(1,), queries=1, episodes=1, ways=5)}, "`ways` to be left out for sinusoid"),
         (
             {"train": TrainEpisodes(shots=(1,), queries=1, pool=9, episodes=4)},
-            "`episodes` to be left out for sinusoids",
+            "`episodes` to be left out for sinusoid",
         ),
     ],
     ids=str,

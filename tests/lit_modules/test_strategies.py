@@ -39,7 +39,7 @@ CLASSES = {
 }  # fmt: skip
 CONTROLS = {
     "categorical": ["from_scratch", "nearest_centroid", "nearest_neighbour"],
-    "gaussian": ["from_scratch", "average", "gaussian_process", "oracle"],
+    "gaussian": ["from_scratch", "average", "gaussian_process", "oracle", "bayes"],
 }
 CHOSEN = {"grid": {"lr": [0.001, 0.05], "steps": [1, 3]}, "fixed": {"moves": "head"}, "by": "leave_one_out"}
 CASES = [
@@ -70,9 +70,20 @@ def adapter(case, network, targets):
         made = load("strategy", strategy)(network, targets, **{**arguments, **changes})
         if strategy == "oracle":
             made.functions = torch.linspace(1, 3, 2 * EPISODES).view(EPISODES, 2)
+        if strategy == "bayes":
+            made.posterior = ridge
         return made
 
     return make
+
+
+def ridge(batch, knows):
+    """The posterior of lines through 0, with a slope and noise from N(0, 1)."""
+    x = batch.inputs[batch.support]
+    precision = 1 + x.square().sum(dim=1, keepdim=True)
+    query = batch.inputs[batch.query]
+    slope = (x * batch.support_y).sum(dim=1, keepdim=True) / precision
+    return slope * query, (query.square() / precision + 1).sqrt()
 
 
 def only(batch, episode):

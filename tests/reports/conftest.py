@@ -206,6 +206,12 @@ def score_row(cell, table, changes):
     return row | own | {"value": value}, row | {"metric": "nll", "higher_is_better": False, "value": 1.0}
 
 
+@pytest.fixture(scope="session")
+def make_folder():
+    """Makes an empty runs folder."""
+    return RunsFolder
+
+
 @pytest.fixture
 def folder(tmp_path):
     """An empty runs folder."""

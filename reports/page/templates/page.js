@@ -11,10 +11,18 @@
   }
 
   async function unpack(id) {
-    const letters = atob($(`#${id}`).content.textContent.trim());
-    const bytes = Uint8Array.from(letters, (letter) => letter.charCodeAt(0));
+    const place = document.getElementById(id);
+    const letters = place.content.textContent;
+    place.remove();
+    const bytes = new Uint8Array(Math.floor(letters.length * 7 / 8));  // see `pack_compressed`
+    for (let i = 0, at = 0, bits = 0, held = 0; i < letters.length && at < bytes.length; i++) {
+      const code = letters.charCodeAt(i);
+      held = (held << 7 | (code < 128 ? code : [0, 13, 38, 60][code - 128])) & 0x7fff;
+      bits += 7;
+      if (bits >= 8) bytes[at++] = held >> (bits -= 8);
+    }
     const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-    return new Response(stream).text();
+    return new Response(stream);
   }
 
   function fail(error) {
@@ -257,16 +265,39 @@
     window.Plotly.react(place, found, layout("examples encoded", metric, false, log), options);
   }
 
-  async function start() {
-    const [code, text] = await Promise.all([unpack("plotly"), unpack("data")]);
-    document.head.append(make("script", { textContent: code }));
-    const data = JSON.parse(text);
-    const renders = data.charts.map(drawChart).filter(Boolean);
-    for (const details of $$("details.static")) details.open = false;
-    window.addEventListener("hashchange", () => showRun(data));
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { renders.forEach((render) => render()); showRun(data); });
-    showRun(data);
-    document.documentElement.dataset.ready = "yes";
+  // ---- words ----
+  const tip = $("#tip");
+
+  function explain(element) {
+    tip.textContent = $(`#word-${element.dataset.term} + dd`).textContent;
+    tip.showPopover();
+    const [box, own] = [element.getBoundingClientRect(), tip.getBoundingClientRect()];
+    tip.style.left = `${Math.max(8, Math.min(box.left, innerWidth - own.width - 8))}px`;
+    tip.style.top = `${box.bottom + own.height + 8 < innerHeight ? box.bottom + 6 : box.top - own.height - 6}px`;
   }
-  start().catch(fail);
+  const hush = () => { if (tip.matches(":popover-open")) tip.hidePopover(); };
+  for (const [name, act] of Object.entries({ mouseover: explain, focusin: explain, mouseout: hush, focusout: hush })) {
+    document.addEventListener(name, (event) => {
+      const element = event.target.closest?.("[data-term]");
+      if (element) act(element);
+    });
+  }
+  document.addEventListener("keydown", (event) => { if (event.key === "Escape") hush(); });
+
+  // ---- paper ----
+  let folded = [];
+  window.addEventListener("beforeprint", () => {
+    folded = $$("details:not([open])");
+    for (const details of folded) details.open = true;
+  });
+  window.addEventListener("afterprint", () => { for (const details of folded) details.open = false; });
+  // A link into what is folded opens it.
+  function unfold() {
+    const details = location.hash.length > 1 && document.getElementById(decodeURIComponent(location.hash.slice(1)))?.closest("details");
+    if (details) details.open = true;
+  }
+  window.addEventListener("hashchange", unfold);
+  unfold();
+
+  window.adaptbench = { $, $$, make, unpack, fail, colour, plain, layout, options, drawChart, showRun, laboratories: [] };
 })();

@@ -1,6 +1,11 @@
 """Exit codes: 0 all done, 1 something failed or could not run, 2 asked wrongly, 130 stopped; each with a sentence."""
 
+import ctypes
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -14,6 +19,7 @@ from adaptbench.benchmarks.suites.suite import load_suite
 from adaptbench.datamodules.errors import DataUnavailable
 from adaptbench.datamodules.sinusoid import SinusoidDataModule
 
+ROOT = Path(__file__).parents[3]
 QUIET = ("--wandb", "off", "--jobs", "1")
 
 
@@ -60,6 +66,50 @@ def test_a_run_that_the_report_cannot_read_is_1_and_named(call, finished):
         assert "0 of 1 runs finished, 1 unreadable." in result.stdout
         assert f"unreadable deep_sets on sinusoid seed 0 ({finished.folder.name}): Expected" in result.stdout
     assert "Runs: 1 finished before, 1 unreadable." in result.stdout
+
+
+@pytest.mark.parametrize("name", ["figure-sinusoid.png", "time-sinusoid.pdf", "results.csv", "results.parquet"])
+def test_a_full_disk_costs_the_report_one_line(name, call, finished):
+    (finished.folder.parent / "report-tiny").mkdir()
+    (finished.folder.parent / "report-tiny" / name).symlink_to("/dev/full")
+    result = call("report", "runs")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error The report cannot be written: ") and result.stderr.count("\n") == 1
+    assert "No space left on device" in result.stderr and "`adaptbench report runs --out FOLDER`" in result.stderr
+
+
+def obey_permissions():
+    """Root loses the right to pass over permissions, in this process and those that it starts."""
+    for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+        ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="drops a right that only Linux has")
+def test_a_folder_that_may_only_be_read_is_reported_and_done(write_suite, finished, tmp_path):
+    folders = [path for path in (finished.folder.parent, *finished.folder.parent.rglob("*")) if path.is_dir()]
+
+    def call(*arguments):
+        return subprocess.run(
+            [sys.executable, "-m", "adaptbench", *map(str, arguments)], cwd=tmp_path, preexec_fn=obey_permissions,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}, text=True, capture_output=True,
+        )  # fmt: skip
+
+    try:
+        for path in folders:
+            path.chmod(0o555)
+        again = call("run", finished.suite, *QUIET)
+        assert again.returncode == 0, again.stderr + again.stdout
+        assert "Runs: 1 finished before." in again.stdout
+        assert "Permission denied" in again.stdout and "--out FOLDER` writes it elsewhere" in again.stdout
+        assert call("report", "runs", "--out", "mine").returncode == 0
+        assert (tmp_path / "mine" / "index.html").is_file()
+        assert call("doctor", "runs").returncode == 0
+        more = call("run", finished.suite, "--seeds", "2", *QUIET)
+        assert more.returncode == 2 and "let its owner allow it" in more.stderr
+    finally:
+        for path in folders:
+            path.chmod(0o755)
 
 
 def test_cells_without_data_are_1(call, write_suite, monkeypatch):

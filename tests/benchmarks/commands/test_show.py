@@ -1,11 +1,14 @@
 """Episodes as pictures."""
 
 import itertools
+import json
 import os
+import re
 import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 from PIL import Image
@@ -101,7 +104,7 @@ def test_the_seed_chooses_the_episode(tmp_path):
 @pytest.mark.parametrize(
     ("name", "arguments", "complaint"),
     [
-        ("sinusoid", {"ways": 5}, "`ways` to be left out for sinusoids"),
+        ("sinusoid", {"ways": 5}, "`ways` to be left out for sinusoid,"),
         ("sinusoid", {"shots": 0}, "`shots` to be a positive integer but got 0"),
         ("sinusoid", {"queries": -1}, "`queries` to be a positive integer but got -1"),
         ("sinusoid", {"part": "tset"}, "`--part` to be `train`, `val` or `test` but got `tset`"),
@@ -168,3 +171,29 @@ def test_a_notebooks_and_a_users_settings_of_matplotlib_change_nothing(tmp_path)
         assert (result.returncode, result.stderr) == (0, "")
         pictures.append((tmp_path / f"{name}.png").read_bytes())
     assert pictures[0] == pictures[1]
+
+
+@pytest.mark.slow
+def test_a_run_shows_what_it_answered(write_suite, tmp_path):
+    runs, picture = tmp_path / "runs", tmp_path / "answers.png"
+    command = ["run", str(write_suite()), "--out", str(runs), "--wandb", "off", "--jobs", "1", "--no-report"]
+    assert CliRunner().invoke(app, command).exit_code == 0
+    for result in runs.glob("[!.]*/result.json"):
+        content = json.loads(result.read_text())
+        shown = CliRunner().invoke(app, ["show", "--run", str(result.parent), "--seed", "1", "--out", str(picture)])
+        if content["kind"] == "pretrain":
+            assert shown.exit_code == 2
+            assert "is a pretraining" in shown.output
+            continue
+        assert shown.exit_code == 0, shown.output
+        score = next(score for score in content["scores"] if score["metric"] == "mse")
+        episodes = pd.read_parquet(result.parent / "episodes.parquet")
+        own = episodes[(episodes["shots"] == score["shots"]) & (episodes["episode"] == 1)]["mse"].item()
+        said = re.search(r"Mean squared error of \d+ queries: (\S+)\.\n", shown.output)
+        assert float(said[1]) == pytest.approx(own, rel=5e-3)  # the very episode that was scored
+        with Image.open(picture) as image:
+            assert len(np.unique(np.asarray(image.convert("L")))) > 10
+    for wrong in (["--seed", "9999"], ["--shots", "77"], ["--split", "lake"], ["--part", "train"]):
+        refused = CliRunner().invoke(app, ["show", "--run", str(result.parent), *wrong])
+        assert refused.exit_code == 2
+    assert CliRunner().invoke(app, ["show"]).exit_code == 2

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from adaptbench.benchmarks.cli import app
-from adaptbench.benchmarks.commands.verify_bundle import check_names, verify_bundle
+from adaptbench.benchmarks.commands.bundles.verify_bundle import check_names, verify_bundle
 from adaptbench.benchmarks.suites.description import describe
 from adaptbench.benchmarks.suites.suite import load_suite
 from adaptbench.reports.bundle_format import Statement, VerifiedRun

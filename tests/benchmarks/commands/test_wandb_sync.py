@@ -1,6 +1,7 @@
 """Runs mirrored into W&B afterwards, the suite's closing run, and the dashboard."""
 
 import json
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -54,8 +55,9 @@ def test_files_alone_give_w_and_b_every_logged_value(episodic, store, offline_re
 def test_a_run_is_mirrored_once(episodic, store):
     spec = episodic()
     work(Job(spec=spec, root=store.root, suite="tiny", name="deep sets", wandb="offline"))
-    assert is_mirrored(store, spec.run_id, "offline")
-    assert not is_mirrored(store, spec.run_id, "online")
+    assert is_mirrored(store, spec.run_id, TARGET)
+    assert not is_mirrored(store, spec.run_id, replace(TARGET, mode="online"))
+    assert not is_mirrored(store, spec.run_id, replace(TARGET, project="second"))
     assert mirror_afterwards(store, {spec.run_id: "deep sets", "unfinished": "none"}, TARGET, print) == {}
     assert len(list(store.root.glob("wandb/offline-run-*"))) == 1
 
@@ -75,7 +77,7 @@ def test_trouble_leaves_the_rest_for_the_next_time(store, monkeypatch):
     found = mirror_afterwards(store, dict.fromkeys("abcd", "name"), TARGET, lambda name: None)
     assert tried == ["a", "b"]
     assert found == dict.fromkeys("ab", "the key was refused")
-    assert not any(is_mirrored(store, run_id, "offline") for run_id in "abcd")
+    assert not any(is_mirrored(store, run_id, TARGET) for run_id in "abcd")
 
 
 def test_a_run_that_cannot_be_read_is_a_warning(store):

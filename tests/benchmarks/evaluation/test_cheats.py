@@ -215,7 +215,7 @@ def test_honest_learners_pass(name):
 
 
 @pytest.mark.parametrize(
-    "name", sorted(set(STRATEGIES) - {"average", "oracle", "chosen_fine_tuning", "gaussian_process"})
+    "name", sorted(set(STRATEGIES) - {"average", "oracle", "chosen_fine_tuning", "gaussian_process", "bayes"})
 )
 def test_honest_strategies_pass(name):
     steps = {"steps": 5} if name in ("from_scratch", "fine_tuning") else {}

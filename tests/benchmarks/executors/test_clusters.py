@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import time
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -16,6 +17,8 @@ from adaptbench.benchmarks.executors.schedule import drive
 from adaptbench.benchmarks.executors.worker import Job, work
 from adaptbench.benchmarks.store.store import Store
 from adaptbench.benchmarks.suites.suite import load_suite
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -75,6 +78,27 @@ def test_ray_loses_a_node_and_no_run(shared, nodes, sweep, undisturbed, tmp_path
     assert all(path.stat().st_mtime_ns == when for path, when in before.items()), "what was published is not run again"
     assert contents(sweep.store.root) == undisturbed
     assert not list(sweep.store.root.glob(".*"))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # Ray's own, of many kinds
+@pytest.mark.parametrize("found", [None, "9.9"])
+def test_a_node_without_the_package_or_with_another_version_is_one_line(found, nodes, sweep, tmp_path):
+    from adaptbench.benchmarks.executors.ray_cluster import RayBackend
+
+    if found is None:
+        code = "import importlib.util\nreal = importlib.util.find_spec\n"
+        code += "importlib.util.find_spec = lambda name, *rest: None if name == 'adaptbench' else real(name, *rest)\n"
+    else:
+        code = f"import importlib.metadata\nimportlib.metadata.version = lambda name: {found!r}\n"
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "sitecustomize.py").write_text(code)
+    nodes.cluster.add_node(num_cpus=1, env_vars={"PYTHONPATH": f"{tmp_path / 'other'}{os.pathsep}{ROOT}"})
+    has = "does not have it" if found is None else "has 9.9"
+    with pytest.raises(
+        ValueError, match=f"every node of the Ray cluster to have adaptbench .* {has}; install it there"
+    ):
+        RayBackend(ExecutorOptions("ray"), sweep.store, sweep.make_job)
 
 
 @pytest.mark.slow

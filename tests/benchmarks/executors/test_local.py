@@ -5,12 +5,13 @@ import json
 from concurrent.futures import Future
 
 import pytest
+from pebble import ProcessExpired
 
 from adaptbench.benchmarks.executors import local
 from adaptbench.benchmarks.executors.local import LocalBackend
 from adaptbench.benchmarks.executors.plan import PlannedRun
 from adaptbench.benchmarks.executors.schedule import drive
-from adaptbench.benchmarks.executors.worker import Ended, Job
+from adaptbench.benchmarks.executors.worker import EXIT_LOST, Ended, Job
 from adaptbench.benchmarks.runs.devices import CPU, Devices
 
 GPUS = [Devices("cuda", (index,)) for index in range(2)]
@@ -119,3 +120,12 @@ def test_workers_that_are_always_lost_fail_the_run(store, episodic, own_learners
     run = run_of(episodic())
     *_, status = drive([run], LocalBackend([CPU], make_job), store)
     assert status.failed == {run.spec.run_id: "its worker was lost 2 times before the run began"}
+
+
+def test_a_worker_that_lost_its_run_leaves_it_to_the_other_command(store, episodic, make_job):
+    lost = ProcessExpired("Abnormal termination", code=EXIT_LOST)
+    future = Future()
+    future.set_exception(lost)
+    backend = LocalBackend([CPU], make_job)
+    assert backend._outcome(future, make_job(run_of(episodic()))).how == "elsewhere"
+    backend.close()

@@ -6,6 +6,7 @@ import pytest
 
 from adaptbench.benchmarks.commands.run import Standing
 from adaptbench.benchmarks.executors.plan import add_learner, make_plan, parse_only
+from adaptbench.benchmarks.store.integrity import checksums
 from adaptbench.benchmarks.store.store import Store, write_json
 from adaptbench.benchmarks.suites.spec import Component, PretrainSpec, TransferSpec
 from adaptbench.benchmarks.suites.suite import load_suite
@@ -146,6 +147,10 @@ def test_a_selection_that_cannot_be_read_is_an_error(pair, complaint):
         ({"encoder.init_args": {"width": "x"}}, "`width` of the encoder `mlp` to be a valid integer but got 'x'"),
         ({"encoder": {"name": "mlp", "init_args": {"width": [8]}}}, r"to be a valid integer but got \[8\]"),
         ({"learners.deep_sets.learner.init_args.width": 8.5}, "`width` of the learner `deep_sets` to be .* got 8.5"),
+        ({"encoder.init_args": {"width": -8}}, "`width` of the encoder `mlp` to be at least 1 but got -8"),
+        ({"encoder.init_args": {"depth": -1}}, "`depth` of the encoder `mlp` to be at least 0 but got -1"),
+        ({"learners.deep_sets.learner": {"name": "lstm", "init_args": {"width": 0}}}, "at least 1 but got 0"),
+        ({"learners.deep_sets.learner": {"name": "attention", "init_args": {"heads": 0}}}, "at least 1 but got 0"),
         ({"encoder": {"name": "conv4"}}, r"`example_shape` to be that of an image, .* but got \[1\]"),
         ({"task.init_args": {"train_functions": 0}}, "`train_functions` to be a positive integer but got 0"),
         ({"learners.deep_sets.learner": {"name": ".x"}}, "a dotted path, package.Class, but got `.x`"),
@@ -238,19 +243,23 @@ def test_what_another_folder_holds_is_done_unless_its_weights_are_needed(write_s
     more = {"strategy": {"name": "fine_tuning", "init_args": {"moves": "all", "steps": 3}}}
     plan = make_plan(load_suite(str(write_suite(learners=("fine_tuning",), **{"learners.more": more}))))
     pretraining, first, second = (run.spec.run_id for run in plan.runs())
-    for run_id in (pretraining, first):
-        write_json(other.begin(run_id) / "result.json", result_of(run_id))
-        other.publish(run_id)
+
+    def publish(where, run_id):
+        folder = where.begin(run_id)
+        for name in result_of(run_id).required:
+            (folder / name).touch()
+        write_json(folder / "result.json", result_of(run_id, files=checksums(folder)))
+        where.publish(run_id)
 
     def left(*others):
         return [run.spec.run_id for run in Standing.of(plan, store, others).left]
 
+    publish(other, pretraining)
+    publish(other, first)
     assert left() == [pretraining, first, second]
     assert left(other) == [pretraining, second]
-    write_json(store.begin(pretraining) / "result.json", result_of(pretraining))
-    store.publish(pretraining)
+    publish(store, pretraining)
     assert left(other) == [second]
-    write_json(other.begin(second) / "result.json", result_of(second))
-    other.publish(second)
+    publish(other, second)
     shutil.rmtree(store.published(pretraining))
     assert left(other) == []

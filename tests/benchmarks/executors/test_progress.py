@@ -43,6 +43,14 @@ def test_every_end_is_told_once_with_what_is_wrong(terminal, run, store, result_
     assert text.count(f"failed run 2 ({failing.spec.run_id}): it [broke]") == 1
 
 
+def test_a_run_that_another_command_did_is_told_once(run, store):
+    output = io.StringIO()
+    shown = progress.SuiteProgress(Console(file=output, width=100, color_system=None), store, finished=0, slots=1)
+    for _ in range(2):
+        shown.show(Status([], found=[run(0)]))
+    assert output.getvalue() == "done 1/1 run 0 by another command\n"
+
+
 def test_a_long_wait_says_for_whom_and_a_short_one_nothing(monkeypatch, run, store):
     output = io.StringIO()
     console = Console(file=output, width=200, color_system=None)

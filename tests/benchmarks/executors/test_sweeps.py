@@ -1,8 +1,11 @@
 """Sweeps as a whole: their size, what the engine costs, commands that share a folder, and what records never hold."""
 
 import itertools
+import os
 import re
+import tempfile
 import time
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -12,6 +15,7 @@ from adaptbench.benchmarks.executors.plan import make_plan
 from adaptbench.benchmarks.store.store import Store
 from adaptbench.benchmarks.suites.suite import load_suite
 
+ROOT = Path(__file__).parents[3]
 QUIET = ("--wandb", "off", "--no-report")
 PLANS_SECONDS = 5.0
 ENGINE_SECONDS = 0.5
@@ -93,6 +97,34 @@ def test_two_commands_share_the_work_of_one_folder(adaptbench, write_suite, own_
     assert not list((tmp_path / "runs").glob(".*"))
     assert adaptbench("run", suite, "--out", "alone", "--jobs", "2", *QUIET).returncode == 0
     assert contents(tmp_path / "runs") == contents(tmp_path / "alone") != {}
+
+
+@pytest.mark.slow
+def test_a_hostile_environment_stops_nothing(adaptbench, tmp_path, monkeypatch):
+    """A notebook's backend, LaTeX in all figures, an output without most letters, and other people's names, at once."""
+    for name in ("reports.py", "datamodules.py"):
+        (tmp_path / name).write_text("raise ImportError('not yours')\n")
+    (tmp_path / "benchmarks").mkdir()
+    (tmp_path / "matplotlibrc").write_text("text.usetex: True\nfont.family: nowhere\nsavefig.format: svg\n")
+    temporary = tmp_path / ("t" * 100)
+    temporary.mkdir()
+    hostile = {
+        "MPLBACKEND": "module://matplotlib_inline.backend_inline", "MATPLOTLIBRC": str(tmp_path / "matplotlibrc"),
+        "PYTHONIOENCODING": "cp1252", "LC_ALL": "C", "TMPDIR": str(temporary), "OMP_NUM_THREADS": "64",
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(tmp_path)]), "WANDB_PROJECT": "mylab",
+    }  # fmt: skip
+    for name, value in hostile.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    out = "a [v2] Größe 中"
+    result = adaptbench("run", "smoke", "--jobs", "2", "--out", out, "--wandb", "offline")
+    assert (result.returncode, result.stderr) == (0, ""), result.stdout
+    assert "16 of 16 runs finished." in result.stdout
+    for encoding in ("ascii", "gbk", "latin-1"):
+        monkeypatch.setenv("PYTHONIOENCODING", encoding)
+        assert adaptbench("report", out).returncode == 0
+    assert adaptbench("doctor", out).returncode == 0
+    assert list((tmp_path / out / "report-smoke").glob("*.svg")) == []
 
 
 @pytest.mark.slow

@@ -3,11 +3,14 @@
 import errno
 import importlib
 import itertools
+import re
+import shutil
 import sys
 
 import pytest
 import torch
 
+from adaptbench.benchmarks.executors import worker
 from adaptbench.benchmarks.executors.worker import Job, work
 from adaptbench.benchmarks.runs import checkpoints
 from adaptbench.benchmarks.runs.checkpoints import of_other_code
@@ -122,3 +125,46 @@ def test_classes_of_ours_have_no_code_of_their_own(store, episodic):
     folder = store.begin(spec.run_id)
     (folder / "last.ckpt").write_bytes(b"of an earlier version, which noted no code")
     assert not of_other_code(folder, spec)
+
+
+def taken_over(store, spec):
+    """Another process that took this one for dead has the lock now."""
+    lock = store.root / f".lock-{spec.run_id}"
+    text = re.sub("token=.*", f"token={'0' * 32}", lock.read_text())
+    lock.unlink()
+    lock.write_text(text)
+
+
+def test_a_worker_whose_run_was_taken_over_publishes_and_notes_nothing(store, try_, write_mine, episodic):
+    write_mine(MENDED)
+    spec = episodic(learner={"name": "mine.Mine"})
+    asked = itertools.count()
+    ended, _ = try_(store, should_stop=lambda: next(asked) == 3 and taken_over(store, spec))
+    assert ended.how == "elsewhere"
+    assert not store.is_published(spec.run_id) and store.failure(spec.run_id) is None
+
+
+def test_a_worker_whose_run_another_one_published_says_so(store, try_, write_mine, tmp_path):
+    write_mine(MENDED)
+    whole = Store(tmp_path / "whole")
+    _, spec = try_(whole)
+
+    def publish():
+        shutil.copytree(whole.published(spec.run_id), store.published(spec.run_id), dirs_exist_ok=True)
+        raise FileNotFoundError("the other command has moved the file away")
+
+    ended, _ = try_(store, should_stop=publish)
+    assert ended.how == "elsewhere" and store.damage(spec.run_id) is None
+    assert store.failure(spec.run_id) is None
+
+
+def test_a_worker_that_slept_for_a_lease_gives_up_after_its_next_step(store, episodic, monkeypatch):
+    now, spec, given_up = [0.0], episodic(), []
+    monkeypatch.setattr(worker.time, "time", lambda: now[0])
+    monkeypatch.setattr(worker, "_give_up", lambda: given_up.append(now[0]))
+    with store.claimed(spec.run_id, on_loss=lambda: None):
+        ask = worker._watching(lambda: False, store, spec.run_id)
+        taken_over(store, spec)
+        for now[0] in (1.0, 2.0, 40.0):
+            assert ask() is False
+    assert given_up == [40.0]

@@ -1,20 +1,27 @@
 """Checksums, archives and the doctor: what is damaged is found, and nothing is written outside."""
 
+import functools
 import io
 import json
+import shutil
 import tarfile
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from adaptbench.benchmarks.cli import app
 from adaptbench.benchmarks.commands.doctor import examine
 from adaptbench.benchmarks.executors.plan import make_plan
+from adaptbench.benchmarks.runs import run as run_module
 from adaptbench.benchmarks.runs.run import execute
 from adaptbench.benchmarks.store.archive import pack, unpack
+from adaptbench.benchmarks.store.integrity import checksums, seal
 from adaptbench.benchmarks.store.redaction import without_secrets
+from adaptbench.benchmarks.store.store import write_json
 from adaptbench.benchmarks.suites.suite import load_suite
-from adaptbench.reports.format import FORMAT_VERSION
+from adaptbench.reports.format import FORMAT_VERSION, Result
 
 
 @pytest.fixture
@@ -45,6 +52,96 @@ def test_every_damage_is_found(store, published):
         path.unlink()
         assert store.damage(run_id, thorough=False), name
         path.write_bytes(sound)
+
+
+def reseal(folder):
+    """Seals the result again with the checksums of the files that are there, as somebody who hides damage would."""
+    result = Result.model_validate_json((folder / "result.json").read_bytes())
+    write_json(folder / "result.json", seal(result.model_copy(update={"files": checksums(folder)})))
+
+
+@pytest.mark.parametrize("name", ["model.ckpt", "curve.parquet", "episodes.parquet", "spec.json", "guards.json"])
+def test_a_run_without_what_its_kind_must_hold_is_damaged_and_never_published(name, store, published, episodic):
+    (published / name).unlink()
+    reseal(published)
+    assert store.damage(published.name) == f"{name} is not among its files"
+    (complaint,) = examine(store)
+    assert complaint.kind == "damaged" and name in complaint.text
+
+
+def test_a_folder_that_is_emptied_under_a_run_is_not_published(store, episodic, monkeypatch):
+    write = run_module._write_tables
+    monkeypatch.setattr(
+        run_module, "_write_tables", lambda folder, outcome: (write(folder, outcome), (folder / "model.ckpt").unlink())
+    )
+    with pytest.raises(FileNotFoundError, match=r"model\.ckpt was removed from \.partial-"):
+        execute(episodic(), store)
+    assert not store.is_published(episodic().run_id)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("spec.json", None, "spec.json is that of run"),
+        ("curve.parquet", b"PAR1", "curve.parquet cannot be read"),
+        ("fits.parquet", b"", "fits.parquet cannot be read"),
+        ("guards.json", b"[]", "Expected guards.json"),
+    ],
+)
+def test_the_doctor_reads_what_the_checksums_only_hash(name, content, said, store, published, episodic):
+    (published / name).write_bytes(episodic(seed=1).model_dump_json().encode() if content is None else content)
+    reseal(published)
+    assert store.damage(published.name) is None
+    (complaint,) = examine(store)
+    assert complaint.kind == "incomplete" and complaint.wrong and said in complaint.text
+
+
+def places(value, path=()):
+    """Every place in JSON below the whole: keys and indices on the way to it."""
+    for key, each in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        yield (*path, key)
+        yield from places(each, (*path, key))
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_no_json_of_a_run_ends_the_doctor(data, store, published):
+    path = published / data.draw(st.sampled_from(["spec.json", "guards.json", "environment.json", "result.json"]))
+    sound = {each: each.read_bytes() for each in (path, published / "result.json")}
+    content = json.loads(path.read_text())
+    *way, last = data.draw(st.sampled_from(list(places(content))))
+    inner = functools.reduce(lambda found, key: found[key], way, content)
+    new = data.draw(
+        st.sampled_from(["1e400", "-1", "9" * 5000, '"\\ud800"', "[]", "{}", "null", "true", '"x.Y"', "[" * 9999])
+    )
+    inner[last] = "@@"
+    path.write_text(json.dumps(content).replace('"@@"', new))
+    if path.name != "result.json":
+        reseal(published)
+    for complaint in examine(store):
+        assert complaint.kind in ("damaged", "incomplete", "newer") and complaint.text.isprintable()
+        assert len(complaint.name) < 200
+    for each, before in sound.items():
+        each.write_bytes(before)
+
+
+def test_a_run_without_a_seal_is_named(store, published):
+    path = published / "result.json"
+    content = json.loads(path.read_text())
+    for taken in ("files", "sha256"):
+        path.write_text(json.dumps({name: value for name, value in content.items() if name != taken}))
+        (complaint,) = examine(store)
+        assert complaint.kind == "damaged" and f"a field `{taken}`" in complaint.text
+
+
+def test_a_pretraining_that_is_gone_is_missed(store, transfer):
+    spec = transfer()
+    execute(spec.pretrained, store)
+    execute(spec, store)
+    assert list(examine(store)) == []
+    shutil.rmtree(store.published(spec.pretrained.run_id))
+    (complaint,) = examine(store)
+    assert complaint.kind == "incomplete" and f"run {spec.pretrained.run_id}, which trained for it" in complaint.text
 
 
 @pytest.mark.parametrize("content", [None, "{", "{}"])

@@ -98,10 +98,10 @@ def test_table_is_filtered(page):
     page.select_option("#by-shots", "5")
     rows = shown(page)
     assert len(rows) == 3
-    assert {(row[0], row[1], row[5]) for row in rows} == {("LSTM", "omniglot", "5")}
+    assert {(row[0], row[3], row[6]) for row in rows} == {("LSTM", "omniglot", "5")}
     assert page.locator("#count").inner_text() == f"3 of {total} rows"
     page.fill("#search", "1028 finished")
-    assert [row[3] for row in shown(page)] == ["1028"]
+    assert [row[4] for row in shown(page)] == ["1028"]
     page.fill("#search", "no such thing")
     assert shown(page) == []
 
@@ -111,17 +111,17 @@ def test_table_is_sorted_by_keyboard(page):
     header = page.get_by_role("button", name="Score")
     header.focus()
     page.keyboard.press("Enter")
-    scores = [float(row[7].partition(" ")[0]) for row in shown(page)]
+    scores = [float(row[1].partition(" ")[0]) for row in shown(page)]
     assert scores == sorted(scores)
     assert len(set(scores)) > 10
     page.keyboard.press("Enter")
-    assert [float(row[7].partition(" ")[0]) for row in shown(page)] == scores[::-1]
+    assert [float(row[1].partition(" ")[0]) for row in shown(page)] == scores[::-1]
     assert page.locator("#table th[aria-sort=descending]").inner_text().startswith("Score")
 
 
 def test_classes_sort_as_numbers_with_unlimited_last(page):
     page.get_by_role("button", name="Classes").click()
-    sizes = list(dict.fromkeys(row[3] for row in shown(page)))
+    sizes = list(dict.fromkeys(row[4] for row in shown(page)))
     assert sizes == ["50", "200", "1028", "unlimited"]
 
 
@@ -180,6 +180,61 @@ def test_a_failed_run_is_named_with_its_reason(page):
     assert "ArithmeticError: it broke" in text
     assert "the end of its log" in text
     assert "LSTM, 50 characters, seed 1" in text
+
+
+def test_a_phone_shows_scores_first(page):
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert page.locator("h1").bounding_box()["y"] < 100
+    score = page.locator(".headlines .score").first.bounding_box()
+    assert score["y"] + score["height"] < 844
+    page.locator("#results").scroll_into_view_if_needed()
+    cell = page.locator("#table tbody tr:visible td").first.bounding_box()
+    assert cell["x"] + cell["width"] <= 390  # the score stands beside the learner
+
+
+def test_words_are_explained_by_mouse_and_keyboard(page):
+    tip = page.locator("#tip")
+    for term in ("rank", "interval", "protocol", "inductive"):
+        word = page.locator(f"[data-term={term}]").first
+        word.evaluate("element => { const folded = element.closest('details'); if (folded) folded.open = true; }")
+        word.focus()
+        assert tip.is_visible()
+        assert tip.inner_text() == page.locator(f"#word-{term} + dd").inner_text()
+        assert word.get_attribute("aria-describedby") == "tip"
+        page.keyboard.press("Escape")
+        assert tip.is_hidden()
+    page.locator("[data-term=rank]").first.hover()
+    tip.wait_for(state="visible")
+
+
+def test_published_numbers_are_folded_at_the_end(page):
+    last = "document.querySelector('main').lastElementChild"
+    assert page.evaluate(f"{last}.contains(document.querySelector('#published'))")
+    table = page.locator("main > section").last.locator("table, .notes").first
+    assert table.is_hidden()
+    page.get_by_role("navigation").get_by_role("link", name="Published numbers").click()
+    table.wait_for(state="visible")
+
+
+def test_paper_gets_every_row_and_nothing_to_click(page):
+    page.emulate_media(media="print", color_scheme="dark")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    box = page.locator("#table").bounding_box()
+    last = page.locator("#table tbody tr").last.bounding_box()
+    assert last["y"] + last["height"] <= box["y"] + box["height"] + 1
+    assert page.locator("button.command:visible, select:visible, nav:visible").count() == 0
+    assert page.locator("details:not([open])").count() == 0
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert page.locator("details:not([open])").count() > 0
+
+
+def test_everything_to_use_has_a_name(page):
+    """As a screen reader reads it: each control has a role and a name, and tables say what their columns are."""
+    tree = page.locator("body").aria_snapshot()
+    nameless = [line for line in tree.splitlines() if line.strip() in ("- button", "- link", "- combobox", "- textbox")]
+    assert nameless == []
+    assert page.locator("table thead th:not([scope])").count() == 0
 
 
 @pytest.mark.parametrize("width", [360, 768, 1920])

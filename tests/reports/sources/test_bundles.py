@@ -163,11 +163,11 @@ LIES = {
     "a path as a run": ({"runs.jsonl": text('"run_id":"', '"run_id":"../')}, "Expected field `result.run_id`"),
     "a path as a suite": (
         {"bundle.json": text('"name": "quick"', '"name": "../quick"')},
-        "named by letters and digits",
+        "Expected field `suite.name`",
     ),
     "a formula": ({"bundle.json": text('"label": "LSTM"', '"label": "=1+1"')}, "to be plain but got '=1\\+1'"),
     "a formula as a version": ({"runs.jsonl": text('"numpy":', '"@SUM(A1)":')}, "to be plain but got '@SUM"),
-    "a control character": ({"bundle.json": text('"label": "LSTM"', '"label": "\\u001b[2J"')}, "to be plain"),
+    "a control character": ({"runs.jsonl": text('"numpy":', '"\\u001b[2J":')}, "to be plain"),
     "a command": ({"bundle.json": text('"command": ["quick"]', '"command": ["quick; rm"]')}, "to name a suite"),
     "an option": ({"bundle.json": text('"command": ["quick"]', '"command": ["--slurm"]')}, "to name a suite"),
     "a number out of range": ({"runs.jsonl": text('"parameters":112000', '"parameters":-1')}, "greater than or equal"),

@@ -141,7 +141,8 @@ def check_names(suite: Manifest, specs: Mapping[str, RunSpec]) -> None:
     command = suite.command[0] if suite.command else suite.name
     entries = [entry.learners for entry in load_suite(command).tasks] if command in suite_files() else []
     known = KINDS["learner"] | KINDS["strategy"]
-    labels = {each.label for named in known.values() for each in (named, *named.forms)}
+    labels = {named.label for named in known.values()}
+    labels |= {form.label for named in known.values() for form in named.forms}
     for cell in suite.cells:
         if (spec := specs.get(cell.run_id)) is None or spec.kind == "pretrain":
             continue

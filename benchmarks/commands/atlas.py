@@ -1,0 +1,179 @@
+"""Writes docs/atlas.md: what the bundles that ship say of growth with classes, and what was run of every suite.
+
+    python -m adaptbench.benchmarks.commands.atlas docs [BUNDLE ...]
+
+Numbers stand in sentences of the report's own tables, which are copied to docs/atlas with its figures.
+"""
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from adaptbench.benchmarks.suites.registry import suite_files
+from adaptbench.benchmarks.suites.suite import load_suite
+from adaptbench.reports.report import Report, file_names, write_report
+from adaptbench.reports.results.runs import Run
+from adaptbench.reports.sources.bundles import built_in
+from adaptbench.reports.tables.table import Table
+from adaptbench.reports.words.commands import suite_commands
+
+FIRST = ("classes", "limits")
+"""Suites that the page begins with; the others follow by name."""
+NO_RESULTS = ("smoke",)
+KEYS = ("learner", "train_classes", "ways", "shots", "examples")
+"""Columns that tell the rows of a table apart."""
+HEAD = """# The atlas
+
+How does the error on unseen classes fall with the number of classes in training? Each section is of one bundle of
+results: errors on logarithmic axes, a dot for each seed, and a power law a N^-b + c where four or more sizes have runs.
+[Statistics](statistics.md) says how intervals are made. This page is written by
+`python -m adaptbench.benchmarks.commands.atlas docs`, never by hand.
+"""
+
+
+def write_atlas(docs: Path, bundles: Sequence[str]) -> Path:
+    """Writes atlas.md into a folder, and its figures and tables into the folder atlas beside it.
+
+    Args:
+        docs: The folder of the documentation.
+        bundles: Names of suites whose bundle ships, files of bundles, or folders of runs of one suite.
+    """
+    shutil.rmtree(docs / "atlas", ignore_errors=True)
+    (docs / "atlas").mkdir(parents=True)
+    with tempfile.TemporaryDirectory() as folder:
+        reports = [write_report(name, Path(folder) / str(number)) for number, name in enumerate(bundles)]
+        order = {name: place for place, name in enumerate(FIRST)}
+        reports.sort(key=lambda report: (order.get(report.suite.name, len(order)), report.suite.name))
+        sections = [_section(report, docs / "atlas") for report in reports]
+    page = docs / "atlas.md"
+    page.write_text("\n".join([HEAD, *sections, _what_was_run(reports)]), encoding="utf-8", newline="\n")
+    return page
+
+
+def _section(report: Report, folder: Path) -> str:
+    suite = report.suite
+    seeds = {run.cell.seed for run in report.runs}
+    lines = [
+        f"## The suite `{suite.name}`",
+        "",
+        f"{suite.description} The bundle has {report.n_finished} of {report.n_cells} cells, of {len(seeds)} "
+        "seeds, made by",
+        "",
+        *(f"    {line}" for line in suite_commands(suite, report.runs).splitlines()),
+        "",
+    ]
+    for comparison, name in zip(report.comparisons, file_names(report.comparisons), strict=True):
+        findings = list(_findings(report, name, folder))
+        if findings:
+            lines += [f"### {comparison.task}: {comparison.protocol}", "", *findings, ""]
+    return "\n".join(lines)
+
+
+def _findings(report: Report, name: str, folder: Path) -> Iterator[str]:
+    """The figures and sentences of a comparison; none if its training classes do not vary."""
+    tables = {table.name: table for table in report.tables}
+    growth, doublings = tables.get(f"growth-{name}"), tables.get(f"gains-{name}")
+    rows = growth.frame if growth else None
+    table = growth
+    if table is None and doublings is not None:
+        table, rows = doublings, doublings.frame[doublings.frame["axis"] == "classes"]
+    for found, own, figure in ((table, rows, f"figure-{name}"), _with_places(tables, name)):
+        if found is not None and own is not None and len(own):
+            path = _copied(report, found, folder)
+            picture = next(each for each in report.figures if each.name == f"{figure}.png")
+            shutil.copyfile(picture, folder / f"{report.suite.name}-{picture.name}")
+            yield f"![{found.title}](atlas/{report.suite.name}-{picture.name})\n"
+            yield from ([f"{sentence}\n" for sentence in _last_doublings(own, path)] if found is growth else [])
+            yield from _sentences(own, path)
+            yield ""
+
+
+def _with_places(tables: Mapping[str, Table], name: str) -> tuple[Table | None, pd.DataFrame | None, str]:
+    """The table of places with one row for each sentence."""
+    table = tables.get(f"places-{name}")
+    rows = None if table is None else table.frame.drop_duplicates("sentence", keep="last")
+    return table, rows, f"places-{name}"
+
+
+def _copied(report: Report, table: Table, folder: Path) -> str:
+    """Copies the numbers of a table; returns their path as the documentation names it."""
+    source = next(path for path in report.table_files if path.name == f"{table.name}.csv")
+    shutil.copyfile(source, folder / f"{report.suite.name}-{source.name}")
+    return f"docs/{folder.name}/{report.suite.name}-{source.name}"
+
+
+def _sentences(rows: pd.DataFrame, path: str) -> Iterator[str]:
+    for row in rows.to_dict("records"):
+        yield f'- {row["sentence"]}<!-- sentence of {path} "{_place(row, "axis")}" -->'
+
+
+def _last_doublings(rows: pd.DataFrame, path: str) -> Iterator[str]:
+    """One sentence for each setting: what the last doubling brings at least and at most, and for whom."""
+    per_cent = rows["metric"].iloc[0] == "accuracy"
+    unit = "points" if per_cent else "of MSE"
+    for _, own in rows.groupby([name for name in ("ways", "shots", "examples") if name in rows], dropna=False):
+        in_order = own.sort_values("last_doubling").to_dict("records")
+        least, most = (
+            f"{row['last_doubling'] * (100 if per_cent else 1):.{2 if per_cent else 4}f}"
+            f'<!-- {path} "{_place(row)}" last_doubling --> ({row["label"]})'
+            for row in (in_order[0], in_order[-1])
+        )
+        going_on = int(own["no_gain_shown_from"].isna().sum())
+        yield (
+            f"**{own['setting'].iloc[0]}**: the last doubling takes {least} to {most} {unit} off the error; "
+            f"from the size before the largest it is still significant for {going_on} of {len(own)} learners."
+        )
+
+
+def _place(row: Mapping[Hashable, Any], *more: str) -> str:
+    """What tells a row apart from the others of its table."""
+    return " ".join(f"{name}={row[name]}" for name in (*KEYS, *more) if name in row and pd.notna(row[name]))
+
+
+def _what_was_run(reports: Sequence[Report]) -> str:
+    lines = [
+        "## What was run, and what is left",
+        "",
+        "Core-hours are CPU time of training, pretraining included. Those left are of cells without a run, at the mean",
+        "of finished cells of the same task and learner, else of the same task, else of the suite.",
+        "",
+        "| suite | cells | run | core-hours a cell | core-hours left |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    by_suite = {name: list(group) for name, group in groupby(reports, key=lambda report: report.suite.name)}
+    for name in sorted(set(suite_files()) - set(NO_RESULTS)):
+        cells = load_suite(name).cells()
+        runs = {run.cell.run_id: run for report in by_suite.get(name, []) for run in report.runs}
+        lines.append(
+            _suite_row(
+                name, [(cell.spec.run_id, cell.attributes.task, cell.attributes.learner) for cell in cells], runs
+            )
+        )
+    return "\n".join([*lines, ""])
+
+
+def _suite_row(name: str, cells: Sequence[tuple[str, str, str]], runs: Mapping[str, Run]) -> str:
+    hours: dict[tuple[str, ...], list[float]] = {}
+    for run in (runs[run_id] for run_id, _, _ in cells if run_id in runs):
+        if run.all_cpu_seconds is not None:
+            for key in ((run.cell.task, run.cell.learner), (run.cell.task,), ()):
+                hours.setdefault(key, []).append(run.all_cpu_seconds / 3600)
+    left = [
+        float(np.mean(next(hours[key] for key in ((task, learner), (task,), ()) if key in hours)))
+        for run_id, task, learner in cells
+        if run_id not in runs and hours
+    ]
+    done = sum(run_id in runs for run_id, _, _ in cells)
+    each = f"{np.mean(hours[()]):.3f}" if hours else "not known"
+    return f"| `{name}` | {len(cells)} | {done} | {each} | {f'{sum(left):.1f}' if hours else 'not known'} |"
+
+
+if __name__ == "__main__":
+    write_atlas(Path(sys.argv[1]), sys.argv[2:] or list(built_in()))

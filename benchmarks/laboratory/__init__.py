@@ -1,0 +1,1 @@
+"""What the laboratories of a report's page need of trained networks."""
