@@ -10,25 +10,24 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from adaptbench.benchmarks.console import complaining, complaints, console, show_version
+from adaptbench.benchmarks.console import (
+    DryRun,
+    Jobs,
+    Only,
+    Seeds,
+    Sources,
+    Wandb,
+    complaining,
+    complaints,
+    console,
+    show_version,
+)  # fmt: skip
 
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-Only = Annotated[
-    list[str] | None,
-    typer.Option(help="Only cells with this value, as KEY=VALUE; repeatable. KEY=A,B, or a key twice, means either."),
-]
-Sources = Annotated[
-    list[str] | None,
-    typer.Argument(help="Folders of runs, bundles, and suites whose bundle ships; the folder `runs` by default."),
-]
-Jobs = Annotated[str, typer.Option(help="Runs at a time; `auto` means one per core (or as many as GPUs allow).")]
-Wandb = Annotated[str, typer.Option(help="auto (online if you are logged in), online, offline or off.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done, and how long it would take.")]
-Seeds = Annotated[int | None, typer.Option(min=1, help="Number of seeds, from 0; those of the suite by default.")]
 
 
 @app.callback()
@@ -139,16 +138,18 @@ def submit(
     suite: Annotated[str | None, typer.Option(help="The suite, if the folder has several.")] = None,
     only: Only = None,
     out: Annotated[Path | None, typer.Option(help="The file; SUITE.zip by default.")] = None,
+    predictions: Annotated[bool, typer.Option("--predictions", help="Also write a file of all predictions.")] = False,
 ) -> None:
     """Packs finished runs into one file that others can compare with: a bundle.
 
     Of a run that several folders or bundles hold, the first counts.
     """
-    from adaptbench.benchmarks.commands.submit import submit_runs
+    from adaptbench.benchmarks.commands.bundles.submit import submit_runs
     from adaptbench.reports.selection import parse_only
 
     with complaining():
-        submit_runs(runs or ["runs"], suite, only=parse_only(only or []), out=out, console=console)
+        chosen = parse_only(only or [])
+        submit_runs(runs or ["runs"], suite, only=chosen, out=out, console=console, predictions=predictions)
 
 
 @app.command()
@@ -233,9 +234,7 @@ def show(
     task: Annotated[str | None, typer.Argument(help="A task (see `adaptbench list tasks`).")] = None,
     run: Annotated[Path | None, typer.Option(help="A run's folder, instead: its answers in its test.")] = None,
     ways: Annotated[int | None, typer.Option(help="Classes; 5 by default, none for regression.")] = None,
-    shots: Annotated[
-        int | None, typer.Option(help="Support examples (per class); presentations of each class in a stream.")
-    ] = None,
+    shots: Annotated[int | None, typer.Option(help="Support examples (per class); presentations in a stream.")] = None,
     queries: Annotated[int | None, typer.Option(help="Query examples (per class); none for streams.")] = None,
     part: Annotated[str, typer.Option(help="train, val or test.")] = "test",
     split: Annotated[str | None, typer.Option(help="A split of the task, such as lake.")] = None,
@@ -243,11 +242,15 @@ def show(
     path: Annotated[str | None, typer.Option(help="The folder of images, for image_folder.")] = None,
     seed: Annotated[int, typer.Option(help="Number of the episode.")] = 0,
     out: Annotated[Path | None, typer.Option(help="The picture's file; show-TASK.png by default.")] = None,
+    card: Annotated[bool, typer.Option("--card", help="Instead, say what it is; also of a learner.")] = False,
 ) -> None:
-    """Draws one episode as a picture; of a run, prints what it answered too."""
+    """Draws one episode as a picture; of a run, prints what it answered too; or prints a card."""
+    from adaptbench.benchmarks.commands.card import show_card
     from adaptbench.benchmarks.commands.show import show_episode
 
     with complaining():
+        if card:
+            return show_card(task or "", console)
         picture = show_episode(
             task, run, out, console, ways=ways, shots=shots, queries=queries, part=part, seed=seed, split=split,
             scope=scope, path=path,
@@ -267,10 +270,10 @@ def verify(
     """Computes finished runs again and compares them bit for bit; exits with 1 if any differs or fails.
 
     Runs of another processor, device or version need not agree to the bit. Their test episodes must be the same, and
-    their scores may differ by a tenth of the distance from a guess to a perfect score. What is found about a bundle is
-    written beside it, as BUNDLE.statement.json.
+    their scores within a tolerance of each learner and metric. What is found about a bundle is written
+    beside it, as BUNDLE.statement.json.
     """
-    from adaptbench.benchmarks.commands.verify_bundle import verify_and_show
+    from adaptbench.benchmarks.commands.bundles.verify_bundle import verify_and_show
 
     with complaining():
         sound = verify_and_show(runs, sample=sample, seed=seed, jobs=jobs, trusted=trust_code, key=key, console=console)
@@ -362,9 +365,7 @@ def list_(
     what: Annotated[str, typer.Argument(help="suites, tasks, learners or runs.")],
     runs: Annotated[Path, typer.Argument(help="With runs: their folder.")] = Path("runs"),
     only: Only = None,
-    verbose: Annotated[
-        bool, typer.Option("--verbose", help="Add digests of test episodes to tasks, and forms to learners.")
-    ] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Add digests to tasks, and forms to learners.")] = False,
 ) -> None:
     """Lists suites, tasks, learners, or the runs of a folder, one per line."""
     from adaptbench.benchmarks.commands import listing
@@ -393,9 +394,7 @@ def remove(
 
 
 @app.command()
-def data(
-    name: Annotated[str, typer.Argument(help="The data set.")] = "omniglot",
-) -> None:
+def data(name: Annotated[str, typer.Argument(help="The data set.")] = "omniglot") -> None:
     """Downloads, verifies and prepares a data set."""
     from adaptbench.datamodules.lake_runs import load_runs
     from adaptbench.datamodules.omniglot_images import load_images

@@ -138,15 +138,20 @@ class ClassDataModule(EpisodicDataModule):
 
         All batches of a part share one tensor of images.
         """
-        source, classes, drawings = self._tested(part)
-        if part not in self._eval_images:
-            rows = np.repeat(classes, len(drawings)), np.tile(drawings, len(classes))
-            self._eval_images[part] = self.gather(source, *rows)
+        source, classes, _ = self._tested(part)
         unequal = ("unequal shots",) if self.unequal_shots else ()
         rng = rng_for(self.task_name, *self.protocol_key(part), *unequal, part, size, episodes)
         groups = self.groups(source)
         own = None if groups is None else groups[classes]
-        return self.over_pool(rng, self._eval_images[part], len(classes), size, episodes, own)
+        return self.over_pool(rng, self._images(part), len(classes), size, episodes, own)
+
+    def _images(self, part: EvalPart) -> Tensor:
+        """All images of an evaluation, [M, H, W] uint8."""
+        if part not in self._eval_images:
+            source, classes, drawings = self._tested(part)
+            rows = np.repeat(classes, len(drawings)), np.tile(drawings, len(classes))
+            self._eval_images[part] = self.gather(source, *rows)
+        return self._eval_images[part]
 
     def seen_classes(self) -> np.ndarray:
         """The training classes for a test on what training has seen, [C] int64; at most as many as the test has."""
@@ -213,7 +218,7 @@ class ClassDataModule(EpisodicDataModule):
     def source_guards(self, source: EpisodicDataModule) -> list[Finding]:
         """Checks a task of classes to pretrain on: its classes are of other data, or training classes of this one.
 
-        None of its images may be a test image.
+        None of its images may be a test image, nor a drawing that is held out for the test.
 
         Its validation classes choose its weights, so they must not be test classes here. It may have as many
         near-duplicates of test images as the training and validation parts of this task.
@@ -228,10 +233,13 @@ class ClassDataModule(EpisodicDataModule):
         images.setdefault("val", images["train"][:0])
         tested = np.concatenate([*self.guarded_drawings("test")])
         prints = {name: fingerprints(torch.from_numpy(each)).numpy() for name, each in images.items()}
+        unseen = (
+            [tested, self._images("held_out_drawings").numpy()] if "held_out_drawings" in self.test.on else [tested]
+        )
         apart = images_apart(
             {
                 "the source": np.concatenate([prints["train"], prints["val"]]),
-                "the test": fingerprints(torch.from_numpy(tested)).numpy(),
+                "the test": fingerprints(torch.from_numpy(np.concatenate(unseen))).numpy(),
             }
         )
         near = near_duplicates(ink_of(images["train"]), ink_of(images["val"]), tested, self.known_near_duplicates)

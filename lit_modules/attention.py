@@ -26,6 +26,10 @@ class Attention(EmbeddingLearner):
     (Henry et al. 2020, arXiv 2010.04245). A query thus attends to similar examples before any training. With
     `compare="dot", maps=2`, attention is that of Vaswani et al. (eq. 1).
 
+    Equation:
+        z_i = e(x_i) + u(y_i), q = e(x*); in each layer q <- q + sum_i softmax_i(b cos(k(q), k(z_i))) v(z_i)
+        and q <- q + feed(q); prediction = decode(q)
+
     Args:
         features: D, width of an example's features.
         targets: Y, width of a target.

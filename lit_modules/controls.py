@@ -69,6 +69,10 @@ class NearestCentroid:
 
     With the metric "cosine", features are normalised first, which suits a network pretrained with a cosine head.
 
+    Equation:
+        c_k = mean of all e(x_i) with label k; prediction_k = -|e(x*) - c_k|^2, with features of length
+        `scale`
+
     Args:
         network: the pretrained network.
         targets: Y, classes in an episode.
@@ -99,6 +103,9 @@ class NearestCentroid:
 
 class NearestNeighbour:
     """Predicts the class of the support image nearest in pixel space; no network is used.
+
+    Equation:
+        prediction = y_j, j = argmin_i |x* - x_i|
 
     Args:
         network: the pretrained network, which is not used.

@@ -60,6 +60,9 @@ class DeepSets(EmbeddingLearner):
     classes in a row), and a perceptron of [x*; r]. The hidden widths differ from the paper, and the suite's encoder
     makes x and x*.
 
+    Equation:
+        r = mean_i e(x_i) ⊗ u(y_i); prediction = decode(e(x*) ⊙ r)
+
     Args:
         features: D, width of an example's features.
         targets: Y, width of a target.

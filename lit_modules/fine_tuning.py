@@ -39,6 +39,9 @@ class FineTuning:
     Classification gets a new head in each episode. Regression continues from the pretrained head, minimises squared
     error, and predicts a scale of one.
 
+    Equation:
+        phi_(j+1) = phi_j - lr step(grad L(support; phi_j)), from the pretrained phi_0
+
     Args:
         network: the pretrained network, which does not change.
         targets: Y, width of an episode's targets.

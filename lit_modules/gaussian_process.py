@@ -19,6 +19,9 @@ class GaussianProcess:
     covariance is signal^2 exp(-|x - x'|^2 / (2 length^2)). All episodes share these numbers, which a suite should
     take from validation episodes.
 
+    Equation:
+        prediction = k(x*, X) (k(X, X) + noise^2 I)^-1 y
+
     Args:
         network: the pretrained network, which is not used.
         targets: Y, width of a real target.

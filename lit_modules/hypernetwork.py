@@ -22,6 +22,9 @@ class Hypernetwork(EmbeddingLearner):
     weights of each unit start as one slot of the context, so a query is multiplied with the support set from the first
     step (see `lit_modules.binding`). A linear generator alone (`fast=False`) learns too, but more slowly.
 
+    Equation:
+        W, b, V, c = generate(mean_i e(x_i) ⊗ u(y_i)); prediction = V relu(W e(x*) + b) + c
+
     Args:
         features: D, width of an example's features.
         targets: Y, width of a target.

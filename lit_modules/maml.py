@@ -33,6 +33,9 @@ class MAML(TrainedModule):
     Encoded examples are counted each time they pass through the encoder: the support set once per step, and once more
     with the queries if norms need it.
 
+    Equation:
+        phi_(j+1) = phi_j - lr grad L(support; phi_j); training minimises L(queries; phi_steps) over phi_0
+
     Args:
         encoder: from examples [M, *x] to features [M, D]; its attribute `features` is D.
         targets: Y, width of an episode's targets.
@@ -153,6 +156,9 @@ class Reptile(MAML):
     optimiser. In the paper, the inner optimiser is Adam on minibatches; here it is plain descent on all examples, as in
     `MAML`, with the same batch norms.
 
+    Equation:
+        phi_(j+1) = phi_j - lr grad L(episode; phi_j); the gradient of phi_0 is (phi_0 - phi_steps) / lr
+
     Args:
         encoder, targets, likelihood, optimization, test_steps, lr, transductive: as for `MAML`.
         steps: gradient steps in training; with a single one, this is training without episodes.
@@ -196,6 +202,10 @@ class ANIL(nn.Module):
 
     Raghu et al. 2020 (arXiv 1909.09157). Only the head adapts, so features are encoded once for all episodes, as for
     every learner here. Batch norms keep running statistics, so prediction is inductive; in the paper it is not.
+
+    Equation:
+        head_(j+1) = head_j - lr grad L(support; head_j); training minimises L(queries; head_steps) over
+        encoder and head_0
 
     Args:
         features: D, width of an example's features.

@@ -38,6 +38,10 @@ class MANN(EmbeddingLearner):
     by multiplication (see `lit_modules.binding`), so a pair is written where its own key reads instead of where the
     previous one did. And a row's key is the embedded example, while its value comes from the controller.
 
+    Equation:
+        w_t = g softmax(b cos(e(x_t), K)) + (1 - g) least; [K, V] <- (1 - least) [K, V] + w_t [e(x_t), v_t];
+        prediction = decode([softmax(b cos(e(x*), K)) V; e(x*) ⊙ C s_S])
+
     Args:
         features: D, width of an example's features.
         targets: Y, width of a target.

@@ -38,6 +38,10 @@ class LRUAMANN(nn.Module):
     sequence of its own. Some things the paper leaves open: here keys pass a tanh, what several heads write adds up, the
     first of equally used rows counts as the less used one, and the memory starts empty.
 
+    Equation:
+        w = g read_(t-1) + (1 - g) least_(t-1); M_t = kept M_(t-1) + w k_t; read_t = softmax(cos(k_t, M_t));
+        prediction = C [s_t; read_t M_t]
+
     Args:
         features: D, width of an example's features.
         targets: Y, width of a target.

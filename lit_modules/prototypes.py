@@ -29,6 +29,9 @@ class Prototypes(nn.Module):
 
     It has no weights. Labels must be one-hot. A class without a support example is never predicted.
 
+    Equation:
+        c_k = mean of all x_i with label k; prediction_k = -|x* - c_k|^2
+
     Args:
         features: D, width of an example's features.
         targets: Y, classes in an episode.

@@ -204,6 +204,9 @@ class LSTM(Recurrent):
 
     The support set is read as a sequence of pairs, in the order given. `Recurrent` describes the arguments and the
     differences from the papers.
+
+    Equation:
+        s_t = LSTM(s_(t-1), e(x_t) ⊗ u(y_t)); prediction = decode(e(x*) ⊙ C s_S)
     """
 
     cell = nn.LSTM
@@ -213,6 +216,9 @@ class GRU(Recurrent):
     """The LSTM's recurrent meta-learner with the gated unit of Cho et al. 2014 (arXiv 1406.1078).
 
     `Recurrent` describes the arguments and the differences from the papers.
+
+    Equation:
+        s_t = GRU(s_(t-1), e(x_t) ⊗ u(y_t)); prediction = decode(e(x*) ⊙ C s_S)
     """
 
     cell = nn.GRU

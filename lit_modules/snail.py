@@ -207,6 +207,10 @@ class SNAIL(CausalLearner):
     in how steps are compared (see `CausalAttention`): the paper has `compare="dot", maps=2, itself=True`, and learns
     much more slowly. The support set is computed once for all queries, which changes no value.
 
+    Equation:
+        h_t <- [h_t; tanh(A h_t + B h_(t-d)) sigmoid(C h_t + D h_(t-d))] and h_t <- [h_t; sum_s softmax_s(b
+        cos(k_t, k_s)) v_s] for s before t; prediction = W h*
+
     Args:
         features: D, width of an example's features.
         targets: Y, width of a target.

@@ -11,6 +11,10 @@ class TCN(CausalLearner):
     Twice a stack of dense blocks with dilations 1, 2, 4 ..., after van den Oord et al. 2016 (WaveNet, arXiv
     1609.03499). What a query can know of the support set has to reach it through a fixed number of channels.
 
+    Equation:
+        h_t <- [h_t; tanh(A h_t + B h_(t-d)) sigmoid(C h_t + D h_(t-d))] for d = 1, 2, 4 ...; prediction = W
+        h*
+
     Args:
         features: D, width of an example's features.
         targets: Y, width of a target.

@@ -19,6 +19,10 @@ class TNPD(nn.Module):
     size, which suits a processor. With `norm="before"` attention and perceptron get normalised tokens (Xiong et al.
     2020, arXiv 2002.04745); it leaves the loss of a guess much sooner.
 
+    Equation:
+        z_i = f([x_i; y_i; 0]), q = f([x*; 0; 1]); in each layer q <- norm(q + attend(q, z)) and q <- norm(q +
+        feed(q)); prediction = decode(q)
+
     Args:
         features: D, width of an example's features.
         targets: Y, width of a target.

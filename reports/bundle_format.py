@@ -58,6 +58,21 @@ class VerifiedRun(Record):
     """The largest difference of a score by metric, in the unit of the metric."""
 
 
+class Tolerances(File):
+    """`tolerances.json`: how far the scores of the same runs moved between instruction sets of a processor."""
+
+    command: tuple[str, ...]
+    """What measured it."""
+    machine: Machine
+    """On which machine, at which commit."""
+    made: AwareDatetime
+    """When."""
+    runs: Positive
+    """Runs that were computed with each instruction set."""
+    largest: dict[str, dict[str, float]]
+    """The largest difference by learner and metric: of `mse` relative to the larger one, of others in their unit."""
+
+
 class Statement(File):
     """`BUNDLE.statement.json`: what a verifier found who computed some runs of a bundle again."""
 

@@ -12,12 +12,16 @@ from adaptbench.benchmarks.commands.run import INTERRUPTED, RunOptions, run_suit
 from adaptbench.benchmarks.suites.registry import suite_files
 from adaptbench.reports.comparison.comparison import Comparison, compare
 from adaptbench.reports.comparison.detection import SEEDS, choices, cpu_seconds, shown
+from adaptbench.reports.comparison.fidelity import fidelities
 from adaptbench.reports.plural import count_of
 from adaptbench.reports.results.runs import Run
 from adaptbench.reports.selection import parse_only
 from adaptbench.reports.sources.bundles import built_in
 from adaptbench.reports.sources.sources import Reading, opened, read_sources
 from adaptbench.reports.terminal import show_report
+
+LARGE = "reference"
+"""The suite whose ranks a smaller one should have."""
 
 
 def compare_learner(bundle: str, options: RunOptions, detect: float | None, console: Console) -> int:
@@ -49,6 +53,7 @@ def compare_learner(bundle: str, options: RunOptions, detect: float | None, cons
         if suite not in suite_files():
             raise ValueError(f"Expected the bundle of a suite that ships but got that of `{suite}`.")
         _say_time(reading, options, console)
+        _say_fidelity(reading, console)
         if detect is not None:
             _say_choices(compare(reading.outcomes), detect, console)
     if options.dry_run:
@@ -81,6 +86,17 @@ def _say_time(reading: Reading, options: RunOptions, console: Console) -> None:
             f"took {totals[0]:.1f} to {totals[-1]:.1f} for as many. --only and --seeds narrow it.",
             highlight=False,
         )
+
+
+def _say_fidelity(reading: Reading, console: Console) -> None:
+    """Says how far the bundle ranks learners as the suite `reference` does, if results of that ship."""
+    if LARGE in built_in() and reading.suite.name != LARGE:
+        with opened([LARGE]) as sources:
+            found = list(fidelities(compare(reading.outcomes), compare(read_sources(sources).outcomes)))
+        if found:
+            console.print(f"Agreement of the ranks in {reading.suite.name} with those in {LARGE}:", highlight=False)
+        for each in found:
+            console.print(f"  {escape(str(each))}", highlight=False)
 
 
 def _say_choices(comparisons: Iterable[Comparison], detect: float, console: Console) -> None:

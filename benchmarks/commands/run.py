@@ -273,7 +273,7 @@ def _report(plan: Plan, status: Status, wandb: Mode, *, options: RunOptions, con
     try:
         with waiting_for("the report, which is being drawn", console):
             cells = {cell.attributes.run_id for cell in plan.cells}
-            sources = [options.out, *options.bundles]
+            sources: list[str | Path] = [options.out, *options.bundles]
             report = show_report(sources, out=None, suite=plan.suite.suite, console=console, asked=cells)
     except OSError as error:
         console.print(f"[yellow]warning[/] {escape(str(error))}", highlight=False, soft_wrap=True)

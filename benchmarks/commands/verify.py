@@ -17,6 +17,7 @@ from adaptbench.benchmarks.executors.plan import PlannedRun
 from adaptbench.benchmarks.executors.schedule import drive
 from adaptbench.benchmarks.executors.worker import Job
 from adaptbench.benchmarks.runs.devices import Devices
+from adaptbench.benchmarks.speed.tolerances import allowed, distance
 from adaptbench.benchmarks.store.store import Store
 from adaptbench.benchmarks.suites.description import name_of
 from adaptbench.benchmarks.suites.spec import RESULTS_VERSION, RUN_SPEC
@@ -26,8 +27,6 @@ from adaptbench.reports.reading import read
 
 HARDWARE = ("device", "processor", "versions", "threads")
 """Fields of the record of the machine; if they differ, rounding may differ."""
-TOLERANCE = 0.1
-"""The share of the way from a guess to perfection that a score may move on other hardware."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ class Verdict:
         run_id: the run.
         name: its name for readers.
         difference: the first difference, or why the run could not be computed again; None if there is no difference.
-        exact: whether bits were compared; runs of other hardware are compared by scores, within `TOLERANCE`.
+        exact: whether bits were compared; runs of other hardware are compared by scores, within measured tolerances.
         largest: the largest difference of a score, by metric.
         failed: whether the run could not be computed again.
     """
@@ -52,8 +51,8 @@ class Verdict:
 
     @property
     def word(self) -> str:
-        """The outcome: "failed", "differs", "same", or within what tolerance."""
-        same = "same" if self.exact else f"within {TOLERANCE:.0%}"
+        """The outcome: "failed", "differs", "same" or, of scores within their tolerances, "close"."""
+        same = "same" if self.exact else "close"
         return "failed" if self.failed else same if self.difference is None else "differs"
 
     @property
@@ -176,7 +175,7 @@ def _compute(
 
 def _judge(run: PlannedRun, old: Path, new: Path) -> Verdict:
     exact = same_hardware(old, new)
-    difference = compare_exactly(old, new) if exact else compare_loosely(old, new)
+    difference = compare_exactly(old, new) if exact else compare_loosely(old, new, run.spec.adapter)
     return Verdict(run.spec.run_id, run.name, difference, exact, largest=largest_differences(old, new))
 
 
@@ -208,24 +207,22 @@ def same_hardware(old: Path, new: Path) -> bool:
     return all(getattr(before, key) == getattr(after, key) for key in HARDWARE)
 
 
-def compare_loosely(old: Path, new: Path, tolerance: float = TOLERANCE) -> str | None:
+def compare_loosely(old: Path, new: Path, learner: str) -> str | None:
     """Returns the first difference that other hardware does not explain: other test episodes, or a score too far off.
 
     Args:
         old: a run's folder.
         new: another folder of the same run.
-        tolerance: share of the way from a guess to perfection; metrics without a known guess are not compared.
+        learner: the component that adapts, by whose tolerances scores are compared.
     """
     before, after = (read(folder / "result.json", Result) for folder in (old, new))
     for was, now in zip(before.scores, after.scores, strict=True):
         where = f"{was.metric} at ways {was.ways}, shots {was.shots}"
         if was.episodes_digest != now.episodes_digest:
             return f"other test episodes: {where}"
-        if was.chance is None:
-            continue
-        allowed = tolerance * abs((1.0 if was.higher_is_better else 0.0) - was.chance)
-        if not abs(was.value - now.value) <= allowed:
-            return f"{where} was {was.value:g}, is {now.value:g}: more than {allowed:g} apart"
+        limit = allowed(learner, was)
+        if limit is not None and not distance(was, now) <= limit:
+            return f"{where} was {was.value:g}, is {now.value:g}: further apart than the tolerance of {limit:g}"
     return None
 
 

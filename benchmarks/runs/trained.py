@@ -1,17 +1,22 @@
 """Loads the adapter of a finished run, to predict raw inputs from Python."""
 
-from dataclasses import replace
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from adaptbench.benchmarks.evaluation.adapters import Adapter, Chooses
-from adaptbench.benchmarks.runs.build import TaskShape, build_adapter, build_module
+from adaptbench.benchmarks.evaluation.adapters import Adapter, Chooses, with_guesses
+from adaptbench.benchmarks.evaluation.evaluate import tell
+from adaptbench.benchmarks.runs.build import TaskShape, build_adapter, build_module, build_task
 from adaptbench.benchmarks.store.integrity import RESULT
 from adaptbench.benchmarks.store.store import Store
 from adaptbench.benchmarks.suites.spec import RESULTS_VERSION, RUN_SPEC, Cell
@@ -36,6 +41,20 @@ class RealPrediction(NamedTuple):
 
     means: Tensor
     deviations: Tensor
+
+
+class Loaded(NamedTuple):
+    """An adapter made from published weights.
+
+    Attributes:
+        adapter: what predicts test episodes.
+        network: the trained network.
+        shape: the shapes that it was built for.
+    """
+
+    adapter: Any
+    network: TrainedModule
+    shape: TaskShape
 
 
 class TrainedAdapter:
@@ -124,16 +143,120 @@ class TrainedAdapter:
 
 
 def load_run(folder: str | Path) -> TrainedAdapter:
-    """Loads the trained adapter of a finished run.
+    """Loads the trained adapter of a finished run, or one whose weights ship with this package.
 
     Args:
         folder: the run's folder, as `adaptbench run` published it. A transfer run needs the folder of its pretraining
-            beside it.
+            beside it. Or a name such as "reference/attention-5way".
 
     Raises:
         ValueError: if it is not a finished run that can predict, or another version of the code made it.
     """
     path = Path(folder)
+    if not path.exists() and (weights := shipped_weights().get(str(folder))):
+        return load_weights(weights)
+    loaded = _restored(path, stream=False)
+    return TrainedAdapter(loaded.adapter, loaded.shape)
+
+
+def predict_tests(folder: Path) -> pd.DataFrame:
+    """Predicts the test episodes of a finished run again, with its weights.
+
+    Returns:
+        A row for each query: ways, shots, episode and query; its class, or its target; and in half precision the
+        logarithm of the probability of each class, or mean and scale.
+
+    Raises:
+        ValueError: if it is not a finished run that can predict, or predicts a target of several dimensions.
+    """
+    loaded = _restored(folder, stream=True)
+    task = build_task(RUN_SPEC.validate_json((folder / "spec.json").read_bytes()).training)
+    frames = []
+    for size in task.test.sizes:
+        batch = task.eval_batch("test", size, task.test.episodes)
+        tell(loaded.adapter, task, "test", size)
+        prediction = with_guesses(loaded.adapter.predict(batch.without_targets()))[0]
+        episodes, queries = prediction.shape[:2]
+        episode, query = (
+            each.flatten().numpy()
+            for each in torch.meshgrid(torch.arange(episodes), torch.arange(queries), indexing="ij")
+        )
+        place = {"ways": size.ways, "shots": size.shots, "episode": episode, "query": query}
+        told = _in_halves(prediction.flatten(0, 1), batch.query_y.flatten(0, 1), task.likelihood)
+        frames.append(pd.DataFrame({**place, **{name: each.numpy() for name, each in told.items()}}))
+    return pd.concat(frames, ignore_index=True).astype({"ways": "Int64"})
+
+
+def _in_halves(prediction: Tensor, target: Tensor, likelihood: str) -> dict[str, Tensor]:
+    """Columns of predictions [M, P] and targets [M, Y]: log probabilities of classes, or mean and scale."""
+    if likelihood == "categorical":
+        logs = prediction.log_softmax(dim=-1).half().unbind(-1)
+        return {"target": target.argmax(dim=-1), **{f"log_p{number}": each for number, each in enumerate(logs)}}
+    if target.shape[1] != 1:
+        raise ValueError(f"Expected targets of one dimension but got {target.shape[1]}.")
+    mean, scale = LIKELIHOODS["gaussian"].point(prediction), scale_of(prediction)
+    return {"target": target[:, 0], "mean": mean[:, 0].half(), "scale": scale[:, 0].half()}
+
+
+def _restored(path: Path, *, stream: bool) -> Loaded:
+    """Loads the adapter of a run, with the settings that it chose."""
+    spec, result = _read_run(path)
+    loaded = load_adapter(spec, Store(path.parent), stream=stream)
+    if isinstance(loaded.adapter, Chooses) and result is not None:
+        chosen = (Choice(each.support, each.settings, each.score, each.share) for each in result.chosen)
+        loaded.adapter.restore(chosen)
+    return loaded
+
+
+def shipped_weights() -> dict[str, Path]:
+    """The files of weights that ship with this package, by name."""
+    folder = Path(str(resources.files("adaptbench.benchmarks.runs"))) / "weights"
+    return {path.relative_to(folder).with_suffix("").as_posix(): path for path in sorted(folder.glob("*/*.pt"))}
+
+
+def export_weights(folder: str | Path, out: Path) -> None:
+    """Writes the weights of a finished run in half precision, with its spec, into one file that `load_weights` reads.
+
+    Args:
+        folder: the run's folder, as for `load_run`.
+        out: the file.
+
+    Raises:
+        ValueError: if it is not a finished run that can predict, a weight is too large for half precision, or the
+            adapter has settings besides its weights.
+    """
+    spec, _ = _read_run(Path(folder))
+    loaded = load_adapter(spec, Store(Path(folder).parent), stream=False)
+    if isinstance(loaded.adapter, Chooses):
+        raise ValueError(f"Expected {folder} to need weights only, but it chose its settings by cross-validation.")
+    weights = {
+        name: each.half() if each.is_floating_point() else each for name, each in loaded.network.state_dict().items()
+    }
+    if strange := [name for name, each in weights.items() if not bool(torch.isfinite(each).all())]:
+        raise ValueError(f"Expected the weights of {folder} to fit half precision but `{strange[0]}` does not.")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    torch.save({"spec": spec.canonical_json(), "state_dict": weights, "task_shape": asdict(loaded.shape)}, out)
+
+
+def load_weights(path: Path) -> TrainedAdapter:
+    """Loads the adapter of a file that `export_weights` wrote.
+
+    Raises:
+        ValueError: if it is no such file, or another version of the code made it.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        spec = RUN_SPEC.validate_json(content["spec"])
+    except Exception as error:  # a damaged file can make torch raise almost anything
+        raise ValueError(f"Expected {path} to hold exported weights: {' '.join(str(error).split())}.") from error
+    if spec.kind == "pretrain" or spec.results_version != RESULTS_VERSION:
+        raise ValueError(f"Expected {path} to be of version {RESULTS_VERSION} of the code, and to predict.")
+    module, shape = _network(spec, content, stream=False)
+    return TrainedAdapter(build_adapter(spec, module, shape), shape)
+
+
+def _read_run(path: Path) -> tuple[Cell, Result | None]:
+    """Reads what a run is, with the candidate that was chosen."""
     try:
         made_by = read(path / "spec.json", Spec).results_version
         spec = RUN_SPEC.validate_json((path / "spec.json").read_bytes()) if made_by == RESULTS_VERSION else None
@@ -146,25 +269,7 @@ def load_run(folder: str | Path) -> TrainedAdapter:
         raise ValueError(f"{path} was made by results version {made_by} of the code; this is {RESULTS_VERSION}.")
     if spec.kind == "pretrain":
         raise ValueError(f"{path} is a pretraining, which predicts only through a run that adapts it; load that one.")
-    store = Store(path.parent)
-    adapter, _, shape = load_adapter(spec, store, stream=False)
-    if isinstance(adapter, Chooses) and result is not None:
-        adapter.restore(Choice(each.support, each.settings, each.score, each.share) for each in result.chosen)
-    return TrainedAdapter(adapter, shape)
-
-
-class Loaded(NamedTuple):
-    """An adapter made from published weights.
-
-    Attributes:
-        adapter: what predicts test episodes.
-        network: the trained network.
-        shape: the shapes that it was built for.
-    """
-
-    adapter: Any
-    network: TrainedModule
-    shape: TaskShape
+    return spec, result
 
 
 def load_adapter(spec: Cell, store: Store, device: str | torch.device = "cpu", *, stream: bool = True) -> Loaded:
@@ -179,18 +284,22 @@ def load_adapter(spec: Cell, store: Store, device: str | torch.device = "cpu", *
     Raises:
         ValueError: if the weights cannot be read, or do not fit the network.
     """
-    training = spec.training
     try:
-        checkpoint = store.load_checkpoint(training.run_id)
-        shape = TaskShape(**checkpoint["task_shape"])
-        shape = replace(shape, stream=stream and shape.stream)
-        module = build_module(training, shape)
-        module.load_state_dict(checkpoint["state_dict"])
+        module, shape = _network(spec, store.load_checkpoint(spec.training.run_id), stream=stream)
     except (OSError, RuntimeError, LookupError, TypeError, ValueError) as error:
-        reason = str(error).splitlines()[0].rstrip(".:")
-        raise ValueError(f"The weights of run {training.run_id} cannot be read from {store.root}: {reason}.") from error
-    module = module.to(device).eval()
+        reason, run_id = str(error).splitlines()[0].rstrip(".:"), spec.training.run_id
+        raise ValueError(f"The weights of run {run_id} cannot be read from {store.root}: {reason}.") from error
+    module = module.to(device)
     return Loaded(build_adapter(spec, module, shape), module, shape)
+
+
+def _network(spec: Cell, checkpoint: Mapping[str, Any], *, stream: bool) -> tuple[TrainedModule, TaskShape]:
+    """Makes the network of a run from its weights, which may be in half precision."""
+    shape = TaskShape(**checkpoint["task_shape"])
+    shape = replace(shape, stream=stream and shape.stream)
+    module = build_module(spec.training, shape)
+    module.load_state_dict(checkpoint["state_dict"])
+    return module.eval(), shape
 
 
 def _tensor(name: str, values: Examples) -> Tensor:
@@ -198,3 +307,7 @@ def _tensor(name: str, values: Examples) -> Tensor:
         return values if isinstance(values, Tensor) else torch.from_numpy(np.array(values, order="C"))
     except (TypeError, ValueError) as error:
         raise ValueError(f"Expected argument `{name}` to be an array of numbers but got {type(values)}.") from error
+
+
+if __name__ == "__main__":
+    export_weights(sys.argv[1], Path(sys.argv[2]))

@@ -28,13 +28,14 @@ from adaptbench.reports.results.manifest import Suite, read_suite
 INDEX, RUNS, CARD, CODE = "bundle.json", "runs.jsonl", "card.md", "code/"
 MOST_BYTES = 256 * 2**20
 """The most bytes that a bundle may unpack to."""
-MOST_ROWS = 20_000_000
-"""The most rows of a table of a bundle."""
+MOST_VALUES = 50_000_000
+"""The most values of a table of a bundle: rows times columns."""
+LONGEST = 64
+"""The most characters of a text in a table of a bundle."""
 MOST_DISTINCT = 4096
 """A column of more different numbers than this is kept in single precision."""
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _FORMULA = re.compile(r"^[=+\-@]|[\x00-\x1f\x7f]")
-_SUITE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _ARGUMENT = re.compile(r"^(--(learner|seeds)|[\w./@][\w./@-]*)$")
 
 
@@ -267,8 +268,6 @@ def _check_all(
         ReportError: A part has another type, names another run, or contradicts another part.
     """
     _refuse_formulas(index.suite.model_dump(mode="json", exclude={"command"}), INDEX)
-    if not _SUITE.fullmatch(index.suite.name):
-        raise ReportError(f"Expected the suite to be named by letters and digits but got {index.suite.name!r}.")
     if strange := [argument for argument in index.suite.command if not _ARGUMENT.match(argument)]:
         raise ReportError(f"Expected the command of {INDEX} to name a suite and learners but got {strange[0]!r}.")
     runs: dict[str, dict[str, object]] = {}
@@ -308,18 +307,48 @@ def _refuse_formulas(value: object, where: str) -> None:
 def _table(content: bytes, name: str) -> pa.Table:
     try:
         with pq.ParquetFile(io.BytesIO(content)) as file:
-            if file.metadata.num_rows > MOST_ROWS:
-                raise ReportError(f"Expected {name} to have at most {MOST_ROWS:,} rows.")
+            _check_shape(file, name)
+            texts = [each.name for each in file.schema_arrow if _is_text(each.type)]
+        with pq.ParquetFile(io.BytesIO(content), read_dictionary=texts) as file:
             table = file.read(use_threads=False)
         table.validate(full=True)
+        for text in texts:
+            table = table.set_column(table.column_names.index(text), text, _texts(table.column(text), name))
     except ReportError:
         raise
     except Exception as error:  # A damaged file can make a parquet reader raise almost anything.
         raise ReportError(f"{name} cannot be read: {error}.") from error
-    kind = table.schema.field("run_id").type if "run_id" in table.column_names else pa.null()
-    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
-        raise ReportError(f"Expected {name} to have a column `run_id` of texts.")
     return table
+
+
+def _check_shape(file: pq.ParquetFile, name: str) -> None:
+    """Refuses a table before it is read: by its columns, their types, and the memory that they would take."""
+    known, schema, size = {column.name for column in TABLES[name]}, file.schema_arrow, file.metadata
+    if strange := set(schema.names) - known - {"run_id"} or {"run_id"} - set(schema.names):
+        raise ReportError(f"Expected {name} to have its own columns and `run_id` but `{min(strange)}` is not so.")
+    for each in schema:
+        if not (_is_text(each.type) or (each.name != "run_id" and _is_number(each.type))):
+            raise ReportError(f"Expected {name} to hold numbers and texts but `{each.name}` has others.")
+    unpacked = sum(size.row_group(number).total_byte_size for number in range(size.num_row_groups))
+    if size.num_rows * size.num_columns > MOST_VALUES or unpacked > MOST_BYTES:
+        raise ReportError(f"Expected {name} to have at most {MOST_VALUES:,} values and {MOST_BYTES >> 20} MB.")
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_null(kind)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
+
+
+def _texts(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
+    """Writes the texts of a column out, if they are short texts."""
+    for chunk in column.chunks:
+        if any(len(str(text)) > LONGEST for text in chunk.dictionary.to_pylist()):
+            raise ReportError(f"Expected the texts of {name} to have at most {LONGEST} characters.")
+    return column.cast(pa.string())
 
 
 def _by_run(table: pa.Table) -> Iterator[tuple[str, pa.Table]]:

@@ -19,6 +19,8 @@ from adaptbench.reports.selection import Only, select
 from adaptbench.reports.sources.bundles import built_in, bundle_file, unpack
 from adaptbench.reports.sources.statements import verified
 
+NAMED = 3
+"""The most runs that a note names."""
 SourceName = str | Path
 
 
@@ -174,7 +176,7 @@ def _places(outcome: Outcome) -> set[tuple[object, ...]]:
 
 
 def _unlisted(source: Source) -> list[str]:
-    """Names the finished runs of a folder that are in none of its suites; pretrainings are in none anyway."""
+    """Counts the finished runs of a folder that are in none of its suites; pretrainings are in none anyway."""
     listed = {cell.run_id for name in suite_names(source.folder) for cell in _cells(source.folder, name)}
     found = []
     for path in sorted(source.folder.glob("[!.]*/result.json")):
@@ -186,7 +188,8 @@ def _unlisted(source: Source) -> list[str]:
             if result.kind != "pretrain":
                 found.append(f"{result.learner} on {result.task}, seed {result.seed} (run {result.run_id})")
     where = f"{source.name} lists in no suite, so that the report leaves out"
-    return [f"{where}, {count_of(len(found), 'run')}: {'; '.join(found)}."] if found else []
+    more = f"; and {len(found) - NAMED} more" if len(found) > NAMED else ""
+    return [f"{where}, {count_of(len(found), 'run')}: {'; '.join(found[:NAMED])}{more}."] if found else []
 
 
 def _cells(folder: Path, name: str) -> tuple[Cell, ...]:

@@ -26,8 +26,15 @@ def verified(bundle: Path) -> str:
         return ""
     if found.bundle != hashlib.sha256(bundle.read_bytes()).hexdigest():
         return ""
-    agreed = sum(each.difference is None for each in found.sampled)
-    return f"{agreed} of {len(found.sampled)} sampled runs verified, {_signer(path)}"
+    return f"{agreement(found)}, {_signer(path)}"
+
+
+def agreement(statement: Statement) -> str:
+    """How many sampled runs agree; those that agree to the bit are counted apart."""
+    agreed = [each for each in statement.sampled if each.difference is None]
+    exact = sum(each.exact for each in agreed)
+    loosely = f", {exact} to the bit and {len(agreed) - exact} within a tolerance" if exact < len(agreed) else ""
+    return f"{len(agreed)} of {len(statement.sampled)} sampled runs agree{loosely}"
 
 
 def _signer(path: Path) -> str:

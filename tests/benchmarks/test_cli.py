@@ -257,20 +257,3 @@ def test_what_a_bundle_holds_is_not_computed_again(adaptbench, write_suite, tmp_
     assert "4 of 4 runs finished" in second.stdout and "3 done now, 3 finished before" in second.stdout
     assert len(published(tmp_path / "runs")) == 3
     assert "tiny.zip: 4 of 4 runs" in adaptbench("submit", "runs", "tiny.zip").stdout
-
-
-@pytest.mark.slow
-def test_a_pretraining_of_a_bundle_is_trained_again_only_if_another_run_adapts_it(adaptbench, write_suite, tmp_path):
-    suite = write_suite(learners=("fine_tuning",))
-    assert adaptbench("run", suite, "--no-report", *TINY).returncode == 0
-    assert adaptbench("submit").returncode == 0
-    shutil.rmtree(tmp_path / "runs")
-    command = ("run", suite, "--from", "tiny.zip", *TINY)
-    assert "2 finished, 0 to do" in adaptbench(*command, "--dry-run").stdout
-    write_suite(
-        learners=("fine_tuning",),
-        **{"learners.more": {"strategy": {"name": "fine_tuning", "init_args": {"moves": "all", "steps": 3}}}},
-    )
-    done = adaptbench(*command)
-    assert done.returncode == 0, done.stderr
-    assert "1 finished, 2 to do" in done.stdout and "2 done now, 1 finished before" in done.stdout

@@ -331,6 +331,13 @@ def test_a_source_has_training_classes_of_the_target_or_other_data(omniglot, mon
     assert found(target, glyphs)["source near-duplicates"][0] == "failed"
 
 
+def test_a_source_has_no_drawing_that_is_held_out(omniglot):
+    held_out = omniglot(test=ON_TRAINING, images_per_class=8)
+    assert found(held_out, omniglot(images_per_class=8))["source images"][0] == "passed"
+    assert found(held_out, omniglot())["source images"][0] == "failed"
+    assert found(omniglot(images_per_class=8), omniglot())["source images"][0] == "passed"
+
+
 def test_tasks_that_cannot_be_compared_are_no_sources(omniglot):
     target = omniglot()
     for source in (omniglot(image_size=14), SinusoidDataModule(SINUSOIDS)):

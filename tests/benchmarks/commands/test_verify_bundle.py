@@ -9,9 +9,13 @@ import pytest
 from typer.testing import CliRunner
 
 from adaptbench.benchmarks.cli import app
-from adaptbench.benchmarks.commands.verify_bundle import verify_bundle
+from adaptbench.benchmarks.commands.bundles.verify_bundle import check_names, verify_bundle
+from adaptbench.benchmarks.suites.description import describe
+from adaptbench.benchmarks.suites.suite import load_suite
+from adaptbench.reports.bundle_format import Statement, VerifiedRun
+from adaptbench.reports.format import Manifest
 from adaptbench.reports.sources.bundles import code_of, gather, write_bundle
-from adaptbench.reports.sources.statements import verified
+from adaptbench.reports.sources.statements import agreement, verified
 
 
 @pytest.fixture
@@ -37,7 +41,7 @@ def test_runs_of_a_bundle_are_computed_again_and_the_statement_is_signed(adaptbe
     done = adaptbench("verify", packed, "--trust-code", "--key", key)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "2 of 2 sampled runs agree" in done.stdout and "is sampled with a chance of 100%" in done.stdout
-    assert re.fullmatch(r"2 of 2 sampled runs verified, signed by key SHA256:\S+", verified(packed))
+    assert re.fullmatch(r"2 of 2 sampled runs agree, signed by key SHA256:\S+", verified(packed))
     statement = packed.with_name("tiny.zip.statement.json")
     statement.write_text(statement.read_text().replace('"seed": ', '"seed": 1'))
     assert verified(packed).endswith("wrong signature")
@@ -76,6 +80,44 @@ def test_a_spec_of_another_run_is_refused_without_running_anything(store, episod
     write_bundle(*gather([store.root]), tmp_path / "a.zip")
     with pytest.raises(ValueError, match="to have its own spec"):
         verify_bundle(tmp_path / "a.zip", None, 0, jobs=1, key=None, show=print, console=None)
+
+
+def manifest(*cells, name="tiny"):
+    return Manifest(name=name, version=1, description="", command=(name,), unavailable={}, cells=cells)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"learner": "lstm"}, {"label": "LSTM"}, {"family": "attention"}, {"task": "omniglot"}, {"seed": 7}]
+)
+def test_a_run_of_another_name_is_refused(episodic, changes):
+    spec = episodic()
+    cell = describe(spec, "mine", "A label of her own")
+    check_names(manifest(cell), {spec.run_id: spec})
+    with pytest.raises(ValueError, match="to be called Deep sets, as its spec says"):
+        check_names(manifest(cell.model_copy(update=changes)), {spec.run_id: spec})
+
+
+def test_suites_that_ship_call_runs_by_their_names_and_no_others():
+    cells = load_suite("smoke").cells()
+    specs = {cell.spec.run_id: cell.spec for cell in cells}
+    check_names(manifest(*(cell.attributes for cell in cells), name="smoke"), specs)
+    first, other = (
+        cells[0].attributes,
+        next(each.attributes for each in cells if each.spec.adapter != cells[0].spec.adapter),
+    )
+    for changes in ({"learner": other.learner}, {"label": other.label}, {"label": "Ours"}):
+        with pytest.raises(ValueError, match="as its spec says"):
+            check_names(manifest(first.model_copy(update=changes), name="smoke"), specs)
+
+
+def test_runs_that_agree_within_a_tolerance_only_are_counted_apart():
+    runs = [
+        VerifiedRun(run_id=f"{n}" * 16, name="", exact=n == 1, difference="x" if n == 3 else None, largest={})
+        for n in (1, 2, 3)
+    ]
+    assert agreement(Statement.model_construct(sampled=tuple(runs))) == (
+        "2 of 3 sampled runs agree, 1 to the bit and 1 within a tolerance"
+    )
 
 
 def test_what_is_no_bundle_is_refused(tmp_path):

@@ -1,8 +1,13 @@
 """Plans: which runs a suite needs, and what is wrong, before anything trains."""
 
+import shutil
+
 import pytest
 
+from adaptbench.benchmarks.commands.run import Standing
 from adaptbench.benchmarks.executors.plan import add_learner, make_plan
+from adaptbench.benchmarks.store.integrity import checksums
+from adaptbench.benchmarks.store.store import Store, write_json
 from adaptbench.benchmarks.suites.spec import Component, PretrainSpec, TransferSpec
 from adaptbench.benchmarks.suites.suite import load_suite
 from adaptbench.datamodules.base import EvalEpisodes, TrainEpisodes
@@ -223,3 +228,30 @@ def test_only_selects_by_arguments_of_the_task(suite):
     assert len(make_plan(tiny, {"protocol": ["noise-free"]}).cells) == 2
     with pytest.raises(ValueError, match="No cell of suite `tiny` has rotations=none"):
         make_plan(tiny, {"rotations": ["none"]})
+
+
+def test_what_another_folder_holds_is_done_unless_its_weights_are_needed(write_suite, store, result_of, tmp_path):
+    other = Store(tmp_path / "unpacked")
+    more = {"strategy": {"name": "fine_tuning", "init_args": {"moves": "all", "steps": 3}}}
+    plan = make_plan(load_suite(str(write_suite(learners=("fine_tuning",), **{"learners.more": more}))))
+    pretraining, first, second = (run.spec.run_id for run in plan.runs())
+
+    def publish(where, run_id):
+        folder = where.begin(run_id)
+        for name in result_of(run_id).required:
+            (folder / name).touch()
+        write_json(folder / "result.json", result_of(run_id, files=checksums(folder)))
+        where.publish(run_id)
+
+    def left(*others):
+        return [run.spec.run_id for run in Standing.of(plan, store, others).left]
+
+    publish(other, pretraining)
+    publish(other, first)
+    assert left() == [pretraining, first, second]
+    assert left(other) == [pretraining, second]
+    publish(store, pretraining)
+    assert left(other) == [second]
+    publish(other, second)
+    shutil.rmtree(store.published(pretraining))
+    assert left(other) == []

@@ -8,16 +8,26 @@ import pytest
 import torch
 
 from adaptbench import load_run
+from adaptbench.benchmarks.runs import trained
 from adaptbench.benchmarks.runs.build import TaskShape, build_task
 from adaptbench.benchmarks.runs.run import execute
-from adaptbench.benchmarks.runs.trained import TrainedAdapter
+from adaptbench.benchmarks.runs.trained import (
+    TrainedAdapter,
+    export_weights,
+    load_weights,
+    predict_tests,
+    shipped_weights,
+)
 from adaptbench.benchmarks.store.store import Store
+from adaptbench.benchmarks.suites.spec import EpisodicSpec
 from adaptbench.datamodules.episodes import EpisodeSize
 from adaptbench.lit_modules.encoders import StridedConv
 from adaptbench.lit_modules.episodic import EpisodicModule
 from adaptbench.lit_modules.likelihoods import LIKELIHOODS, SCALE_FLOOR
 from adaptbench.lit_modules.optimization import Optimization
 from adaptbench.lit_modules.prototypes import Prototypes
+from adaptbench.reports.format import Result
+from adaptbench.reports.reading import read
 
 X, Y, QUERY = np.array([[-1.0], [0.0], [2.0]]), np.array([0.5, 0.0, -0.5]), np.array([[1.0], [3.0]])
 
@@ -144,3 +154,80 @@ def test_what_cannot_be_loaded(episodic, transfer, finished, tmp_path):
     (tmp_path / "spec.json").write_text(json.dumps(spec))
     with pytest.raises(ValueError, match="cannot be read"):
         load_run(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def glyphs(finished):
+    """A network that has learned something about characters, and its spec."""
+    spec = EpisodicSpec(
+        task={"name": "glyphs", "init_args": {"train_classes": 60}},
+        train={"ways": 5, "shots": [1], "queries": 3, "pool": 120, "episodes": 16},
+        test={"ways": 5, "shots": [1], "queries": 15, "episodes": 200},
+        encoder={"name": "strided", "init_args": {"filters": 8}},
+        budget={"examples": 12000, "epochs": 1, "val_episodes": 4},
+        learner={"name": "prototypes"},
+        optimization={"lr": 0.004},
+        seed=0,
+    )
+    return spec, finished(spec)
+
+
+def test_weights_in_half_precision_move_no_accuracy(glyphs, tmp_path, monkeypatch):
+    """A tenth of a point at most, for a network that has learned something."""
+    spec, folder = glyphs
+    out = tmp_path / "weights" / "mine" / "prototypes-5way.pt"
+    trained.export_weights(folder, out)
+    weights = torch.load(out, weights_only=True)["state_dict"].values()
+    assert not any(each.dtype == torch.float32 for each in weights)
+    monkeypatch.setattr(trained, "shipped_weights", lambda: {"mine/prototypes-5way": out})
+    full, half = load_run(folder), load_run("mine/prototypes-5way")
+    task = build_task(spec)
+    batch = task.eval_batch("test", EpisodeSize(5, 1, 15), 200)
+    scores = [each._adapter.predict(batch.to("cpu")).argmax(-1) == batch.query_y.argmax(-1) for each in (full, half)]
+    accuracies = [float(each.float().mean()) for each in scores]
+    assert accuracies[0] > 0.3, "it has learned something"
+    assert abs(accuracies[0] - accuracies[1]) < 0.001
+    support, query = batch.inputs[batch.support[0]], batch.inputs[batch.query[0]]
+    labels = batch.support_y[0].argmax(-1)
+    ours, theirs = (each.predict(support, labels, query) for each in (full, half))
+    assert not torch.equal(ours, theirs) and torch.allclose(ours, theirs, atol=0.05)
+
+
+def test_scores_follow_from_predictions(glyphs, finished, episodic):
+    _, folder = glyphs
+    frame = predict_tests(folder)
+    logs = frame.filter(like="log_p")
+    assert len(frame) == 200 * 75 and set(logs.dtypes) == {np.dtype("float16")}
+    scores = {score.metric: score.value for score in read(folder / "result.json", Result).scores}
+    right = logs.to_numpy().argmax(axis=1) == frame["target"]
+    assert right.mean() == pytest.approx(scores["accuracy"], abs=0.001)
+    told = logs.to_numpy("float64")[np.arange(len(frame)), frame["target"]]
+    assert -told.mean() == pytest.approx(scores["nll"], rel=0.001)
+
+    folder = finished(episodic())
+    frame = predict_tests(folder)
+    errors = (frame["mean"].astype(float) - frame["target"]) ** 2
+    for score in read(folder / "result.json", Result).scores:
+        if score.metric == "mse":
+            assert errors[frame["shots"] == score.shots].mean() == pytest.approx(score.value, rel=0.01)
+
+
+def test_what_cannot_be_exported_or_read_is_refused(finished, pretraining, episodic, tmp_path):
+    with pytest.raises(ValueError, match="is a pretraining"):
+        export_weights(finished(pretraining()), tmp_path / "a.pt")
+    (tmp_path / "a.pt").write_bytes(b"nothing")
+    with pytest.raises(ValueError, match="to hold exported weights"):
+        load_weights(tmp_path / "a.pt")
+    folder = finished(episodic())
+    export_weights(folder, tmp_path / "b.pt")
+    content = torch.load(tmp_path / "b.pt", weights_only=True)
+    torch.save(
+        {**content, "spec": content["spec"].replace('"results_version":', '"results_version":9')}, tmp_path / "b.pt"
+    )
+    with pytest.raises(ValueError, match="of version"):
+        load_weights(tmp_path / "b.pt")
+
+
+def test_weights_that_ship_predict():
+    for name in shipped_weights():
+        assert load_run(name).shape.targets > 0

@@ -15,7 +15,7 @@ import pytest
 from adaptbench import load_results
 from adaptbench.reports.errors import ReportError
 from adaptbench.reports.report import write_report
-from adaptbench.reports.sources.bundles import code_of, gather, unpack, write_bundle
+from adaptbench.reports.sources.bundles import MOST_VALUES, code_of, gather, unpack, write_bundle
 
 QUICK_BYTES = 1_000_000
 
@@ -163,11 +163,11 @@ LIES = {
     "a path as a run": ({"runs.jsonl": text('"run_id":"', '"run_id":"../')}, "Expected field `result.run_id`"),
     "a path as a suite": (
         {"bundle.json": text('"name": "quick"', '"name": "../quick"')},
-        "named by letters and digits",
+        "Expected field `suite.name`",
     ),
     "a formula": ({"bundle.json": text('"label": "LSTM"', '"label": "=1+1"')}, "to be plain but got '=1\\+1'"),
     "a formula as a version": ({"runs.jsonl": text('"numpy":', '"@SUM(A1)":')}, "to be plain but got '@SUM"),
-    "a control character": ({"bundle.json": text('"label": "LSTM"', '"label": "\\u001b[2J"')}, "to be plain"),
+    "a control character": ({"runs.jsonl": text('"numpy":', '"\\u001b[2J":')}, "to be plain"),
     "a command": ({"bundle.json": text('"command": ["quick"]', '"command": ["quick; rm"]')}, "to name a suite"),
     "an option": ({"bundle.json": text('"command": ["quick"]', '"command": ["--slurm"]')}, "to name a suite"),
     "a number out of range": ({"runs.jsonl": text('"parameters":112000', '"parameters":-1')}, "greater than or equal"),
@@ -203,11 +203,22 @@ def test_files_that_are_none_are_refused(tmp_path):
         unpack(path, tmp_path / "out")
 
 
-def test_a_table_that_unpacks_to_too_much_is_refused(bundle, tmp_path):
-    rows = pa.table({"run_id": pa.DictionaryArray.from_arrays(pa.array(np.zeros(20_000_001, "int8")), ["x"])})
+HUGE = pa.DictionaryArray.from_arrays(pa.array(np.zeros(MOST_VALUES + 1, "int8")), ["x"])
+BOMBS = {
+    "rows": ({"run_id": HUGE}, "to have at most 50,000,000 values"),
+    "columns": ({"run_id": ["x"], **{f"c{n}": [0] for n in range(9)}}, "to have its own columns and `run_id`"),
+    "no run": ({"step": [0]}, "`run_id` is not so"),
+    "nesting": ({"run_id": ["x"], "step": [[0]]}, "`step` has others"),
+    "texts": ({"run_id": ["x"], "part": ["y" * 65]}, "at most 64 characters"),
+    "a number for a run": ({"run_id": [1]}, "`run_id`"),
+}
+
+
+@pytest.mark.parametrize(("columns", "complaint"), BOMBS.values(), ids=BOMBS.keys())
+def test_a_table_that_unpacks_to_too_much_is_refused(columns, complaint, bundle, tmp_path):
     buffer = io.BytesIO()
-    pq.write_table(rows, buffer, compression="zstd")
+    pq.write_table(pa.table(columns), buffer, compression="zstd")
     assert len(buffer.getvalue()) < 200_000
     forge(bundle, {"curve.parquet": lambda _: buffer.getvalue()})
-    with pytest.raises(ReportError, match=r"curve\.parquet to have at most 20,000,000 rows"):
+    with pytest.raises(ReportError, match=complaint):
         unpack(bundle, tmp_path / "out")

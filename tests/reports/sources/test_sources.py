@@ -116,6 +116,13 @@ def test_runs_that_no_manifest_lists_are_named(make):
     assert "2 runs: mine on omniglot, seed 0 (run " in found.notes[0]
 
 
+def test_of_many_runs_that_no_manifest_lists_three_are_named(make):
+    runs = make("mine", {"mine": ("Mine", "own"), "lstm": ("LSTM", "recurrent")}, seeds=range(9))
+    runs.cells = runs.find(learner="lstm")
+    (note,) = reading(runs.write_suite().path).notes
+    assert "9 runs: " in note and note.count("mine on omniglot") == 3 and note.endswith("; and 6 more.")
+
+
 def test_only_selects_cells(quick, tmp_path):
     report = write_report(
         quick.path, tmp_path / "out", only=parse_only(["task=omniglot", "train_classes=50", "ways=5"])

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+import pandas as pd
 from rich.console import Console
 
 from adaptbench.benchmarks.suites.own_code import own_modules
@@ -18,7 +19,15 @@ from adaptbench.reports.sources.bundles import bundle_file, code_of, gather, wri
 from adaptbench.reports.sources.sources import opened
 
 
-def submit_runs(sources: Sequence[str], suite: str | None, *, only: Only, out: Path | None, console: Console) -> None:
+def submit_runs(
+    sources: Sequence[str],
+    suite: str | None,
+    *,
+    only: Only,
+    out: Path | None,
+    console: Console,
+    predictions: bool = False,
+) -> None:
     """Writes a bundle, and says what it holds.
 
     Args:
@@ -27,9 +36,11 @@ def submit_runs(sources: Sequence[str], suite: str | None, *, only: Only, out: P
         only: values of which a packed cell must have one, by key; all cells if empty.
         out: the file; None for `SUITE.zip`, or `SUITE-LEARNER.zip`.
         console: where to print.
+        predictions: whether to write each run's predictions of its test episodes beside the bundle, as a table.
 
     Raises:
         ReportError: if there are no such runs.
+        ValueError: if a run lacks the weights for its predictions.
     """
     with opened(sources) as found:
         wanted, folders = gather([each.folder for each in found], suite)
@@ -40,6 +51,8 @@ def submit_runs(sources: Sequence[str], suite: str | None, *, only: Only, out: P
         path = out or Path(f"{'-'.join([wanted.name, *learners])}.zip")
         code = _code_of(sources) | _code([RUN_SPEC.validate_json((each / "spec.json").read_bytes()) for each in own])
         write_bundle(wanted, folders, path, code=code, card=_card(wanted, own, learners))
+        if predictions:
+            _write_predictions(own, path.with_name(f"{path.stem}-predictions.parquet"))
     missing = len(cells) - len(own)
     console.print(
         f"{shlex.quote(str(path))}: {len(own)} of {count_of(len(cells), 'run')} of suite {wanted.name}, "
@@ -49,6 +62,14 @@ def submit_runs(sources: Sequence[str], suite: str | None, *, only: Only, out: P
         highlight=False,
         soft_wrap=True,
     )
+
+
+def _write_predictions(folders: Sequence[Path], out: Path) -> None:
+    """Writes a row for each query of each run, one run after the other."""
+    from adaptbench.benchmarks.runs.trained import predict_tests
+
+    frames = [predict_tests(folder).assign(run_id=folder.name) for folder in folders]
+    pd.concat(frames, ignore_index=True).to_parquet(out, index=False, compression="zstd")
 
 
 def _code_of(sources: Sequence[str]) -> dict[str, str]:

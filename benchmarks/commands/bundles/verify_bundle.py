@@ -6,6 +6,7 @@ import json
 import secrets
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -16,16 +17,23 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from adaptbench.benchmarks.commands.verify import TOLERANCE, Verdict, choose, draw, verify_runs
+from adaptbench.benchmarks.commands.verify import Verdict, choose, draw, verify_runs
 from adaptbench.benchmarks.runs.devices import CPU
 from adaptbench.benchmarks.runs.environment import describe_machine
 from adaptbench.benchmarks.store.store import write_json
-from adaptbench.benchmarks.suites.spec import RUN_SPEC
+from adaptbench.benchmarks.suites.description import describe, name_of
+from adaptbench.benchmarks.suites.registry import KINDS, suite_files
+from adaptbench.benchmarks.suites.spec import RUN_SPEC, RunSpec
+from adaptbench.benchmarks.suites.suite import load_suite
 from adaptbench.reports.bundle_format import Statement, VerifiedRun
-from adaptbench.reports.format import Result
+from adaptbench.reports.format import Manifest, Result
+from adaptbench.reports.plural import count_of
 from adaptbench.reports.reading import read
 from adaptbench.reports.sources.bundles import code_of, unpack
-from adaptbench.reports.sources.statements import NAMESPACE, statement_path
+from adaptbench.reports.sources.statements import NAMESPACE, agreement, statement_path
+
+FREE = {"examples", "departs_from", "remarks", "source"}
+"""Fields of a cell of a manifest that are no name of the run."""
 
 
 def verify_and_show(
@@ -48,16 +56,11 @@ def verify_and_show(
     Raises:
         ValueError: if there are too few runs, or it is not a bundle.
     """
-    sound = True
+    counts = Counter[str]()
 
     def show(verdict: Verdict) -> None:
-        nonlocal sound
-        same = "same" if verdict.exact else f"within {TOLERANCE:.0%}"
-        word = "failed" if verdict.failed else same if verdict.difference is None else "differs"
-        text = " ".join(filter(None, (verdict.run_id, verdict.name, verdict.difference)))
-        color = "green" if word == same else "red"
-        console.print(f"[{color}]{word:7}[/] {escape(text)}", highlight=False, soft_wrap=True)
-        sound = sound and word == same
+        console.print(verdict.shown, soft_wrap=True)
+        counts[verdict.word] += 1
 
     if not runs.is_file():
         for verdict in verify_runs(runs, choose(runs, sample, seed or 0), jobs):
@@ -66,7 +69,9 @@ def verify_and_show(
         if not trusted and needs_trust(runs, console):
             typer.confirm("Run this code with your rights?", abort=True)
         verify_bundle(runs, sample, seed, jobs=jobs, key=key, show=show, console=console)
-    return sound
+    said = ", ".join(f"{number} {word}" for word, number in counts.items())
+    console.print(f"Verified {count_of(counts.total(), 'run')}: {said}.")
+    return not counts["differs"] and not counts["failed"]
 
 
 def needs_trust(bundle: Path, console: Console) -> bool:
@@ -121,11 +126,13 @@ def verify_bundle(
         results = [read(path, Result) for path in sorted(runs.glob("*/result.json"))]
         finished = [result.run_id for result in results if result.scores]
         chosen = draw(finished, sample, seed)
-        for run_id in finished:
-            if RUN_SPEC.validate_json((runs / run_id / "spec.json").read_bytes()).run_id != run_id:
+        specs = {run_id: RUN_SPEC.validate_json((runs / run_id / "spec.json").read_bytes()) for run_id in finished}
+        for run_id, spec in specs.items():
+            if spec.run_id != run_id:
                 raise ValueError(f"Expected run {run_id} of {bundle} to have its own spec but it has another.")
         verdicts = []
         with _importable(code_of(bundle), Path(folder, "code")):
+            check_names(index.suite, specs)
             for verdict in verify_runs(runs, chosen, jobs):
                 show(verdict)
                 verdicts.append(verdict)
@@ -154,15 +161,44 @@ def verify_bundle(
     path.with_name(f"{path.name}.sig").unlink(missing_ok=True)  # of an earlier statement
     if key is not None:
         _sign(path, key)
-    agreed = sum(each.difference is None for each in verdicts)
     console.print(
-        f"{agreed} of {len(chosen)} sampled runs agree (seed {seed}). Every score follows from the scores of its own "
+        f"{agreement(statement)} (seed {seed}). Every score follows from the scores of its own "
         f"episodes. One forged run among {len(finished)} is sampled with a chance of {statement.chance:.0%}. "
         f"Statement: {escape(str(path))}{' (signed)' if key else ''}",
         highlight=False,
         soft_wrap=True,
     )
     return statement
+
+
+def check_names(suite: Manifest, specs: Mapping[str, RunSpec]) -> None:
+    """Refuses a manifest that calls a run by what its spec does not say, or gives it the name of another component.
+
+    A suite that ships may give its learners labels; other suites may give any that is not a component's.
+
+    Raises:
+        ValueError: if there is such a run.
+    """
+    command = suite.command[0] if suite.command else suite.name
+    entries = [entry.learners for entry in load_suite(command).tasks] if command in suite_files() else []
+    known = KINDS["learner"] | KINDS["strategy"]
+    labels = {named.label for named in known.values()}
+    labels |= {form.label for named in known.values() for form in named.forms}
+    for cell in suite.cells:
+        if (spec := specs.get(cell.run_id)) is None or spec.kind == "pretrain":
+            continue
+        component = spec.learner if spec.kind == "episodic" else spec.strategy
+        given = [learners[cell.learner] for learners in entries if cell.learner in learners]
+        own = [each for each in given if component in (each.learner, each.strategy)]
+        allowed = {describe(spec).label} | {each.label for each in own if each.label}
+        foreign = not own if given else cell.learner in known and cell.learner != spec.adapter
+        foreign |= cell.label not in allowed and (bool(given) or cell.label in labels)
+        said, wanted = (each.model_dump(exclude=FREE) for each in (cell, describe(spec, cell.learner, cell.label)))
+        if foreign or said != wanted:
+            raise ValueError(
+                f"Expected run {cell.run_id} to be called {min(allowed)}, as its spec says ({name_of(spec)}), but "
+                f"the manifest calls it {cell.label} ({cell.learner}, {cell.family}, on {cell.task}, {cell.protocol})."
+            )
 
 
 @contextmanager
