@@ -10,18 +10,8 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from adaptbench.benchmarks.console import (
-    DryRun,
-    Jobs,
-    Only,
-    Seeds,
-    Sources,
-    Wandb,
-    complaining,
-    complaints,
-    console,
-    show_version,
-)  # fmt: skip
+from adaptbench.benchmarks.console import complaining, complaints, console, show_version
+from adaptbench.benchmarks.options import DryRun, Jobs, Only, Seeds, Sources, Wandb
 
 app = typer.Typer(
     no_args_is_help=True,

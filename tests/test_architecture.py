@@ -16,7 +16,7 @@ MAY_IMPORT = {
 }
 WINGS = {
     "benchmarks": (
-        "cli", "api", "own", "console", "commands", "laboratory", "speed", "executors", "runs", "tracking",
+        "cli", "api", "own", "options", "console", "commands", "laboratory", "speed", "executors", "runs", "tracking",
         "evaluation", "suites", "store",
     ),
     "reports": (
