@@ -38,8 +38,9 @@ from adaptbench.reports.tables.markup.latex import to_latex
 from adaptbench.reports.tables.markup.markdown import to_markdown
 from adaptbench.reports.tables.of_comparison import tables_of
 from adaptbench.reports.tables.published import published_table
-from adaptbench.reports.tables.table import Table, to_csv
+from adaptbench.reports.tables.table import Table
 from adaptbench.reports.words.captions import slug
+from adaptbench.reports.words.csv_text import to_csv
 from adaptbench.reports.words.sentences import gain_sentence, standing_sentence
 
 LISTED = "files.txt"

@@ -23,6 +23,7 @@ from adaptbench.reports.comparison.comparison import Comparison, Entry
 from adaptbench.reports.figures.styles import SEED_STYLE, LineStyle, Styles, parameters
 from adaptbench.reports.results.metrics import Metric
 from adaptbench.reports.words.captions import shorten
+from adaptbench.reports.words.csv_text import to_csv
 
 Shown = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 """Takes what is drawn from stored scores."""
@@ -74,7 +75,7 @@ def save(draw: Callable[[], Figure | None], base: Path, look: Mapping[Any, Any] 
     data = data_of(figure)
     if data.empty:
         return png, pdf
-    data.to_csv(csv, index=False, lineterminator="\n")
+    csv.write_text(to_csv(data), encoding="utf-8", newline="\n")
     return png, pdf, csv
 
 

@@ -16,7 +16,6 @@ WHOLE = (
 )  # fmt: skip
 """Columns of integers that may be absent, as ways in regression and unlimited classes are: empty fields in the CSV."""
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """A spreadsheet computes a text that begins so, unless it is quoted."""
 RARE = ("examples",)
 """Columns that a frame has only if some row has a value there."""
@@ -135,10 +134,3 @@ def letter(index: int) -> str:
     """The mark of a note: a, b, ... z, aa, ab, ..."""
     before, last = divmod(index, 26)
     return (letter(before - 1) if before else "") + chr(ord("a") + last)
-
-
-def to_csv(frame: pd.DataFrame) -> str:
-    """The frame as CSV: absent values are empty fields, numbers read back unchanged, and no text is a formula."""
-    texts = frame.select_dtypes(["object", "string"])
-    safe = texts.map(lambda value: f"'{value}" if isinstance(value, str) and value[:1] in FORMULA else value)
-    return frame.assign(**safe).to_csv(index=False, lineterminator="\n")

@@ -43,7 +43,10 @@ def test_a_checkout_that_is_not_installed_has_no_version(call, monkeypatch):
         (("run", "smoke", "--wandb", "on"), "Expected `--wandb` to be `auto`, `online`, `offline` or `off` but got"),
         (("run", "smoke", "--learner", "lstmm"), "Expected a known learner but got `lstmm`. Did you mean `lstm`?"),
         (("run", "smoke", "--learner", "nowhere.Mine"), "`nowhere.Mine` cannot be imported"),
-        (("list", "lerners"), "Expected `suites`, `tasks` or `learners` but got `lerners`. Did you mean `learners`?"),
+        (
+            ("list", "lerners"),
+            "`learners` or `runs` but got `lerners`. Did you mean `learners`?",
+        ),
         (("data", "mnist"), "Expected `omniglot`"),
         (("report", "nowhere"), "nowhere"),
         (("verify", "nowhere"), "Expected finished runs in nowhere but found none"),

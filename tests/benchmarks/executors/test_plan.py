@@ -129,7 +129,7 @@ def test_selecting_nothing_is_an_error(suite):
     [
         ({"task.init_args": {"noize": 1.0}}, "The task `sinusoid` has no argument `noize`. Did you mean `noise`?"),
         ({"task.init_args": {"noise": -1.0}}, "`noise` to be zero or more but got -1.0"),
-        ({"train.ways": 2}, "`ways` to be left out for sinusoids"),
+        ({"train.ways": 2}, "`ways` to be left out for sinusoid,"),
         ({"encoder.init_args": {"wide": 1}}, "The encoder `mlp` has no argument `wide`. Did you mean `width`?"),
         (
             {"learners.deep_sets.learner": {"name": "lstm", "init_args": {"a": 1}}},

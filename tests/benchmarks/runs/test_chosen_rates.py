@@ -43,7 +43,7 @@ def test_the_best_on_validation_is_tested(several, store):
     episodes = [pd.read_parquet(store.published(each.run_id) / "episodes.parquet") for each in (spec, good)]
     pd.testing.assert_frame_equal(*episodes)
     x = torch.linspace(-4, 4, 5).unsqueeze(1)
-    predictions = [load_run(store.published(each.run_id)).predict(x, x.sin(), x) for each in (spec, good)]
+    predictions = [load_run(store.published(each.run_id)).predict(x, x.sin(), x).means for each in (spec, good)]
     assert torch.equal(*predictions)
 
 

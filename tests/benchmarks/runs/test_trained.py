@@ -183,7 +183,7 @@ def test_weights_in_half_precision_move_no_accuracy(glyphs, tmp_path, monkeypatc
     full, half = load_run(folder), load_run("mine/prototypes-5way")
     task = build_task(spec)
     batch = task.eval_batch("test", EpisodeSize(5, 1, 15), 200)
-    scores = [each._adapter.predict(batch.to("cpu")).argmax(-1) == batch.query_y.argmax(-1) for each in (full, half)]
+    scores = [each.adapter.predict(batch.to("cpu")).argmax(-1) == batch.query_y.argmax(-1) for each in (full, half)]
     accuracies = [float(each.float().mean()) for each in scores]
     assert accuracies[0] > 0.3, "it has learned something"
     assert abs(accuracies[0] - accuracies[1]) < 0.001

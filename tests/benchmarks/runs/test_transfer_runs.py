@@ -92,7 +92,7 @@ def test_a_strategy_needs_no_more_than_the_guide_says(adapt, store):
     network = sum(tensor.numel() for tensor in load_adapter(spec, store).network.parameters())
     assert (result["parameters"], result["examples_encoded"], result["transductive"]) == (network, 640, False)
     assert result["family"] == "own" and np.isfinite(mse(result)).all()
-    assert load_run(store.published(spec.run_id)).predict([[0.0], [9.0]], [1.0, 2.0], [[8.0]]).item() == 2.0
+    assert load_run(store.published(spec.run_id)).predict([[0.0], [9.0]], [1.0, 2.0], [[8.0]]).means.item() == 2.0
     _, result = adapt("own.Weighing")
     assert result["parameters"] == 3
 
@@ -114,7 +114,7 @@ def test_what_was_chosen_is_recorded_and_taken_over(adapt, store):
         test=spec.test,
     )
     execute(by_hand, store)
-    first, second = (load_run(store.published(each.run_id)).predict(x, x.sin(), x) for each in (spec, by_hand))
+    first, second = (load_run(store.published(each.run_id)).predict(x, x.sin(), x).means for each in (spec, by_hand))
     assert torch.equal(first, second)
 
 
@@ -133,7 +133,7 @@ def test_the_rate_of_the_pretraining_is_chosen_by_its_validation_score(pretraini
     assert mse(alone) == mse(chosen) and alone["pretrainings"] == ()
     assert "rivals" not in one.canonical_json()
     x = torch.linspace(-4, 4, 5).unsqueeze(1)
-    predictions = [load_run(store.published(spec.run_id)).predict(x, x.sin(), x) for spec in (one, several)]
+    predictions = [load_run(store.published(spec.run_id)).predict(x, x.sin(), x).means for spec in (one, several)]
     assert torch.equal(*predictions)
 
 

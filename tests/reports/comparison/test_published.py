@@ -339,7 +339,7 @@ def test_errors_of_regression_keep_their_unit(quick):
 def test_the_table_names_terms_that_differ_instead_of_a_difference(beside):
     table = published_table(beside("lstm", UPRIGHT))
     ((label, found), _) = table.rows
-    assert label == "lstm (omniglot)"
+    assert label == "lstm (Omniglot)"
     assert dict(zip(table.columns, (cell.text for cell in found), strict=True)) | {"ours": ""} == {
         "setting": "5-way 1-shot", "ours": "", "published": "66.0 ± 1.01", "difference": "—",
         "differs in": "rotations in training, encoder", "method": "Plain LSTM, sequential (original)",

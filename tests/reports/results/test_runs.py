@@ -228,7 +228,7 @@ def test_suite_is_chosen_or_named(quick):
     quick.write_suite("smoke")
     with pytest.raises(ReportError, match=r"several suites: quick, smoke"):
         read_suite(quick.path)
-    with pytest.raises(ReportError, match=r"Did you mean quick\?"):
+    with pytest.raises(ReportError, match=r"Did you mean `quick`\?"):
         read_suite(quick.path, "quik")
     assert read_suite(quick.path, "smoke").name == "smoke"
 

@@ -70,7 +70,7 @@ def test_errors_are_drawn_on_logarithmic_axes_with_a_dot_for_each_seed(grown):
     laws = {(gain.learner, gain.fixed.others("classes")): gain.law for gain in gains(comparison) if gain.law}
     panel = draw(comparison, line_styles(suite), "classes", laws).axes[0]
     assert (panel.get_xscale(), panel.get_yscale()) == ("log", "log")
-    assert panel.get_ylabel() == "Error in % (lower is better)"
+    assert panel.get_ylabel().replace("\n", " ") == "Error in % (lower is better)"
     entry = comparison.entries[0][0]
     seeds = [100 * (1 - scores.mean()) for scores in entry.samples.values()]
     drawn = [line.get_ydata().tolist() for line in panel.get_lines()]
