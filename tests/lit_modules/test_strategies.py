@@ -23,7 +23,7 @@ RULES = {
     "bottom_up": {**ALL, "gradual_unfreeze": "bottom_up", "unfreeze_every": 2, "head_start": "random"},
     "layer_lr_decay": {**ALL, "layer_lr_decay": 0.5},
     "slanted_triangular": {**ALL, "schedule": "slanted_triangular"},
-    "warmup": {**ALL, "schedule": "warmup", "steps": 8},
+    "warmup": {**ALL, "schedule": "warmup", "steps": 20, "lr": 1e-4},
     "l2_sp": {**ALL, "l2_sp": 0.1, "optimizer": "sgd"},
 }
 CLASSES = {
