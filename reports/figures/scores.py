@@ -100,7 +100,7 @@ def draw_panel(
         step = 1.07
         if len(positions) > 1:
             nearest = np.diff(np.log(positions)).min()
-            usual = 1.0 + 0.02 * np.log2(positions[-1] / positions[0])
+            usual = 1.0 + 0.008 * np.log2(positions[-1] / positions[0])
             step = min(usual, np.exp(nearest / (2 * len(comparison.entries))))
         shift = step ** (index - (len(comparison.entries) - 1) / 2)
         law = (laws or {}).get((row[0].learner, settings[0].others(axis)))
