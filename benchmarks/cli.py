@@ -1,6 +1,7 @@
 """The command line; heavy imports wait until a command needs them."""
 
 import io
+import logging
 import os
 import shlex
 import sys
@@ -27,6 +28,7 @@ def adaptbench(
     ] = False,
 ) -> None:
     """A reproducible benchmark of learning to learn."""
+    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # it tells of its cache, once a machine
     os.environ["MPLBACKEND"] = "agg"  # a notebook's backend is not there for its commands
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

@@ -210,4 +210,4 @@ def test_growth_is_measured_written_and_drawn(tmp_path, monkeypatch):
     rows = json.loads((tmp_path / "growth.json").read_text())["rows"]
     assert {(row["against"], row["size"]) for row in rows} == {("shots", 1), ("shots", 5), ("runs", 10), ("runs", 30)}
     assert all(row["cost"] > 0 for row in rows)
-    assert {path.name for path in tmp_path.iterdir()} == {"growth.json", "growth.png", "growth.pdf"}
+    assert {path.name for path in tmp_path.iterdir()} == {"growth.json", "growth.png", "growth-data.csv", "growth.pdf"}

@@ -59,6 +59,7 @@ def server(monkeypatch):
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("mood", [*ANSWERS, "hangs", "dies"])
 def test_no_mood_of_the_server_costs_a_result_or_more_than_patience(mood, server, episodic, store, monkeypatch):
+    monkeypatch.delenv("WANDB_MODE", raising=False)
     found, waited = server(mood), []
     close = WandbMirror.close
 
