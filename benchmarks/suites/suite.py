@@ -268,7 +268,8 @@ class SuiteCell:
         """Makes the cell of one learner with one seed, of an entry with one task and one budget."""
 
         def coded(spec: S) -> S:
-            return spec.model_copy(update={"code": code_of(**spec.components)})
+            code = code_of(**spec.components)
+            return spec.model_copy(update={"code": code}) if code else spec
 
         learner = entry.learners[name]
         training = {name: getattr(entry, name) for name in ("task", "train", "test", "encoder", "budget", "trainer")}
