@@ -46,7 +46,7 @@ def describe(spec: RunSpec, name: str | None = None, label: str | None = None) -
         train_classes=task.training_classes(arguments),
         class_word=task.class_word,
         shots_word=task.shots_word,
-        label=label or adapter.label_of(own),
+        label=label or form.label_with(departures),
         metric="accuracy" if categorical else "mse",
         higher_is_better=categorical,
         tests=tuple(Size(ways=size.ways, shots=size.shots) for size in spec.test.sizes),

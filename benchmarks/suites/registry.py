@@ -1,7 +1,7 @@
 """The names that suites use for tasks, encoders and learners; nothing here imports torch."""
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib import resources
 from importlib.util import find_spec
@@ -30,6 +30,10 @@ class Form:
         changed = [name for name, own in self.init_args.items() if init_args.get(name, own) != own]
         return [name if init_args[name] is True else f"{name} {init_args[name]}".lower() for name in changed]
 
+    def label_with(self, departures: Iterable[str]) -> str:
+        """Returns how tables call this form with departures from it."""
+        return ", ".join([self.label, *departures])
+
 
 @dataclass(frozen=True)
 class Named:
@@ -54,7 +58,7 @@ class Named:
     def label_of(self, init_args: Mapping[str, Any]) -> str:
         """Returns how tables call the component with these arguments: its nearest form, and how it differs from it."""
         nearest, departures = self.nearest_form(init_args)
-        return ", ".join([nearest.label, *departures])
+        return nearest.label_with(departures)
 
     def nearest_form(self, init_args: Mapping[str, Any]) -> tuple[Form, list[str]]:
         """Returns the form that is most like the component with these arguments, and how it departs from it."""

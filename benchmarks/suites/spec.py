@@ -112,7 +112,7 @@ class Spec(Frozen):
     @property
     def components(self) -> dict[str, str]:
         """The names of its classes by kind, those of other runs left out."""
-        return {kind: getattr(self, kind).name for kind in COMPONENTS if hasattr(self, kind)}
+        return {kind: getattr(self, kind).name for kind in COMPONENTS if kind in type(self).model_fields}
 
     def canonical_json(self) -> str:
         """Returns the one JSON text of this spec.

@@ -6,7 +6,7 @@ import itertools
 import math
 import re
 import reprlib
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import UnionType
@@ -204,11 +204,11 @@ class Suite(Frozen):
         if self._cells is None:
             code_of = functools.cache(own_code)
             self._cells = [
-                SuiteCell.make(entry, name=name, seed=seed, code_of=code_of)
+                cell
                 for each in self.tasks
                 for entry in each.tasks()
                 for name in entry.learners
-                for seed in self.seeds
+                for cell in SuiteCell.of_seeds(entry, name=name, seeds=self.seeds, code_of=code_of)
             ]
         return list(self._cells)
 
@@ -264,37 +264,51 @@ class SuiteCell:
     otherwise: str | None = None
 
     @classmethod
-    def make(cls, entry: TaskEntry, *, name: str, seed: int, code_of: CodeOf = own_code) -> "SuiteCell":
+    def make(cls, entry: TaskEntry, *, name: str, seed: int) -> "SuiteCell":
         """Makes the cell of one learner with one seed, of an entry with one task and one budget."""
+        (cell,) = cls.of_seeds(entry, name=name, seeds=[seed])
+        return cell
 
+    @classmethod
+    def of_seeds(
+        cls, entry: TaskEntry, *, name: str, seeds: Sequence[int], code_of: CodeOf = own_code
+    ) -> list["SuiteCell"]:
+        """Makes the cells of one learner with each seed; their descriptions differ in seed and run id only."""
+        learner = entry.learners[name]
+        specs = [cls._spec(entry, learner, seed, code_of) for seed in seeds]
+        described = describe(specs[0], name, learner.label).model_copy(
+            update={
+                "examples": entry.budget.examples if "examples" in entry.over else None,
+                "departs_from": learner.departs_from or "",
+            }
+        )
+        otherwise = entry.otherwise.name if entry.otherwise else None
+        return [
+            cls(spec, described.model_copy(update={"run_id": spec.run_id, "seed": seed}), otherwise)
+            for spec, seed in zip(specs, seeds, strict=True)
+        ]
+
+    @staticmethod
+    def _spec(entry: TaskEntry, learner: LearnerEntry, seed: int, code_of: CodeOf) -> Cell:
         def coded(spec: S) -> S:
             code = code_of(**spec.components)
             return spec.model_copy(update={"code": code}) if code else spec
 
-        learner = entry.learners[name]
         training = {name: getattr(entry, name) for name in ("task", "train", "test", "encoder", "budget", "trainer")}
         training |= {"seed": seed}
-        spec: Cell
         if learner.strategy is None:
             training |= {"learner": learner.learner}
             spec, *others = (coded(EpisodicSpec(**training, optimization=each)) for each in learner.optimizations())
-            spec = spec.model_copy(update={"rivals": tuple(others)})
-        else:
-            training |= {"label_smoothing": learner.label_smoothing, "pretraining": learner.pretraining}
-            candidates = (
-                coded(PretrainSpec(**training | {"task": source}, optimization=each))
-                for source in (entry.task, *map(_pinned, learner.pretraining_sources))
-                for each in learner.optimizations()
-            )
-            first, *rivals = {each.run_id: each for each in candidates}.values()
-            spec = TransferSpec(pretrained=first, rivals=tuple(rivals), strategy=learner.strategy, test=entry.test)
-            spec = coded(spec)
-        place = {
-            "examples": entry.budget.examples if "examples" in entry.over else None,
-            "departs_from": learner.departs_from or "",
-        }
-        described = describe(spec, name, learner.label).model_copy(update=place)
-        return cls(spec, described, entry.otherwise.name if entry.otherwise else None)
+            return spec.model_copy(update={"rivals": tuple(others)}) if others else spec
+        training |= {"label_smoothing": learner.label_smoothing, "pretraining": learner.pretraining}
+        candidates = (
+            coded(PretrainSpec(**training | {"task": source}, optimization=each))
+            for source in (entry.task, *map(_pinned, learner.pretraining_sources))
+            for each in learner.optimizations()
+        )
+        first, *rivals = {each.run_id: each for each in candidates}.values()
+        transfer = TransferSpec(pretrained=first, rivals=tuple(rivals), strategy=learner.strategy, test=entry.test)
+        return coded(transfer)
 
 
 def _pinned(task: Component) -> Component:

@@ -17,7 +17,7 @@ from adaptbench.benchmarks.suites.suite import load_suite
 
 ROOT = Path(__file__).parents[3]
 QUIET = ("--wandb", "off", "--no-report")
-PLANS_SECONDS = 10.0
+PLANS_SECONDS = 8.0
 ENGINE_SECONDS = 0.5
 TWO_WORKERS = 0.6
 
