@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from adaptbench.benchmarks.store.redaction import without_secrets
 from adaptbench.datamodules.errors import DataUnavailable
 
 console = Console(width=None if sys.stdout.isatty() else 110)
@@ -22,7 +23,7 @@ def complaining() -> Iterator[None]:
     try:
         yield
     except (ValueError, OSError, DataUnavailable, SubprocessError) as error:
-        complaints.print(f"[red]error[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+        complaints.print(f"[red]error[/] {escape(without_secrets(str(error)))}", highlight=False, soft_wrap=True)
         raise typer.Exit(2 if isinstance(error, ValueError) else 1) from None
     except KeyboardInterrupt:
         raise typer.Exit(130) from None

@@ -10,6 +10,7 @@ from rich.markup import escape
 from torch import nn
 
 from adaptbench.benchmarks.executors.plan import Builder
+from adaptbench.benchmarks.store.redaction import without_secrets
 from adaptbench.benchmarks.suites.registry import load
 from adaptbench.benchmarks.suites.suite import SuiteCell, TaskEntry
 from adaptbench.datamodules.base import EpisodicDataModule, EvalEpisodes, Sampling, TrainEpisodes
@@ -78,7 +79,7 @@ def check_class(name: str, console: Console) -> None:
             build(SuiteCell.make(entry, name="tried", seed=0))
         except ValueError as error:
             refusals.append(str(error))
-            console.print(f"[yellow]refused[/] on {task}: {escape(str(error))}", highlight=False, soft_wrap=True)
+            console.print(f"[yellow]refused[/] on {task}: {escape(without_secrets(str(error)))}", highlight=False, soft_wrap=True)
             continue
         for found in build.checked:
             text = (

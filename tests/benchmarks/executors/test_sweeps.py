@@ -134,12 +134,19 @@ def test_no_record_holds_a_secret(adaptbench, write_suite, own_learners, tmp_pat
     for name, value in secrets.items():
         monkeypatch.setenv(name, value)
     (own_learners / "talkative.py").write_text(
-        "import os\n\nfrom own import Sound\n\n\nclass Talkative(Sound):\n    def forward(self, *episode):\n"
-        "        if self.training and len(episode[0]) > 2:\n"
+        "import multiprocessing, os\n\nfrom own import Sound\n\n\nclass Indiscreet(Sound):\n"
+        "    def forward(self, *episode):\n"
+        "        raise ValueError(f'rejected with {os.environ}')\n"
+        "\n\nclass Talkative(Sound):\n    def forward(self, *episode):\n"
+        "        if multiprocessing.parent_process() and self.training:\n"
         "            print(dict(os.environ), flush=True)\n"
         "            raise ValueError(f'rejected with {os.environ}')\n"
         "        return super().forward(*episode)\n"
     )
+    checked = adaptbench("check", "talkative.Indiscreet")
+    assert checked.returncode == 2 and "rejected with" in checked.stdout + checked.stderr
+    for value in secrets.values():
+        assert value not in checked.stdout + checked.stderr
     suite = write_suite(**{"learners.talkative": {"learner": {"name": "talkative.Talkative"}}})
     result = adaptbench("run", suite, "--wandb", "offline")
     assert result.returncode == 1

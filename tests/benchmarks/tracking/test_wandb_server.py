@@ -15,6 +15,9 @@ ANSWERS = {"refuses": (401, b'{"error": "no"}'), "fails": (500, b"{}"), "talks n
 @pytest.fixture
 def server(monkeypatch):
     """Starts a server in a mood, to which W&B is logged in; returns it with the paths that were asked for."""
+    import wandb
+
+    wandb.teardown(exit_code=0)  # an earlier test's session in this process keeps the address that it read
     started = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -46,8 +49,6 @@ def server(monkeypatch):
         return one
 
     yield start
-    import wandb
-
     for one in started:
         one.over.set()
         one.shutdown()
