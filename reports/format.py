@@ -148,6 +148,8 @@ class Manifest(File):
     """For each task without data on this machine, the reason."""
     cells: tuple[ManifestCell, ...]
     """Every run that the suite wants."""
+    published: Text = ""
+    """The CSV file of published numbers that the suite names (docs/own.md), as it is; empty if it names none."""
 
 
 class Score(Size):

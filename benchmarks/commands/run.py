@@ -27,6 +27,7 @@ from adaptbench.benchmarks.store.store import Store
 from adaptbench.benchmarks.suites.suite import load_suite
 from adaptbench.benchmarks.tracking.wandb_logger import Mode, default_mode
 from adaptbench.benchmarks.tracking.wandb_runs import Target, is_mirrored
+from adaptbench.reports.comparison.published import read_numbers
 from adaptbench.reports.format import Manifest
 from adaptbench.reports.plural import count_of
 from adaptbench.reports.selection import parse_only
@@ -127,6 +128,7 @@ def run_suite(name: str, options: RunOptions, console: Console) -> int:
     kind, wandb = _kind(options), _wandb(options)
     options = replace(options, executor=replace(options.executor, devices=_devices(options, kind)))
     suite = load_suite(name)
+    read_numbers(suite.published_text, suite.published)
     suite = suite if options.seeds is None else suite.with_seeds(options.seeds)
     for learner in options.learners:
         suite, refusals = add_learner(suite, learner)

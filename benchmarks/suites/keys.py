@@ -76,7 +76,7 @@ def _kind(field: Mapping[str, Any]) -> str:
 def _default(key: str, field: Mapping[str, Any], model: Mapping[str, Any]) -> str:
     if key in model.get("required", ()):
         return "required"
-    return f"`{field['default']}`".replace("None", "null") if field.get("default") not in (None, [], {}) else ""
+    return f"`{field['default']}`".replace("None", "null") if field.get("default") not in (None, "", [], {}) else ""
 
 
 if __name__ == "__main__":

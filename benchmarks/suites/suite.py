@@ -174,6 +174,7 @@ class Suite(Frozen):
         seeds: seeds of every cell.
         tasks: the tasks.
         checkpoint_seconds: time between two checkpoints within an epoch; it changes no result.
+        published: a CSV file of published numbers that stands beside the suite's file (docs/own.md); reports show them.
     """
 
     suite: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
@@ -182,7 +183,9 @@ class Suite(Frozen):
     seeds: list[Annotated[int, Field(ge=-(2**63), lt=2**63)]] = Field(min_length=1)
     tasks: list[TaskEntry] = Field(min_length=1)
     checkpoint_seconds: float = Field(default=CHECKPOINT_SECONDS, ge=0)
+    published: str = ""
 
+    _published_text: str = PrivateAttr(default="")
     _cells: list["SuiteCell"] | None = PrivateAttr(default=None)
 
     @field_validator("seeds")
@@ -198,6 +201,11 @@ class Suite(Frozen):
         if cells * len(self.seeds) > MOST_CELLS:
             raise ValueError(f"expected at most {MOST_CELLS:,} cells but the grid has {cells * len(self.seeds):,}")
         return self
+
+    @property
+    def published_text(self) -> str:
+        """The content of the file of published numbers; empty if there is none."""
+        return self._published_text
 
     def cells(self) -> list["SuiteCell"]:
         """Expands the grid, once: every task, learner and seed."""
@@ -332,6 +340,8 @@ def load_suite(name: str) -> Suite:
             keys = ", ".join(f"`{key}`" for key in Suite.model_fields)
             raise SuiteError(f"Expected {path} to hold a suite, with the keys {keys}, but it is {_kind_of(content)}.")
         suite = Suite.model_validate(content)
+        if suite.published:
+            suite._published_text = _text_of(path.parent / suite.published)
         suite.cells()
     except SuiteError:
         raise
@@ -344,6 +354,13 @@ def load_suite(name: str) -> Suite:
     except (TypeError, AttributeError, ArithmeticError, LookupError) as error:  # a task that reads wrong arguments
         raise SuiteError(f"{path}: its cells cannot be made: {type(error).__name__}: {error}.") from error
     return suite
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")  # spreadsheets begin a file with a mark
+    except (OSError, UnicodeDecodeError) as error:
+        raise SuiteError(f"Expected `published` to name a CSV file but {path} cannot be read: {error}.") from error
 
 
 def _kind_of(content: object) -> str:
