@@ -11,8 +11,11 @@ from adaptbench.reports.results.runs import Outcome, Run
 from adaptbench.reports.results.settings import Setting
 from adaptbench.reports.tables.table import ABSENT, Column, Table, TableCell, frame_of
 
-END_MARK, DISAGREE_MARK = "e", "s"
+GUESS_SHARE = 0.02
+"""A learner whose best rate goes less than this share of the way from a guess to perfection gets no rate chosen."""
+END_MARK, DISAGREE_MARK, GUESS_MARK = "e", "s", "g"
 NOTES = {
+    GUESS_MARK: "no rate goes 2 % of the way from a guess to perfection, so none is chosen",
     END_MARK: "the best rate is at an end of the grid, so a rate beyond it may be better",
     DISAGREE_MARK: "the seeds, each by itself, prefer different rates",
 }
@@ -50,6 +53,16 @@ class Rates:
         return max(self.scores, key=lambda rate: self.metric.sign * self.mean(rate))
 
     @property
+    def guesses(self) -> bool:
+        """Whether no rate takes the learner far from a guess, so that the best one is noise."""
+        known = [self.run.score(setting) for setting in self.run.cell.settings]
+        chances = [score.chance for score in known if score and score.chance is not None]
+        if not chances or self.metric.perfect is None:
+            return False
+        chance = math.fsum(chances) / len(chances)
+        return (self.mean(self.best) - chance) / (self.metric.perfect - chance) < GUESS_SHARE
+
+    @property
     def at_end(self) -> bool:
         """Whether the best rate is the smallest or the largest."""
         return self.best in (min(self.scores), max(self.scores))
@@ -84,7 +97,7 @@ def rate_table(outcomes: Iterable[Outcome], name: str) -> Table | None:
         caption=(
             f"{first.metric.heading} on validation episodes for each learning rate, each trained with the whole "
             f"budget: {mean} over {over}{', '.join(map(str, seeds))}, and mean over all numbers of shots. "
-            "Bold: the best. Test episodes have no part in it."
+            "Bold: the one that is chosen. Test episodes have no part in it."
         ),
         frame=frame_of(_COLUMNS, [(row, rate) for row in rows for rate in row.scores]),
         columns=(*(f"{rate:g}" for rate in rates), "seeds"),
@@ -128,6 +141,8 @@ def _size(run: Run) -> Setting:
 
 
 def _marks(row: Rates) -> tuple[str, ...]:
+    if row.guesses:
+        return (GUESS_MARK,)
     holds = {END_MARK: row.at_end, DISAGREE_MARK: row.disagree}
     return tuple(mark for mark, found in holds.items() if found)
 
@@ -136,7 +151,7 @@ def _cell(row: Rates, rate: float) -> TableCell:
     if rate not in row.scores:
         return ABSENT
     best = rate == row.best
-    return TableCell(row.metric.value(row.mean(rate)), bold=best, marks=_marks(row) if best else ())
+    return TableCell(row.metric.value(row.mean(rate)), bold=best and not row.guesses, marks=_marks(row) if best else ())
 
 
 def _environment(source: tuple[Rates, float]) -> Environment | None:
@@ -155,7 +170,7 @@ _COLUMNS: tuple[Column[tuple[Rates, float]], ...] = (
     Column("rate", lambda source: source[1]),
     Column("metric", lambda source: source[0].metric.name),
     Column("mean", lambda source: source[0].mean(source[1])),
-    Column("chosen", lambda source: source[1] == source[0].best),
+    Column("chosen", lambda source: source[1] == source[0].best and not source[0].guesses),
     Column("at_end", lambda source: source[0].at_end),
     Column("seeds_disagree", lambda source: source[0].disagree),
     Column("seed_list", lambda source: " ".join(map(str, source[0].scores[source[1]]))),

@@ -88,3 +88,11 @@ def test_test_scores_have_no_part_in_it(try_rates, tmp_path):
 def test_a_suite_without_a_choice_has_no_such_table(quick, tmp_path):
     write_report(quick.path, tmp_path / "out")
     assert not list((tmp_path / "out").glob("rates-*"))
+
+
+def test_no_rate_is_chosen_for_a_learner_that_only_guesses(try_rates, tmp_path):
+    frame, text = table(try_rates((0.2, 0.22, 0.198), (0.2, 0.2, 0.198)), tmp_path / "out")
+    assert not frame["chosen"].any()
+    assert "| LSTM | 20.0 | 21.0<sup>g</sup> | 19.8 | 2 |" in text and "so none is chosen" in text
+    frame, _ = table(try_rates((0.2, 0.23, 0.198), (0.199, 0.21, 0.2)), tmp_path / "out")
+    assert frame["chosen"].tolist() == [False, True, False]
