@@ -79,7 +79,9 @@ def check_class(name: str, console: Console) -> None:
             build(SuiteCell.make(entry, name="tried", seed=0))
         except ValueError as error:
             refusals.append(str(error))
-            console.print(f"[yellow]refused[/] on {task}: {escape(without_secrets(str(error)))}", highlight=False, soft_wrap=True)
+            console.print(
+                f"[yellow]refused[/] on {task}: {escape(without_secrets(str(error)))}", highlight=False, soft_wrap=True
+            )
             continue
         for found in build.checked:
             text = (
