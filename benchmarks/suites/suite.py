@@ -23,6 +23,7 @@ from adaptbench.benchmarks.suites.spec import (
     Budget,
     Cell,
     Component,
+    Encoder,
     EpisodicSpec,
     Frozen,
     Pretraining,
@@ -31,6 +32,7 @@ from adaptbench.benchmarks.suites.spec import (
     TrainerOptions,
     TransferSpec,
 )
+from adaptbench.benchmarks.suites.weights import with_digest
 from adaptbench.datamodules.base import EvalEpisodes, TrainEpisodes
 from adaptbench.lit_modules.optimization import Optimization
 from adaptbench.reports.format import ManifestCell
@@ -113,7 +115,7 @@ class TaskEntry(Frozen):
     otherwise: Component | None = None
     train: TrainEpisodes
     test: EvalEpisodes
-    encoder: Component
+    encoder: Encoder
     budget: Budget
     trainer: TrainerOptions = TrainerOptions()
     learners: dict[str, LearnerEntry] = Field(min_length=1)
@@ -154,14 +156,15 @@ class TaskEntry(Frozen):
     def tasks(self) -> Iterator["TaskEntry"]:
         """Yields this entry with a task and a budget for every combination of the values in `over`.
 
-        A task that reads data of the user's own is given their digest.
+        A task that reads data of the user's own is given their digest; so are weights from elsewhere.
         """
+        encoder = with_digest(self.encoder)
         for values in itertools.product(*self.over.values()):
             given = dict(zip(self.over, values, strict=True))
             examples = given.pop("examples", self.budget.examples)
             own = _pinned(Component(name=self.task.name, init_args=self.task.init_args | given))
             budget = Budget(**self.budget.model_dump() | {"examples": examples})
-            yield self.model_copy(update={"task": own, "budget": budget})
+            yield self.model_copy(update={"task": own, "budget": budget, "encoder": encoder})
 
 
 class Suite(Frozen):
