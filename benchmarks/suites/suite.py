@@ -247,6 +247,10 @@ class Suite(Frozen):
         tasks = [task.model_copy(update={"learners": {**task.learners, key: entry}}) for task in self.tasks]
         return self.with_tasks(tasks)
 
+    def with_encoder(self, name: str) -> "Suite":
+        """Returns this suite with another encoder under every learner."""
+        return self.with_tasks([task.model_copy(update={"encoder": Encoder(name=name)}) for task in self.tasks])
+
     def with_seeds(self, number: int) -> "Suite":
         """Returns this suite with the seeds 0 to `number` - 1."""
         suite = self.model_copy(update={"seeds": list(range(number))})

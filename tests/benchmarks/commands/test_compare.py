@@ -33,6 +33,12 @@ def test_a_learner_is_ranked_among_those_of_a_bundle(adaptbench, own_learners):
         runs, _ = load_results(adaptbench.folder / "mine", "smoke")
     assert set(runs["learner"]) == {"Sound"}
 
+    other = adaptbench("compare", "lstm", "--encoder", "mlp", *compare[2:-1], "other")
+    assert other.returncode == 0, other.stdout + other.stderr
+    table = (adaptbench.folder / "other/compare-lstm/table-sinusoid.md").read_text()
+    assert "| LSTM, bound |" in table and "| LSTM, bound (smoke.zip) |" in table
+    assert "adaptbench run smoke --encoder mlp" in (adaptbench.folder / "other/compare-lstm/index.html").read_text()
+
 
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
