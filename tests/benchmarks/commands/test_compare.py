@@ -22,7 +22,7 @@ def test_a_learner_is_ranked_among_those_of_a_bundle(adaptbench, own_learners):
 
     done = adaptbench(*compare)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "On sinusoid, 5-shot with 16 functions, Sound is number" in done.stdout
+    assert "On Sinusoids, 5-shot with 16 functions, Sound is number" in done.stdout
     runs = [path.parent.name for path in adaptbench.folder.glob("mine/[!.]*/result.json")]
     assert len(runs) == 2  # no baseline is trained
     report = adaptbench.folder / "mine" / "compare-Sound"
