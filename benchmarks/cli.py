@@ -12,7 +12,7 @@ import typer
 from rich.markup import escape
 
 from adaptbench.benchmarks.console import complaining, complaints, console, show_version
-from adaptbench.benchmarks.options import DryRun, Jobs, Only, Seeds, Sources, Wandb
+from adaptbench.benchmarks.options import DryRun, Encoder, Jobs, Learner, Only, Seeds, Sources, Suite, Task, Wandb, What
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -38,11 +38,10 @@ def adaptbench(
 
 @app.command()
 def run(
-    suite: Annotated[
-        str, typer.Argument(help="A built-in suite (see `adaptbench list suites`), or a YAML file.")
-    ] = "quick",
+    suite: Suite = "quick",
     only: Only = None,
     learner: Annotated[list[str] | None, typer.Option(help="Your own learner, as package.Class; repeatable.")] = None,
+    encoder: Encoder = None,
     seeds: Seeds = None,
     bundles: Annotated[
         list[str] | None,
@@ -62,9 +61,7 @@ def run(
     ] = None,
     runs_per_gpu: Annotated[int, typer.Option(min=1, help="Runs that share a GPU (local).")] = 1,
     executor: Annotated[str, typer.Option(help="local, ray or slurm.")] = "local",
-    address: Annotated[
-        str | None, typer.Option(help="Address of a Ray cluster; by default one is started on this machine.")
-    ] = None,
+    address: Annotated[str | None, typer.Option(help="A Ray cluster; by default one is started here.")] = None,
     cpus: Annotated[int, typer.Option(min=1, help="Cores for each device of a run (ray, slurm).")] = 1,
     gpus: Annotated[float, typer.Option(min=0, help="GPUs for each device (ray, slurm); fractions on Ray.")] = 0,
     partition: Annotated[str | None, typer.Option(help="SLURM's partition.")] = None,
@@ -89,14 +86,14 @@ def run(
         options = RunOptions(
             only=only or [], learners=learner or [], seeds=seeds, jobs=jobs, out=out, wandb=wandb, device=device,
             dry_run=dry_run, again=again, report=report, wandb_models=wandb_models, retry=retry,
-            runs_per_gpu=runs_per_gpu, bundles=bundles or [], executor=where,
+            runs_per_gpu=runs_per_gpu, bundles=bundles or [], executor=where, encoder=encoder,
         )  # fmt: skip
         raise typer.Exit(run_suite(suite, options, console))
 
 
 @app.command()
 def compare(
-    learner: Annotated[str, typer.Argument(help="Your learner, as package.Class.")],
+    learner: Learner,
     suite: Annotated[str, typer.Option(help="A suite whose bundle ships, or the file of a bundle.")] = "quick",
     detect: Annotated[
         float | None,
@@ -106,6 +103,7 @@ def compare(
             "per cent of an error.",
         ),
     ] = None,
+    encoder: Encoder = None,
     seeds: Seeds = None,
     only: Only = None,
     jobs: Jobs = "auto",
@@ -120,8 +118,9 @@ def compare(
     os.environ["WANDB_SILENT"] = "true"
     with complaining():
         options = RunOptions(
-            only=only or [], learners=[learner], seeds=seeds, jobs=jobs, out=out, wandb=wandb, dry_run=dry_run
-        )
+            only=only or [], learners=[learner], seeds=seeds, jobs=jobs, out=out, wandb=wandb, dry_run=dry_run,
+            encoder=encoder,
+        )  # fmt: skip
         raise typer.Exit(compare_learner(suite, options, detect, console))
 
 
@@ -223,7 +222,7 @@ def dashboard(
 
 @app.command()
 def show(
-    task: Annotated[str | None, typer.Argument(help="A task (see `adaptbench list tasks`).")] = None,
+    task: Task = None,
     run: Annotated[Path | None, typer.Option(help="A run's folder, instead: its answers in its test.")] = None,
     ways: Annotated[int | None, typer.Option(help="Classes; 5 by default, none for regression.")] = None,
     shots: Annotated[int | None, typer.Option(help="Support examples (per class); presentations in a stream.")] = None,
@@ -354,7 +353,7 @@ def new(
 
 @app.command("list")
 def list_(
-    what: Annotated[str, typer.Argument(help="suites, tasks, learners or runs.")],
+    what: What,
     runs: Annotated[Path, typer.Argument(help="With runs: their folder.")] = Path("runs"),
     only: Only = None,
     verbose: Annotated[bool, typer.Option("--verbose", help="Add digests to tasks, and forms to learners.")] = False,

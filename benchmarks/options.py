@@ -1,12 +1,49 @@
-"""Options that several commands share."""
+"""Options that several commands share, and what a shell completes."""
 
 from typing import Annotated
 
 import typer
 
+from adaptbench.benchmarks.suites.registry import KINDS, TASKS, suite_files
+
+
+def _learners() -> list[str]:
+    return [*KINDS["learner"], *KINDS["strategy"]]
+
+
+def _only() -> list[str]:
+    return [*(f"task={task}" for task in TASKS), *(f"learner={learner}" for learner in _learners())]
+
+
+Suite = Annotated[
+    str,
+    typer.Argument(
+        help="A built-in suite (see `adaptbench list suites`), or a YAML file.", autocompletion=lambda: [*suite_files()]
+    ),
+]
+Learner = Annotated[str, typer.Argument(help="Your learner, as package.Class.", autocompletion=_learners)]
+Task = Annotated[
+    str | None,
+    typer.Argument(help="A task (see `adaptbench list tasks`).", autocompletion=lambda: [*TASKS, *_learners()]),
+]
+Encoder = Annotated[
+    str | None,
+    typer.Option(
+        help="Your own encoder under every learner, as package.Class.", autocompletion=lambda: [*KINDS["encoder"]]
+    ),
+]
+What = Annotated[
+    str,
+    typer.Argument(
+        help="suites, tasks, learners or runs.", autocompletion=lambda: ["suites", "tasks", "learners", "runs"]
+    ),
+]
 Only = Annotated[
     list[str] | None,
-    typer.Option(help="Only cells with this value, as KEY=VALUE; repeatable. KEY=A,B, or a key twice, means either."),
+    typer.Option(
+        help="Only cells with this value, as KEY=VALUE; repeatable. KEY=A,B, or a key twice, means either.",
+        autocompletion=_only,
+    ),
 ]
 Sources = Annotated[
     list[str] | None,

@@ -87,6 +87,8 @@ class Component(Record):
     """A registered name, or the dotted path of a class."""
     init_args: dict[Text, JsonValue] = {}
     """Keyword arguments of the class."""
+    weights: Text = ""
+    """The file of weights from elsewhere that an encoder starts from; empty if there is none."""
 
 
 class Description(Record):
@@ -148,6 +150,8 @@ class Manifest(File):
     """For each task without data on this machine, the reason."""
     cells: tuple[ManifestCell, ...]
     """Every run that the suite wants."""
+    published: Text = ""
+    """The CSV file of published numbers that the suite names (docs/own.md), as it is; empty if it names none."""
 
 
 class Score(Size):

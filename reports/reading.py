@@ -59,7 +59,7 @@ def read_bytes(content: bytes, kind: type[R], name: str) -> R:
         found = kind.model_validate_json(content)
     except ValidationError as error:
         _check_version(content, kind, name)
-        raise Unreadable(_sentence(error, name)) from error
+        raise Unreadable(sentence_of(error, name)) from error
     if isinstance(found, File) and not (
         "format_version" in found.model_fields_set and found.format_version == FORMAT_VERSION
     ):
@@ -85,7 +85,7 @@ def _check_version(content: bytes, kind: type[Record], file: str) -> None:
     raise (NewerFormat if version > FORMAT_VERSION else Unreadable)(sentence)
 
 
-def _sentence(error: ValidationError, file: str) -> str:
+def sentence_of(error: ValidationError, file: str) -> str:
     """Returns the first error as a sentence: file, field, what was expected, and the value, shortened."""
     first = error.errors(include_url=False)[0]
     where = ".".join(map(str, first["loc"]))

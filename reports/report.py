@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from adaptbench.reports.comparison.comparison import Comparison, axes_of, compare
 from adaptbench.reports.comparison.gains import Gain, gains
 from adaptbench.reports.comparison.places import places
-from adaptbench.reports.comparison.published import bibliography, published_rows
+from adaptbench.reports.comparison.published import bibliography, published_rows, read_numbers, unmatched
 from adaptbench.reports.comparison.shot_matrix import shot_matrices
 from adaptbench.reports.errors import ReportError
 from adaptbench.reports.figures.canvas import save
@@ -175,8 +175,7 @@ def write_parts(
                 known[table.name] = partial(_write_table, table, out)
             for stem, make in _drawings(comparison, line_styles(reading.suite), doublings).items():
                 known[f"{stem}-{name}"] = partial(save, make, out / f"{stem}-{name}", look)
-        families = {cell.learner: cell.family for cell in reading.suite.cells}
-        known["published"] = partial(_write_published, published_table(published_rows(comparisons, families)), out)
+        known["published"] = partial(_write_published, _published(reading.suite, comparisons)[0], out)
         if strange := [part for part in parts if part not in known]:
             raise ReportError(f"Expected a table or figure but got `{strange[0]}`. {suggest(strange[0], known)}")
         out.mkdir(parents=True, exist_ok=True)
@@ -201,15 +200,14 @@ def _write(
         _write_section(comparison, name, out, styles, outcomes, learner, look)
         for name, comparison in zip(file_names(comparisons), comparisons, strict=True)
     ]
-    families = {cell.learner: cell.family for cell in wanted.cells}
-    published = published_table(published_rows(comparisons, families))
+    published, beside_none = _published(wanted, comparisons)
     tables = (*(table for section in sections for table in section.tables), published)
     records = run_records(wanted, finished)
     if len(sources) > 1:
         origins = {run.cell.run_id: run.source.name for run in finished if run.source}
         records["source"] = records["run_id"].map(origins)
     records.to_parquet(out / "results.parquet", index=False)
-    notes = (*reading.notes, *(text for run in finished for text in _lost(run)))
+    notes = (*reading.notes, *(text for run in finished for text in _lost(run)), *beside_none)
     report = Report(
         suite=wanted,
         runs=finished,
@@ -317,6 +315,13 @@ def _write_table(table: Table, out: Path) -> tuple[Path, Path, Path]:
         _write_text(out / f"{table.name}.csv", to_csv(table.frame)),
         _write_text(out / f"{table.name}.tex", to_latex(table)),
     )
+
+
+def _published(suite: Suite, comparisons: Sequence[Comparison]) -> tuple[Table, list[str]]:
+    """The table of published numbers, and a note on those of the suite that are not in it."""
+    numbers = read_numbers(suite.published, f"the published numbers of suite {suite.name}")
+    rows = published_rows(comparisons, {cell.learner: cell.family for cell in suite.cells}, numbers)
+    return published_table(rows), unmatched(numbers, rows)
 
 
 def _write_published(table: Table, out: Path) -> tuple[Path, ...]:

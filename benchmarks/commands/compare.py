@@ -10,6 +10,7 @@ from rich.markup import escape
 
 from adaptbench.benchmarks.commands.run import INTERRUPTED, RunOptions, run_suite
 from adaptbench.benchmarks.suites.registry import suite_files
+from adaptbench.benchmarks.suites.suite import load_suite
 from adaptbench.reports.comparison.comparison import Comparison, compare
 from adaptbench.reports.comparison.detection import SEEDS, choices, cpu_seconds, shown
 from adaptbench.reports.comparison.fidelity import fidelities
@@ -58,6 +59,8 @@ def compare_learner(bundle: str, options: RunOptions, detect: float | None, cons
             _say_choices(compare(reading.outcomes), detect, console)
     if options.dry_run:
         return 0
+    if options.encoder and any(key in task.learners for task in load_suite(suite).tasks):
+        options = replace(options, learners=[])  # one of ours, on another encoder
     code = run_suite(suite, replace(options, only=[*options.only, f"learner={key}"], report=False), console)
     if code == INTERRUPTED:
         return code

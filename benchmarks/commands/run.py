@@ -27,6 +27,7 @@ from adaptbench.benchmarks.store.store import Store
 from adaptbench.benchmarks.suites.suite import load_suite
 from adaptbench.benchmarks.tracking.wandb_logger import Mode, default_mode
 from adaptbench.benchmarks.tracking.wandb_runs import Target, folder_id, is_mirrored
+from adaptbench.reports.comparison.published import read_numbers
 from adaptbench.reports.format import Manifest
 from adaptbench.reports.plural import count_of
 from adaptbench.reports.selection import parse_only
@@ -45,6 +46,7 @@ class RunOptions:
     Attributes:
         only: KEY=VALUE pairs that select cells.
         learners: dotted paths of learners to add.
+        encoder: the encoder under every learner; None for those of the suite.
         seeds: number of seeds, from 0; None for those of the suite.
         jobs: a number, or "auto".
         out: folder of the runs.
@@ -62,6 +64,7 @@ class RunOptions:
 
     only: Sequence[str] = ()
     learners: Sequence[str] = ()
+    encoder: str | None = None
     seeds: int | None = None
     jobs: str = "auto"
     out: Path = Path("runs")
@@ -128,7 +131,9 @@ def run_suite(name: str, options: RunOptions, console: Console) -> int:
     kind, wandb = _kind(options), _wandb(options)
     options = replace(options, executor=replace(options.executor, devices=_devices(options, kind)))
     suite = load_suite(name)
+    read_numbers(suite.published_text, suite.published)
     suite = suite if options.seeds is None else suite.with_seeds(options.seeds)
+    suite = suite.with_encoder(options.encoder) if options.encoder else suite
     for learner in options.learners:
         suite, refusals = add_learner(suite, learner)
         for task, reason in refusals.items():
@@ -146,6 +151,7 @@ def run_suite(name: str, options: RunOptions, console: Console) -> int:
             _announce_time(standing, [store, *others], executor=options.executor, console=console)
             return SUCCESS
     added = [argument for learner in options.learners for argument in ("--learner", learner)]
+    added += ["--encoder", options.encoder] if options.encoder else []
     added += [] if options.seeds is None else ["--seeds", str(options.seeds)]
     forgotten = [run.spec.run_id for run in standing.left] if options.again else ()
     _prepare(store, plan.manifest([name, *added]), standing, forgotten)

@@ -78,6 +78,7 @@ class Plan:
             command=tuple(command),
             unavailable=dict(self.unavailable),
             cells=tuple(cell.attributes for cell in self.suite.cells()),
+            published=self.suite.published_text,
         )
 
 

@@ -14,6 +14,7 @@ from torch import nn
 from adaptbench.benchmarks.evaluation.adapters import Chooses, Strategy, weights_of
 from adaptbench.benchmarks.suites.registry import load
 from adaptbench.benchmarks.suites.spec import Cell, Component, PretrainSpec, Training, TrainingSpec, TransferSpec
+from adaptbench.benchmarks.suites.weights import load_weights
 from adaptbench.datamodules.base import EpisodicDataModule, Sampling
 from adaptbench.datamodules.guards import Finding
 from adaptbench.lit_modules.episodic import EpisodicModule, StreamModule
@@ -224,7 +225,7 @@ def learner_size(component: Component, features: int, ways: int) -> int:
 
 
 def build_module(spec: Training, task: TaskShape) -> TrainedModule:
-    """Makes the network of a training, with weights that the spec's seed decides.
+    """Makes the network of a training, with weights that the spec's seed decides, or the encoder's file.
 
     Raises:
         ValueError: if an argument is wrong, or the learner cannot learn the task.
@@ -234,6 +235,8 @@ def build_module(spec: Training, task: TaskShape) -> TrainedModule:
     encoder = _instantiate_checked("encoder", ENCODER_SIGNATURE, spec.encoder, task.example_shape)
     if not isinstance(getattr(encoder, "features", None), int):
         raise ValueError(f"The encoder `{spec.encoder.name}` has no number `features`. It must be {ENCODER_SIGNATURE}.")
+    if spec.encoder.weights:
+        load_weights(encoder, spec.encoder)
     if spec.kind == "pretrain":
         return build_transfer(spec, task, encoder)
     own = load("learner", spec.learner.name)

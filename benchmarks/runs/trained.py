@@ -297,7 +297,8 @@ def _network(spec: Cell, checkpoint: Mapping[str, Any], *, stream: bool) -> tupl
     """Makes the network of a run from its weights, which may be in half precision."""
     shape = TaskShape(**checkpoint["task_shape"])
     shape = replace(shape, stream=stream and shape.stream)
-    module = build_module(spec.training, shape)
+    bare = spec.training.encoder.model_copy(update={"weights": ""})  # the run has its own since
+    module = build_module(spec.training.model_copy(update={"encoder": bare}), shape)
     module.load_state_dict(checkpoint["state_dict"])
     return module.eval(), shape
 

@@ -23,7 +23,7 @@ from adaptbench.benchmarks.runs.fitting import fit
 from adaptbench.benchmarks.speed import peers
 from adaptbench.benchmarks.speed.speed import Measurement
 from adaptbench.benchmarks.speed.workloads import WAYS, descend, omniglot, task_and_module
-from adaptbench.benchmarks.suites.spec import Budget, Component, EpisodicSpec
+from adaptbench.benchmarks.suites.spec import Budget, Component, Encoder, EpisodicSpec
 from adaptbench.datamodules.base import EpisodicDataModule, EvalEpisodes, TrainEpisodes
 from adaptbench.datamodules.class_task import ClassDataModule
 from adaptbench.datamodules.episodes import EpisodeBatch
@@ -180,7 +180,7 @@ def _spec(examples: int, augment: bool, learner: str, seed: int) -> EpisodicSpec
         task=Component(name="omniglot", init_args={"split": "vinyals", "rotations": "train", "augment": augment}),
         train=TrainEpisodes(ways=WAYS, shots=(1,), queries=3, pool=128, episodes=32),
         test=EvalEpisodes(ways=WAYS, shots=(1,), queries=15, episodes=EPISODES),
-        encoder=Component(name="strided", init_args={"filters": [32, 32, 64, 128]}),
+        encoder=Encoder(name="strided", init_args={"filters": [32, 32, 64, 128]}),
         learner=LEARNERS[learner],
         budget=Budget(examples=examples, epochs=1, val_episodes=1),
         optimization=Optimization(lr=0.002),

@@ -15,7 +15,7 @@ from adaptbench.benchmarks.runs.build import build_task
 from adaptbench.benchmarks.runs.run import execute
 from adaptbench.benchmarks.speed.workloads import Sample, descend, most_memory, omniglot, seconds_of, task_and_module
 from adaptbench.benchmarks.store.store import Store
-from adaptbench.benchmarks.suites.spec import Budget, Component
+from adaptbench.benchmarks.suites.spec import Budget, Component, Encoder
 from adaptbench.benchmarks.suites.suite import Suite
 from adaptbench.datamodules.base import EvalEpisodes, TrainEpisodes
 from adaptbench.datamodules.class_episodes import episodes_over_pool
@@ -67,7 +67,7 @@ def _step(ways: int = 5, shots: int = 1, pool: int = 512) -> Sample:
     """Measures the seconds of a training step of attention on images of noise; drawing the batch does not count."""
     train = TrainEpisodes(ways=ways, shots=(1,), queries=1, pool=pool, episodes=EPISODES)
     test = EvalEpisodes(ways=ways, shots=(1,), queries=1, episodes=1)
-    encoder = Component(name="strided", init_args={"filters": 16})
+    encoder = Encoder(name="strided", init_args={"filters": 16})
     _, module = task_and_module(omniglot(train=train, test=test, encoder=encoder))
     rng, classes = np.random.default_rng(0), pool // (shots + 1)
     images = torch.from_numpy(rng.integers(256, size=(classes * (shots + 1), 28, 28), dtype=np.uint8))

@@ -21,7 +21,7 @@ from adaptbench.benchmarks.runs.build import TaskShape, build_module, build_task
 from adaptbench.benchmarks.runs.callbacks import Curve
 from adaptbench.benchmarks.runs.fitting import fit
 from adaptbench.benchmarks.speed import peers
-from adaptbench.benchmarks.suites.spec import Budget, Component, EpisodicSpec, PretrainSpec
+from adaptbench.benchmarks.suites.spec import Budget, Component, Encoder, EpisodicSpec, PretrainSpec
 from adaptbench.datamodules.base import EpisodicDataModule, EvalEpisodes, TrainEpisodes
 from adaptbench.datamodules.episodes import EpisodeBatch, EpisodeSize, first_episodes
 from adaptbench.datamodules.omniglot_images import load_images
@@ -51,7 +51,7 @@ def omniglot(**changes: Any) -> EpisodicSpec:  # noqa: ANN401 - fields of a spec
         "task": Component(name="omniglot", init_args={"split": "vinyals", "rotations": "train"}),
         "train": TrainEpisodes(ways=WAYS, shots=(1,), queries=QUERIES_IN_TASK, pool=256, episodes=64),
         "test": EvalEpisodes(ways=WAYS, shots=(1,), queries=5, episodes=TEST_EPISODES),
-        "encoder": Component(name="strided"),
+        "encoder": Encoder(name="strided"),
         "budget": Budget(examples=256 * 50, epochs=1, val_episodes=1),
         "learner": Component(name="attention"),
         "optimization": Optimization(),
@@ -205,7 +205,7 @@ def _sinusoid(steps: int) -> EpisodicSpec:
         task=Component(name="sinusoid"),
         train=TrainEpisodes(shots=(5,), queries=10, pool=375),
         test=EvalEpisodes(shots=(5,), queries=10, episodes=10),
-        encoder=Component(name="mlp"),
+        encoder=Encoder(name="mlp"),
         budget=Budget(examples=375 * steps, epochs=1, val_episodes=1),
         learner=Component(name="deep_sets", init_args={"slots": 1}),
     )
@@ -221,7 +221,7 @@ def _operations(learner: str) -> Callable[[], dict[str, Sample]]:
 
     def prepare() -> dict[str, Sample]:
         train = TrainEpisodes(ways=WAYS, shots=(5,), queries=3, pool=256, episodes=64)
-        encoder = Component(name="strided", init_args={"filters": [32, 32, 64, 128]})
+        encoder = Encoder(name="strided", init_args={"filters": [32, 32, 64, 128]})
         spec = omniglot(train=train, encoder=encoder, learner=Component(name=learner))
         task, module = task_and_module(spec)
         optimizer = spec.optimization.configure(module.parameters(), spec.steps)["optimizer"]

@@ -17,7 +17,8 @@ TITLES = {
     "Suite": "The file",
     "TaskEntry": "An entry of `tasks`",
     "LearnerEntry": "An entry of `learners`",
-    "Component": "A class: `task`, `encoder`, `learner`, `strategy`, `otherwise`",
+    "Component": "A class: `task`, `learner`, `strategy`, `otherwise`",
+    "Encoder": "`encoder`",
     "TrainEpisodes": "`train`",
     "EvalEpisodes": "`test`",
     "Budget": "`budget`",
@@ -76,7 +77,7 @@ def _kind(field: Mapping[str, Any]) -> str:
 def _default(key: str, field: Mapping[str, Any], model: Mapping[str, Any]) -> str:
     if key in model.get("required", ()):
         return "required"
-    return f"`{field['default']}`".replace("None", "null") if field.get("default") not in (None, [], {}) else ""
+    return f"`{field['default']}`".replace("None", "null") if field.get("default") not in (None, "", [], {}) else ""
 
 
 if __name__ == "__main__":

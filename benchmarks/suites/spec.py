@@ -63,6 +63,21 @@ class Component(Frozen):
     init_args: dict[str, Any] = Field(default_factory=dict)
 
 
+class Encoder(Component):
+    """The class of an encoder with arguments, and the weights that it starts from.
+
+    Attributes:
+        name: a registered name, or the dotted path of a user's class.
+        init_args: keyword arguments of the class.
+        weights: a file of weights from elsewhere, as `torch.save(encoder.state_dict(), FILE)` writes it; if empty, the
+            encoder starts from random weights.
+        weights_digest: digest of that file, which a suite adds, so that a run's id changes with it.
+    """
+
+    weights: str = Field(default="", exclude_if=operator.not_)
+    weights_digest: str = Field(default="", exclude_if=operator.not_)
+
+
 class Budget(Frozen):
     """How long a network trains.
 
@@ -141,7 +156,7 @@ class TrainingSpec(Spec):
     task: Component
     train: TrainEpisodes
     test: Tests
-    encoder: Component
+    encoder: Encoder
     budget: Budget
     optimization: Optimization
     trainer: TrainerOptions = TrainerOptions()

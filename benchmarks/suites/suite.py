@@ -23,6 +23,7 @@ from adaptbench.benchmarks.suites.spec import (
     Budget,
     Cell,
     Component,
+    Encoder,
     EpisodicSpec,
     Frozen,
     Pretraining,
@@ -31,6 +32,7 @@ from adaptbench.benchmarks.suites.spec import (
     TrainerOptions,
     TransferSpec,
 )
+from adaptbench.benchmarks.suites.weights import with_digest
 from adaptbench.datamodules.base import EvalEpisodes, TrainEpisodes
 from adaptbench.lit_modules.optimization import Optimization
 from adaptbench.reports.format import ManifestCell
@@ -113,7 +115,7 @@ class TaskEntry(Frozen):
     otherwise: Component | None = None
     train: TrainEpisodes
     test: EvalEpisodes
-    encoder: Component
+    encoder: Encoder
     budget: Budget
     trainer: TrainerOptions = TrainerOptions()
     learners: dict[str, LearnerEntry] = Field(min_length=1)
@@ -154,14 +156,15 @@ class TaskEntry(Frozen):
     def tasks(self) -> Iterator["TaskEntry"]:
         """Yields this entry with a task and a budget for every combination of the values in `over`.
 
-        A task that reads data of the user's own is given their digest.
+        A task that reads data of the user's own is given their digest; so are weights from elsewhere.
         """
+        encoder = with_digest(self.encoder)
         for values in itertools.product(*self.over.values()):
             given = dict(zip(self.over, values, strict=True))
             examples = given.pop("examples", self.budget.examples)
             own = _pinned(Component(name=self.task.name, init_args=self.task.init_args | given))
             budget = Budget(**self.budget.model_dump() | {"examples": examples})
-            yield self.model_copy(update={"task": own, "budget": budget})
+            yield self.model_copy(update={"task": own, "budget": budget, "encoder": encoder})
 
 
 class Suite(Frozen):
@@ -174,6 +177,7 @@ class Suite(Frozen):
         seeds: seeds of every cell.
         tasks: the tasks.
         checkpoint_seconds: time between two checkpoints within an epoch; it changes no result.
+        published: a CSV file of published numbers that stands beside the suite's file (docs/own.md); reports show them.
     """
 
     suite: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
@@ -182,7 +186,9 @@ class Suite(Frozen):
     seeds: list[Annotated[int, Field(ge=-(2**63), lt=2**63)]] = Field(min_length=1)
     tasks: list[TaskEntry] = Field(min_length=1)
     checkpoint_seconds: float = Field(default=CHECKPOINT_SECONDS, ge=0)
+    published: str = ""
 
+    _published_text: str = PrivateAttr(default="")
     _cells: list["SuiteCell"] | None = PrivateAttr(default=None)
 
     @field_validator("seeds")
@@ -198,6 +204,11 @@ class Suite(Frozen):
         if cells * len(self.seeds) > MOST_CELLS:
             raise ValueError(f"expected at most {MOST_CELLS:,} cells but the grid has {cells * len(self.seeds):,}")
         return self
+
+    @property
+    def published_text(self) -> str:
+        """The content of the file of published numbers; empty if there is none."""
+        return self._published_text
 
     def cells(self) -> list["SuiteCell"]:
         """Expands the grid, once: every task, learner and seed."""
@@ -235,6 +246,10 @@ class Suite(Frozen):
             raise ValueError(f"Expected another name for the learner: suite `{self.suite}` already has a `{key}`.")
         tasks = [task.model_copy(update={"learners": {**task.learners, key: entry}}) for task in self.tasks]
         return self.with_tasks(tasks)
+
+    def with_encoder(self, name: str) -> "Suite":
+        """Returns this suite with another encoder under every learner."""
+        return self.with_tasks([task.model_copy(update={"encoder": Encoder(name=name)}) for task in self.tasks])
 
     def with_seeds(self, number: int) -> "Suite":
         """Returns this suite with the seeds 0 to `number` - 1."""
@@ -332,6 +347,8 @@ def load_suite(name: str) -> Suite:
             keys = ", ".join(f"`{key}`" for key in Suite.model_fields)
             raise SuiteError(f"Expected {path} to hold a suite, with the keys {keys}, but it is {_kind_of(content)}.")
         suite = Suite.model_validate(content)
+        if suite.published:
+            suite._published_text = _text_of(path.parent / suite.published)
         suite.cells()
     except SuiteError:
         raise
@@ -344,6 +361,13 @@ def load_suite(name: str) -> Suite:
     except (TypeError, AttributeError, ArithmeticError, LookupError) as error:  # a task that reads wrong arguments
         raise SuiteError(f"{path}: its cells cannot be made: {type(error).__name__}: {error}.") from error
     return suite
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")  # spreadsheets begin a file with a mark
+    except (OSError, UnicodeDecodeError) as error:
+        raise SuiteError(f"Expected `published` to name a CSV file but {path} cannot be read: {error}.") from error
 
 
 def _kind_of(content: object) -> str:

@@ -4,18 +4,28 @@
 maps our protocols to published splits and gives the number of training classes that ours must have. That number is 100
 below the published one if the published split has no validation classes. Numbers on different splits, or on tests with
 and without rotated characters, never stand side by side. Misquoted numbers stand beside none of ours.
+
+A suite may name a file of its own (`SuiteNumber`).
 """
 
 import csv
+import io
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from typing import Literal, NamedTuple, cast
 
+from pydantic import ValidationError
+
 from adaptbench.reports.comparison.comparability import induction
 from adaptbench.reports.comparison.comparison import Comparison, Entry
+from adaptbench.reports.errors import ReportError
+from adaptbench.reports.format import Finite, Name, Positive, Record, Text
+from adaptbench.reports.plural import count_of
+from adaptbench.reports.reading import sentence_of
+from adaptbench.reports.selection import suggest
 
 FAMILIES: Mapping[str, str] = {
     "recurrent": "rnn", "sets": "deepsets", "attention": "attention", "transfer": "transfer", "metric": "metric",
@@ -50,7 +60,7 @@ class Published:
         note: Remarks on the protocol.
         citation: The publication.
         source: The place where the number was found.
-        key: The key of the publication in `data/published.bib`.
+        key: The key of the publication in `data/published.bib`; empty for a number of the suite's own.
     """
 
     method: str
@@ -108,20 +118,115 @@ class PublishedRow:
         return self.entry.interval.mean - self.published.value
 
 
-def published_rows(comparisons: Sequence[Comparison], families: Mapping[str, str]) -> tuple[PublishedRow, ...]:
+class SuiteNumber(Record):
+    """A line of the CSV file that a suite names; columns with a default may be absent, and their fields empty."""
+
+    task: Name
+    protocol: Text = ""
+    method: Name
+    learner: Text = ""
+    ways: Positive | None = None
+    shots: Positive
+    metric: Literal["accuracy_pct", "error_pct", "mse"]
+    value: Finite
+    ci: Text = ""
+    kind: Literal["original", "reproduction"] = "original"
+    induction: Induction = "not stated"
+    encoder: Text = ""
+    trained_on: Text = ""
+    split: Text = ""
+    protocol_note: Text = ""
+    citation: Name
+    source: Text = ""
+
+    @property
+    def published(self) -> Published:
+        """The number in our unit."""
+        return Published(
+            self.method, self.learner, "", _in_our_unit(self.metric, self.value)[1], self.ci, "", self.kind,
+            self.induction, "", self.encoder, self.trained_on, self.protocol_note, self.citation, self.source, "",
+        )  # fmt: skip
+
+    @property
+    def title(self) -> str:
+        """Method and setting, such as "MAML (5-way 1-shot on birds)"."""
+        return f"{self.method} ({f'{self.ways}-way ' if self.ways else ''}{self.shots}-shot on {self.task})"
+
+    def belongs_to(self, comparison: Comparison, entry: Entry) -> bool:
+        """Whether it stands beside an entry: of its learner, or the best one, with the most training classes."""
+        ours = (comparison.task, entry.setting.ways, entry.setting.shots, comparison.metric.name)
+        column = comparison.settings.index(entry.setting)
+        if (self.task, self.ways, self.shots, _in_our_unit(self.metric, 0.0)[0]) != ours:
+            return False
+        if self.protocol not in ("", comparison.protocol) or column not in comparison.largest:
+            return False
+        return self.learner in _names(entry) if self.learner else entry is comparison.best_first(column)[0]
+
+
+def read_numbers(text: str, name: str) -> tuple[SuiteNumber, ...]:
+    """Reads the published numbers of a suite.
+
+    Args:
+        text: The CSV file; may be empty.
+        name: Its name, for errors.
+
+    Raises:
+        ReportError: A column is not known, or a line is wrong.
+    """
+    reader, known = csv.DictReader(io.StringIO(text)), SuiteNumber.model_fields
+    if strange := [column for column in reader.fieldnames or () if column not in known]:
+        raise ReportError(f"{name} has an unknown column `{strange[0]}`. {suggest(strange[0], known)}")
+    found = []
+    for row in reader:
+        where = f"line {reader.line_num} of {name}"
+        if None in row:
+            raise ReportError(f"Expected {where} to have a field for each column but it has more.")
+        try:
+            found.append(SuiteNumber.model_validate_strings({column: field for column, field in row.items() if field}))
+        except ValidationError as error:
+            raise ReportError(sentence_of(error, where)) from error
+    return tuple(found)
+
+
+def unmatched(numbers: Collection[SuiteNumber], rows: Sequence[PublishedRow]) -> list[str]:
+    """Names the published numbers of a suite that stand beside none of its results, in a note; none if all do."""
+    beside = {row.published for row in rows}
+    left = [each.title for each in numbers if each.published not in beside]
+    how_many = f"{count_of(len(left), 'published number')} of the suite"
+    return [f"{how_many}, beside none of its results: {'; '.join(left)}."] if left else []
+
+
+def published_rows(
+    comparisons: Sequence[Comparison], families: Mapping[str, str], numbers: Collection[SuiteNumber] = ()
+) -> tuple[PublishedRow, ...]:
     """Every entry with a result, once for each published number; then the reason if readers see none of these.
 
     Args:
         comparisons: Our comparisons.
         families: The family of each of our learners.
+        numbers: The published numbers of the suite itself.
     """
     return tuple(
         row
         for comparison in comparisons
         for entry in comparison.all_entries()
         if entry.interval is not None
-        for row in _rows(comparison, entry, families[entry.learner])
+        for row in _with_numbers(numbers, comparison, entry, families[entry.learner])
     )
+
+
+def _with_numbers(
+    numbers: Collection[SuiteNumber], comparison: Comparison, entry: Entry, family: str
+) -> list[PublishedRow]:
+    """The rows of an entry with our published numbers and with those of the suite."""
+    own = []
+    for number in (each for each in numbers if each.belongs_to(comparison, entry)):
+        match: Match = "method" if number.learner else "other"
+        place = _Counterpart(comparison.task, number.split, "", None)
+        differs_in = _different_terms(number.published, place, entry) if number.learner else ("method",)
+        own.append(PublishedRow(comparison, entry, family, number.split, number.published, match, differs_in))
+    ours = _rows(comparison, entry, family)
+    return [*(row for row in ours if not (own and row.reason)), *own]
 
 
 def _rows(comparison: Comparison, entry: Entry, family: str) -> list[PublishedRow]:
@@ -169,9 +274,14 @@ def _match(
     if (each.task, each.split) not in _splits_with_our_methods():
         best = comparison.best_first(comparison.settings.index(entry.setting))[0]
         return "other" if entry is best else ""
-    if published.learner and published.learner in {entry.learner, *(run.component for run in entry.runs)}:
+    if published.learner and published.learner in _names(entry):
         return "method"
     return "family" if published.family == family else ""
+
+
+def _names(entry: Entry) -> set[str]:
+    """The names of a learner: in the suite, and of its component."""
+    return {entry.learner, *(run.component for run in entry.runs)}
 
 
 def _different_terms(published: Published, each: _Counterpart, entry: Entry) -> tuple[str, ...]:

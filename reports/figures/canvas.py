@@ -267,5 +267,5 @@ def learner_legend(
 ) -> None:
     """A legend of the learners of a comparison, and of other lines by their labels."""
     drawn = [row[0] for row in comparison.entries if any(entry.interval is not None for entry in row)]
-    lines = [(shorten(entry.label, 28), named[entry.learner]) for entry in drawn] + [*(others or {}).items()]
+    lines = [(shorten(entry.label, 34), named[entry.learner]) for entry in drawn] + [*(others or {}).items()]
     add_legend(figure, [Line2D([], [], **style) for _, style in lines], [label for label, _ in lines], note)

@@ -15,6 +15,7 @@ from adaptbench.reports.laboratory_format import Explored, Functions, Laboratory
 from adaptbench.reports.page.packing import pack_compressed
 from adaptbench.reports.reading import read
 from adaptbench.reports.results.manifest import Suite
+from adaptbench.reports.results.names import place_name, task_name
 from adaptbench.reports.results.runs import Run
 
 
@@ -104,8 +105,8 @@ def _functions(
         if run.fits is not None:
             fits[each.run_id] = run.fits
     return {
-        "task": functions.task,
-        "protocol": functions.protocol,
+        "task": task_name(functions.task),
+        "place": place_name(functions.task, functions.protocol),
         "noise": functions.noise,
         "bayes": f"bayes-{place}" if f"bayes-{place}" in networks else "",
         "learners": learners,
@@ -149,7 +150,9 @@ def _explored(explored: Explored, known: Mapping[str, Run], colours: Mapping[str
         for episode in explored.episodes
     ]
     return {
-        **explored.model_dump(exclude={"episodes"}),
+        **explored.model_dump(exclude={"episodes", "task", "protocol"}),
+        "task": task_name(explored.task),
+        "place": place_name(explored.task, explored.protocol),
         "episodes": episodes,
         "learners": [_learner(known[run_id], colours) for run_id in asked if run_id in known],
     }
@@ -173,7 +176,7 @@ def atlas(suite: Suite, runs: Sequence[Run], named: Mapping[str, Comparison]) ->
         found.append(
             {
                 "name": name,
-                "title": f"{comparison.task} ({comparison.protocol})",
+                "title": comparison.place,
                 "error": "error in %" if percent else comparison.metric.heading,
                 "words": own[0].cell.class_word,
                 "learners": [

@@ -17,6 +17,7 @@ from adaptbench.reports.page.laboratory import atlas, laboratory_data, packed_ne
 from adaptbench.reports.page.packing import digest, pack, pack_compressed, template, vendored, vendored_script
 from adaptbench.reports.page.page_data import page_data
 from adaptbench.reports.results.manifest import Suite
+from adaptbench.reports.results.names import protocol_name, task_name
 from adaptbench.reports.results.records import versions
 from adaptbench.reports.results.runs import Problem, Run
 from adaptbench.reports.tables.table import Table
@@ -145,8 +146,8 @@ def _rows(suite: Suite, sections: Sequence[Section]) -> list[dict[str, object]]:
 def _row(suite: Suite, comparison: Comparison, entry: Entry) -> dict[str, object]:
     found, setting = entry.interval, entry.setting
     return {
-        "task": comparison.task,
-        "protocol": comparison.protocol,
+        "task": comparison.task_name,
+        "protocol": protocol_name(comparison.protocol),
         "label": entry.label,
         "size": setting.size if setting.examples is None else f"{setting.size}, {setting.examples:,} examples",
         "size_order": 1e18 if setting.train_classes is None else setting.train_classes,
@@ -209,7 +210,7 @@ def _group_problems(problems: Sequence[Problem]) -> list[dict[str, object]]:
 
 def _place(problem: Problem) -> str:
     cell = problem.cell
-    return f"{cell.task}: {cell.label}, {cell.settings[0].size_label}, seed {cell.seed} (run {cell.run_id})"
+    return f"{task_name(cell.task)}: {cell.label}, {cell.settings[0].size_label}, seed {cell.seed} (run {cell.run_id})"
 
 
 def _group_environments(runs: Sequence[Run]) -> list[dict[str, str]]:

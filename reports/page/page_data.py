@@ -11,6 +11,7 @@ from adaptbench.reports.format import Score
 from adaptbench.reports.results.curves import LearningCurve
 from adaptbench.reports.results.manifest import Suite
 from adaptbench.reports.results.metrics import Metric
+from adaptbench.reports.results.names import place_name
 from adaptbench.reports.results.runs import Run
 from adaptbench.reports.results.settings import Axis
 from adaptbench.reports.words.commands import run_commands
@@ -66,8 +67,7 @@ def _run(suite: Suite, run: Run, specs: _Pool, environments: _Pool) -> dict[str,
     times = {**times, "predict_ms_per_episode": run.times and run.times.predict_ms_per_episode}
     return {
         "label": cell.label,
-        "task": cell.task,
-        "protocol": cell.protocol,
+        "place": place_name(cell.task, cell.protocol),
         "size": cell.settings[0].size,
         "seed": cell.seed,
         "spec": specs.place(_without_seed({} if run.spec is None else run.spec.model_dump(exclude_unset=True))),

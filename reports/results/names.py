@@ -9,7 +9,7 @@ TASKS: Mapping[str, str] = {
     "lake_runs": "Lake's runs",
     "glyphs": "Glyphs",
     "glyphs_to_omniglot": "Glyphs to Omniglot",
-    "sinusoid": "Sinusoid",
+    "sinusoid": "Sinusoids",
     "image_folder": "Image folder",
 }
 SPLITS: Mapping[str, str] = {
@@ -30,4 +30,9 @@ def task_name(task: str) -> str:
 
 def place_name(task: str, protocol: str) -> str:
     """Task and protocol by their proper names, such as "Omniglot (Vinyals split, rotations in training)"."""
-    return f"{task_name(task)} ({_SPLIT.sub(lambda found: SPLITS[found[1]], protocol)})"
+    return f"{task_name(task)} ({protocol_name(protocol)})"
+
+
+def protocol_name(protocol: str) -> str:
+    """A protocol with the proper name of its split."""
+    return _SPLIT.sub(lambda found: SPLITS[found[1]], protocol)

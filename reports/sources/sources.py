@@ -106,7 +106,8 @@ def read_sources(sources: Sequence[Source], suite: str | Sequence[str] | None = 
         notes += _merge(found, _outcomes(here, own, marked=several), here)
     outcomes = _without_covered(found.values())
     name = "+".join(dict.fromkeys(each.name for each in suites))
-    merged = suites[0].model_copy(update={"name": name})
+    published = next((each.published for each in suites if each.published), "")
+    merged = suites[0].model_copy(update={"name": name, "published": published})
     return Reading(_with_cells(merged, outcomes), tuple(outcomes), tuple(notes))
 
 

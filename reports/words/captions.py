@@ -5,12 +5,14 @@ import re
 from adaptbench.reports.comparison.comparability import induction
 from adaptbench.reports.comparison.comparison import Comparison, Entry
 from adaptbench.reports.plural import count_of
+from adaptbench.reports.results.runs import Run
 
 _SELECTION_NAMES = {"last": "the model after the last step", "best": "the model that was best on validation"}
 ALIKE_MARK = "≈"
 ALIKE_NOTE = "not significantly different from the best of its column"
 CHANCE_MARK = "†"
 CHANCE_NOTE = "at least one seed is not better than chance"
+ELSEWHERE_NOTE = "starts from weights from elsewhere; what these weights were trained on is unknown"
 
 
 def signs(entry: Entry) -> tuple[str, ...]:
@@ -35,8 +37,16 @@ def note(entry: Entry) -> str:
         parts.append(f"the interval is unreliable: {entry.interval.unreliable}")
     if diverged := sum(run.diverged(entry.setting) for run in entry.runs):
         parts.append(f"diverged in {diverged} test episodes, which are scored as a guess")
+    if any(_starts_elsewhere(run) for run in entry.runs):
+        parts.append(ELSEWHERE_NOTE)
     text = "; ".join([*parts, *entry.problems])
     return shorten(text, 240)
+
+
+def _starts_elsewhere(run: Run) -> bool:
+    """Whether a run that uses what was trained began with weights of the user's."""
+    training = run.spec and (run.spec.pretrained or run.spec)
+    return bool(training and training.encoder and training.encoder.weights and run.result.examples_encoded)
 
 
 def shorten(text: str, length: int) -> str:

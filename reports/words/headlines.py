@@ -29,7 +29,7 @@ def headlines(comparison: Comparison) -> tuple[Headline, ...]:
 
 
 def _headline(comparison: Comparison, column: int) -> Headline:
-    place = f"{comparison.metric.label} on {comparison.task}, {comparison.settings[column]}"
+    place = f"{comparison.metric.label} on {comparison.task_name}, {comparison.settings[column]}"
     ranked = comparison.best_first(column)
     if not ranked:
         return Headline(place, "No result yet", "", "")

@@ -15,7 +15,7 @@ def best_sentence(comparison: Comparison, column: int) -> str:
     if not ranked or not ranked[0].best:
         return ""
     best = ranked[0]
-    where = f"On {comparison.task}, {best.setting}"
+    where = f"On {comparison.task_name}, {best.setting}"
     first = f"{where}, {best.label} has the best {comparison.metric.lower_label}: {score_text(comparison, best)}"
     return f"{first}; {_others(ranked)}."
 
@@ -138,7 +138,7 @@ def standing_sentence(comparison: Comparison, column: int, learner: str) -> str:
     if own is best and own.best:
         return best_sentence(comparison, column)
     start = (
-        f"On {comparison.task}, {own.setting}, {own.label} is number {own.rank:g} of {len(ranked)}: "
+        f"On {comparison.task_name}, {own.setting}, {own.label} is number {own.rank:g} of {len(ranked)}: "
         f"{score_text(comparison, own)}"
     )
     if own.guesses or not best.best or own.test is None:

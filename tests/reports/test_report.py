@@ -257,13 +257,13 @@ def test_headlines_rank_the_largest_training_set(quick):
     for cell in quick.find(task="omniglot", learner="attention", train_classes=1028, seed=1):
         quick.remove(cell)
     first, second = headlines(comparisons(quick)["omniglot"])
-    assert first.place == "Accuracy on omniglot, 5-way 1-shot with 1028 characters"
+    assert first.place == "Accuracy on Omniglot, 5-way 1-shot with 1028 characters"
     table = entries(quick, "omniglot")
     best = table.loc[(slice(None), 1028, 5, 1), :].sort_values("mean")["label"].iloc[-1]
     assert first.winner.startswith(best)
     assert first.score.endswith(" %")
     assert "Attention (1 of 2 seeds)" in first.winner + first.others
-    assert second.place.startswith("Accuracy on omniglot, 5-way 5-shot")
+    assert second.place.startswith("Accuracy on Omniglot, 5-way 5-shot")
 
 
 class Page(HTMLParser):

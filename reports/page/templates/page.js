@@ -224,7 +224,7 @@
     section.hidden = !run;
     if (!run) return;
     const pairs = {
-      Task: `${run.task} (${run.protocol})`, "Training classes": run.size, Seed: run.seed,
+      Task: run.place, "Training classes": run.size, Seed: run.seed,
       Tested: run.selection === "last" ? "the model after the last step" : `selection: ${run.selection}`,
       "Examples encoded": run.examples.toLocaleString("en"), Parameters: run.parameters.toLocaleString("en"),
       ...(run.pretrained ? { Pretraining: run.pretrained } : {}),

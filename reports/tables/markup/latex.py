@@ -53,7 +53,7 @@ def to_latex(table: Table) -> str:
     broken, then its columns are divided into panels, one below the other. A table that is higher than a page is divided
     into floats of one number. In an article of two columns, tables that are wider than a column span both.
     """
-    table = _of_citations(table) if _cites(table) else table
+    table = _of_citations(table) if table.rows and all(map(_cites, table.rows)) else table
     if table_width(table) > TEXT_WIDTH:
         table = texts_below(table)
     natural, columns = label_width(table), table_width(table) - label_width(table)
@@ -64,10 +64,10 @@ def to_latex(table: Table) -> str:
     width = label + max(table_width(panel) - label_width(panel) for panel in panels)
     room = TEXT_HEIGHT - LINE * (letters_width(table.caption) / TEXT_WIDTH + 2)
     blocks = [*(block for panel in panels for block in _grids(panel, label, room)), *_notes(table)]
-    packages = "% needs \\usepackage{booktabs}" + (", and published.bib for \\cite" if _cites(table) else "")
+    cited = ", and published.bib for \\cite" if any(map(_cites, table.rows)) else ""
     # The star of `table*` stands where a column of the article is narrower than the table.
     name = rf"table\ifdim\columnwidth<{min(width, TEXT_WIDTH):.0f}pt*\fi"
-    lines = [packages]
+    lines = [rf"% needs \usepackage{{booktabs}}{cited}"]
     for number, own in enumerate(_floats(blocks, room)):
         head = [r"\addtocounter{table}{-1}", r"\caption{Continued.}"] if number else [
             rf"\caption{{{escape_latex(table.caption)}}}", rf"\label{{tab:{table.name.removeprefix('table-')}}}"
@@ -151,8 +151,8 @@ def _of_citations(table: Table) -> Table:
     return without_columns(table, [setting, table.columns.index("published by")])
 
 
-def _cites(table: Table) -> bool:
-    return any(cell.cite for _, cells in table.rows for cell in cells)
+def _cites(row: tuple[str, tuple[TableCell, ...]]) -> bool:
+    return any(cell.cite for cell in row[1])
 
 
 def _groups(table: Table) -> list[str]:

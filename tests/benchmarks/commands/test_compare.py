@@ -22,7 +22,7 @@ def test_a_learner_is_ranked_among_those_of_a_bundle(adaptbench, own_learners):
 
     done = adaptbench(*compare)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "On sinusoid, 5-shot with 16 functions, Sound is number" in done.stdout
+    assert "On Sinusoids, 5-shot with 16 functions, Sound is number" in done.stdout
     runs = [path.parent.name for path in adaptbench.folder.glob("mine/[!.]*/result.json")]
     assert len(runs) == 2  # no baseline is trained
     report = adaptbench.folder / "mine" / "compare-Sound"
@@ -32,6 +32,12 @@ def test_a_learner_is_ranked_among_those_of_a_bundle(adaptbench, own_learners):
     with pytest.warns(UserWarning, match="18 of 20 runs have no rows"):
         runs, _ = load_results(adaptbench.folder / "mine", "smoke")
     assert set(runs["learner"]) == {"Sound"}
+
+    other = adaptbench("compare", "lstm", "--encoder", "mlp", *compare[2:-1], "other")
+    assert other.returncode == 0, other.stdout + other.stderr
+    table = (adaptbench.folder / "other/compare-lstm/table-sinusoid.md").read_text()
+    assert "| LSTM, bound |" in table and "| LSTM, bound (smoke.zip) |" in table
+    assert "adaptbench run smoke --encoder mlp" in (adaptbench.folder / "other/compare-lstm/index.html").read_text()
 
 
 @pytest.mark.parametrize(

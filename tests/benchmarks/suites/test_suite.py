@@ -243,6 +243,7 @@ def test_run_id_is_the_same_for_defaults_and_for_the_same_values_spelled_out(epi
     assert episodic(trainer={"precision": "bf16"}).run_id != episodic().run_id
     assert episodic(train__ways=None, trainer={"devices": 1}).run_id == episodic(trainer={}).run_id == episodic().run_id
     assert episodic(task__init_args={}).run_id == episodic().run_id
+    assert episodic(encoder__weights="").run_id == episodic().run_id
     assert pretraining(pretraining={"head": "linear"}, label_smoothing=0).run_id == pretraining().run_id
     assert transfer().model_copy(update={"rivals": ()}).run_id == transfer().run_id
 

@@ -102,10 +102,10 @@ def test_the_best_is_named_with_those_not_significantly_different(quick):
     text = best_sentence(omniglot, 0)
     means = {row[0].label: row[0].interval.mean for row in omniglot.entries}
     best = max(means, key=means.get)
-    assert text.startswith(f"On omniglot, 5-way 1-shot with 50 characters, {best} has the best accuracy: ")
+    assert text.startswith(f"On Omniglot, 5-way 1-shot with 50 characters, {best} has the best accuracy: ")
     alike = [row[0].label for row in omniglot.entries if row[0].best and row[0].label != best]
     assert all(label in text for label in alike) or "from any other learner" in text
-    assert best_sentence(sinusoid, 0).startswith("On sinusoid, 5-shot with unlimited functions, ")
+    assert best_sentence(sinusoid, 0).startswith("On Sinusoids, 5-shot with unlimited functions, ")
 
 
 def test_whoever_is_no_better_than_a_guess_is_not_named_beside_the_best(quick):

@@ -83,7 +83,7 @@ def shown(page):
 def test_page_is_small_and_starts_with_the_headline(page, report):
     assert report.page.stat().st_size < 8_000_000
     lead = page.locator(".lead").last.inner_text()
-    assert lead.startswith("On omniglot, 5-way 1-shot with 1028 characters, ")
+    assert lead.startswith("On Omniglot, 5-way 1-shot with 1028 characters, ")
     assert "best accuracy" in lead
     assert (
         page.evaluate("document.querySelector('.lead').compareDocumentPosition(document.querySelector('table'))") == 4
