@@ -30,6 +30,7 @@ def adaptbench(
     """A reproducible benchmark of learning to learn."""
     logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # it tells of its cache, once a machine
     os.environ["MPLBACKEND"] = "agg"  # a notebook's backend is not there for its commands
+    os.environ.pop("WANDB_SERVICE", None)  # the W&B of the process that calls may know our runs, or end before us
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # what the encoding lacks
@@ -189,19 +190,18 @@ def wandb_sync(
     entity: Annotated[str | None, typer.Option(envvar="WANDB_ENTITY", help="W&B's user or team.")] = None,
     wandb: Annotated[str, typer.Option(help="auto (online if you are logged in), online or offline.")] = "auto",
     models: Annotated[bool, typer.Option("--models", help="Also upload the trained weights, as artifacts.")] = False,
+    only: Only = None,
+    again: Annotated[bool, typer.Option("--again", help="Upload as new runs what was uploaded, or deleted.")] = False,
 ) -> None:
     """Uploads finished runs and their report to W&B, each run once; repeat it to continue after an interruption."""
-    from adaptbench.benchmarks.commands.wandb_sync import sync_suite
-    from adaptbench.benchmarks.tracking.wandb_logger import default_mode
+    from adaptbench.benchmarks.commands.wandb_sync import mode_of, sync_suite
     from adaptbench.benchmarks.tracking.wandb_runs import Target
+    from adaptbench.reports.selection import parse_only
 
     os.environ["WANDB_SILENT"] = "true"
     with complaining():
-        mode = default_mode() if wandb == "auto" else wandb
-        if mode not in ("online", "offline"):
-            raise ValueError(f"Expected `--wandb` to be `auto`, `online` or `offline` but got `{mode}`.")
-        target = Target("", "online" if mode == "online" else "offline", project=project, entity=entity, models=models)
-        raise typer.Exit(1 if sync_suite(runs, suite, target=target, console=console) else 0)
+        target = Target("", mode_of(wandb), project=project, entity=entity, models=models)
+        raise typer.Exit(1 if sync_suite(runs, suite, target, console, parse_only(only or []), again) else 0)
 
 
 @app.command()
@@ -277,7 +277,7 @@ def doctor(
     repair: Annotated[bool, typer.Option("--repair", help="Set damaged runs aside and remove leftover files.")] = False,
 ) -> None:
     """Checks every file in a folder of runs and lists what is wrong; exits with 1 if anything is."""
-    from adaptbench.benchmarks.commands.doctor import show_complaints
+    from adaptbench.benchmarks.commands.runs.doctor import show_complaints
 
     with complaining():
         raise typer.Exit(1 if show_complaints(runs, repair, console) else 0)
@@ -365,7 +365,7 @@ def list_(
     with complaining():
         if what != "runs":
             return listing.show_list(what, verbose, console)
-        from adaptbench.benchmarks.commands.doctor import list_runs  # imports torch
+        from adaptbench.benchmarks.commands.runs.kept_runs import list_runs  # imports torch
 
         list_runs(runs, parse_only(only or []), console)
 
@@ -377,7 +377,7 @@ def remove(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Removes the runs that --only selects, finished or not."""
-    from adaptbench.benchmarks.commands.doctor import remove_runs
+    from adaptbench.benchmarks.commands.runs.kept_runs import remove_runs
     from adaptbench.reports.selection import parse_only
 
     with complaining():

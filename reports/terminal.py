@@ -18,6 +18,7 @@ from adaptbench.reports.selection import Only
 from adaptbench.reports.sources.sources import SourceName
 from adaptbench.reports.tables.markup.fit import panels_of
 from adaptbench.reports.tables.table import Table, TableCell
+from adaptbench.reports.words.waiting import waiting_for
 
 # Superscript letters; Unicode has no superscript q.
 _RAISED = dict(zip("abcdefghijklmnoprstuvwxyz", "ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖʳˢᵗᵘᵛʷˣʸᶻ", strict=True))
@@ -51,7 +52,7 @@ def show_report(
     Raises:
         ReportError: The suite cannot be read.
     """
-    with console.status("drawing the report"):  # shows nothing without a terminal
+    with waiting_for("the report, which is being drawn", console):
         report = write_report(runs, out, suite, only, learner, look, asked)
     print_report(report, console)
     return report

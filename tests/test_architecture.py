@@ -29,8 +29,8 @@ WINGS = {
 """The wings of a package (and the files beside them), each above all that it may import."""
 FORMAT = ("reports.format.", "reports.format_tables.", "reports.reading.")
 """What every wing of `benchmarks` may use of `reports`: the format of what it writes and reads again."""
-SHARED = ("reports.statistics.intervals.", "reports.selection.", "reports.plural.")
-"""What it may use besides: intervals, selections of cells and numbers are of one kind in a run and in a report."""
+SHARED = ("reports.statistics.intervals.", "reports.selection.", "reports.plural.", "reports.words.waiting.")
+"""What it may use besides: intervals, selections, numbers and waits are of one kind in a run and in a report."""
 USE_REPORTS = {"cli", "api", "commands", "laboratory", "speed"}
 """The wings of `benchmarks` that make reports, or read finished runs as reports do."""
 FLOORS = {"benchmarks": 6, "reports": 9}

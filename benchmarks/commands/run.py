@@ -18,7 +18,7 @@ from adaptbench.benchmarks.executors.choose import make_backend
 from adaptbench.benchmarks.executors.interruption import interruption
 from adaptbench.benchmarks.executors.options import ExecutorOptions
 from adaptbench.benchmarks.executors.plan import ONLY_ARGUMENTS, Plan, PlannedRun, add_learner, make_plan
-from adaptbench.benchmarks.executors.progress import SuiteProgress, waiting_for
+from adaptbench.benchmarks.executors.progress import SuiteProgress
 from adaptbench.benchmarks.executors.schedule import Status, drive
 from adaptbench.benchmarks.executors.time_left import estimate
 from adaptbench.benchmarks.executors.worker import Job
@@ -26,12 +26,13 @@ from adaptbench.benchmarks.runs.devices import CPU, Devices, cores
 from adaptbench.benchmarks.store.store import Store
 from adaptbench.benchmarks.suites.suite import load_suite
 from adaptbench.benchmarks.tracking.wandb_logger import Mode, default_mode
-from adaptbench.benchmarks.tracking.wandb_runs import Target, is_mirrored
+from adaptbench.benchmarks.tracking.wandb_runs import Target, folder_id, is_mirrored
 from adaptbench.reports.comparison.published import read_numbers
 from adaptbench.reports.format import Manifest
 from adaptbench.reports.plural import count_of
 from adaptbench.reports.selection import parse_only
 from adaptbench.reports.sources.sources import opened
+from adaptbench.reports.words.waiting import waiting_for
 
 SUCCESS, FAILURE, INTERRUPTED = 0, 1, 130
 LAST_LINES = 3
@@ -142,7 +143,8 @@ def run_suite(name: str, options: RunOptions, console: Console) -> int:
     store = Store(options.out)
     with opened(options.bundles) as bundles:
         others = [Store(each.folder) for each in bundles]
-        standing = Standing.of(plan, store, others, again=options.again)
+        with waiting_for("the files of finished runs, which are being checked", console):
+            standing = Standing.of(plan, store, others, again=options.again)
         _check_devices(standing.left, options)
         _announce(plan, standing, store, executor=options.executor, console=console)
         if options.dry_run:
@@ -154,6 +156,8 @@ def run_suite(name: str, options: RunOptions, console: Console) -> int:
     forgotten = [run.spec.run_id for run in standing.left] if options.again else ()
     _prepare(store, plan.manifest([name, *added]), standing, forgotten)
 
+    wandb_folder = folder_id(store.root) if standing.left and wandb != "off" else ""
+
     def make_job(run: PlannedRun) -> Job:
         return Job(
             spec=run.spec,
@@ -161,6 +165,7 @@ def run_suite(name: str, options: RunOptions, console: Console) -> int:
             suite=suite.suite,
             name=run.name,
             wandb=wandb,
+            wandb_folder=wandb_folder,
             devices=Devices(kind),
             models=options.wandb_models,
             checkpoint_seconds=suite.checkpoint_seconds,
@@ -226,7 +231,6 @@ def _execute(
                     last = status
     except KeyboardInterrupt:
         return None
-    store.tidy()
     return None if last.stopping else last
 
 
@@ -277,16 +281,17 @@ def _report(plan: Plan, status: Status, wandb: Mode, *, options: RunOptions, con
     from adaptbench.reports.terminal import show_report
 
     try:
-        with waiting_for("the report, which is being drawn", console):
-            cells = {cell.attributes.run_id for cell in plan.cells}
-            sources: list[str | Path] = [options.out, *options.bundles]
-            report = show_report(sources, out=None, suite=plan.suite.suite, console=console, asked=cells)
+        cells = {cell.attributes.run_id for cell in plan.cells}
+        sources: list[str | Path] = [options.out, *options.bundles]
+        report = show_report(sources, out=None, suite=plan.suite.suite, console=console, asked=cells)
     except OSError as error:
         console.print(f"[yellow]warning[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         return None
     asked = {run.spec.run_id for run in plan.runs()}
     if wandb != "off" and status.done:
-        trouble = close_with_report(report, Target(plan.suite.suite, wandb), options.out)
+        with waiting_for("W&B, which gets the report", console):
+            target = Target(plan.suite.suite, wandb, folder_id(options.out))
+            trouble = close_with_report(report, target, options.out)
         if trouble is not None:
             console.print(f"[yellow]warning[/] W&B missed the report ({escape(trouble)}).", highlight=False)
     return sum(problem.cell.run_id in asked for problem in report.unreadable)

@@ -5,35 +5,72 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from rich.console import Console
 from rich.markup import escape
 
 from adaptbench.benchmarks.store.store import Store
-from adaptbench.benchmarks.tracking.wandb_runs import Target, close_suite, is_mirrored, mirror_afterwards
+from adaptbench.benchmarks.tracking.wandb_logger import default_mode
+from adaptbench.benchmarks.tracking.wandb_runs import (
+    Target,
+    close_suite,
+    folder_id,
+    forget_mirrored,
+    is_mirrored,
+    mirror_afterwards,
+)
 from adaptbench.reports.plural import count_of
 from adaptbench.reports.reading import Unreadable
+from adaptbench.reports.selection import Only, select
+from adaptbench.reports.words.waiting import waiting_for
 
 if TYPE_CHECKING:
     from adaptbench.reports.report import Report
     from adaptbench.reports.results.manifest import Cell
 
 
-def sync_suite(runs: Path, suite: str | None, target: Target, console: Console) -> int:
-    """Mirrors a suite's finished runs and its report in W&B, each run once; returns how many runs are left."""
+def mode_of(text: str) -> Literal["online", "offline"]:
+    """Reads `--wandb` of a command that uploads.
+
+    Raises:
+        ValueError: if it is wrong.
+    """
+    mode = default_mode() if text == "auto" else text
+    if mode not in ("online", "offline"):
+        raise ValueError(f"Expected `--wandb` to be `auto`, `online` or `offline` but got `{mode}`.")
+    return "online" if mode == "online" else "offline"
+
+
+def sync_suite(
+    runs: Path, suite: str | None, target: Target, console: Console, only: Only | None = None, again: bool = False
+) -> int:
+    """Mirrors a suite's finished runs and its report in W&B, each run once; returns how many runs are left.
+
+    Args:
+        runs: the folder of the runs.
+        suite: the suite; None for the only one there.
+        target: where they go in W&B, without suite and folder.
+        console: where to print.
+        only: values of which a cell must have one, by key; all cells by default.
+        again: whether to mirror them again, as new runs, because W&B takes no id of a deleted run.
+    """
     from adaptbench.reports.report import write_report
-    from adaptbench.reports.results.manifest import read_suite
+    from adaptbench.reports.results.manifest import read_suite, values_of
 
     chosen = read_suite(runs, suite)
-    target = replace(target, suite=chosen.name)
     store = Store(runs)
-    names = _names(chosen.cells, store)
+    names = _names(select(chosen.cells, only or {}, values_of, f"{runs}"), store)
+    target = replace(target, suite=chosen.name, folder=folder_id(runs, anew=again))
+    if again:
+        for run_id in names:
+            forget_mirrored(store, run_id, target)
     finished = [run_id for run_id in names if store.is_published(run_id)]
     found = mirror_afterwards(store, names, target, lambda name: console.print(escape(name), highlight=False))
     if None in found.values():
-        report = write_report(runs, runs / f"report-{chosen.name}", chosen.name)
-        found["report"] = close_with_report(report, target, runs)
+        with waiting_for("the report, which is being drawn and sent", console):
+            report = write_report(runs, runs / f"report-{chosen.name}", chosen.name)
+            found["report"] = close_with_report(report, target, runs)
     for reason, count in Counter(trouble for trouble in found.values() if trouble is not None).items():
         console.print(f"[yellow]warning[/] W&B did not take {count}: {escape(reason)}", highlight=False)
     left = sum(not is_mirrored(store, run_id, target) for run_id in finished)

@@ -1,9 +1,6 @@
 """What a terminal shows while a suite runs."""
 
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 
 from rich.console import Console, Group
@@ -17,26 +14,7 @@ from adaptbench.benchmarks.executors.plan import PlannedRun
 from adaptbench.benchmarks.executors.schedule import Status
 from adaptbench.benchmarks.executors.time_left import seconds_left
 from adaptbench.benchmarks.store.store import Store
-
-PATIENCE_SECONDS = 3.0
-"""A longer wait says for whom."""
-
-
-@contextmanager
-def waiting_for(whom: str, console: Console) -> Iterator[None]:
-    """Says whom a command waits for: a spinner in a terminal, elsewhere a line if the wait is long."""
-    text = Text.assemble(("waiting ", "yellow"), f"for {whom}")
-    if console.is_terminal:
-        with console.status(text):
-            yield
-        return
-    timer = threading.Timer(PATIENCE_SECONDS, console.print, [text])
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
+from adaptbench.reports.words.waiting import PATIENCE_SECONDS
 
 
 class SuiteProgress:

@@ -117,6 +117,8 @@ class RayBackend:
             if content is not None:
                 unpack(content, self._store.begin(job.spec.run_id))
                 self._store.publish(job.spec.run_id)
+                if job.wandb == "offline":
+                    ended = replace(ended, unmirrored="a node without the shared folder writes nothing for W&B")
         except Exception as error:  # Ray's, or of the disk here
             error = getattr(error, "cause", None) or error  # without the text of a traceback on the node
             return Ended("failed", " ".join(f"{type(error).__name__}: {error}".split()))
@@ -201,7 +203,7 @@ def _compute(job: Job, stopping: Any, needed: dict[str, bytes] | None) -> tuple[
     try:
         for run_id, content in needed.items():
             unpack(content, root / run_id)
-        ended = work(replace(job, root=root), asked)
+        ended = work(replace(job, root=root, wandb="off" if job.wandb == "offline" else job.wandb), asked)
         return ended, pack(root / job.spec.run_id) if ended.how == "done" else None
     finally:
         shutil.rmtree(root, ignore_errors=True)

@@ -11,7 +11,7 @@ from filelock import SoftFileLease
 from adaptbench.benchmarks.executors.plan import PlannedRun
 from adaptbench.benchmarks.executors.worker import Ended
 from adaptbench.benchmarks.runs.checkpoints import never
-from adaptbench.benchmarks.store.store import LEASE_SECONDS, Store, is_free
+from adaptbench.benchmarks.store.store import Store, is_free
 
 POLL_SECONDS = 0.5
 GRACE_SECONDS = 10.0
@@ -103,7 +103,7 @@ def drive(
         yield status
     finally:
         backend.close()
-        _remove_locks(status, store)
+        store.tidy()
 
 
 def _ready(status: Status, store: Store, slots: int) -> list[PlannedRun]:
@@ -182,14 +182,3 @@ def _wind_down(status: Status, backend: Backend, store: Store) -> Generator[Stat
 def _fail(run: PlannedRun, ended: Ended, *, status: Status, store: Store) -> None:
     status.failed[run.spec.run_id] = ended.reason
     store.note_failure(run.spec.run_id, ended.reason, ended.log)
-
-
-def _remove_locks(status: Status, store: Store) -> None:
-    """Removes the locks of dead workers; those on other machines only once their leases expired."""
-    ours = {*status.failed, *status.running, *(run.spec.run_id for run in status.waiting)}
-    leases = {run_id: store.watch(run_id) for run_id in ours.intersection(store.locked())}
-    deadline = time.monotonic() + (0 if status.running or status.stopping else 1.5 * LEASE_SECONDS)
-    while leases := {run_id: lease for run_id, lease in leases.items() if not is_free(lease)}:
-        if time.monotonic() > deadline:
-            return
-        time.sleep(POLL_SECONDS)

@@ -39,6 +39,7 @@ class Job:
         suite: name of the suite, by which W&B groups runs.
         name: name of the run in W&B.
         wandb: mode of W&B.
+        wandb_folder: id of the folder of the runs in W&B; see `Target`.
         devices: where it runs.
         models: whether to upload the weights to W&B.
         checkpoint_seconds: time between two checkpoints within an epoch.
@@ -49,6 +50,7 @@ class Job:
     suite: str
     name: str
     wandb: Mode
+    wandb_folder: str = ""
     devices: Devices = CPU
     models: bool = False
     checkpoint_seconds: float = CHECKPOINT_SECONDS
@@ -138,10 +140,10 @@ def _run(job: Job, store: Store, should_stop: Callable[[], bool]) -> Ended:
     if job.wandb == "off":
         execute(job.spec, store, devices=job.devices, checkpoints=checkpoints)
         return Ended("done")
-    target = Target(job.suite, job.wandb, models=job.models)
+    target = Target(job.suite, job.wandb, job.wandb_folder, models=job.models)
     mirror = open_mirror(job.spec, name=job.name, root=job.root, target=target)
     try:
-        execute(job.spec, store, mirror, devices=job.devices, checkpoints=checkpoints)
+        execute(job.spec, store, mirror.log_curve, devices=job.devices, checkpoints=checkpoints)
     except BaseException:
         mirror.close({}, failed=True)
         raise

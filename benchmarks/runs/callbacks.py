@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,19 +44,34 @@ class Stopwatch(Callback):
         self.cpu_seconds += state_dict["cpu_seconds"]
 
 
-class Curve(Callback):
-    """Collects the logged metrics of each epoch as rows of `curve.parquet`; checkpoints store them."""
+Row = Mapping[str, Any]
+"""A row of `curve.parquet`."""
 
-    def __init__(self) -> None:
-        self.rows: list[dict[str, Any]] = []
+
+class Curve(Callback):
+    """Collects the logged metrics of each epoch as rows of `curve.parquet`; checkpoints store them.
+
+    Args:
+        follow: called with the rows of each epoch, and first with those of a checkpoint.
+    """
+
+    def __init__(self, follow: Callable[[Sequence[Row]], None] | None = None) -> None:
+        self.rows: list[Row] = []
+        self.follow = follow or (lambda rows: None)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Tells the rows of a checkpoint."""
+        self.follow(self.rows)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Adds a row for each metric."""
+        before = len(self.rows)
         encoded = int(pl_module.examples_encoded)  # type: ignore[arg-type]  # a buffer of TrainedModule
         for name, value in sorted(trainer.callback_metrics.items()):
             part, _, metric = name.partition("/")
             row = {"step": trainer.global_step, "examples_encoded": encoded, "part": part, "metric": metric}
             self.rows.append({**row, "value": float(value)})
+        self.follow(self.rows[before:])
 
     def state_dict(self) -> dict[str, Any]:
         """The rows."""

@@ -5,7 +5,6 @@ from pathlib import Path
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
-from pytorch_lightning.loggers import Logger
 
 from adaptbench.benchmarks.runs.callbacks import BestWeights, Curve, ProgressFile, Stopwatch
 from adaptbench.benchmarks.runs.checkpoints import AtomicCheckpoint, Checkpoints, Generators, checkpoint_to_resume
@@ -26,7 +25,6 @@ def fit(
     devices: Devices = CPU,
     environment: LightningEnvironment | None = None,
     checkpoints: Checkpoints | None = None,
-    logger: Logger | None = None,
 ) -> Stopwatch:
     """Trains for the whole budget, or what is left of it after the checkpoint in the folder.
 
@@ -47,8 +45,7 @@ def fit(
         callbacks=[*callbacks, AtomicCheckpoint(folder, checkpoints or Checkpoints())],
         # not SLURM's environment, which would requeue jobs by itself
         plugins=[environment or LightningEnvironment(), devices.precision(spec.trainer)],
-        logger=logger or False,
-        log_every_n_steps=spec.steps_per_epoch,
+        logger=False,  # the curve has all that is logged
         gradient_clip_val=spec.optimization.clip,
         num_sanity_val_steps=0,
         limit_val_batches=1.0 if task.validates(spec.task.init_args) else 0,

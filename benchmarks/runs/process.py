@@ -41,6 +41,7 @@ def initialise(stopping: Any = None) -> None:  # noqa: ANN401 - ctypes' shared v
             signal.signal(getattr(signal, each), signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, name="end-with-parent", daemon=True).start()
     os.environ["WANDB_SILENT"] = "true"
+    os.environ.pop("WANDB_SERVICE", None)  # each worker starts its own
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it, deterministic algorithms refuse CUDA
     torch.set_num_threads(1)
     keep_memory()

@@ -3,7 +3,7 @@
 import functools
 import io
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,14 +11,13 @@ from typing import Any, cast
 
 import pandas as pd
 import torch
-from pytorch_lightning.loggers import Logger
 
 from adaptbench.benchmarks.evaluation.adapters import Adapter, Chooses, Told, size_of, weights_of
 from adaptbench.benchmarks.evaluation.evaluate import Evaluation, evaluate
 from adaptbench.benchmarks.evaluation.guards import chance_guard, require_passed
 from adaptbench.benchmarks.evaluation.pictured_functions import Pictured, fits
 from adaptbench.benchmarks.runs.build import TaskShape, build_module, build_task, source_guards
-from adaptbench.benchmarks.runs.callbacks import Curve
+from adaptbench.benchmarks.runs.callbacks import Curve, Row
 from adaptbench.benchmarks.runs.checkpoints import Checkpoints
 from adaptbench.benchmarks.runs.ddp import together
 from adaptbench.benchmarks.runs.devices import CPU, Devices
@@ -113,7 +112,7 @@ class Outcome:
 def execute(
     spec: RunSpec,
     store: Store,
-    logger: Logger | None = None,
+    follow: Callable[[Sequence[Row]], None] | None = None,
     devices: Devices = CPU,
     checkpoints: Checkpoints | None = None,
 ) -> Path:
@@ -122,7 +121,7 @@ def execute(
     Args:
         spec: what to run; its candidates must have been published.
         store: where to publish.
-        logger: a Lightning logger that follows the training.
+        follow: called with the rows of the learning curve: those of a checkpoint, then those of each epoch.
         devices: where it trains; tests use the first device.
         checkpoints: when to write checkpoints.
 
@@ -152,7 +151,7 @@ def execute(
         outcome = _adapt(spec, task, store, device=devices.first)
     else:
         outcome = _train(
-            spec, task, folder=folder, logger=logger, devices=devices, checkpoints=checkpoints or Checkpoints()
+            spec, task, folder=folder, follow=follow, devices=devices, checkpoints=checkpoints or Checkpoints()
         )
     _write_tables(folder, outcome)
     findings += outcome.findings
@@ -202,17 +201,17 @@ def _train(
     task: EpisodicDataModule,
     *,
     folder: Path,
-    logger: Logger | None,
+    follow: Callable[[Sequence[Row]], None] | None,
     devices: Devices,
     checkpoints: Checkpoints,
 ) -> Outcome:
     shape = TaskShape.of(task)
     module = build_module(spec, shape)
-    curve = Curve()
+    curve = Curve(follow)
     with together(spec, folder, devices) as environment:
         time = fit(
             module, spec, task, folder=folder, curve=curve, devices=devices, environment=environment,
-            checkpoints=checkpoints, logger=logger,
+            checkpoints=checkpoints,
         )  # fmt: skip
     if not all(bool(torch.isfinite(tensor).all()) for tensor in module.state_dict().values()):
         raise NotFinite("training diverged: its weights are no longer finite numbers")

@@ -2,14 +2,15 @@
 
 import os
 import queue
+import shutil
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pytorch_lightning.loggers import Logger, WandbLogger
+from pytorch_lightning.loggers import WandbLogger
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,13 +35,13 @@ def default_mode() -> Mode:
         return "offline"
 
 
-class WandbMirror(Logger):
+class WandbMirror:
     """Lightning's `WandbLogger` in its own thread, which is abandoned when it fails or hangs.
 
-    The run only writes into a queue, so W&B cannot delay it.
+    The run only writes into a queue, so W&B cannot delay it. Rows that W&B has from an earlier try are not sent again.
 
     Args:
-        run_id: the run's id, here and in W&B.
+        run_id: the run's id in W&B.
         folder: folder of W&B's files.
         mode: online or offline.
         settings: further arguments of `WandbLogger`, such as project, group and config.
@@ -49,41 +50,40 @@ class WandbMirror(Logger):
     def __init__(
         self, run_id: str, folder: Path, mode: Literal["online", "offline"], settings: Mapping[str, Any]
     ) -> None:
-        super().__init__()
         self._run_id, self._folder, self._mode, self._settings = run_id, folder, mode, settings
         self._since = time.monotonic()
         self._orders: queue.Queue[Callable[[WandbLogger], None] | None] = queue.Queue()
+        self._rows_there = 0
         self._trouble: str | None = None
         self._session: object = None
         self._thread = threading.Thread(target=self._serve, name=f"wandb-{run_id}", daemon=True)
         self._thread.start()
 
-    @property
-    def name(self) -> str:
-        """Name of the logger."""
-        return "wandb"
-
-    @property
-    def version(self) -> str:
-        """The run's id."""
-        return self._run_id
-
-    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Queues metrics of the training."""
-        values = {name: value for name, value in metrics.items() if name != "epoch"}
-        self._orders.put(lambda logger: logger.log_metrics(values, step))
-
-    def log_hyperparams(self, params: object, *_: object, **__: object) -> None:
-        """Does nothing: the configuration is the spec, which W&B gets at the start."""
+    def log_curve(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Queues rows of `curve.parquet`, those of a step together; a resumed run starts with its first row."""
+        points: dict[int, dict[str, float]] = {}
+        for row in rows:
+            points.setdefault(int(row["step"]), {})[f"{row['part']}/{row['metric']}"] = float(row["value"])
+        for step, values in points.items():
+            self._log_row({**values, "trainer/global_step": step})
 
     def log_scores(self, rows: Sequence[Mapping[str, float]]) -> None:
         """Queues scores as curves over the shots of the test, which each row has under `scores/shots`."""
 
-        def log(logger: WandbLogger) -> None:
+        def define(logger: WandbLogger) -> None:
             for name in dict.fromkeys(name for row in rows for name in row):  # by name, before Lightning's `*`
                 logger.experiment.define_metric(name, step_metric="scores/shots")
-            for row in rows:
-                logger.experiment.log(dict(row))
+
+        self._orders.put(define)
+        for row in rows:
+            self._log_row(row)
+
+    def _log_row(self, values: Mapping[str, float]) -> None:
+        def log(logger: WandbLogger) -> None:
+            if self._rows_there:
+                self._rows_there -= 1
+            else:
+                logger.experiment.log(dict(values))
 
         self._orders.put(log)
 
@@ -147,6 +147,7 @@ class WandbMirror(Logger):
     def _serve(self) -> None:
         try:
             logger = self._start()
+            self._rows_there = logger.experiment.step
             while (order := self._orders.get()) is not None:
                 order(logger)
         except Exception as error:
@@ -158,6 +159,9 @@ class WandbMirror(Logger):
         import wandb
 
         self._folder.mkdir(parents=True, exist_ok=True)
+        if self._mode == "offline":
+            for earlier in self._folder.glob(f"wandb/offline-run-*-{self._run_id}"):  # all of it is logged again
+                shutil.rmtree(earlier, ignore_errors=True)
         # Silences W&B before Lightning passes an argument that it warns about.
         self._session = wandb.setup(wandb.Settings(silent=True, mode=self._mode))
         logger = WandbLogger(

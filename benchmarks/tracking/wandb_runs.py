@@ -1,6 +1,8 @@
 """Mirrors runs and the report of a suite in W&B, live or afterwards, and marks the mirrored runs."""
 
+import hashlib
 import os
+import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,6 +14,7 @@ from adaptbench.benchmarks.store.store import Store
 from adaptbench.benchmarks.suites.description import describe
 from adaptbench.benchmarks.suites.spec import RUN_SPEC, RunSpec
 from adaptbench.benchmarks.tracking.wandb_logger import FINISH_SECONDS, WandbMirror
+from adaptbench.datamodules.locks import held
 from adaptbench.reports.format import Result
 
 PROJECT = "adaptbench"
@@ -28,6 +31,8 @@ class Target:
     Attributes:
         suite: name of the suite, by which W&B groups runs.
         mode: online or offline.
+        folder: an id of the folder of the runs (`folder_id`), which sets its runs apart from those of other people in
+            the same project; empty for none.
         project: the project; that of the environment by default, as everywhere in W&B.
         entity: user or team; None for W&B's default.
         models: whether to upload weights as artifacts.
@@ -35,9 +40,15 @@ class Target:
 
     suite: str
     mode: Literal["online", "offline"]
+    folder: str = ""
     project: str = field(default_factory=lambda: os.environ.get("WANDB_PROJECT") or PROJECT)
     entity: str | None = field(default_factory=lambda: os.environ.get("WANDB_ENTITY") or None)
     models: bool = False
+
+    def id_of(self, name: str) -> str:
+        """The id in W&B of a run, or of the report; another in every project, because offline files are told by it."""
+        where = f"{self.folder} {self.entity or ''} {self.project}"
+        return f"{name}-{hashlib.sha256(where.encode()).hexdigest()[:8]}" if self.folder else name
 
     def settings(self, name: str, job_type: str, tags: Iterable[str], config: Mapping[str, Any]) -> dict[str, Any]:
         """Arguments of Lightning's `WandbLogger`."""
@@ -52,13 +63,24 @@ class Target:
         }
 
 
+def folder_id(root: Path, anew: bool = False) -> str:
+    """Returns the id of a folder of runs in W&B, which is made when it is first asked for, or anew."""
+    path = root / "wandb" / "folder"
+    if anew or not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with held(path.with_suffix(".lock")):
+            if anew or not path.is_file():
+                path.write_text(secrets.token_hex(4), encoding="ascii")
+    return path.read_text(encoding="ascii")
+
+
 def open_mirror(spec: RunSpec, name: str, root: Path, target: Target) -> WandbMirror:
     """Starts the W&B run of a run; its configuration is the spec and `cell`, for panels and filters."""
     cell = describe(spec)
     attributes = cell.model_dump(include={"task", "learner", "family", "seed", "train_classes"})
     config = {**spec.model_dump(mode="json"), "cell": {"suite": target.suite, **attributes}}
     tags = (cell.task, cell.learner, cell.family)
-    return WandbMirror(spec.run_id, root, target.mode, target.settings(name, spec.kind, tags, config))
+    return WandbMirror(target.id_of(spec.run_id), root, target.mode, target.settings(name, spec.kind, tags, config))
 
 
 def close_mirror(
@@ -138,6 +160,12 @@ def is_mirrored(store: Store, run_id: str, target: Target) -> bool:
     return any(_mark(store, run_id, replace(target, mode=mode)).exists() for mode in {target.mode, "online"})
 
 
+def forget_mirrored(store: Store, run_id: str, target: Target) -> None:
+    """Removes the marks of a run, so that it is mirrored again."""
+    for mode in ("online", "offline"):
+        _mark(store, run_id, replace(target, mode=mode)).unlink(missing_ok=True)
+
+
 def close_suite(target: Target, root: Path, tables: Mapping[str, pd.DataFrame], files: Sequence[Path]) -> str | None:
     """Logs the report of a suite to W&B as a run: tables, figures and the page.
 
@@ -151,7 +179,7 @@ def close_suite(target: Target, root: Path, tables: Mapping[str, pd.DataFrame], 
         What went wrong with W&B; None if nothing did.
     """
     settings = target.settings(f"{target.suite} report", "report", ("report",), {"cell": {"suite": target.suite}})
-    mirror = WandbMirror(f"report-{target.suite}", root, target.mode, settings)
+    mirror = WandbMirror(target.id_of(f"report-{target.suite}"), root, target.mode, settings)
     mirror.log_report(tables, files)
     return mirror.close({"tables": len(tables), "figures": sum(file.suffix == ".png" for file in files)})
 
@@ -160,23 +188,14 @@ def _mirror_one(store: Store, run_id: str, name: str, target: Target) -> str | N
     try:
         store.result(run_id)
         spec = RUN_SPEC.validate_json((store.published(run_id) / "spec.json").read_bytes())
-        curve = _curve(store.published(run_id) / "curve.parquet")
+        path = store.published(run_id) / "curve.parquet"
+        curve = pd.read_parquet(path) if path.is_file() else pd.DataFrame()
+        rows: list[Any] = curve.to_dict("records")
     except (OSError, ValueError) as error:
         return f"its files cannot be read: {' '.join(str(error).split())}"
     mirror = open_mirror(spec, name, store.root, target)
-    for step, metrics in curve.items():
-        mirror.log_metrics({**metrics, "trainer/global_step": step}, step)
+    mirror.log_curve(rows)
     return close_mirror(mirror, store, run_id, target, seconds=FINISH_SECONDS)
-
-
-def _curve(path: Path) -> dict[int, dict[str, float]]:
-    """Returns the metrics of training by step, with the names of a live run; empty if the run trained nothing."""
-    if not path.is_file():
-        return {}
-    found: dict[int, dict[str, float]] = {}
-    for row in pd.read_parquet(path).to_dict("records"):
-        found.setdefault(int(row["step"]), {})[f"{row['part']}/{row['metric']}"] = float(row["value"])
-    return found
 
 
 def _mark(store: Store, run_id: str, target: Target) -> Path:

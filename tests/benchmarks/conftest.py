@@ -2,10 +2,8 @@
 
 import os
 import signal
-import struct
 import subprocess
 import sys
-import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -156,47 +154,6 @@ class Other(nn.Module):
     def forward(self, x):
         return x
 '''
-
-
-BLOCK, FILE_HEADER, HEADER = 32768, 7, 7
-FULL, LAST = 1, 4
-
-
-def read_offline(folder, run_id):
-    """Reads an offline run's file: W&B's messages in the record format of LevelDB's log."""
-    from wandb.proto import wandb_internal_pb2
-
-    (path,) = folder.glob(f"wandb/offline-run-*/run-{run_id}.wandb")
-    content, position, message = path.read_bytes(), FILE_HEADER, b""
-    assert content.startswith(b":W&B")
-    while position + HEADER <= len(content):
-        if BLOCK - position % BLOCK < HEADER:  # too small for another record: filled with zeros
-            position += BLOCK - position % BLOCK
-            continue
-        _, length, kind = struct.unpack_from("<IHB", content, position)
-        position += HEADER + length
-        message += content[position - length : position]
-        if kind in (FULL, LAST):
-            record = wandb_internal_pb2.Record()
-            record.ParseFromString(message)
-            yield record
-            message = b""
-
-
-@pytest.fixture
-def offline_records(store):
-    """Waits for the record of a run's end, which W&B's own process may write a moment late, and returns all."""
-
-    def read(run_id, seconds=10):
-        deadline = time.monotonic() + seconds
-        found = list(read_offline(store.root, run_id))
-        while "exit" not in {record.WhichOneof("record_type") for record in found}:
-            assert time.monotonic() < deadline, "the run's file never ended"
-            time.sleep(0.05)
-            found = list(read_offline(store.root, run_id))
-        return found
-
-    return read
 
 
 def listen_to_interrupts():

@@ -237,3 +237,9 @@ def quick(finished_quick, tmp_path):
     copy.cells = [dict(cell) for cell in finished_quick.cells]
     shutil.copytree(finished_quick.path, copy.path)
     return copy
+
+
+@pytest.fixture
+def no_figures(monkeypatch):
+    """Reports draw nothing, which takes most of their time; for tests of tables and files."""
+    monkeypatch.setattr("adaptbench.reports.report._drawings", lambda *_: {})

@@ -3,7 +3,7 @@ import io
 import pytest
 from rich.console import Console
 
-from adaptbench.benchmarks.commands.doctor import kept_runs, list_runs, remove_runs
+from adaptbench.benchmarks.commands.runs.kept_runs import kept_runs, list_runs, remove_runs
 from adaptbench.benchmarks.executors.plan import make_plan
 from adaptbench.benchmarks.runs.run import execute
 from adaptbench.benchmarks.suites.suite import load_suite

@@ -51,17 +51,6 @@ def test_a_run_that_another_command_did_is_told_once(run, store):
     assert output.getvalue() == "done 1/1 run 0 by another command\n"
 
 
-def test_a_long_wait_says_for_whom_and_a_short_one_nothing(monkeypatch, run, store):
-    output = io.StringIO()
-    console = Console(file=output, width=200, color_system=None)
-    monkeypatch.setattr(progress, "PATIENCE_SECONDS", 0.05)
-    with progress.waiting_for("nobody", console):
-        pass
-    with progress.waiting_for("Ray at nowhere:1", console):
-        time.sleep(0.3)
-    assert output.getvalue() == "waiting for Ray at nowhere:1\n"
-
-
 def test_runs_that_only_others_work_on_are_waited_for_aloud(monkeypatch, run, store):
     output, other = io.StringIO(), run(0)
     monkeypatch.setattr(progress, "PATIENCE_SECONDS", 0.05)

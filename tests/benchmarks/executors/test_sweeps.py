@@ -112,6 +112,7 @@ def test_a_hostile_environment_stops_nothing(adaptbench, tmp_path, monkeypatch):
         "MPLBACKEND": "module://matplotlib_inline.backend_inline", "MATPLOTLIBRC": str(tmp_path / "matplotlibrc"),
         "PYTHONIOENCODING": "cp1252", "LC_ALL": "C", "TMPDIR": str(temporary), "OMP_NUM_THREADS": "64",
         "PYTHONPATH": os.pathsep.join([str(ROOT), str(tmp_path)]), "WANDB_PROJECT": "mylab",
+        "WANDB_SERVICE": "3-1-tcp-localhost-1-1",
     }  # fmt: skip
     for name, value in hostile.items():
         monkeypatch.setenv(name, value)
@@ -120,6 +121,8 @@ def test_a_hostile_environment_stops_nothing(adaptbench, tmp_path, monkeypatch):
     result = adaptbench("run", "smoke", "--jobs", "2", "--out", out, "--wandb", "offline")
     assert (result.returncode, result.stderr) == (0, ""), result.stdout
     assert "16 of 16 runs finished." in result.stdout
+    runs = list((tmp_path / out).glob("[!.]*/result.json"))
+    assert len(list((tmp_path / out / "wandb").glob("offline-run-*"))) == len(runs) + 1, "and the report"
     for encoding in ("ascii", "gbk", "latin-1"):
         monkeypatch.setenv("PYTHONIOENCODING", encoding)
         assert adaptbench("report", out).returncode == 0

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from adaptbench.benchmarks.cli import app
-from adaptbench.benchmarks.commands.doctor import examine
+from adaptbench.benchmarks.commands.runs.doctor import examine
 from adaptbench.benchmarks.executors.plan import make_plan
 from adaptbench.benchmarks.runs import run as run_module
 from adaptbench.benchmarks.runs.run import execute

@@ -1,16 +1,19 @@
 """W&B beside the run: it is told everything, and costs nothing when it fails or hangs."""
 
-import json
+import os
+import signal
 import time
 from dataclasses import replace
 from typing import ClassVar
 
+import pandas as pd
 import pytest
 
 from adaptbench.benchmarks.executors.worker import Job, work
 from adaptbench.benchmarks.suites.spec import RUN_SPEC
 from adaptbench.benchmarks.tracking import wandb_logger
 from adaptbench.benchmarks.tracking.wandb_logger import WandbMirror, default_mode
+from adaptbench.benchmarks.tracking.wandb_runs import Target, folder_id
 
 SETTINGS = {"project": "adaptbench", "group": "tiny", "config": {"seed": 3}, "tags": ["tiny"]}
 
@@ -22,35 +25,63 @@ def order(episodic, store):
 
 
 @pytest.mark.slow
-def test_an_offline_run_holds_configuration_curve_and_results(order, store, offline_records):
+def test_an_offline_run_holds_configuration_curve_and_results(order, sent, assert_sent_is_written):
     run, run_id = order
     work(run)
-    found = offline_records(run_id)
-    (start,) = (record.run for record in found if record.WhichOneof("record_type") == "run")
-    assert (start.run_id, start.project, start.run_group) == (run_id, "adaptbench", "tiny")
-    assert (start.job_type, list(start.tags)) == ("episodic", ["tiny", "sinusoid", "deep_sets", "sets"])
-    config = {item.key: json.loads(item.value_json) for item in start.config.update}
-    assert config["seed"] == 0
-    assert config["learner"]["name"] == "deep_sets"
-    assert config["cell"] | {"suite": "tiny", "family": "sets", "seed": 0} == config["cell"]
-    history = [
-        {(item.key or "/".join(item.nested_key)): json.loads(item.value_json) for item in record.history.item}
-        for record in found
-        if record.WhichOneof("record_type") == "history"
-    ]
-    assert len([row for row in history if "train/mse" in row]) == 4
-    assert len([row for row in history if "val/mse" in row]) == 4
-    summary = {
-        item.key or "/".join(item.nested_key): json.loads(item.value_json)
-        for record in found
-        if record.WhichOneof("record_type") == "summary"
-        for item in record.summary.update
-    }
-    result = store.result(run_id).model_dump()
-    scores = {f"test/{score['metric']}/{score['shots']}-shot": score["value"] for score in result["scores"]}
-    assert scores.items() <= summary.items()
-    (end,) = (record.exit for record in found if record.WhichOneof("record_type") == "exit")
-    assert end.exit_code == 0
+    assert_sent_is_written(run_id, run_id)
+    got = sent(run_id)
+    assert (got.start.run_id, got.start.project, got.start.run_group) == (run_id, "adaptbench", "tiny")
+    assert (got.start.job_type, list(got.start.tags)) == ("episodic", ["tiny", "sinusoid", "deep_sets", "sets"])
+    assert got.config["cell"] | {"suite": "tiny", "family": "sets", "seed": 0} == got.config["cell"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["SIGTERM", "SIGKILL"])
+def test_after_a_resume_w_and_b_has_the_whole_curve_once(
+    how, adaptbench, write_suite, own_learners, store, assert_sent_is_written
+):
+    suite = write_suite(learners=(), **{"learners.slow": {"learner": {"name": "own.Slow"}}})
+    arguments = ("run", suite, "--wandb", "offline", "--jobs", "1", "--no-report")
+    first = adaptbench.start(*arguments)
+    deadline = time.monotonic() + 120
+    while not list(store.root.glob(".partial-*/last.ckpt")):
+        assert time.monotonic() < deadline and first.poll() is None
+        time.sleep(0.02)
+    os.killpg(first.pid, getattr(signal, how)) if how == "SIGKILL" else os.kill(first.pid, getattr(signal, how))
+    first.communicate()
+    assert first.returncode == (130 if how == "SIGTERM" else -signal.SIGKILL)
+    assert adaptbench(*arguments).returncode == 0
+    assert adaptbench("wandb-sync", "runs", "--wandb", "offline").returncode == 0  # on a busy machine W&B missed it
+    (run_id,) = (path.parent.name for path in store.root.glob("[!.]*/result.json"))
+    assert_sent_is_written(run_id, Target("tiny", "offline", folder_id(store.root)).id_of(run_id))
+
+
+class Resumed:
+    """A `WandbLogger` of a run of which W&B has three rows from an earlier try."""
+
+    rows: ClassVar = []
+
+    def __init__(self, **settings):
+        self.experiment, self.step, self.summary = self, 3, {}
+
+    def define_metric(self, name, step_metric):
+        pass
+
+    def log(self, values):
+        Resumed.rows.append(values)
+
+    def finish(self, exit_code=0):
+        pass
+
+
+def test_rows_that_w_and_b_has_from_an_earlier_try_are_not_sent_again(order, store, monkeypatch):
+    run, run_id = order
+    monkeypatch.setattr(Resumed, "rows", [])
+    monkeypatch.setattr(wandb_logger, "WandbLogger", Resumed)
+    assert work(run).unmirrored is None
+    curve = pd.read_parquet(store.published(run_id) / "curve.parquet")
+    steps = [row.get("trainer/global_step") for row in Resumed.rows]
+    assert steps == [*sorted(set(curve["step"]))[3:], None, None]  # two rows of scores
 
 
 class Broken:
@@ -71,9 +102,9 @@ class Forgetful:
     """A `WandbLogger` that starts and then fails whenever it is used."""
 
     def __init__(self, **settings):
-        self.experiment = None
+        self.experiment, self.step = self, 0
 
-    def log_metrics(self, metrics, step=None):
+    def log(self, values):
         raise ConnectionError("gone")
 
 
@@ -99,11 +130,7 @@ class Recording:
     ended: ClassVar = []
 
     def __init__(self, **settings):
-        self.experiment = self
-        self.summary = {}
-
-    def log_metrics(self, metrics, step=None):
-        pass
+        self.experiment, self.step, self.summary = self, 0, {}
 
     def finish(self, exit_code=0):
         Recording.ended.append((dict(self.summary), exit_code))

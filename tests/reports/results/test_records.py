@@ -9,6 +9,8 @@ from adaptbench import load_results
 from adaptbench.reports.errors import ReportError
 from adaptbench.reports.results.records import EPISODE_COLUMNS, RUN_COLUMNS
 
+pytestmark = pytest.mark.usefixtures("no_figures")
+
 
 def test_runs_and_episodes_are_two_frames(quick):
     quick.remove(quick.cells[0])

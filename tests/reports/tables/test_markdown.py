@@ -7,6 +7,8 @@ import pytest
 from adaptbench.reports.report import write_report
 from adaptbench.reports.tables.markup.markdown import escape_markdown
 
+pytestmark = pytest.mark.usefixtures("no_figures")
+
 
 @pytest.mark.parametrize(
     ("text", "expected"),

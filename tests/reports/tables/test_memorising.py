@@ -8,6 +8,8 @@ import pytest
 from adaptbench.reports.report import write_report
 from adaptbench.reports.sources.loading import load_results
 
+pytestmark = pytest.mark.usefixtures("no_figures")
+
 
 def add_tests(folder, gains):
     """Adds to every finished run tests on training, whose scores are the usual ones and so much more."""

@@ -6,6 +6,8 @@ import pytest
 
 from adaptbench.reports.report import write_report
 
+pytestmark = pytest.mark.usefixtures("no_figures")
+
 
 def tell(folder, values):
     """Adds the order sensitivity of each learner to its finished runs; `None` leaves it out."""

@@ -8,6 +8,8 @@ import pytest
 
 from adaptbench.reports.report import write_report
 
+pytestmark = pytest.mark.usefixtures("no_figures")
+
 RATES = (0.001, 0.002, 0.004)
 
 

@@ -7,6 +7,8 @@ import pytest
 
 from adaptbench.reports.report import write_report
 
+pytestmark = pytest.mark.usefixtures("no_figures")
+
 RULES = {"all": ("All weights", "transfer"), "rate": ("Larger rate", "transfer"), "nearest": ("Nearest", "control")}
 STRATEGIES = {
     "all": {"name": "fine_tuning", "init_args": {"moves": "all", "lr": 0.001}},
