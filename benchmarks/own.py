@@ -2,6 +2,8 @@
 
 import json
 import re
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +46,8 @@ tasks:
       name: image_folder
       init_args: {{path: {path}, image_size: 28, colour: true, min_images: {images}}}
     # Episodes have `ways` classes, with `shots` labelled images and `queries` others of each. A training step encodes
-    # `pool` images, and draws `episodes` episodes from them.
-    train: {{ways: {ways}, shots: {shots}, queries: {queries}, pool: 256, episodes: 32}}
+    # `pool` images, as many of each class, and draws `episodes` episodes from them.
+    train: {{ways: {ways}, shots: {shots}, queries: {queries}, pool: {pool}, episodes: 32}}
     test: {{ways: {ways}, shots: {shots}, queries: {queries}, episodes: 600}}
     encoder: {{name: strided, init_args: {{filters: 32}}}}    # or my_package.MyEncoder (docs/own.md)
     budget: {{examples: 51200}}    # images encoded in training
@@ -113,32 +115,51 @@ def new_suite(images: Path, out: Path | None, console: Console) -> None:
     path = out or Path(f"{title}.yaml")
     if path.exists():
         raise ValueError(f"Expected `--out` to be a new file but {path} exists.")
-    ways, shots, queries = _fitting(images)
+    ways, shots, queries, pool = _fitting(images)
     text = SUITE.format(
-        file=path, name=re.sub(r"[^A-Za-z0-9_.-]|^[_.-]+", "", title) or "images",
+        file=shlex.quote(str(path)), name=re.sub(r"[^A-Za-z0-9_.-]|^[_.-]+", "", title) or "images",
         description=json.dumps(f"Few-shot classification of the images in {title}.", ensure_ascii=False),
         path=json.dumps(str(images), ensure_ascii=False), images=max(shots) + queries, ways=ways, shots=shots,
-        queries=queries,
+        queries=queries, pool=pool,
     )  # fmt: skip
     path.write_text(text, encoding="utf-8")
-    console.print(f"{path}: {ways}-way episodes. Next: adaptbench run {path}", highlight=False, soft_wrap=True)
+    said = f"{path}: {ways}-way episodes. Next: adaptbench run {shlex.quote(str(path))}"
+    console.print(said, markup=False, highlight=False, soft_wrap=True)
 
 
-def _fitting(images: Path) -> tuple[int, list[int], int]:
-    """Returns the first sizes of episodes that fit into a folder's parts."""
+def _fitting(images: Path) -> tuple[int, list[int], int, int]:
+    """Returns the first ways, shots and queries that fit into a folder's parts, and the largest pool that fits."""
     refusal = ""
     for ways, shots, queries in SIZES:
         train = TrainEpisodes(ways=ways, shots=tuple(shots), queries=queries, pool=256, episodes=32)
         test = EvalEpisodes(ways=ways, shots=tuple(shots), queries=queries, episodes=600)
         try:
-            ImageFolderDataModule(
+            task = ImageFolderDataModule(
                 Sampling(train=train, test=test), path=str(images), colour=True, min_images=max(shots) + queries
             )
         except ValueError as error:
             refusal = str(error)
         else:
-            return ways, shots, queries
+            return ways, shots, queries, _largest_pool(task, [each + queries for each in shots])
     raise ValueError(f"Expected enough classes in {images} for 2-way episodes in each part, but: {refusal}")
+
+
+def _largest_pool(task: ImageFolderDataModule, needs: Sequence[int]) -> int:
+    """Returns the largest pool, of up to 256 images, that every training step fills.
+
+    Learners then encode as many images in training as a pretraining does, and can be ranked with it.
+
+    Args:
+        task: has the training classes and their images.
+        needs: the images of a class that episodes of each size take.
+    """
+    classes, images = task.class_count("train"), task.drawing_count("train")
+
+    def filled(pool: int, need: int) -> bool:
+        drawn = min(pool // need, classes)
+        return drawn > 0 and drawn * min(pool // drawn, images) == pool
+
+    return next(pool for pool in range(256, 0, -1) if all(filled(pool, need) for need in needs))
 
 
 def _kind_of(cls: object, name: str) -> str:

@@ -36,7 +36,7 @@ MOST_DISTINCT = 4096
 """A column of more different numbers than this is kept in single precision."""
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _FORMULA = re.compile(r"^[=+\-@]|[\x00-\x1f\x7f]")
-_ARGUMENT = re.compile(r"^(--(learner|encoder|seeds)|[\w./@][\w./@-]*)$")
+_ARGUMENT = re.compile(r"^(--(learner|encoder|seeds)|[\w./@][\w ,()+./@-]*)$")
 
 
 def built_in() -> dict[str, Path]:

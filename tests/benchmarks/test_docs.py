@@ -1,12 +1,13 @@
 """What the documentation shows, done."""
 
+import random
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 from typer.testing import CliRunner
 
 from adaptbench.benchmarks.cli import app
@@ -148,3 +149,83 @@ def test_a_new_suite_fits_its_images_and_is_not_overwritten(tmp_path, monkeypatc
     again = CliRunner().invoke(app, new)
     assert again.exit_code == 2 and "my birds.yaml exists" in again.stderr
     assert CliRunner().invoke(app, ["new", "suite", "--images", "cache"]).exit_code == 1
+
+
+NAMES = ("Vögel", "café crème", "ёлка", "猫", "snow man", "Ωmega", "zig zag", "star", "ladder", "house", "a'b", "x=y")
+TRAINER = """
+import pytorch_lightning as pl
+from matching import Matching
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+from residual import Residual
+
+from adaptbench import (
+    Categorical, EpisodicModule, EvalEpisodes, ImageFolderDataModule, Optimization, Sampling, TrainEpisodes,
+)
+
+sampling = Sampling(
+    train=TrainEpisodes(ways=2, shots=(1, 5), queries=5, pool=70, episodes=4),
+    test=EvalEpisodes(ways=2, shots=(1, 5), queries=5, episodes=20),
+    steps_per_epoch=5,
+)
+task = ImageFolderDataModule(sampling, path="meine Bilder", colour=True, min_images=10)
+encoder = Residual(task.example_shape, filters=8)
+module = EpisodicModule(encoder, Matching(encoder.features, targets=2, outputs=2), Categorical(), Optimization(lr=0.01))
+watched = {"monitor": "val/accuracy", "mode": "max"}
+trainer = pl.Trainer(
+    max_epochs=3, accelerator="cpu", logger=False, callbacks=[EarlyStopping(**watched), ModelCheckpoint(**watched)]
+)
+trainer.fit(module, datamodule=task)
+(found,) = trainer.test(module, datamodule=task, ckpt_path="best", weights_only=True)
+assert found["test/accuracy/2-way 5-shot"] > 0.5
+"""
+
+
+def draw_images(folder):
+    """Draws twelve classes of small images, in unequal numbers, sizes and formats."""
+    for number, name in enumerate(NAMES):
+        rng = random.Random(number)
+        stroke = [(rng.uniform(0.1, 0.9), rng.uniform(0.1, 0.9)) for _ in range(6)]
+        (folder / name).mkdir(parents=True)
+        for index in range(8 + 3 * number):
+            width, height = rng.randrange(20, 70), rng.randrange(20, 70)
+            image = Image.new("RGB", (width, height), "white")
+            line = [((x + rng.gauss(0, 0.03)) * width, (y + rng.gauss(0, 0.03)) * height) for x, y in stroke]
+            ImageDraw.Draw(image).line(line, fill=(20 * number, 90, 200 - 15 * number), width=3)
+            image.save(folder / name / f"Bild {index} é.{('png', 'jpg', 'bmp')[index % 3]}")
+
+
+@pytest.mark.slow
+def test_a_learner_of_ones_own_on_images_of_ones_own_in_a_suite_and_in_a_trainer(
+    adaptbench, own_classes, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    draw_images(tmp_path / "meine Bilder")
+    made = adaptbench("new", "suite", "--images", "meine Bilder")
+    assert "2-way episodes. Next: adaptbench run 'meine Bilder.yaml'" in made.stdout, made.stderr
+    suite = tmp_path / "meine Bilder.yaml"
+    suite.write_text(suite.read_text(encoding="utf-8").replace("examples: 51200", "examples: 1540"), encoding="utf-8")
+    shown = adaptbench("show", "image_folder", "--path", "meine Bilder", "--ways", "2")
+    assert shown.returncode == 0, shown.stderr
+    own = ("--learner", "matching.Matching", "--seeds", "1", "--jobs", "1", "--wandb", "off")
+    done = adaptbench("run", suite.name, *own)
+    assert (done.returncode, done.stderr) == (0, "") and "4 of 4 runs finished" in done.stdout
+    assert "Matching" in done.stdout and "No learner is marked as best" not in done.stdout
+    packed = adaptbench("submit", "runs")
+    assert "meineBilder.zip: 4 of 4 runs" in packed.stdout, packed.stderr
+
+    trained = subprocess.run([sys.executable, "-c", TRAINER], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert trained.returncode == 0, trained.stderr
+
+
+@pytest.mark.slow
+def test_a_regression_family_of_ones_own_beside_published_numbers(adaptbench, own_classes, tmp_path):
+    text = (DOCS / "own.md").read_text(encoding="utf-8")
+    (suite,) = re.findall(r"```yaml\n(suite: lines\n.*?)```", text, re.DOTALL)
+    (tmp_path / "lines.yaml").write_text(
+        suite.replace("48000", "2400").replace("tasks:", "published: theirs.csv\ntasks:")
+    )
+    (tmp_path / "theirs.csv").write_text(re.search(r"```csv\n(.*?)```", text, re.DOTALL)[1])
+    done = adaptbench("run", "lines.yaml", "--seeds", "1", "--jobs", "1", "--wandb", "off")
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    table = (tmp_path / "runs/report-lines/published.md").read_text(encoding="utf-8")
+    assert "Their LSTM (original)" in table and "Their transformer (original)" in table

@@ -104,7 +104,7 @@ def _card(suite: Suite, folders: Sequence[Path], learners: Collection[str]) -> s
             "",
             suite.description,
             "",
-            f"- Command: `adaptbench run {' '.join(suite.command or (suite.name,))}`",
+            f"- Command: `adaptbench run {shlex.join(suite.command or (suite.name,))}`",
             f"- Runs: {len(folders)}, finished from {dates[0]} to {dates[-1]}" if dates else "- Runs: none",
             f"- CPU minutes: {minutes:.1f}",
             *(f"- Machine of {count_of(number, 'run')}: {machine}" for machine, number in sorted(machines.items())),
