@@ -257,3 +257,15 @@ def test_what_a_bundle_holds_is_not_computed_again(adaptbench, write_suite, tmp_
     assert "4 of 4 runs finished" in second.stdout and "3 done now, 3 finished before" in second.stdout
     assert len(published(tmp_path / "runs")) == 3
     assert "tiny.zip: 4 of 4 runs" in adaptbench("submit", "runs", "tiny.zip").stdout
+
+
+@pytest.mark.slow
+def test_again_computes_finished_runs_anew(adaptbench, write_suite, contents, tmp_path):
+    command = ("run", write_suite(learners=("deep_sets",)), "--no-report", "--jobs", "1", *TINY)
+    first = adaptbench(*command)
+    assert first.returncode == 0, first.stderr
+    before, times = contents(tmp_path / "runs"), published(tmp_path / "runs")
+    done = adaptbench(*command, "--again")
+    assert (done.returncode, done.stderr) == (0, "") and "0 finished, 1 to do" in done.stdout
+    assert contents(tmp_path / "runs") == before
+    assert published(tmp_path / "runs") != times
