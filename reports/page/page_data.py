@@ -16,7 +16,10 @@ from adaptbench.reports.results.runs import Run
 from adaptbench.reports.results.settings import Axis
 from adaptbench.reports.words.commands import run_commands
 
-MOST_CURVE_POINTS = 30
+MOST_CURVE_POINTS, FEWEST_CURVE_POINTS = 30, 5
+MOST_POINTS = 80_000
+"""Points of the curves of all runs: a page with many runs has fewer points of each."""
+CURVE_DIGITS = 4
 _SYMBOLS: Mapping[str, str] = {
     "o": "circle", "s": "square", "^": "triangle-up", "D": "diamond", "v": "triangle-down", "P": "cross", "X": "x",
     "<": "triangle-left", ">": "triangle-right",
@@ -34,10 +37,11 @@ def page_data(suite: Suite, runs: Sequence[Run], named: Mapping[str, Comparison]
     """
     specs, environments = _Pool(), _Pool()
     styles = line_styles(suite)
+    most = max(FEWEST_CURVE_POINTS, min(MOST_CURVE_POINTS, MOST_POINTS // max(1, len(runs))))
     families = {cell.learner: suite.families.index(cell.family) for cell in suite.cells}
     return {
         "charts": [_chart(name, comparison, styles, families) for name, comparison in named.items()],
-        "runs": {run.cell.run_id: _run(suite, run, specs, environments) for run in runs},
+        "runs": {run.cell.run_id: _run(suite, run, specs, environments, most) for run in runs},
         "specs": specs.values,
         "environments": environments.values,
     }
@@ -59,7 +63,7 @@ class _Pool:
         return self._places[key]
 
 
-def _run(suite: Suite, run: Run, specs: _Pool, environments: _Pool) -> dict[str, Any]:
+def _run(suite: Suite, run: Run, specs: _Pool, environments: _Pool, most_points: int) -> dict[str, Any]:
     cell, result = run.cell, run.result
     metric = Metric.named(cell.metric, higher_is_better=cell.higher_is_better)
     environment = None if run.environment is None else run.environment.model_dump(mode="json")
@@ -72,7 +76,11 @@ def _run(suite: Suite, run: Run, specs: _Pool, environments: _Pool) -> dict[str,
         "seed": cell.seed,
         "spec": specs.place(_without_seed({} if run.spec is None else run.spec.model_dump(exclude_unset=True))),
         "environment": environments.place(environment or {}),
-        "times": [[name, value] for name, value in times.items() if isinstance(value, str | float)],
+        "times": [
+            [name, _digits(value) if isinstance(value, float) else value]
+            for name, value in times.items()
+            if isinstance(value, str | float)
+        ],
         "selection": result.selection,
         "examples": result.examples_encoded,
         "parameters": result.parameters,
@@ -82,7 +90,7 @@ def _run(suite: Suite, run: Run, specs: _Pool, environments: _Pool) -> dict[str,
         ],
         "metric": metric.heading,
         "log": metric.logarithmic,
-        "curve": None if run.curve is None else _curve(run.curve, metric.scale),
+        "curve": None if run.curve is None else _curve(run.curve, metric.scale, most_points),
         "command": run_commands(suite, run),
     }
 
@@ -100,12 +108,15 @@ def _without_seed(value: object) -> object:
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _curve(curve: LearningCurve, unit: float) -> dict[str, Any]:
-    every = -(-len(curve.examples) // MOST_CURVE_POINTS)
+def _curve(curve: LearningCurve, unit: float, most: int) -> dict[str, Any]:
+    every = -(-len(curve.examples) // most)
     kept = [index for index in range(len(curve.examples)) if (len(curve.examples) - 1 - index) % every == 0]
     return {
         "x": [curve.examples[index] for index in kept],
-        **{part: [_digits(values[index] * unit) for index in kept] for part, values in sorted(curve.values.items())},
+        **{
+            part: [_digits(values[index] * unit, CURVE_DIGITS) for index in kept]
+            for part, values in sorted(curve.values.items())
+        },
     }
 
 
@@ -155,6 +166,6 @@ def _point(entry: Entry, unit: float) -> dict[str, Any]:
     }
 
 
-def _digits(value: float) -> float | None:
-    """Rounds to six digits; None for numbers that JSON lacks because they are not finite."""
-    return float(f"{value:.6g}") if math.isfinite(value) else None
+def _digits(value: float, digits: int = 6) -> float | None:
+    """Rounds to some digits; None for numbers that JSON lacks because they are not finite."""
+    return float(f"{value:.{digits}g}") if math.isfinite(value) else None
