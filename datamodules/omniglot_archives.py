@@ -10,6 +10,7 @@ import re
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from glob import glob
 from pathlib import Path, PurePosixPath
 
 import platformdirs
@@ -180,7 +181,8 @@ def _read_zip(path: Path, archive: Archive) -> dict[str, bytes]:
 
 def _read_extracted(path: Path, archive: Archive) -> dict[str, bytes]:
     root = path if archive.content == "runs" else path.parent
-    names = {file.relative_to(root).as_posix(): file for file in path.rglob("*") if file.is_file()}
+    files = [path / name for name in glob("**", root_dir=path, recursive=True)]  # follows links, unlike rglob
+    names = {file.relative_to(root).as_posix(): file for file in files if file.is_file()}
     return {name: file.read_bytes() for name, file in names.items() if archive.holds(name)}
 
 

@@ -55,7 +55,8 @@ class WandbMirror:
         self._orders: queue.Queue[Callable[[WandbLogger], None] | None] = queue.Queue()
         self._rows_there = 0
         self._trouble: str | None = None
-        self._session: object = None
+        self._session: Any = None
+        self._began = False
         self._thread = threading.Thread(target=self._serve, name=f"wandb-{run_id}", daemon=True)
         self._thread.start()
 
@@ -141,18 +142,22 @@ class WandbMirror:
         self._orders.put(None)
         self._thread.join(seconds)
         if self._thread.is_alive():
+            watchdog = threading.Timer(FINISH_SECONDS, self._end_hung_service)
+            watchdog.daemon = True
+            watchdog.start()
             return f"no answer within {seconds:.0f} s"
         return self._trouble
 
     def _serve(self) -> None:
         try:
             logger = self._start()
+            self._began = True
             self._rows_there = logger.experiment.step
             while (order := self._orders.get()) is not None:
                 order(logger)
         except Exception as error:
             self._trouble = " ".join(f"{type(error).__name__}: {error}".split())
-            if isinstance(error, ConnectionError) or "Mailbox" in type(error).__name__:
+            if isinstance(error, ConnectionError) or type(error).__module__.startswith("wandb.sdk.mailbox"):
                 self._forget_service()
 
     def _start(self) -> WandbLogger:
@@ -178,10 +183,22 @@ class WandbMirror:
         _ = logger.experiment
         return logger
 
+    def _end_hung_service(self) -> None:
+        """Kills W&B's own process if it hangs: offline it waits for nobody, and it never takes so long to begin."""
+        if self._thread.is_alive() and (self._mode == "offline" or not self._began):
+            with suppress(Exception):
+                self._kill_service()
+
     def _forget_service(self) -> None:
         """Lets the next run start W&B's own process anew, because this one is gone; not twice, for several runs."""
         import wandb
 
         with suppress(Exception):
             if wandb.setup() is self._session:
+                self._kill_service()
                 wandb.teardown(exit_code=0)
+
+    def _kill_service(self) -> None:
+        service = self._session._connection._proc._process
+        service.kill()
+        service.wait()

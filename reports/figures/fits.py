@@ -41,7 +41,7 @@ def draw_fits(comparison: Comparison, named: Styles) -> Figure | None:
     label_first(panels, "y")
     handles = [Line2D([], [], color="0.6", linewidth=3), Line2D([], [], color="black", marker="x", linestyle="none")]
     handles += [Line2D([], [], **{**named[learner], "marker": ""}) for learner in fits]
-    add_legend(figure, handles, ["truth", "support set", *(shorten(names[learner], 28) for learner in fits)])
+    add_legend(figure, handles, ["truth", "support set", *(shorten(names[learner], 34) for learner in fits)])
     return figure
 
 

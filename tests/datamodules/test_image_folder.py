@@ -163,6 +163,14 @@ def test_equal_images_in_two_parts_stop_a_run_and_are_named(birds):
     assert f"{one}/000.png and {other}/copy.png" in failed[0].found
 
 
+def test_an_image_that_is_twice_in_its_class_is_named(birds):
+    one = ImageFolderDataModule(sampling(), path=str(birds)).images.classes[0]
+    (birds / one / "copy.png").write_bytes((birds / one / "000.png").read_bytes())
+    findings = {each.guard: each for each in ImageFolderDataModule(sampling(), path=str(birds)).guards()}
+    found = findings["image twice in a part"]
+    assert found.status == "noted" and f"{one}/000.png and {one}/copy.png" in found.found
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -97,8 +97,13 @@ def test_zip_in_the_named_folder_is_read(named, lookalike):
         assert read_archive(archive) == lookalike.members[archive.content]
 
 
-def test_extracted_folder_is_read(named, lookalike):
+@pytest.mark.parametrize("linked", [(), ("Aleph",), ("Aleph", "Gimel", "Zayin")], ids=len)
+def test_extracted_folder_is_read(linked, named, lookalike, tmp_path):
     extract(named, lookalike.archives[0])
+    for alphabet in linked:
+        place = named / "images_background" / alphabet
+        place.rename(tmp_path / alphabet)
+        place.symlink_to(tmp_path / alphabet)
     assert read_archive(lookalike.archives[0]) == lookalike.members["background"]
 
 

@@ -34,7 +34,10 @@ USUAL_WIDTH, UNKNOWN_WIDTH = 5.6, 42.0
 
 
 def texts_below(table: Table) -> Table:
-    """Replaces long texts, and those right of numbers, by the mark of a note; a text of all rows needs none."""
+    """Puts long texts, and those right of numbers, into notes, whose marks stand at the first number of their row.
+
+    A text of all rows needs no mark.
+    """
     leading = _leading(table)
     below = [
         index
@@ -49,18 +52,22 @@ def texts_below(table: Table) -> Table:
     found = [_in_words(table, own, cells) for _, cells in table.rows]
     before = sum(mark.isalpha() for mark, _ in table.notes)
     marks = {text: (letter(before + number),) for number, text in enumerate(dict.fromkeys(filter(None, found)))}
-    kept = [index for index in range(len(table.columns)) if index not in below or own[:1] == [index]]
+    kept = [index for index in range(len(table.columns)) if index not in below] or below[:1]
+    marked = next((index for index in kept if index not in leading), kept[0])
     rows = tuple(
-        (label, tuple(TableCell("", marks=marks.get(text, ())) if index in own else c for index, c in enumerate(cells)))
+        (label, tuple(_with_marks(c, marks.get(text, ())) if index == marked else c for index, c in enumerate(cells)))
         for (label, cells), text in zip(table.rows, found, strict=True)
     )
-    columns = tuple("note" if index in own else text for index, text in enumerate(table.columns))
     all_rows = _in_words(table, shared, table.rows[0][1]) if table.rows else ""
     return replace(
-        _columns(replace(table, rows=rows, columns=columns), kept),
+        _columns(replace(table, rows=rows), kept),
         notes=(*table.notes, *((mark, text) for text, (mark,) in marks.items())),
         warnings=(*table.warnings, *([f"All rows: {all_rows}."] if all_rows else [])),
     )
+
+
+def _with_marks(cell: TableCell, marks: tuple[str, ...]) -> TableCell:
+    return replace(cell, marks=(*cell.marks, *marks))
 
 
 def _in_words(table: Table, columns: Sequence[int], cells: Sequence[TableCell]) -> str:

@@ -121,6 +121,10 @@ def test_a_hostile_environment_stops_nothing(adaptbench, tmp_path, monkeypatch):
     result = adaptbench("run", "smoke", "--jobs", "2", "--out", out, "--wandb", "offline")
     assert (result.returncode, result.stderr) == (0, ""), result.stdout
     assert "16 of 16 runs finished." in result.stdout
+    assert "`wandb leet 'a [v2] Gr" in result.stdout and "/wandb'`" in result.stdout, "as a shell takes it"
+    assert list((tmp_path / out / "wandb" / "mirrored" / "offline" / ".mylab").iterdir()), (
+        "the project of the environment"
+    )
     runs = list((tmp_path / out).glob("[!.]*/result.json"))
     assert len(list((tmp_path / out / "wandb").glob("offline-run-*"))) == len(runs) + 1, "and the report"
     for encoding in ("ascii", "gbk", "latin-1"):

@@ -2,18 +2,21 @@
 
 import os
 import signal
+import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import ClassVar
 
 import pandas as pd
 import pytest
+import wandb
 
 from adaptbench.benchmarks.executors.worker import Job, work
 from adaptbench.benchmarks.suites.spec import RUN_SPEC
 from adaptbench.benchmarks.tracking import wandb_logger
 from adaptbench.benchmarks.tracking.wandb_logger import WandbMirror, default_mode
-from adaptbench.benchmarks.tracking.wandb_runs import Target, folder_id
+from adaptbench.benchmarks.tracking.wandb_runs import Target, folder_id, is_mirrored
 
 SETTINGS = {"project": "adaptbench", "group": "tiny", "config": {"seed": 3}, "tags": ["tiny"]}
 
@@ -82,6 +85,41 @@ def test_rows_that_w_and_b_has_from_an_earlier_try_are_not_sent_again(order, sto
     curve = pd.read_parquet(store.published(run_id) / "curve.parquet")
     steps = [row.get("trainer/global_step") for row in Resumed.rows]
     assert steps == [*sorted(set(curve["step"]))[3:], None, None]  # two rows of scores
+
+
+def services():
+    """The processes of W&B that this process started, except dead ones."""
+    found = [path.read_text().rpartition(") ") for path in Path("/proc").glob("[0-9]*/stat")]
+    return [
+        int(name.split()[0])
+        for name, _, rest in found
+        if "wandb-core" in name and rest.split()[0] != "Z" and int(rest.split()[1]) == os.getpid()
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="finds processes as Linux lists them")
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "hanging"])
+def test_a_service_that_is_gone_or_hangs_costs_its_run_and_is_replaced(number, order, episodic, store, monkeypatch):
+    wandb.teardown(exit_code=0)
+    monkeypatch.setattr(wandb_logger, "FINISH_SECONDS", 1.0)
+    run, _ = order
+
+    def is_there(seed):
+        spec = episodic(seed=seed)
+        work(replace(run, spec=spec))
+        assert store.is_published(spec.run_id)
+        deadline = time.monotonic() + 20
+        while not (there := is_mirrored(store, spec.run_id, Target("tiny", "offline"))) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return there
+
+    assert is_there(0)
+    (service,) = services()
+    os.kill(service, number)
+    assert not is_there(1)
+    assert service not in services()
+    assert is_there(2)
 
 
 class Broken:
