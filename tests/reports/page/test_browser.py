@@ -93,12 +93,12 @@ def test_page_is_small_and_starts_with_the_headline(page, report):
 def test_table_is_filtered(page):
     total = len(shown(page))
     assert total == 4 * (2 + 6)
-    page.select_option("#by-task", "omniglot")
+    page.select_option("#by-task", "Omniglot")
     page.select_option("#by-learner", "LSTM")
     page.select_option("#by-shots", "5")
     rows = shown(page)
     assert len(rows) == 3
-    assert {(row[0], row[3], row[6]) for row in rows} == {("LSTM", "omniglot", "5")}
+    assert {(row[0], row[3], row[6]) for row in rows} == {("LSTM", "Omniglot", "5")}
     assert page.locator("#count").inner_text() == f"3 of {total} rows"
     page.fill("#search", "1028 finished")
     assert [row[4] for row in shown(page)] == ["1028"]
@@ -107,7 +107,7 @@ def test_table_is_filtered(page):
 
 
 def test_table_is_sorted_by_keyboard(page):
-    page.select_option("#by-task", "omniglot")
+    page.select_option("#by-task", "Omniglot")
     header = page.get_by_role("button", name="Score")
     header.focus()
     page.keyboard.press("Enter")
