@@ -183,7 +183,7 @@ def test_a_source_distribution_makes_the_same_wheel(wheel, tmp_path):
     archive = build("sdist", copy_sources(tmp_path / "source"), tmp_path / "sdist")
     with tarfile.open(archive) as file:
         assert not [member.name for member in file if member.issym() or member.islnk()]
-        file.extractall(tmp_path, filter="data")
+    subprocess.run(["tar", "-xf", archive, "-C", tmp_path], check=True)
     assert contents(build("wheel", tmp_path / archive.name.removesuffix(".tar.gz"), tmp_path / "dist")) == contents(
         wheel
     )

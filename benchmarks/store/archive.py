@@ -27,6 +27,9 @@ def unpack(content: bytes, folder: Path) -> None:
                 if not member.isfile() or member.name != Path(member.name).name or member.name in ("", ".", ".."):
                     raise ValueError(f"Expected an archive of plain files but got `{member.name}`.")
             folder.mkdir(parents=True, exist_ok=True)
-            archive.extractall(folder, members, filter="data")
+            for member in members:
+                content_of = archive.extractfile(member)  # a `filter` of `extractall` is unknown before Python 3.11.4
+                assert content_of is not None
+                (folder / member.name).write_bytes(content_of.read())
     except tarfile.TarError as error:
         raise ValueError(f"Expected a tar archive but got other content: {error}.") from error

@@ -148,7 +148,7 @@ def small_cluster(tmp_path, monkeypatch):
     taken = tmp_path / "taken"
     sbatch = (
         "#!/bin/sh\nn=$(grep -o -- '--array=0-[0-9]*' $1 | grep -o '[0-9]*$')\nn=$((${n:-0} + 1))\n"
-        f"all=$(cat {taken} 2>/dev/null | paste -sd+ | bc)\n"
+        f"all=$(cat {taken} 2>/dev/null | awk '{{all += $1}} END {{print all}}')\n"
         "if [ $n -gt 2 ]; then echo 'sbatch: error: Invalid job array specification' >&2; exit 1; fi\n"
         "if [ $((${all:-0} + n)) -gt 3 ]; then echo 'sbatch: error: QOSMaxSubmitJobPerUserLimit' >&2; exit 1; fi\n"
         f"echo $n >> {taken}\necho Submitted batch job $((100 + ${{all:-0}}))\n"
