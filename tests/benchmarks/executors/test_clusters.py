@@ -66,7 +66,10 @@ def nodes(monkeypatch):
 def test_ray_loses_a_node_and_no_run(shared, nodes, sweep, undisturbed, tmp_path, contents):
     from adaptbench.benchmarks.executors.ray_cluster import RayBackend
 
-    backend = RayBackend(ExecutorOptions("ray"), sweep.store, sweep.make_job, shared)
+    wandb = "off" if shared else "offline"
+    backend = RayBackend(
+        ExecutorOptions("ray"), sweep.store, lambda run: replace(sweep.make_job(run), wandb=wandb), shared
+    )
     assert backend.slots == 2
     lost = False
     for status in drive(sweep.runs, backend, sweep.store):
@@ -75,6 +78,7 @@ def test_ray_loses_a_node_and_no_run(shared, nodes, sweep, undisturbed, tmp_path
             before = {path: path.stat().st_mtime_ns for path in sweep.store.root.glob("[!.]*/result.json")}
             nodes.cluster.remove_node(nodes.other, allow_graceful=False)
     assert lost and not status.failed and len(status.done) == len(sweep.runs)
+    assert len(status.unmirrored) == (0 if shared else len(sweep.runs)), "no node writes for W&B where nobody reads it"
     assert all(path.stat().st_mtime_ns == when for path, when in before.items()), "what was published is not run again"
     assert contents(sweep.store.root) == undisturbed
     assert not list(sweep.store.root.glob(".*"))
