@@ -1,6 +1,7 @@
 """Exit codes: 0 all done, 1 something failed or could not run, 2 asked wrongly, 130 stopped; each with a sentence."""
 
 import ctypes
+import io
 import json
 import os
 import subprocess
@@ -9,11 +10,14 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from adaptbench.benchmarks.cli import app
+from adaptbench.benchmarks.commands import run
 from adaptbench.benchmarks.commands.verify import Verdict
 from adaptbench.benchmarks.executors.plan import make_plan
+from adaptbench.benchmarks.executors.schedule import Status
 from adaptbench.benchmarks.runs.run import execute
 from adaptbench.benchmarks.suites.suite import load_suite
 from adaptbench.datamodules.errors import DataUnavailable
@@ -35,8 +39,8 @@ def finished(write_suite, store):
     """A suite whose only run has finished, and the run's folder."""
     suite = write_suite(learners=("deep_sets",))
     plan = make_plan(load_suite(str(suite)))
-    (run,) = plan.runs()
-    folder = execute(run.spec, store)
+    (only,) = plan.runs()
+    folder = execute(only.spec, store)
     store.write_manifest(plan.manifest([]))
     return SimpleNamespace(suite=suite, folder=folder)
 
@@ -169,3 +173,22 @@ def test_a_damaged_run_is_computed_again_by_one_command(adaptbench, write_suite,
     assert "damaged deep_sets sinusoid seed 0" in result.stdout and "it is computed again." in result.stdout
     assert "Runs: 1 done now." in result.stdout
     assert contents(tmp_path / "runs") == before and not list(tmp_path.glob("runs/.*"))
+
+
+def test_one_reason_of_many_runs_is_said_once_with_its_log(store):
+    status = Status(
+        [], failed=dict.fromkeys("abc", "ValueError: 3 channels"), names={name: f"run {name}" for name in "abc"}
+    )
+    for run_id in status.failed:
+        (store.begin(run_id) / "log.txt").write_text("the traceback")
+        store.note_failure(run_id, "ValueError: 3 channels", "the traceback\nits last line")
+    console = Console(file=io.StringIO(), width=60, color_system=None)
+    run._say_failed(status, store, console)
+    assert console.file.getvalue().splitlines() == [
+        "failed run a (a): ValueError: 3 channels",
+        "    the traceback",
+        "    its last line",
+        f"  log: {store.log('a')}",
+        "  2 more for that reason: run b, run c",
+        "The same command tries the failed runs again.",
+    ]
