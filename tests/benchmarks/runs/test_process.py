@@ -34,4 +34,6 @@ def test_freed_memory_is_used_again_without_asking_the_system():
         assert others == results, "results do not change"
         if plain:
             break
+    else:
+        pytest.skip("glibc kept the memory by itself each time")
     assert kept < plain / 2, "without it, steps get new pages"
