@@ -87,8 +87,8 @@ class Component(Record):
     """A registered name, or the dotted path of a class."""
     init_args: dict[Text, JsonValue] = {}
     """Keyword arguments of the class."""
-    weights: Text = ""
-    """The file of weights from elsewhere that an encoder starts from; empty if there is none."""
+    weights: Text | None = None
+    """The file of weights from elsewhere that an encoder starts from; absent if there is none."""
 
 
 class Description(Record):

@@ -7,6 +7,7 @@ from functools import cached_property
 from adaptbench.benchmarks.evaluation.guards import GuardFailed
 from adaptbench.benchmarks.runs.build import TaskShape, build_adapter, build_module, build_task, source_guards
 from adaptbench.benchmarks.runs.interfaces import Checked, check_cell
+from adaptbench.benchmarks.store.redaction import without_secrets
 from adaptbench.benchmarks.suites.description import source_in_words
 from adaptbench.benchmarks.suites.registry import load
 from adaptbench.benchmarks.suites.spec import Cell, Component, RunSpec, TransferSpec
@@ -127,7 +128,7 @@ def add_learner(suite: Suite, name: str) -> tuple[Suite, dict[str, str]]:
         except DataUnavailable:
             tasks.append(entry)
         except ValueError as error:
-            refusals[entry.task.name] = str(error)
+            refusals[entry.task.name] = without_secrets(str(error))
             tasks.append(without)
         else:
             tasks.append(entry)
@@ -163,7 +164,7 @@ def _unavailable(cells: Sequence[SuiteCell]) -> dict[str, str]:
         try:
             build(cell)
         except DataUnavailable as error:
-            reasons[cell.attributes.task] = str(error)
+            reasons[cell.attributes.task] = without_secrets(str(error))
     return reasons
 
 

@@ -29,6 +29,8 @@ Shown = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 """Takes what is drawn from stored scores."""
 SINGLE = 165 / 345
 """The width of a figure of one panel, as a share of the printed width."""
+LONGEST_LABEL = 34
+"""Characters of a learner in a legend, which fits into a figure of one panel."""
 INTERVALS = "Bars and bands: 95 % intervals; dots: single seeds."
 WIDE_AT_SEEDS = 2
 """Up to this number of seeds intervals are so wide that bands would hide each other."""
@@ -267,5 +269,5 @@ def learner_legend(
 ) -> None:
     """A legend of the learners of a comparison, and of other lines by their labels."""
     drawn = [row[0] for row in comparison.entries if any(entry.interval is not None for entry in row)]
-    lines = [(shorten(entry.label, 34), named[entry.learner]) for entry in drawn] + [*(others or {}).items()]
+    lines = [(shorten(entry.label, LONGEST_LABEL), named[entry.learner]) for entry in drawn] + [*(others or {}).items()]
     add_legend(figure, [Line2D([], [], **style) for _, style in lines], [label for label, _ in lines], note)

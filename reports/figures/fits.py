@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from adaptbench.reports.comparison.comparison import Comparison
-from adaptbench.reports.figures.canvas import add_legend, label_first, panel_grid, series
+from adaptbench.reports.figures.canvas import LONGEST_LABEL, add_legend, label_first, panel_grid, series
 from adaptbench.reports.figures.styles import Styles
 from adaptbench.reports.words.captions import shorten
 
@@ -41,7 +41,7 @@ def draw_fits(comparison: Comparison, named: Styles) -> Figure | None:
     label_first(panels, "y")
     handles = [Line2D([], [], color="0.6", linewidth=3), Line2D([], [], color="black", marker="x", linestyle="none")]
     handles += [Line2D([], [], **{**named[learner], "marker": ""}) for learner in fits]
-    add_legend(figure, handles, ["truth", "support set", *(shorten(names[learner], 34) for learner in fits)])
+    add_legend(figure, handles, ["truth", "support set", *(shorten(names[learner], LONGEST_LABEL) for learner in fits)])
     return figure
 
 

@@ -116,7 +116,7 @@ def _settings_of(run: Run) -> dict[str, str]:
     if run.spec is None:
         return {}
     content = (run.spec.pretrained or run.spec).model_dump(mode="json", exclude=set(NOT_COMPARED), exclude_none=True)
-    found = {key: text for key, text in _flat(content).items() if text}
+    found = _flat(content)
     found.pop("budget.examples", None)  # what was encoded stands in the table of computation
     rate = next((each.lr for each in run.result.pretrainings if each.run_id == run.result.pretrained), None)
     if rate is not None:

@@ -15,7 +15,7 @@ GUESS_SHARE = 0.02
 """A learner whose best rate goes less than this share of the way from a guess to perfection gets no rate chosen."""
 END_MARK, DISAGREE_MARK, GUESS_MARK = "e", "s", "g"
 NOTES = {
-    GUESS_MARK: "no rate goes 2 % of the way from a guess to perfection, so none is chosen",
+    GUESS_MARK: f"no rate goes {100 * GUESS_SHARE:g} % of the way from a guess to perfection, so none is chosen",
     END_MARK: "the best rate is at an end of the grid, so a rate beyond it may be better",
     DISAGREE_MARK: "the seeds, each by itself, prefer different rates",
 }
@@ -53,14 +53,15 @@ class Rates:
         return max(self.scores, key=lambda rate: self.metric.sign * self.mean(rate))
 
     @property
-    def guesses(self) -> bool:
-        """Whether no rate takes the learner far from a guess, so that the best one is noise."""
+    def chosen(self) -> float | None:
+        """The best rate; None if no rate takes the learner far from a guess, so that the best one is noise."""
         known = [self.run.score(setting) for setting in self.run.cell.settings]
         chances = [score.chance for score in known if score and score.chance is not None]
         if not chances or self.metric.perfect is None:
-            return False
+            return self.best
         chance = math.fsum(chances) / len(chances)
-        return (self.mean(self.best) - chance) / (self.metric.perfect - chance) < GUESS_SHARE
+        share = (self.mean(self.best) - chance) / (self.metric.perfect - chance)
+        return None if share < GUESS_SHARE else self.best
 
     @property
     def at_end(self) -> bool:
@@ -141,7 +142,7 @@ def _size(run: Run) -> Setting:
 
 
 def _marks(row: Rates) -> tuple[str, ...]:
-    if row.guesses:
+    if row.chosen is None:
         return (GUESS_MARK,)
     holds = {END_MARK: row.at_end, DISAGREE_MARK: row.disagree}
     return tuple(mark for mark, found in holds.items() if found)
@@ -150,8 +151,8 @@ def _marks(row: Rates) -> tuple[str, ...]:
 def _cell(row: Rates, rate: float) -> TableCell:
     if rate not in row.scores:
         return ABSENT
-    best = rate == row.best
-    return TableCell(row.metric.value(row.mean(rate)), bold=best and not row.guesses, marks=_marks(row) if best else ())
+    marks = _marks(row) if rate == row.best else ()
+    return TableCell(row.metric.value(row.mean(rate)), bold=rate == row.chosen, marks=marks)
 
 
 def _environment(source: tuple[Rates, float]) -> Environment | None:
@@ -170,7 +171,7 @@ _COLUMNS: tuple[Column[tuple[Rates, float]], ...] = (
     Column("rate", lambda source: source[1]),
     Column("metric", lambda source: source[0].metric.name),
     Column("mean", lambda source: source[0].mean(source[1])),
-    Column("chosen", lambda source: source[1] == source[0].best and not source[0].guesses),
+    Column("chosen", lambda source: source[1] == source[0].chosen),
     Column("at_end", lambda source: source[0].at_end),
     Column("seeds_disagree", lambda source: source[0].disagree),
     Column("seed_list", lambda source: " ".join(map(str, source[0].scores[source[1]]))),

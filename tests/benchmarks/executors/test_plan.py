@@ -99,7 +99,7 @@ def test_manifest_names_the_whole_suite_where_only_a_part_was_selected(suite):
     assert (first.label, first.family, first.protocol) == ("Deep sets", "sets", "noise-free")
 
 
-def test_an_added_learner_stands_on_the_tasks_that_it_takes(suite):
+def test_an_added_learner_stands_on_the_tasks_that_it_takes(suite, monkeypatch):
     tiny = suite()
     sinusoid = tiny.tasks[0]
     characters = sinusoid.model_copy(
@@ -117,6 +117,9 @@ def test_an_added_learner_stands_on_the_tasks_that_it_takes(suite):
     assert len(make_plan(found).cells) == len(make_plan(both).cells) + 1
     with pytest.raises(ValueError, match="regression"):
         add_learner(tiny, "prototypes")
+    monkeypatch.setenv("MY_SERVICE_TOKEN", "regression")
+    _, refusals = add_learner(both, "prototypes")
+    assert "***" in refusals["sinusoid"] and "regression" not in refusals["sinusoid"], "it is printed"
 
 
 def test_selecting_nothing_is_an_error(suite):
