@@ -1,6 +1,7 @@
 """The figure of mean ranks."""
 
 from collections.abc import Sequence
+from textwrap import wrap
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -23,20 +24,23 @@ def draw_ranks(comparison: Comparison) -> Figure | None:
         return None
     means = np.array([np.mean([row[column].rank for column in ranked]) for row in full], dtype=np.float64)
     order = [int(index) for index in np.argsort(means, kind="stable")]
-    figure = new_figure(0.16 + 0.07 * (-(-len(full) // 2)))
+    names = [wrap(shorten(row[0].label, 50), 26) for row in full]
+    lines = 1 + max(map(len, names))
+    half = -(-len(order) // 2)
+    figure = new_figure(0.16 + 0.035 * lines * half)
     panel = figure.subplots()
     _draw_rank_axis(panel, len(full), len(ranked))
-    half = -(-len(order) // 2)
-    panel.set_ylim(-0.55 * (half + 1), 1.4)
+    step = 0.275 * lines
+    panel.set_ylim(-step * (half + 1), 1.4)
     for place, index in enumerate(order):
         left = place < half
-        height = -0.55 * (1 + (place if left else len(order) - 1 - place))
+        height = -step * (1 + (place if left else len(order) - 1 - place))
         edge = 0.8 if left else len(full) + 0.2
         panel.plot([means[index], means[index], edge], [0, height, height], color="0.25", linewidth=0.8)
         panel.plot(means[index], 0, linestyle="none", gid=series(full[index][0].label, "mean rank"))
         tests = [test for column in ranked if (test := full[index][column].test) is not None]
         worse = sum(test.significant for test in tests)
-        label = f"{shorten(full[index][0].label, 26)}\n{means[index]:.2f} (worse at {worse})"
+        label = "\n".join([*names[index], f"{means[index]:.2f} (worse at {worse})"])
         panel.text(
             edge + (-0.1 if left else 0.1),
             height,

@@ -1,6 +1,8 @@
 """Figures and tables beside the main ones: which are made of what, and what they hold."""
 
 import json
+from dataclasses import replace
+from itertools import combinations
 
 import matplotlib
 import numpy as np
@@ -178,6 +180,22 @@ def test_ranks_are_drawn_with_the_comparisons_of_the_table(quick):
         rank = np.mean([entry.rank for entry in row])
         worse = sum(entry.test is not None and entry.test.significant for entry in row)
         assert f"{row[0].label}\n{rank:.2f} (worse at {worse})" in texts
+
+
+def test_long_names_of_ranks_take_two_lines_and_touch_no_neighbour(quick):
+    _, _, (_, comparison) = read(quick)
+    comparison = replace(
+        comparison,
+        entries=[[replace(entry, label=f"{entry.label}, told everything in pretraining") for entry in row]
+                 for row in comparison.entries],
+    )  # fmt: skip
+    with matplotlib.rc_context(parameters()):
+        figure = draw_ranks(comparison)
+        figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in figure.axes[0].texts if "worse at" in text.get_text()]
+    names = [" ".join(text.get_text().split("\n")[:-1]) for text in figure.axes[0].texts]
+    assert {row[0].label for row in comparison.entries} <= {*names}
+    assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
 
 
 def test_figures_have_the_intervals_of_the_table_and_a_dot_for_each_seed(quick):
