@@ -27,7 +27,7 @@ def draw_ranks(comparison: Comparison) -> Figure | None:
     names = [wrap(shorten(row[0].label, 50), 26) for row in full]
     lines = 1 + max(map(len, names))
     half = -(-len(order) // 2)
-    figure = new_figure(0.16 + 0.035 * lines * half)
+    figure = new_figure(0.16 + 0.04 * lines * half)
     panel = figure.subplots()
     _draw_rank_axis(panel, len(full), len(ranked))
     step = 0.275 * lines
