@@ -35,7 +35,12 @@ def _others(ranked: list[Entry]) -> str:
         return f"it is significantly better than every {rivals}"
     if len(alike) == others:
         return f"it is not significantly different from any {rivals}"
-    return f"it is not significantly different from {', '.join(alike)}"
+    return f"it is not significantly different from {list_labels(alike)}"
+
+
+def list_labels(labels: Sequence[str]) -> str:
+    """Labels in a row; a label may have a comma itself, as "LSTM, bound"."""
+    return ("; " if any("," in label for label in labels) else ", ").join(labels)
 
 
 def gain_sentence(gain: Gain, comparison: Comparison) -> str:

@@ -104,7 +104,8 @@
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
   function layout(x, y, logX, logY) {
-    const axis = { gridcolor: colour("--grid"), linecolor: colour("--line"), zeroline: false, automargin: true };
+    const axis = { gridcolor: colour("--grid"), linecolor: colour("--line"), zeroline: false, automargin: true,
+      minorloglabels: "complete" };
     return {
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
       font: { color: colour("--ink"), family: getComputedStyle(document.body).fontFamily, size: 13 },
@@ -153,19 +154,22 @@
         hovertemplate: `${plain(trace.label)}, one run: %{y}<br>run %{customdata}<br>click to open it<extra></extra>`,
       });
     }
-    if (chart.chance !== null && found.length) {
+    const y = range(found, chart);
+    if (chart.chance !== null && found.length && (!chart.percent || chart.chance >= y[0])) {
       const x = found.flatMap((trace) => trace.x);
       found.push({ x: [Math.min(...x), Math.max(...x)], y: [chart.chance, chart.chance], mode: "lines", name: "chance",
         line: { color: colour("--soft"), dash: "dot", width: 1 }, hoverinfo: "name" });
     }
-    return { found, beyond };
+    return { found, beyond, y: chart.percent ? y : range(found, chart) };
   }
 
   // All means and single runs are visible; intervals may extend beyond the axes, as in the figures for print.
+  // Curves of percent have the whole axis: chance, often far below, shows where they come near it.
   function range(found, chart) {
     const values = found.flatMap((trace) => trace.y).filter((value) => value !== null);
     const [low, high] = [Math.min(...values), Math.max(...values)];
-    if (chart.percent) return [Math.max(0, low - 5), 101];
+    const room = 0.15 * (high - low) + 0.5;
+    if (chart.percent) return [Math.max(0, low - room), Math.min(101, high + room)];
     return chart.log && low > 0 ? [Math.log10(low / 2.5), Math.log10(high * 2.5)] : undefined;
   }
 
@@ -195,7 +199,7 @@
     };
     const render = () => {
       const axis = over.value;
-      const { found, beyond } = traces(chart, axis, at.value);
+      const { found, beyond, y } = traces(chart, axis, at.value);
       const shape = layout(axis === "time" ? "adaptation, ms per episode" : words[axis], chart.metric, true, chart.log);
       if (axis !== "time") {
         const values = [...new Set(found.flatMap((trace) => trace.x))].sort((a, b) => a - b);
@@ -203,7 +207,7 @@
         shape.xaxis.tickvals = values.filter((_, index) => index % every === 0);
         shape.xaxis.ticktext = shape.xaxis.tickvals.map((v) => (axis === "classes" && v === beyond ? "unlimited" : String(v)));
       }
-      shape.yaxis.range = range(found, chart);
+      shape.yaxis.range = y;
       window.Plotly.react(place, found, shape, options);
     };
     over.addEventListener("input", () => { fill(); render(); });

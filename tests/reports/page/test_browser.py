@@ -148,6 +148,15 @@ def test_axis_of_the_curves_is_chosen(page):
     assert "ms per episode" in chart.locator(".xtitle").text_content()
 
 
+def test_curves_of_accuracy_have_the_whole_axis(page):
+    low, high = page.evaluate("document.querySelector('[data-chart=omniglot]')._fullLayout.yaxis.range")
+    scores = page.evaluate(
+        "document.querySelector('[data-chart=omniglot]').data.filter((each) => each.name !== 'chance').flatMap((each) => each.y)"
+    )
+    assert low < min(scores) <= max(scores) < high
+    assert max(scores) - min(scores) > 0.4 * (high - low)
+
+
 def test_a_run_has_its_configuration_environment_curve_and_command(page, report):
     run = next(run for run in report.runs if run.cell.task == "omniglot")
     page.locator(f'#table a[href="#run-{run.cell.run_id}"]').first.click()
