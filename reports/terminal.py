@@ -89,8 +89,10 @@ def print_report(report: Report, console: Console) -> None:
     main = [figure for figure in report.figures if figure.name.startswith("figure-") and figure.suffix != ".csv"]
     others = len(report.figures) - len(main)
     beside = f"In the same folder: {count_of(others, 'more file')} of figures and {len(report.table_files)} of tables."
-    for text in (*(f"Figure: {_path(figure)}" for figure in main), beside, f"Page:   {_path(report.page)}"):
-        console.print(text, markup=False, soft_wrap=True)
+    for figure in main:
+        console.print(f"Figure: {_path(figure)}", markup=False, soft_wrap=True)
+    console.print(beside)
+    console.print(f"Page:   {_path(report.page)}", markup=False, soft_wrap=True)
 
 
 def _path(path: Path) -> str:
