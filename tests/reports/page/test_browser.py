@@ -278,6 +278,43 @@ def test_names_from_outside_are_shown_and_never_run(browser, folder, tmp_path):
     assert len(opened.requests) == 1
 
 
+ANSWER_MS = """
+async (act) => {
+  const $ = (selector) => document.querySelector(selector);
+  const change = (element, value, event) => { element.value = value; element.dispatchEvent(new Event(event)); };
+  const acts = {
+    search: (k) => change($("#search"), k % 2 ? "lstm" : "", "input"),
+    curves: (k) => { const box = $("[data-controls=omniglot] select");
+                     change(box, box.options[k % box.options.length].value, "input"); },
+    sort: (k) => document.querySelectorAll("#table thead button")[k % 3].click(),
+    run: (k) => { const links = document.querySelectorAll("#table a"); location.hash = links[k].hash; },
+  };
+  const took = [];
+  for (let k = 0; k < 20; k++) {
+    const since = performance.now();
+    acts[act](k);
+    await new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
+    took.push(performance.now() - since);
+  }
+  return took.sort((a, b) => a - b)[10];
+}
+"""
+
+
+def test_a_page_as_large_as_the_reference_answers_at_once(browser, folder, tmp_path):
+    learners = {f"l{number}": (f"Learner {number}", "sets") for number in range(12)}
+    folder.plan_quick(learners, seeds=range(5)).write_suite()
+    for cell in folder.cells:
+        folder.write_run(cell)
+    large = open_page(browser, write_report(folder.path, tmp_path / "out").page)
+    took = {act: large.evaluate(ANSWER_MS, act) for act in ("search", "curves", "sort", "run")}
+    loaded = large.evaluate("performance.getEntriesByType('navigation')[0].loadEventEnd")
+    large.close()
+    print(f"ms: {took}, loaded after {loaded:.0f}")
+    assert max(took.values()) < 100
+    assert loaded < 2000
+
+
 def test_screenshots(browser, report, tmp_path):
     """Light and dark pictures; the environment can name another page and the folder that gets them, for the README."""
     folder = Path(os.environ.get("ADAPTBENCH_SCREENSHOTS", tmp_path))
