@@ -59,7 +59,7 @@ class VerifiedRun(Record):
 
 
 class Tolerances(File):
-    """`tolerances.json`: how far the scores of the same runs moved between instruction sets of a processor."""
+    """`tolerances.json`: how far the scores of the same runs moved between instruction sets and machines."""
 
     command: tuple[str, ...]
     """What measured it."""
@@ -69,6 +69,8 @@ class Tolerances(File):
     """When."""
     runs: Positive
     """Runs that were computed with each instruction set."""
+    others: tuple[Machine, ...] = ()
+    """Other machines whose results of these runs were compared, too."""
     largest: dict[str, dict[str, float]]
     """The largest difference by learner and metric: of `mse` relative to the larger one, of others in their unit."""
 

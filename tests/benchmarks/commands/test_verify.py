@@ -10,6 +10,8 @@ from adaptbench.benchmarks.commands.verify import choose, compare_exactly, compa
 from adaptbench.benchmarks.runs.run import execute
 from adaptbench.benchmarks.speed import tolerances
 from adaptbench.benchmarks.speed.tolerances import allowed, largest
+from adaptbench.reports.bundle_format import Tolerances
+from adaptbench.reports.reading import read
 
 
 @pytest.fixture
@@ -131,6 +133,21 @@ def test_tolerances_are_three_times_what_was_measured(score_of, monkeypatch):
     assert allowed("deep_sets", score_of(metric="mse")) == pytest.approx(0.06)
     assert allowed("a.Stranger", score_of(metric="mse")) == pytest.approx(0.15)
     assert allowed("a.Stranger", score_of(metric="nll", chance=None)) is None
+
+
+def test_rounding_is_allowed_where_nothing_moved(score_of, monkeypatch):
+    monkeypatch.setattr(tolerances, "shipped", lambda: {"deep_sets": {"mse": 1e-17}})
+    assert allowed("deep_sets", score_of(metric="mse")) == 1e-6
+
+
+@pytest.mark.slow
+def test_a_shipped_bundle_is_one_of_the_machines(tmp_path, monkeypatch):
+    monkeypatch.setattr(tolerances, "CAPABILITIES", (None,))
+    only = ("--only", "learner=gaussian_process", "--only", "seed=0", "--jobs", "1")
+    tolerances.measure(tmp_path / "tolerances.json", ["quick", *only])
+    found = read(tmp_path / "tolerances.json", Tolerances)
+    assert [machine.processor for machine in found.others] == ["AMD EPYC"]
+    assert found.largest["gaussian_process"]["mse"] < 1e-6
 
 
 def test_the_largest_difference_of_each_metric_counts(pair):
