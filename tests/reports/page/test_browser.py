@@ -149,10 +149,9 @@ def test_axis_of_the_curves_is_chosen(page):
 
 
 def test_curves_of_accuracy_have_the_whole_axis(page):
-    low, high = page.evaluate("document.querySelector('[data-chart=omniglot]')._fullLayout.yaxis.range")
-    scores = page.evaluate(
-        "document.querySelector('[data-chart=omniglot]').data.filter((each) => each.name !== 'chance').flatMap((each) => each.y)"
-    )
+    chart = "document.querySelector('[data-chart=omniglot]')"
+    low, high = page.evaluate(f"{chart}._fullLayout.yaxis.range")
+    scores = page.evaluate(f"{chart}.data.filter((each) => each.name !== 'chance').flatMap((each) => each.y)")
     assert low < min(scores) <= max(scores) < high
     assert max(scores) - min(scores) > 0.4 * (high - low)
 
