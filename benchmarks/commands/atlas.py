@@ -72,7 +72,7 @@ def _section(report: Report, folder: Path) -> str:
     for comparison, name in zip(report.comparisons, file_names(report.comparisons), strict=True):
         findings = list(_findings(report, name, folder))
         if findings:
-            lines += [f"### {comparison.task}: {comparison.protocol}", "", *findings, ""]
+            lines += [f"### {comparison.place}", "", *findings, ""]
     return "\n".join(lines)
 
 
