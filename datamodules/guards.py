@@ -56,10 +56,10 @@ def source_apart(source: Mapping[str, Sequence[str]], target: Mapping[str, set[s
         return Finding(guard, "failed", "The source is of the same data, whose classes have no names to compare.")
     if tested := (set(source["train"]) | set(source["val"])) & target["test"]:
         return Finding(
-            guard, "failed", f"{len(tested)} classes of the source are in the test, {min(tested)} among them."
+            guard, "failed", f"Classes of the source that are in the test: {len(tested)}, {min(tested)} among them."
         )
     if same and (others := set(source["train"]) - target["train"]):
-        text = f"{len(others)} training classes of the source are no training classes here, {min(others)} among them."
+        text = f"Training classes of the source that are none here: {len(others)}, {min(others)} among them."
         return Finding(guard, "failed", text)
     what = "training classes here" if same else "of other data"
     return Finding(guard, "passed", f"The source's training classes are {what}; none of its classes is in the test.")
@@ -92,7 +92,7 @@ def images_apart(parts: Mapping[str, np.ndarray]) -> Finding:
             shared = np.unique(parts[part][_isin(parts[part], parts[other])])
             if len(shared):
                 row, before = (int((parts[each] == shared[0]).argmax()) for each in (part, other))
-                text = f"{len(shared)} images of {part} are in {other} too, such as number {row}, there {before}."
+                text = f"Images of {part} that are in {other} too: {len(shared)}, such as number {row}, there {before}."
                 return Finding("identical images", "failed", text)
     counts = ", ".join(f"{len(images)} {part}" for part, images in parts.items())
     return Finding("identical images", "passed", f"No image of one part is in another ({counts}).")
@@ -169,10 +169,10 @@ def seen_as_said(trained: np.ndarray, tested: Mapping[str, np.ndarray], known: i
     """
     guard = "seen and held out"
     if count := int((~np.isin(tested.get("seen", trained[:0]), trained)).sum()):
-        return Finding(guard, "failed", f"{count} images of the test on what was seen are not of training.")
+        return Finding(guard, "failed", f"Images of the test on what was seen that are not of training: {count}.")
     count = int(np.isin(tested.get("held_out_drawings", trained[:0]), trained).sum())
     if known is not None and count > known:
-        return Finding(guard, "failed", f"{count} held-out images are of training; the data hold {known} twice.")
+        return Finding(guard, "failed", f"Held-out images that are of training: {count}; the data hold {known} twice.")
     text = f"Tests on {' and '.join(tested)} have training classes, as they were asked to"
     return Finding(guard, "noted", f"{text}; {count} held-out images are of training.")
 

@@ -206,7 +206,7 @@ class ImageFolderDataModule(ClassDataModule):
         small = used[counts[used] < max(sizes)]
         if len(small):
             raise ValueError(
-                f"Episodes take {max(sizes)} images of a class, and {len(small)} classes have fewer, such as "
+                f"Episodes take {max(sizes)} images of a class. Classes with fewer: {len(small)}, such as "
                 f"{self.images.classes[small[0]]} with {counts[small[0]]}. `min_images: {max(sizes)}` leaves them out."
             )
 

@@ -291,7 +291,7 @@ class Machine(Record):
     """The machine that computed a run."""
 
     versions: dict[Text, Text | None]
-    """Versions of Python and of packages, by name; null if a package is not installed."""
+    """Versions of Python, of the C library (`libc`, with its name) and of packages, by name; null if there is none."""
     device: Name
     """"cpu", or the name of the GPU."""
     processor: Text

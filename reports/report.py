@@ -175,7 +175,7 @@ def write_parts(
                 known[table.name] = partial(_write_table, table, out)
             for stem, make in _drawings(comparison, line_styles(reading.suite), doublings).items():
                 known[f"{stem}-{name}"] = partial(save, make, out / f"{stem}-{name}", look)
-        known["published"] = partial(_write_published, _published(reading.suite, comparisons)[0], out)
+        known["published"] = partial(_write_published, _published(reading, comparisons)[0], out)
         if strange := [part for part in parts if part not in known]:
             raise ReportError(f"Expected a table or figure but got `{strange[0]}`. {suggest(strange[0], known)}")
         out.mkdir(parents=True, exist_ok=True)
@@ -200,7 +200,7 @@ def _write(
         _write_section(comparison, name, out, styles, outcomes, learner, look)
         for name, comparison in zip(file_names(comparisons), comparisons, strict=True)
     ]
-    published, beside_none = _published(wanted, comparisons)
+    published, beside_none = _published(reading, comparisons)
     tables = (*(table for section in sections for table in section.tables), published)
     records = run_records(wanted, finished)
     if len(sources) > 1:
@@ -317,10 +317,11 @@ def _write_table(table: Table, out: Path) -> tuple[Path, Path, Path]:
     )
 
 
-def _published(suite: Suite, comparisons: Sequence[Comparison]) -> tuple[Table, list[str]]:
-    """The table of published numbers, and a note on those of the suite that are not in it."""
-    numbers = read_numbers(suite.published, f"the published numbers of suite {suite.name}")
-    rows = published_rows(comparisons, {cell.learner: cell.family for cell in suite.cells}, numbers)
+def _published(reading: Reading, comparisons: Sequence[Comparison]) -> tuple[Table, list[str]]:
+    """The table of published numbers, and a note on those of the suites that are not in it."""
+    of_suites = (read_numbers(text, f"the published numbers of suite {name}") for name, text in reading.published)
+    numbers = tuple(dict.fromkeys(number for own in of_suites for number in own))
+    rows = published_rows(comparisons, {cell.learner: cell.family for cell in reading.suite.cells}, numbers)
     return published_table(rows), unmatched(numbers, rows)
 
 

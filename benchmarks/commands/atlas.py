@@ -18,6 +18,7 @@ import pandas as pd
 
 from adaptbench.benchmarks.suites.registry import suite_files
 from adaptbench.benchmarks.suites.suite import load_suite
+from adaptbench.reports.plural import count_of
 from adaptbench.reports.report import Report, file_names, write_report
 from adaptbench.reports.results.runs import Run
 from adaptbench.reports.sources.bundles import built_in
@@ -63,8 +64,8 @@ def _section(report: Report, folder: Path) -> str:
     lines = [
         f"## The suite `{suite.name}`",
         "",
-        f"{suite.description} The bundle has {report.n_finished} of {report.n_cells} cells, of {len(seeds)} "
-        "seeds, made by",
+        f"{suite.description} The bundle has {report.n_finished} of {report.n_cells} cells, of "
+        f"{count_of(len(seeds), 'seed')}, made by",
         "",
         *(f"    {line}" for line in suite_commands(suite, report.runs).splitlines()),
         "",

@@ -14,6 +14,7 @@ from rich.text import Text
 from adaptbench.benchmarks.suites.registry import KINDS, Named, find, load
 from adaptbench.lit_modules.embedding import EmbeddingLearner
 from adaptbench.reports.comparison.comparison import Comparison, compare
+from adaptbench.reports.plural import count_of
 from adaptbench.reports.results.runs import Run
 from adaptbench.reports.selection import suggest
 from adaptbench.reports.sources.bundles import built_in
@@ -160,7 +161,8 @@ def _tables(comparison: Comparison, source: str, labels: set[str] | None) -> Ite
     yield f"## {comparison.task} ({escape_markdown(comparison.protocol)}), from `{source}`\n"
     entries = [entry for entry in comparison.all_entries() if labels is None or entry.label in labels]
     failures = [
-        f"{entry.label} at {entry.setting} {f'diverged with {len(entry.diverged)} seeds' if entry.diverged else GUESS}"
+        f"{entry.label} at {entry.setting} "
+        + (f"diverged with {count_of(len(entry.diverged), 'seed')}" if entry.diverged else GUESS)
         for entry in entries
         if entry.diverged or entry.at_chance
     ]

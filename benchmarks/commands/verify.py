@@ -25,8 +25,8 @@ from adaptbench.reports.format import Environment, Result
 from adaptbench.reports.format_tables import TABLES
 from adaptbench.reports.reading import read
 
-HARDWARE = ("device", "processor", "versions", "threads")
-"""Fields of the record of the machine; if they differ, rounding may differ."""
+HARDWARE = ("device", "processor", "threads")
+"""Fields of the record of the machine; if they differ, or a version does, rounding may differ."""
 
 
 @dataclass(frozen=True)
@@ -202,9 +202,14 @@ def compare_exactly(old: Path, new: Path) -> str | None:
 
 
 def same_hardware(old: Path, new: Path) -> bool:
-    """Whether two folders of a run were computed by the same versions on the same kind of processor."""
+    """Whether two folders of a run were computed by the same versions on the same kind of processor.
+
+    Versions that one of them does not record count as the same: early runs do not know their C library.
+    """
     before, after = (read(folder / "environment.json", Environment).machine for folder in (old, new))
-    return all(getattr(before, key) == getattr(after, key) for key in HARDWARE)
+    both = before.versions.keys() & after.versions.keys()
+    same = all(getattr(before, key) == getattr(after, key) for key in HARDWARE)
+    return same and all(before.versions[name] == after.versions[name] for name in both)
 
 
 def compare_loosely(old: Path, new: Path, learner: str) -> str | None:

@@ -75,7 +75,7 @@ def sync_suite(
         console.print(f"[yellow]warning[/] W&B did not take {count}: {escape(reason)}", highlight=False)
     left = sum(not is_mirrored(store, run_id, target) for run_id in finished)
     all_of = count_of(len(finished), "finished run")
-    console.print(f"{len(finished) - left} of {all_of} are in W&B ({target.mode}); {left} are left.")
+    console.print(f"W&B ({target.mode}) has {len(finished) - left} of {all_of}; {left} left.")
     return left
 
 

@@ -19,6 +19,7 @@ from adaptbench.benchmarks.executors.worker import LOG_CHARACTERS, Ended, Job, l
 from adaptbench.benchmarks.runs.process import initialise
 from adaptbench.benchmarks.store.redaction import without_secrets
 from adaptbench.benchmarks.store.store import Store
+from adaptbench.reports.plural import count_of
 
 try:
     import submitit
@@ -89,8 +90,9 @@ class SlurmBackend:
             if not self._jobs:
                 said = dict.fromkeys(line.replace("sbatch: error: ", "").strip() for line in str(error).splitlines())
                 raise ValueError(
-                    f"SLURM refused {len(asked)} jobs: {'; '.join(said)}. `--partition`, `--time`, `--memory`, "
-                    "`--cpus`, `--gpus` and `--slurm` say what a job asks for, `--max-parallel` how many there are."
+                    f"SLURM refused {count_of(len(asked), 'job')}: {'; '.join(said)}. `--partition`, `--time`, "
+                    "`--memory`, `--cpus`, `--gpus` and `--slurm` say what a job asks for, `--max-parallel` how many "
+                    "there are."
                 ) from error
             self._patient_until = time.monotonic() + PATIENCE_SECONDS
             self._refused += [job.spec.run_id for job in asked]

@@ -12,14 +12,21 @@ from adaptbench.benchmarks.runs.devices import Devices
 from adaptbench.reports.format import Machine
 
 PACKAGES = ("adaptbench", "torch", "pytorch-lightning", "torchmetrics", "numpy", "pandas", "wandb")
+C_LIBRARY = "libc"
+"""The name of the C library's version, such as "glibc 2.36": it computes exponentials, and others round otherwise."""
 
 
 @functools.cache
 def describe_machine(devices: Devices) -> Machine:
     """Collects versions, hardware and commit; no environment variable is read."""
     commit, dirty = git_state(Path(__file__))
+    packages = {name: version_of(name) for name in PACKAGES}
     return Machine(
-        versions={"python": platform.python_version(), **{name: version_of(name) for name in PACKAGES}},
+        versions={
+            "python": platform.python_version(),
+            C_LIBRARY: " ".join(platform.libc_ver()).strip() or None,
+            **packages,
+        },
         device=devices.name,
         processor=_processor(),
         system=f"{platform.system()} {platform.machine()}",

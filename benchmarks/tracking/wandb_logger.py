@@ -3,6 +3,7 @@
 import os
 import queue
 import shutil
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,6 +21,9 @@ INIT_SECONDS = 20
 FINISH_SECONDS = 60
 PATIENCE_SECONDS, PATIENCE_SHARE = 5.0, 0.1
 """A run waits at its end for W&B so long, or this share of the time that it took, whichever is more."""
+ANSWER_SECONDS = 5.0
+"""W&B's own process hangs if it does not even end a connection in so many seconds."""
+_FORGETTING = threading.Lock()
 
 
 def default_mode() -> Mode:
@@ -142,23 +146,30 @@ class WandbMirror:
         self._orders.put(None)
         self._thread.join(seconds)
         if self._thread.is_alive():
-            watchdog = threading.Timer(FINISH_SECONDS, self._end_hung_service)
-            watchdog.daemon = True
-            watchdog.start()
+            self._watch()
             return f"no answer within {seconds:.0f} s"
         return self._trouble
 
     def _serve(self) -> None:
         try:
-            logger = self._start()
+            logger = self._start_again_if_killed()
             self._began = True
             self._rows_there = logger.experiment.step
             while (order := self._orders.get()) is not None:
                 order(logger)
         except Exception as error:
             self._trouble = " ".join(f"{type(error).__name__}: {error}".split())
-            if isinstance(error, ConnectionError) or type(error).__module__.startswith("wandb.sdk.mailbox"):
+            if _is_of_lost_service(error):
                 self._forget_service()
+
+    def _start_again_if_killed(self) -> WandbLogger:
+        try:
+            return self._start()
+        except Exception as error:
+            if not (_is_of_lost_service(error) and self._service_was_killed()):
+                raise
+        self._forget_service()
+        return self._start()
 
     def _start(self) -> WandbLogger:
         import wandb
@@ -183,22 +194,56 @@ class WandbMirror:
         _ = logger.experiment
         return logger
 
+    def _watch(self) -> None:
+        watchdog = threading.Timer(FINISH_SECONDS, self._end_hung_service)
+        watchdog.daemon = True
+        watchdog.start()
+
     def _end_hung_service(self) -> None:
-        """Kills W&B's own process if it hangs: offline it waits for nobody, and it never takes so long to begin."""
-        if self._thread.is_alive() and (self._mode == "offline" or not self._began):
+        """Kills W&B's own process if it hangs: it may only wait for the server, which it does online and once begun."""
+        if not self._thread.is_alive():
+            return
+        if self._mode == "offline" or not self._began or not self._service_answers():
             with suppress(Exception):
                 self._kill_service()
+        self._watch()
+
+    def _service_answers(self) -> bool:
+        """Whether W&B's own process ends a connection that is ended here; true, too, if nobody takes connections."""
+        try:
+            kind, _, where = self._session._connection._proc.token.env_value.split("-", 2)[2].partition("-")
+            unix = kind == "unix"
+            with socket.socket(socket.AF_UNIX if unix else socket.AF_INET) as connection:
+                connection.settimeout(ANSWER_SECONDS)
+                connection.connect(where if unix else ("localhost", int(where.rpartition("-")[2])))
+                connection.shutdown(socket.SHUT_WR)
+                return connection.recv(1) == b""
+        except TimeoutError:
+            return False
+        except Exception:  # it has ended, or this version of W&B connects in another way
+            return True
 
     def _forget_service(self) -> None:
         """Lets the next run start W&B's own process anew, because this one is gone; not twice, for several runs."""
         import wandb
 
-        with suppress(Exception):
+        with _FORGETTING, suppress(Exception):
             if wandb.setup() is self._session:
                 self._kill_service()
                 wandb.teardown(exit_code=0)
+
+    def _service_was_killed(self) -> bool:
+        """Whether W&B's own process ended by a signal, and not because this process ends."""
+        with suppress(Exception):
+            return bool(self._session._connection._proc._process.wait(1.0) < 0)
+        return False
 
     def _kill_service(self) -> None:
         service = self._session._connection._proc._process
         service.kill()
         service.wait()
+
+
+def _is_of_lost_service(error: Exception) -> bool:
+    """Whether W&B's own process is gone, which W&B says in errors of several kinds."""
+    return isinstance(error, ConnectionError) or type(error).__module__.startswith("wandb.sdk.mailbox")

@@ -58,7 +58,7 @@ def load_results(folder: str | Path, suite: str | None = None) -> Results:
     | `train_seconds`, `train_cpu_seconds` | s | Time of training (for a strategy: of its pretraining), and CPU time. |
     | `predict_ms_per_episode` | ms | Mean time to adapt to an episode of this setting and predict its queries. |
     | `transductive` | | Whether a query's prediction may depend on other queries. |
-    | `device`, `versions` | | "cpu" or the GPU's name; versions of Python and of packages. |
+    | `device`, `versions` | | "cpu" or the GPU's name; versions of Python, the C library and packages. |
     | `git_commit`, `git_dirty` | | Commit of the code, and whether it had changes that were not committed. |
 
     Columns of `episodes`, a row for each run and test episode on unseen classes: `run_id`, `task`, `protocol`,
@@ -89,6 +89,6 @@ def load_results(folder: str | Path, suite: str | None = None) -> Results:
                 f" {each.cell.run_id} is unreadable: {each.reason}" for each in problems if each.kind == "unreadable"
             )
             warnings.warn(
-                f"{len(problems)} of {count_of(len(outcomes), 'run')} have no rows: {counts}.{reasons}", stacklevel=2
+                f"No rows of {len(problems)} of {count_of(len(outcomes), 'run')}: {counts}.{reasons}", stacklevel=2
             )
         return Results(run_records(reading.suite, runs), episode_records(runs))

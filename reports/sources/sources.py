@@ -32,11 +32,13 @@ class Reading:
         suite: The suite; of several suites, all their cells.
         outcomes: The run of each cell, or why there is none.
         notes: Runs that are left out, each with its reason.
+        published: For each suite with published numbers, its name and their CSV file, as it is.
     """
 
     suite: Suite
     outcomes: tuple[Outcome, ...]
     notes: tuple[str, ...] = ()
+    published: tuple[tuple[str, str], ...] = ()
 
     def only(self, wanted: Only) -> "Reading":
         """The part whose cells have one of the values of each key.
@@ -106,9 +108,9 @@ def read_sources(sources: Sequence[Source], suite: str | Sequence[str] | None = 
         notes += _merge(found, _outcomes(here, own, marked=several), here)
     outcomes = _without_covered(found.values())
     name = "+".join(dict.fromkeys(each.name for each in suites))
-    published = next((each.published for each in suites if each.published), "")
-    merged = suites[0].model_copy(update={"name": name, "published": published})
-    return Reading(_with_cells(merged, outcomes), tuple(outcomes), tuple(notes))
+    published = dict.fromkeys((each.name, each.published) for each in suites if each.published)
+    merged = _with_cells(suites[0].model_copy(update={"name": name}), outcomes)
+    return Reading(merged, tuple(outcomes), tuple(notes), tuple(published))
 
 
 def _open(name: SourceName, stack: ExitStack) -> Source:

@@ -228,7 +228,8 @@ def test_an_image_in_two_parts_is_found():
     parts["test"] = np.concatenate([prints[20:], prints[3:4]])
     finding = images_apart(parts)
     assert (
-        finding.status == "failed" and "1 images of test are in train too, such as number 10, there 3" in finding.found
+        finding.status == "failed"
+        and "Images of test that are in train too: 1, such as number 10, there 3" in finding.found
     )
 
 

@@ -145,7 +145,7 @@ def test_folders_may_be_the_parts(tmp_path):
 def test_a_class_that_is_too_small_is_named_or_left_out(birds):
     fill(birds, {"tiny": 3}, first=30)
     with pytest.raises(
-        ValueError, match=r"take 4 images .* 1 classes have fewer, such as tiny with 3\. `min_images: 4`"
+        ValueError, match=r"take 4 images .* Classes with fewer: 1, such as tiny with 3\. `min_images: 4`"
     ):
         ImageFolderDataModule(sampling(), path=str(birds))
     task = ImageFolderDataModule(sampling(), path=str(birds), min_images=4)

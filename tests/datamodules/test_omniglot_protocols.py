@@ -315,9 +315,9 @@ def test_a_source_has_training_classes_of_the_target_or_other_data(omniglot, mon
     target, fewer = omniglot(), omniglot(train_classes=8)
     assert found(target, fewer)["source classes"][0] == "passed"
     status, text = found(fewer, target)["source classes"]
-    assert status == "failed" and "training classes of the source are no training classes here" in text
+    assert status == "failed" and "Training classes of the source that are none here: " in text
     status, text = found(target, omniglot(split="interleaved"))["source classes"]
-    assert status == "failed" and "classes of the source are in the test, Kaph/" in text
+    assert status == "failed" and "Classes of the source that are in the test: " in text and ", Kaph/" in text
     glyphs = GlyphsDataModule(Sampling(train=TRAIN, test=TEST), train_classes=20)
     assert found(target, glyphs)["source classes"] == (
         "passed",

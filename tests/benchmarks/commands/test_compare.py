@@ -29,7 +29,7 @@ def test_a_learner_is_ranked_among_those_of_a_bundle(adaptbench, own_learners):
     for ending in ("md", "tex", "csv"):
         assert "LSTM" in (report / f"pairs-sinusoid.{ending}").read_text() or ending == "csv"
     assert (report / "index.html").is_file()
-    with pytest.warns(UserWarning, match="18 of 20 runs have no rows"):
+    with pytest.warns(UserWarning, match="No rows of 18 of 20 runs: "):
         runs, _ = load_results(adaptbench.folder / "mine", "smoke")
     assert set(runs["learner"]) == {"Sound"}
 

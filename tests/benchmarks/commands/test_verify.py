@@ -128,6 +128,28 @@ def test_on_other_hardware_scores_may_move_within_the_stated_tolerance(pair, mea
     assert compare_loosely(*pair, "deep_sets").startswith("other test episodes: mse at")
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "same"),
+    [
+        ({"libc": "glibc 2.36"}, {"libc": "glibc 2.36"}, True),
+        ({"libc": "glibc 2.36"}, {"libc": "glibc 2.41"}, False),
+        ({"libc": "glibc 2.36"}, {"libc": None}, False),
+        ({}, {"libc": "glibc 2.41"}, True),
+        ({"torch": "2.13.0"}, {"torch": "2.14.0"}, False),
+    ],
+    ids=str,
+)
+def test_another_c_library_is_another_machine_and_early_runs_do_not_know_theirs(
+    before, after, same, tmp_path, environment
+):
+    for name, versions in (("before", before), ("after", after)):
+        machine = environment.machine.model_copy(update={"versions": {"python": "3.11.2", **versions}})
+        (tmp_path / name).mkdir()
+        record = environment.model_copy(update={"machine": machine})
+        (tmp_path / name / "environment.json").write_text(record.model_dump_json())
+    assert same_hardware(tmp_path / "before", tmp_path / "after") == same
+
+
 def test_tolerances_are_three_times_what_was_measured(score_of, monkeypatch):
     monkeypatch.setattr(tolerances, "shipped", lambda: MEASURED)
     assert allowed("deep_sets", score_of(metric="mse")) == pytest.approx(0.06)

@@ -3,6 +3,14 @@
 import json
 
 import pytest
+from typer.testing import CliRunner
+
+from adaptbench.benchmarks.cli import app
+from adaptbench.benchmarks.commands import wandb_sync
+from adaptbench.benchmarks.executors.plan import make_plan
+from adaptbench.benchmarks.store.store import write_json
+from adaptbench.benchmarks.suites.suite import load_suite
+from adaptbench.benchmarks.tracking import wandb_runs
 
 
 @pytest.mark.slow
@@ -12,7 +20,7 @@ def test_the_command_mirrors_what_is_finished_and_goes_on(adaptbench, write_suit
     assert done.returncode == 0, done.stderr
     first = adaptbench("wandb-sync", "runs", "--wandb", "offline")
     assert first.returncode == 0, first.stderr + first.stdout
-    assert "3 of 3 finished runs are in W&B (offline); 0 are left." in first.stdout
+    assert "W&B (offline) has 3 of 3 finished runs; 0 left." in first.stdout
     names = {folder.name.split("-", 3)[-1] for folder in (adaptbench.folder / "runs" / "wandb").glob("offline-run-*")}
     assert len(names) == 4  # a black-box run, a pretraining, what adapts it, and the report
     assert len({name.rpartition("-")[2] for name in names}) == 1, "all have the id of the folder"
@@ -20,11 +28,33 @@ def test_the_command_mirrors_what_is_finished_and_goes_on(adaptbench, write_suit
     assert "deep_sets" not in second.stdout
     assert len(list((adaptbench.folder / "runs" / "wandb").glob("offline-run-*"))) == 4
     again = adaptbench("wandb-sync", "runs", "--wandb", "offline", "--again", "--only", "learner=deep_sets")
-    assert "1 of 1 finished run are in W&B (offline); 0 are left." in again.stdout
+    assert "W&B (offline) has 1 of 1 finished run; 0 left." in again.stdout
     new = {folder.name.split("-", 3)[-1] for folder in (adaptbench.folder / "runs" / "wandb").glob("offline-run-*")}
     report, one = sorted(new - names, key=len)
     assert {one.partition("-")[0]} < {name.partition("-")[0] for name in names}, "the same run by another id"
     assert report.startswith("report-tiny-")
+
+
+def test_what_one_project_has_another_one_still_gets(write_suite, store, result_of, monkeypatch):
+    plan, sent = make_plan(load_suite(str(write_suite(learners=("deep_sets",))))), []
+    (run,) = plan.runs()
+    store.write_manifest(plan.manifest([]))
+    write_json(store.begin(run.spec.run_id) / "result.json", result_of(run.spec.run_id))
+    store.publish(run.spec.run_id)
+
+    def mirror(store, run_id, name, target):
+        sent.append(target.project)
+        (mark := wandb_runs._mark(store, run_id, target)).parent.mkdir(parents=True, exist_ok=True)
+        mark.touch()
+
+    monkeypatch.setattr(wandb_runs, "_mirror_one", mirror)
+    monkeypatch.setattr("adaptbench.reports.report.write_report", lambda *_: None)
+    monkeypatch.setattr(wandb_sync, "close_with_report", lambda *_: None)
+    monkeypatch.delenv("WANDB_PROJECT", raising=False)
+    for options, environment in (((), {}), ((), {}), (("--project", "second"), {}), ((), {"WANDB_PROJECT": "mylab"})):
+        done = CliRunner().invoke(app, ["wandb-sync", str(store.root), "--wandb", "offline", *options], env=environment)
+        assert done.exit_code == 0 and "W&B (offline) has 1 of 1 finished run; 0 left." in done.stdout
+    assert sent == ["adaptbench", "second", "mylab"]
 
 
 @pytest.mark.slow

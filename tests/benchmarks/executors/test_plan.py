@@ -73,7 +73,7 @@ def test_sources_of_a_pretraining_are_planned_with_every_rate_or_refused(suite, 
     assert adapting.spec.training.task == Component(**glyphs[0]) and len(adapting.spec.sources) == 1
     monkeypatch.setattr(GlyphsDataModule, "class_identities", lambda self, part: ["one", part])
     with pytest.raises(
-        ValueError, match="`pretraining_sources` is refused: 1 classes of the source are in the test, one"
+        ValueError, match="`pretraining_sources` is refused: Classes of the source that are in the test: 1, one"
     ):
         runs(*glyphs)
 

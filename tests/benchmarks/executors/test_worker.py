@@ -3,9 +3,12 @@
 import errno
 import importlib
 import itertools
+import os
 import re
 import shutil
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -101,6 +104,32 @@ def test_after_a_full_disk_a_run_continues(store, try_, write_mine):
     write_mine(BROKEN.format(error=f"OSError({errno.ENOSPC}, 'No space left on device')"))
     ended, spec = try_(store)
     assert ended.how == "failed" and store.checkpoint(spec.run_id).exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device here is always full")
+@pytest.mark.parametrize("name", ["model.ckpt", "episodes.parquet", "guards.json.{}.new", "result.json.{}.new"])
+def test_a_disk_that_is_full_at_any_file_fails_the_run_in_one_line_and_the_next_try_ends_it(
+    name, episodic, store, tmp_path, contents, monkeypatch
+):
+    spec, whole = episodic(), Store(tmp_path / "whole")
+    job = Job(spec=spec, root=store.root, suite="tiny", name="tiny", wandb="off", checkpoint_seconds=0.0)
+    assert work(replace(job, root=whole.root)).how == "done"
+    begin, name = Store.begin, name.format(os.getpid())
+
+    def on_a_full_disk(self, run_id):
+        (folder := begin(self, run_id)).joinpath(name).symlink_to("/dev/full")
+        return folder
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "begin", on_a_full_disk)
+        ended = work(job)
+    assert (ended.how, "No space left on device" in ended.reason) == ("failed", True), ended
+    assert "\n" not in ended.reason and store.failure(spec.run_id) == ended.reason
+    assert store.checkpoint(spec.run_id).exists() and not store.is_published(spec.run_id)
+    (store.partial(spec.run_id) / name).unlink(missing_ok=True)  # there is space again
+    assert work(job).how == "done"
+    assert contents(store.root) == contents(whole.root) != {}
+    assert store.damage(spec.run_id) is None
 
 
 def test_a_stopped_run_continues_and_refuses_code_that_was_edited_after_it_was_planned(

@@ -1,13 +1,15 @@
-"""The commit that results carry: that of this code, or none."""
+"""What results carry of the machine: the commit of this code, or none, and the C library."""
 
 import os
+import platform
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from adaptbench.benchmarks.runs.environment import git_state
+from adaptbench.benchmarks.runs.devices import CPU
+from adaptbench.benchmarks.runs.environment import describe_machine, git_state
 
 MODULE = "benchmarks/runs/environment.py"
 COMMIT = ["-c", "user.name=Ada", "-c", "user.email=ada@example.org", "commit", "-q", "--no-verify", "-m", "All."]
@@ -99,3 +101,11 @@ def test_where_git_gives_no_status_dirty_is_unknown(checkout):
 def test_without_git_there_is_no_commit(monkeypatch):
     monkeypatch.setenv("PATH", "")
     assert git_state(Path(__file__)) == (None, None)
+
+
+@pytest.mark.parametrize(("found", "recorded"), [(("glibc", "2.36"), "glibc 2.36"), (("", ""), None)])
+def test_the_c_library_is_recorded_where_it_is_known(found, recorded, monkeypatch):
+    monkeypatch.setattr(platform, "libc_ver", lambda: found)
+    describe_machine.cache_clear()
+    assert describe_machine(CPU).versions["libc"] == recorded
+    describe_machine.cache_clear()

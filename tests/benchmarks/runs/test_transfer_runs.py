@@ -236,7 +236,9 @@ def test_a_source_that_holds_test_classes_stops_the_run(pretraining, store, monk
     source = pretraining(**{**GLYPHS, "task": {"name": "glyphs", "init_args": {"train_classes": 40}}})
     spec = TransferSpec(pretrained=own, rivals=(source,), strategy={"name": "nearest_centroid"}, test=own.test)
     monkeypatch.setattr(GlyphsDataModule, "class_identities", lambda self, part: ["one", part])
-    with pytest.raises(GuardFailed, match="source classes: 1 classes of the source are in the test, one among them"):
+    with pytest.raises(
+        GuardFailed, match="source classes: Classes of the source that are in the test: 1, one among them"
+    ):
         execute(spec, store)
 
 

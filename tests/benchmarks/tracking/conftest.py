@@ -1,8 +1,12 @@
 """Reads what W&B has written offline."""
 
 import json
+import os
+import signal
 import struct
+import sys
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pandas as pd
@@ -112,3 +116,22 @@ def assert_sent_is_written(sent, store):
         assert got.exit_code == 0
 
     return check
+
+
+@pytest.fixture
+def services():
+    """Lists the processes of W&B that this process started, except dead ones."""
+    if sys.platform != "linux":
+        pytest.skip("finds processes as Linux lists them")
+
+    def alive():
+        found = [path.read_text().rpartition(") ") for path in Path("/proc").glob("[0-9]*/stat")]
+        return [
+            int(name.split()[0])
+            for name, _, rest in found
+            if "wandb-core" in name and rest.split()[0] != "Z" and int(rest.split()[1]) == os.getpid()
+        ]
+
+    yield alive
+    for process in alive():
+        os.kill(process, signal.SIGCONT)  # else a test that fails would wait for it for ever

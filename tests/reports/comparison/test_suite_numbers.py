@@ -18,12 +18,12 @@ fish,,Typing error,lstm,5,1,accuracy_pct,60,,"Doe et al., 2020"
 """
 
 
-def birds(folder, published):
+def birds(folder, published, suite="birds"):
     for classes in (10, 20):
         for learner in ("lstm", "attention"):
             folder.plan("birds", learner, learner.upper(), "own", 0, classes, protocol="mine")
-    folder.write_suite("birds").finish()
-    path = folder.path / "suites/birds.json"
+    folder.write_suite(suite).finish()
+    path = folder.path / f"suites/{suite}.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"published": published}))
     return folder.path
 
@@ -45,6 +45,22 @@ def test_numbers_of_a_suite_stand_beside_its_learners_with_most_classes_and_the_
     )
     latex = (tmp_path / "report/published.tex").read_text()
     assert "Doe et al., 2020" in latex and r"\cite" not in latex
+
+
+def test_a_report_of_several_suites_has_the_numbers_of_each_once(folder, tmp_path):
+    (head, first, second, *_) = THEIRS.splitlines()
+    birds(folder, f"{head}\n{first}\n")
+    fewer_columns = "citation,task,method,shots,metric,value,ways\nDoe,birds,More,1,accuracy_pct,60,5\n"
+    for name, numbers in (("more", f"{head}\n{first}\n{second}\n"), ("other", fewer_columns), ("none", "")):
+        birds(folder, numbers, name)
+    report = write_report(folder.path, tmp_path / "report", suite=["birds", "more", "other", "none"])
+    table = next(each for each in report.tables if each.name == "published").frame
+    assert sorted(table["method"][table["match"] != ""]) == ["More", "Their LSTM", "Their transformer"]
+    (folder.path / "suites/other.json").write_text(
+        (folder.path / "suites/other.json").read_text().replace("60,5", "x,5")
+    )
+    with pytest.raises(ReportError, match="line 2 of the published numbers of suite other"):
+        write_report(folder.path, tmp_path / "report", suite=["birds", "other"])
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.usefixtures("no_figures")
 
 def test_runs_and_episodes_are_two_frames(quick):
     quick.remove(quick.cells[0])
-    with pytest.warns(UserWarning, match=rf"1 of {len(quick.cells)} runs have no rows: 1 not finished\.$"):
+    with pytest.warns(UserWarning, match=rf"No rows of 1 of {len(quick.cells)} runs: 1 not finished\.$"):
         runs, episodes = load_results(quick.path)
     assert (tuple(runs.columns), tuple(episodes.columns)) == (RUN_COLUMNS, EPISODE_COLUMNS)
     finished = {cell["run_id"] for cell in quick.cells[1:]}
