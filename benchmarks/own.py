@@ -45,6 +45,7 @@ tasks:
   - task:           # docs/own_images.md describes its arguments
       name: image_folder
       init_args: {{path: {path}, image_size: 28, colour: true, min_images: {images}}}
+    label: {label}    # its name in tables, figures and file names
     # Episodes have `ways` classes, with `shots` labelled images and `queries` others of each. A training step encodes
     # `pool` images, as many of each class, and draws `episodes` episodes from them.
     train: {{ways: {ways}, shots: {shots}, queries: {queries}, pool: {pool}, episodes: 32}}
@@ -119,8 +120,8 @@ def new_suite(images: Path, out: Path | None, console: Console) -> None:
     text = SUITE.format(
         file=shlex.quote(str(path)), name=re.sub(r"[^A-Za-z0-9_.-]|^[_.-]+", "", title) or "images",
         description=json.dumps(f"Few-shot classification of the images in {title}.", ensure_ascii=False),
-        path=json.dumps(str(images), ensure_ascii=False), images=max(shots) + queries, ways=ways, shots=shots,
-        queries=queries, pool=pool,
+        path=json.dumps(str(images), ensure_ascii=False), label=json.dumps(title, ensure_ascii=False),
+        images=max(shots) + queries, ways=ways, shots=shots, queries=queries, pool=pool,
     )  # fmt: skip
     path.write_text(text, encoding="utf-8")
     said = f"{path}: {ways}-way episodes. Next: adaptbench run {shlex.quote(str(path))}"

@@ -265,6 +265,11 @@ class EpisodicDataModule(pl.LightningDataModule, ABC):
         """Describes what decides the task's difficulty besides ways, shots and training classes."""
 
     @classmethod
+    def label(cls, init_args: Mapping[str, Any]) -> str:
+        """What tables call the task with these arguments; empty, the default, if by its name."""
+        return ""
+
+    @classmethod
     def remarks(cls, init_args: Mapping[str, Any]) -> tuple[str, ...]:
         """Sentences that every table of this protocol must carry; none by default."""
         return ()

@@ -121,6 +121,11 @@ class ImageFolderDataModule(ClassDataModule):
         return ", ".join([*words, *(["in colour"] if init_args.get("colour") else [])])
 
     @classmethod
+    def label(cls, init_args: Mapping[str, Any]) -> str:
+        """The name of the folder."""
+        return Path(init_args.get("path", "")).name
+
+    @classmethod
     def training_classes(cls, init_args: Mapping[str, Any]) -> int | None:
         """The number of training classes asked for, or all that the folder has; None if there is no such folder."""
         if (asked := init_args.get("train_classes")) is not None:

@@ -80,10 +80,10 @@ def _blocks(v2: Any, suite: Suite, comparisons: tuple[Comparison, ...], entity: 
         best = best_sentence(comparison, len(comparison.settings) - 1)
         said = [best, *(gain_sentence(gain, comparison) for gain in gains(comparison) if gain.axis == "classes")]
         wanted = {"suite": suite.name, "task": comparison.task}
-        runset = _runset(v2, entity, project, f"{suite.name}: {comparison.task}", wanted)
+        runset = _runset(v2, entity, project, f"{suite.name}: {comparison.called}", wanted)
         runset.groupby = ["config.cell.learner"]
         blocks += [
-            v2.H2(f"{comparison.task} ({comparison.protocol})"),
+            v2.H2(f"{comparison.called} ({comparison.protocol})"),
             v2.MarkdownBlock("\n".join(f"- {escape_markdown(sentence)}" for sentence in said if sentence)),
             v2.PanelGrid(runsets=[runset], panels=_panels(v2, comparison)),
             v2.MarkdownBlock(to_markdown(score_table(comparison))),

@@ -119,6 +119,8 @@ class ManifestCell(Description):
 
     label: Name
     """Name of the learner in tables and figures."""
+    task_label: Text = ""
+    """Name of the task in tables, figures and file names, if that is not `task`; empty otherwise."""
     metric: Name
     """The metric for comparisons: "accuracy" (a fraction), "mse" (squared units of the target), or another column."""
     higher_is_better: bool
@@ -134,6 +136,16 @@ class ManifestCell(Description):
     departs_from: Text = ""
     """Name of the learner from which the suite wants to see it differ; empty if there is none."""
 
+    @property
+    def called(self) -> str:
+        """What readers know the task by: its label, or its name."""
+        return self.task_label or self.task
+
+    @property
+    def group(self) -> tuple[str, str, str]:
+        """What the runs of one table share."""
+        return self.task, self.task_label, self.protocol
+
 
 class Manifest(File):
     """`suites/SUITE.json`: the runs that a suite wants, finished or not."""
@@ -147,7 +159,7 @@ class Manifest(File):
     command: tuple[Text, ...]
     """Arguments of `adaptbench run` that decide the runs: the suite, and learners that were added."""
     unavailable: dict[Text, Text]
-    """For each task without data on this machine, the reason."""
+    """For each task without data on this machine, by its label if it has one, the reason."""
     cells: tuple[ManifestCell, ...]
     """Every run that the suite wants."""
     published: Text = ""

@@ -22,7 +22,7 @@ class Functions(Record):
     """A regression task of functions of one variable."""
 
     task: Name
-    """The task."""
+    """What readers know the task by."""
     protocol: str
     """Its protocol."""
     noise: Finite
@@ -74,7 +74,7 @@ class Explored(Record):
     """Episodes of a task of classes."""
 
     task: Name
-    """The task."""
+    """What readers know the task by."""
     protocol: str
     """Its protocol."""
     ink: bool

@@ -234,7 +234,7 @@ def _write(
 def _lost(run: Run) -> list[str]:
     """Why files beside the scores of a run are left out."""
     cell = run.cell
-    where = f"Left out beside the scores of {cell.learner} on {cell.task}, seed {cell.seed} (run {cell.run_id})"
+    where = f"Left out beside the scores of {cell.learner} on {cell.called}, seed {cell.seed} (run {cell.run_id})"
     return [f"{where}: {text}" for text in dict.fromkeys(run.lost)]
 
 
@@ -270,7 +270,7 @@ def _write_section(
 
 def _own(outcomes: Sequence[Outcome], comparison: Comparison) -> list[Outcome]:
     """The outcomes of a comparison."""
-    return [o for o in outcomes if (o.cell.task, o.cell.protocol) == (comparison.task, comparison.protocol)]
+    return [o for o in outcomes if o.cell.group == comparison.group]
 
 
 def _drawings(
@@ -299,11 +299,12 @@ def _drawings(
 
 def file_names(comparisons: tuple[Comparison, ...]) -> tuple[str, ...]:
     """A distinct name for each comparison: its task, and its protocol if the task has several."""
-    tasks = [comparison.task for comparison in comparisons]
+    tasks = [comparison.called for comparison in comparisons]
     names: list[str] = []
     for comparison in comparisons:
-        several = tasks.count(comparison.task) > 1
-        base = slug(f"{comparison.task} {comparison.protocol}" if several else comparison.task)
+        several = tasks.count(comparison.called) > 1
+        words = f"{comparison.called} {comparison.protocol}" if several else comparison.called
+        base = slug(words, slug(comparison.task))
         numbered = (base if number == 1 else f"{base}-{number}" for number in range(1, len(comparisons) + 1))
         names.append(next(name for name in numbered if name not in names))
     return tuple(names)

@@ -82,7 +82,7 @@ def print_report(report: Report, console: Console) -> None:
     console.print(Text(f"{report.n_finished} of {count_of(report.n_cells, 'run')} finished{left}."))
     for problem in report.unreadable:
         cell = problem.cell
-        text = f" {cell.learner} on {cell.task} seed {cell.seed} ({cell.run_id}): {problem.reason}"
+        text = f" {cell.learner} on {cell.called} seed {cell.seed} ({cell.run_id}): {problem.reason}"
         console.print(Text.assemble(("unreadable", "red"), text), soft_wrap=True)
     for text in report.notes:
         console.print(Text(f"Note: {text}", style="yellow"))

@@ -74,7 +74,7 @@ def _say_time(reading: Reading, options: RunOptions, console: Console) -> None:
     by_learner: dict[str, dict[tuple[object, ...], list[float]]] = {}
     for run in _runs(reading):
         if (seconds := cpu_seconds(run)) is not None:
-            place = (run.cell.task, run.cell.protocol, run.cell.train_classes)
+            place = (run.cell.group, run.cell.train_classes)
             by_learner.setdefault(run.cell.learner, {}).setdefault(place, []).append(seconds)
     places = {place for each in by_learner.values() for place in each}
     n_seeds = options.seeds or len({cell.seed for cell in reading.suite.cells})
@@ -106,7 +106,7 @@ def _say_choices(comparisons: Iterable[Comparison], detect: float, console: Cons
     """Prints by which numbers of seeds and episodes a difference is seen in every column, with 80 % power."""
     for comparison in comparisons:
         unit = "% of the error" if comparison.metric.logarithmic else "points"
-        title = f"{comparison.task} ({comparison.protocol}): to see a difference of {detect:g} {unit} from the best"
+        title = f"{comparison.called} ({comparison.protocol}): to see a difference of {detect:g} {unit} from the best"
         console.print(escape(title), highlight=False)
         found = choices(comparison, detect)
         if not found:

@@ -176,7 +176,7 @@ def run_suite(name: str, options: RunOptions, console: Console) -> int:
         console.print("Stopped. Finished runs are kept; the same command continues from here.")
         return INTERRUPTED
     unreadable = _conclude(plan, status, wandb, options=options, console=console)
-    without_data = [cell for cell in plan.cells if cell.attributes.task in plan.unavailable]
+    without_data = [cell for cell in plan.cells if cell.attributes.called in plan.unavailable]
     found = {
         "done now": len(status.done) + len(status.found),
         "finished before": len(standing.finished),
@@ -317,7 +317,7 @@ def _say_failed(status: Status, store: Store, console: Console) -> None:
 
 
 def _say_unavailable(plan: Plan, console: Console) -> None:
-    others = {cell.otherwise: cell.attributes.task for cell in plan.cells}
+    others = {cell.otherwise: cell.attributes.called for cell in plan.cells}
     for task, reason in plan.unavailable.items():
         what = f"{others[task]} replaces {task}" if task in others else f"The cells of task {task} cannot run"
         console.print(f"[yellow]missing[/] {what}: {escape(reason)}", highlight=False)

@@ -83,7 +83,7 @@ def _names(cells: Iterable["Cell"], store: Store) -> dict[str, str]:
     """Returns the name of each run in W&B by id, candidates before the runs that need them."""
     names: dict[str, str] = {}
     for cell in cells:
-        where = f"{cell.task}{f' {cell.train_classes}' if cell.train_classes else ''} seed {cell.seed}"
+        where = f"{cell.called}{f' {cell.train_classes}' if cell.train_classes else ''} seed {cell.seed}"
         with suppress(Unreadable):  # an unreadable run cannot be mirrored
             for needed in store.pretrainings(cell.run_id):
                 names.setdefault(needed, f"{store.result(needed).learner} {where}")

@@ -12,6 +12,7 @@ from adaptbench.benchmarks.suites.description import source_in_words
 from adaptbench.benchmarks.suites.registry import load
 from adaptbench.benchmarks.suites.spec import Cell, Component, RunSpec, TransferSpec
 from adaptbench.benchmarks.suites.suite import Suite, SuiteCell
+from adaptbench.benchmarks.suites.tasks import called
 from adaptbench.datamodules.errors import DataUnavailable
 from adaptbench.reports.format import Manifest
 from adaptbench.reports.selection import Only, select
@@ -50,7 +51,7 @@ class Plan:
     Attributes:
         suite: the suite.
         cells: its cells, after selection.
-        unavailable: why a task's data is unavailable, by task, even if another task replaces it.
+        unavailable: why a task's data is unavailable, by what readers know it by, even if another task replaces it.
     """
 
     suite: Suite
@@ -61,7 +62,7 @@ class Plan:
         """Lists every run with available data once, pretrainings first because others wait for them."""
         runs: dict[str, PlannedRun] = {}
         for cell in self.cells:
-            if cell.attributes.task not in self.unavailable:
+            if cell.attributes.called not in self.unavailable:
                 for run in _runs_of(cell):
                     runs.setdefault(run.spec.run_id, run)
         return sorted(runs.values(), key=lambda run: run.spec.kind != "pretrain")
@@ -94,9 +95,11 @@ def make_plan(suite: Suite, only: Only | None = None) -> Plan:
         only: values of which a cell must have one, by key.
 
     Raises:
-        ValueError: if an argument of a task, encoder or learner is wrong, or `only` selects nothing.
+        ValueError: if an argument of a task, encoder or learner is wrong, `only` selects nothing, or two runs would
+            stand at the same place of a table.
     """
-    either = {entry.otherwise.name for entry in suite.tasks if entry.otherwise is not None}
+    _require_places(suite)
+    either = {called(entry.otherwise) for entry in suite.tasks if entry.otherwise is not None}
     cells = _select(suite, only or {}, either)
     unavailable = _unavailable(cells)
     if not unavailable and not any(cell.otherwise for cell in cells):
@@ -104,6 +107,17 @@ def make_plan(suite: Suite, only: Only | None = None) -> Plan:
     suite = suite.without(unavailable)
     cells = _select(suite, only or {}, unavailable)
     return Plan(suite, cells, {**unavailable, **_unavailable(cells)})
+
+
+def _require_places(suite: Suite) -> None:
+    """Checks that each run has a place of its own in the tables; two tasks of one name may need labels for that."""
+    seen: dict[tuple[object, ...], str] = {}
+    for about in (cell.attributes for cell in suite.cells()):
+        for size in about.tests:
+            place = (about.group, about.learner, about.train_classes, about.examples, size, about.seed)
+            if seen.setdefault(place, about.run_id) != about.run_id:
+                where = f"{about.called} ({about.protocol}) with seed {about.seed} in suite `{suite.suite}`"
+                raise ValueError(f"Expected one run of {about.learner} on {where} but got two; give a task a `label`.")
 
 
 def add_learner(suite: Suite, name: str) -> tuple[Suite, dict[str, str]]:
@@ -148,14 +162,16 @@ def _select(suite: Suite, only: Only, names: Collection[str]) -> list[SuiteCell]
             return [size.ways for size in cell.spec.test.sizes]
         if key == "examples":
             return [cell.spec.training.budget.examples]
-        otherwise = [cell.otherwise] if key == "task" and cell.otherwise in names else []
-        return [getattr(cell.attributes, key), *otherwise]
+        if key == "task":
+            otherwise = [cell.otherwise] if cell.otherwise in names else []
+            return [cell.attributes.task, cell.attributes.called, *otherwise]
+        return [getattr(cell.attributes, key)]
 
     return select(suite.cells(), only, values, f"suite `{suite.suite}`")
 
 
 def _unavailable(cells: Sequence[SuiteCell]) -> dict[str, str]:
-    """Builds one of each kind of cell; returns why tasks' data is unavailable, by task."""
+    """Builds one of each kind of cell; returns why tasks' data is unavailable, by what readers know a task by."""
     reasons: dict[str, str] = {}
     build = Builder()
     for cell in cells:
@@ -164,7 +180,7 @@ def _unavailable(cells: Sequence[SuiteCell]) -> dict[str, str]:
         try:
             build(cell)
         except DataUnavailable as error:
-            reasons[cell.attributes.task] = without_secrets(str(error))
+            reasons[cell.attributes.called] = without_secrets(str(error))
     return reasons
 
 
@@ -193,9 +209,9 @@ class Builder:
         except (ValueError, DataUnavailable):
             raise
         except GuardFailed as error:
-            raise ValueError(f"{cell.attributes.learner} on {cell.attributes.task} is refused: {error}") from error
+            raise ValueError(f"{cell.attributes.learner} on {cell.attributes.called} is refused: {error}") from error
         except Exception as error:  # an argument of the wrong type can make a class raise anything
-            what = f"{cell.attributes.learner} on {cell.attributes.task}"
+            what = f"{cell.attributes.learner} on {cell.attributes.called}"
             reason = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(".")
             raise ValueError(f"{what} cannot be built: {reason}.") from error
 
@@ -234,7 +250,7 @@ def _runs_of(cell: SuiteCell) -> list[PlannedRun]:
     attributes = cell.attributes
     size = f" {attributes.train_classes}" if attributes.train_classes else ""
     budget = f" {attributes.examples} examples" if attributes.examples else ""
-    where = f"{attributes.task}{size}{budget} seed {attributes.seed}"
+    where = f"{attributes.called}{size}{budget} seed {attributes.seed}"
     candidates = cell.spec.candidates
     rates = len({each.optimization.lr for each in candidates}) > 1
     what, own = "pretraining" if cell.spec.kind == "transfer" else attributes.learner, cell.spec.training.task

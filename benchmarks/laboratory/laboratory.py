@@ -53,9 +53,9 @@ def write_laboratory(runs: Path, suite: str | None) -> Path:
 
 def _alike(runs: Sequence[Run]) -> list[list[Run]]:
     """The runs of each task and protocol that can be compared in one episode, a run for each learner."""
-    groups: dict[tuple[str, str], list[Run]] = {}
+    groups: dict[tuple[str, str, str], list[Run]] = {}
     for run in runs:
-        groups.setdefault((run.cell.task, run.cell.protocol), []).append(run)
+        groups.setdefault(run.cell.group, []).append(run)
     found = []
     for group in groups.values():
         counts = Counter(_training(run.cell) for run in group)
@@ -71,7 +71,7 @@ def _training(cell: Cell) -> tuple[float, int, int]:
 
 def _functions(task: SinusoidDataModule, runs: Sequence[Run]) -> Functions:
     return Functions(
-        task=runs[0].cell.task,
+        task=runs[0].cell.called,
         protocol=runs[0].cell.protocol,
         noise=task.noise,
         bayes=_text(export_posterior(task)) if task.noise else None,
@@ -100,7 +100,7 @@ def _explored(task: ClassDataModule, runs: Sequence[Run], *, ink: bool) -> Explo
     starts = np.cumsum([0, *(len(each.images) for each in drawn)])
     images = np.concatenate([each.images.numpy() for each in drawn])
     return Explored(
-        task=runs[0].cell.task,
+        task=runs[0].cell.called,
         protocol=runs[0].cell.protocol,
         ink=ink,
         width=images.shape[2],

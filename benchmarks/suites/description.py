@@ -1,6 +1,6 @@
 """Describes a run for manifests, results, tables and W&B."""
 
-from adaptbench.benchmarks.suites.registry import find, load
+from adaptbench.benchmarks.suites.registry import find, load, own_label
 from adaptbench.benchmarks.suites.spec import RunSpec, TrainingSpec
 from adaptbench.datamodules.base import EpisodicDataModule
 from adaptbench.reports.format import ManifestCell, Size
@@ -14,13 +14,16 @@ def source_in_words(spec: TrainingSpec) -> str:
     return f"{find('task', spec.task.name).label}{size} ({task.protocol(spec.task.init_args)})"
 
 
-def describe(spec: RunSpec, name: str | None = None, label: str | None = None) -> ManifestCell:
+def describe(
+    spec: RunSpec, name: str | None = None, label: str | None = None, task_label: str | None = None
+) -> ManifestCell:
     """Describes a run.
 
     Args:
         spec: what determines the run.
         name: the learner's name in the suite; by default the component's name.
         label: its name in tables; by default the label of the component with its arguments.
+        task_label: the task's name in tables; by default what the task itself says.
 
     Raises:
         ValueError: if its task is not a task.
@@ -47,6 +50,7 @@ def describe(spec: RunSpec, name: str | None = None, label: str | None = None) -
         class_word=task.class_word,
         shots_word=task.shots_word,
         label=label or form.label_with(departures),
+        task_label=task_label or own_label(training.task.name, arguments),
         metric="accuracy" if categorical else "mse",
         higher_is_better=categorical,
         tests=tuple(Size(ways=size.ways, shots=size.shots) for size in spec.test.sizes),
@@ -63,4 +67,4 @@ def name_of(spec: RunSpec) -> str:
     """
     cell = describe(spec)
     size = "" if cell.train_classes is None else f", {cell.train_classes} {cell.class_word}"
-    return f"{cell.learner} on {cell.task} ({cell.protocol}{size}) seed {cell.seed}"
+    return f"{cell.learner} on {cell.called} ({cell.protocol}{size}) seed {cell.seed}"

@@ -264,6 +264,18 @@ def load(kind: str, name: str) -> Any:  # noqa: ANN401 - a class of any kind
         raise ValueError(f"Expected a known {kind} but `{name}` cannot be imported: {reason}.") from error
 
 
+def own_label(task: str, init_args: Mapping[str, Any]) -> str:
+    """Returns what a task with these arguments calls itself, if that is no task's name; else an empty text."""
+    kind = load("task", task)
+    label: str = kind.label(init_args) if hasattr(kind, "label") else ""
+    return "" if is_name_of_another(label, task) else label
+
+
+def is_name_of_another(label: str, task: str) -> bool:
+    """Whether the label of a task is the name of another one that ships."""
+    return any(label.lower() in (name, named.label.lower()) for name, named in TASKS.items() if name != task)
+
+
 def suite_files() -> dict[str, Path]:
     """Returns the files of the suites that ship, by name."""
     folder = Path(str(resources.files("adaptbench.benchmarks.suites")))

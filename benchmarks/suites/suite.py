@@ -17,7 +17,7 @@ from pydantic import Field, PositiveFloat, PrivateAttr, ValidationError, field_v
 from adaptbench.benchmarks.suites.description import describe
 from adaptbench.benchmarks.suites.own_code import own_code
 from adaptbench.benchmarks.suites.plain_yaml import NotPlain, read_plain
-from adaptbench.benchmarks.suites.registry import load, suite_files
+from adaptbench.benchmarks.suites.registry import is_name_of_another, suite_files
 from adaptbench.benchmarks.suites.spec import (
     CHECKPOINT_SECONDS,
     Budget,
@@ -32,6 +32,7 @@ from adaptbench.benchmarks.suites.spec import (
     TrainerOptions,
     TransferSpec,
 )
+from adaptbench.benchmarks.suites.tasks import called, pinned
 from adaptbench.benchmarks.suites.weights import with_digest
 from adaptbench.datamodules.base import EvalEpisodes, TrainEpisodes
 from adaptbench.lit_modules.optimization import Optimization
@@ -107,6 +108,7 @@ class TaskEntry(Frozen):
         encoder: the encoder under every learner.
         budget: how long each network trains.
         trainer: number of devices that each network trains on.
+        label: its name in tables, figures and file names; by default that of the task, or of a folder of images.
         learners: the learners, by the names that `--only` uses.
     """
 
@@ -118,6 +120,7 @@ class TaskEntry(Frozen):
     encoder: Encoder
     budget: Budget
     trainer: TrainerOptions = TrainerOptions()
+    label: Annotated[str, Field(pattern=r"^\S.*$")] | None = None
     learners: dict[str, LearnerEntry] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -129,6 +132,12 @@ class TaskEntry(Frozen):
         if fewest < least:
             text = "expected a budget of at least {:,} `examples`, a pool for each device in each epoch, but got {:,}"
             raise ValueError(text.format(least, fewest))
+        return self
+
+    @model_validator(mode="after")
+    def _label_is_its_own(self) -> "TaskEntry":
+        if self.label and (self.otherwise or is_name_of_another(self.label, self.task.name)):
+            raise ValueError(f"expected a `label` for this task alone but `{self.label}` names another one too")
         return self
 
     @model_validator(mode="before")
@@ -162,7 +171,7 @@ class TaskEntry(Frozen):
         for values in itertools.product(*self.over.values()):
             given = dict(zip(self.over, values, strict=True))
             examples = given.pop("examples", self.budget.examples)
-            own = _pinned(Component(name=self.task.name, init_args=self.task.init_args | given))
+            own = pinned(Component(name=self.task.name, init_args=self.task.init_args | given))
             budget = Budget(**self.budget.model_dump() | {"examples": examples})
             yield self.model_copy(update={"task": own, "budget": budget, "encoder": encoder})
 
@@ -229,7 +238,7 @@ class Suite(Frozen):
             return self
         tasks = [
             entry.model_copy(update={"task": entry.otherwise, "otherwise": entry.task})
-            if entry.otherwise is not None and entry.task.name in unavailable
+            if entry.otherwise is not None and called(entry.task) in unavailable
             else entry
             for entry in self.tasks
         ]
@@ -291,13 +300,13 @@ class SuiteCell:
         """Makes the cells of one learner with each seed; their descriptions differ in seed and run id only."""
         learner = entry.learners[name]
         specs = [cls._spec(entry, learner, seed, code_of) for seed in seeds]
-        described = describe(specs[0], name, learner.label).model_copy(
+        described = describe(specs[0], name, learner.label, entry.label).model_copy(
             update={
                 "examples": entry.budget.examples if "examples" in entry.over else None,
                 "departs_from": learner.departs_from or "",
             }
         )
-        otherwise = entry.otherwise.name if entry.otherwise else None
+        otherwise = called(entry.otherwise) if entry.otherwise else None
         return [
             cls(spec, described.model_copy(update={"run_id": spec.run_id, "seed": seed}), otherwise)
             for spec, seed in zip(specs, seeds, strict=True)
@@ -318,18 +327,12 @@ class SuiteCell:
         training |= {"label_smoothing": learner.label_smoothing, "pretraining": learner.pretraining}
         candidates = (
             coded(PretrainSpec(**training | {"task": source}, optimization=each))
-            for source in (entry.task, *map(_pinned, learner.pretraining_sources))
+            for source in (entry.task, *map(pinned, learner.pretraining_sources))
             for each in learner.optimizations()
         )
         first, *rivals = {each.run_id: each for each in candidates}.values()
         transfer = TransferSpec(pretrained=first, rivals=tuple(rivals), strategy=learner.strategy, test=entry.test)
         return coded(transfer)
-
-
-def _pinned(task: Component) -> Component:
-    """Gives a task that reads data of the user's own a digest of them."""
-    kind = load("task", task.name)
-    return task.model_copy(update={"init_args": kind.pinned(task.init_args)}) if hasattr(kind, "pinned") else task
 
 
 def load_suite(name: str) -> Suite:

@@ -87,6 +87,7 @@ class Comparison:
 
     Args:
         task: The task's name.
+        label: The task's label, if it has one.
         protocol: The protocol's name.
         metric: The metric that is compared.
         settings: The columns, sorted by training classes, budget, ways and shots.
@@ -96,6 +97,7 @@ class Comparison:
     """
 
     task: str
+    label: str
     protocol: str
     metric: Metric
     settings: tuple[Setting, ...]
@@ -104,14 +106,24 @@ class Comparison:
     remarks: tuple[str, ...] = ()
 
     @property
+    def called(self) -> str:
+        """What readers know the task by: its label, or its name."""
+        return self.label or self.task
+
+    @property
+    def group(self) -> tuple[str, str, str]:
+        """What its runs share, as `ManifestCell.group`."""
+        return self.task, self.label, self.protocol
+
+    @property
     def task_name(self) -> str:
-        """The proper name of the task, such as "Omniglot"."""
-        return task_name(self.task)
+        """The label of the task, or its proper name, such as "Omniglot"."""
+        return task_name(self.called)
 
     @property
     def place(self) -> str:
         """Task and protocol by their proper names, such as "Omniglot (Vinyals split, rotations in training)"."""
-        return place_name(self.task, self.protocol)
+        return place_name(self.called, self.protocol)
 
     @property
     def class_word(self) -> str:
@@ -141,10 +153,10 @@ class Comparison:
 
 
 def compare(outcomes: Sequence[Outcome]) -> tuple[Comparison, ...]:
-    """Groups outcomes by task and protocol, in the order of the manifest."""
-    groups: dict[tuple[str, str], list[Outcome]] = {}
+    """Groups outcomes by task, label and protocol, in the order of the manifest."""
+    groups: dict[tuple[str, str, str], list[Outcome]] = {}
     for outcome in outcomes:
-        groups.setdefault((outcome.cell.task, outcome.cell.protocol), []).append(outcome)
+        groups.setdefault(outcome.cell.group, []).append(outcome)
     return tuple(_compare_group(group) for group in groups.values())
 
 
@@ -161,6 +173,7 @@ def _compare_group(outcomes: Sequence[Outcome]) -> Comparison:
             places.setdefault(refusal, []).append(setting)
     return Comparison(
         task=cell.task,
+        label=cell.task_label,
         protocol=cell.protocol,
         metric=metric,
         settings=tuple(settings),

@@ -56,7 +56,7 @@ def fidelities(small: Sequence[Comparison], large: Sequence[Comparison]) -> Iter
         large: What the large suite compares.
     """
     for one, other in product(small, large):
-        if (one.task, one.metric.name) != (other.task, other.metric.name):
+        if (one.called, one.metric.name) != (other.called, other.metric.name):
             continue
         for column, against in product(one.largest, other.largest):
             size, wanted = one.settings[column], other.settings[against]
@@ -68,7 +68,7 @@ def fidelities(small: Sequence[Comparison], large: Sequence[Comparison]) -> Iter
                 first, second = ([each[label] for label in labels] for each in (ours, theirs))
                 tau, lower, upper = rank_agreement(_scores(first), _scores(second))
                 seeds = min(len(entry.samples) for entry in (*first, *second))
-                yield Fidelity(one.task, other.protocol, wanted.episode_phrase, len(labels), tau, lower, upper, seeds)
+                yield Fidelity(one.called, other.protocol, wanted.episode_phrase, len(labels), tau, lower, upper, seeds)
 
 
 def _scored(comparison: Comparison, column: int) -> dict[str, Entry]:

@@ -169,7 +169,7 @@ def atlas(suite: Suite, runs: Sequence[Run], named: Mapping[str, Comparison]) ->
     colours = {learner: str(style["color"]) for learner, style in line_styles(suite).items()}
     found = []
     for name, comparison in named.items():
-        own = [run for run in runs if (run.cell.task, run.cell.protocol) == (comparison.task, comparison.protocol)]
+        own = [run for run in runs if run.cell.group == comparison.group]
         if len({run.cell.train_classes for run in own}) < 2:
             continue
         percent = comparison.metric.unit == "%"

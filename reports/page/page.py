@@ -215,7 +215,8 @@ def _group_problems(problems: Sequence[Problem]) -> list[dict[str, object]]:
 
 def _place(problem: Problem) -> str:
     cell = problem.cell
-    return f"{task_name(cell.task)}: {cell.label}, {cell.settings[0].size_label}, seed {cell.seed} (run {cell.run_id})"
+    run = f"seed {cell.seed} (run {cell.run_id})"
+    return f"{task_name(cell.called)}: {cell.label}, {cell.settings[0].size_label}, {run}"
 
 
 def _group_environments(runs: Sequence[Run]) -> list[dict[str, str]]:

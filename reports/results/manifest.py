@@ -75,6 +75,8 @@ def _choose(names: list[str], name: str | None) -> str:
 
 def values_of(cell: Cell, key: str) -> list[object]:
     """The values by which a cell is selected; the key is one of `selection.KEYS`."""
+    if key == "task":
+        return [cell.task, cell.called]
     return [test.ways for test in cell.tests] if key == "ways" else [getattr(cell, key)]
 
 
@@ -83,9 +85,9 @@ def _check_distinct(suite: Suite, file: str) -> None:
     seen: dict[tuple[object, ...], str] = {}
     for cell in suite.cells:
         for setting in cell.settings:
-            place = (cell.task, cell.protocol, cell.learner, setting, cell.seed)
+            place = (cell.group, cell.learner, setting, cell.seed)
             if seen.setdefault(place, cell.run_id) != cell.run_id:
                 raise ReportError(
-                    f"Expected {file} to name one run for {cell.learner} on {cell.task} with seed {cell.seed} "
-                    f"but got {seen[place]} and {cell.run_id}; give the learners or protocols different names."
+                    f"Expected {file} to name one run for {cell.learner} on {cell.called} with seed {cell.seed} "
+                    f"but got {seen[place]} and {cell.run_id}; give the tasks labels, or the learners different names."
                 )

@@ -24,13 +24,16 @@ _SPLIT = re.compile(rf"\b({'|'.join(SPLITS)})(?=$|,| \()")
 
 
 def task_name(task: str) -> str:
-    """The proper name of a task; the name of a user's own task as it is."""
+    """The proper name of a task; the label or the name of a user's own task as it is."""
     return TASKS.get(task, task)
 
 
 def place_name(task: str, protocol: str) -> str:
     """Task and protocol by their proper names, such as "Omniglot (Vinyals split, rotations in training)"."""
-    return f"{task_name(task)} ({protocol_name(protocol)})"
+    name, words = task_name(task), protocol_name(protocol)
+    words = words if words != name else ""
+    words = words.removeprefix(f"{name}, ")  # a folder of images is called by its name already
+    return f"{name} ({words})" if words else name
 
 
 def protocol_name(protocol: str) -> str:

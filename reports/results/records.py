@@ -35,6 +35,7 @@ def episode_records(runs: Sequence[Run]) -> pd.DataFrame:
         pd.DataFrame(
             {
                 **{name: getattr(run.cell, name) for name in EPISODE_COLUMNS[:6]},
+                "task": run.cell.called,
                 "train_classes": pd.array([run.cell.train_classes] * len(scores), dtype="Int64"),
                 "ways": pd.array([setting.ways] * len(scores), dtype="Int64"),
                 "shots": pd.array([setting.shots] * len(scores), dtype="Int64"),
@@ -62,6 +63,7 @@ def _record(suite: Suite, run: Run, score: Score) -> dict[str, object]:
         **{name: getattr(cell, name) for name in ("run_id", "task", "protocol", "train_classes", "learner")},
         **{name: getattr(cell, name) for name in ("label", "family", "seed")},
         **{name: getattr(result, name) for name in ("selection", "examples_encoded", "parameters", "transductive")},
+        "task": cell.called,
         "on": score.on,
         "suite": suite.name,
         "suite_version": suite.version,

@@ -189,7 +189,7 @@ def read_outcomes(runs: Path, suite: Suite) -> tuple[Outcome, ...]:
         suite: The suite.
     """
     curves = cache(read_curve)
-    return tuple(read_outcome(runs, cell, suite.unavailable.get(cell.task), curves) for cell in suite.cells)
+    return tuple(read_outcome(runs, cell, suite.unavailable.get(cell.called), curves) for cell in suite.cells)
 
 
 def read_outcome(runs: Path, cell: Cell, unavailable: str | None = None, curves: ReadCurve = read_curve) -> Outcome:

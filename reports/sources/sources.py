@@ -131,7 +131,7 @@ def _open(name: SourceName, stack: ExitStack) -> Source:
 
 def _outcomes(source: Source, suite: Suite, *, marked: bool) -> list[Outcome]:
     curves = cache(read_curve)
-    found = [read_outcome(source.folder, cell, suite.unavailable.get(cell.task), curves) for cell in suite.cells]
+    found = [read_outcome(source.folder, cell, suite.unavailable.get(cell.called), curves) for cell in suite.cells]
     if not marked:
         return list(found)
     started = {each.cell.learner for each in found if isinstance(each, Run) or each.kind == "failed"}
@@ -175,7 +175,7 @@ def _without_covered(outcomes: Iterable[Outcome]) -> list[Outcome]:
 
 def _places(outcome: Outcome) -> set[tuple[object, ...]]:
     cell = outcome.cell
-    return {(cell.task, cell.protocol, cell.learner, setting, cell.seed) for setting in cell.settings}
+    return {(cell.group, cell.learner, setting, cell.seed) for setting in cell.settings}
 
 
 def _unlisted(source: Source) -> list[str]:

@@ -88,7 +88,7 @@ def _of_published(key: str, take: Callable[[Published], object]) -> Column[Publi
 
 
 _COLUMNS: tuple[Column[PublishedRow], ...] = (
-    Column("task", lambda row: row.comparison.task),
+    Column("task", lambda row: row.comparison.called),
     Column("protocol", lambda row: row.comparison.protocol),
     Column("split", lambda row: row.split),
     Column("learner", lambda row: row.entry.learner),

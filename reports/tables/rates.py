@@ -94,7 +94,7 @@ def rate_table(outcomes: Iterable[Outcome], name: str) -> Table | None:
     mean = "geometric mean" if first.metric.logarithmic else "mean"
     return Table(
         name=f"rates-{name}",
-        title=f"Learning rates: {place_name(first.run.cell.task, first.run.cell.protocol)}",
+        title=f"Learning rates: {place_name(first.run.cell.called, first.run.cell.protocol)}",
         caption=(
             f"{first.metric.heading} on validation episodes for each learning rate, each trained with the whole "
             f"budget: {mean} over {over}{', '.join(map(str, seeds))}, and mean over all numbers of shots. "
@@ -163,7 +163,7 @@ def _environment(source: tuple[Rates, float]) -> Environment | None:
 
 
 _COLUMNS: tuple[Column[tuple[Rates, float]], ...] = (
-    Column("task", lambda source: source[0].run.cell.task),
+    Column("task", lambda source: source[0].run.cell.called),
     Column("protocol", lambda source: source[0].run.cell.protocol),
     Column("train_classes", lambda source: source[0].run.cell.train_classes),
     Column("learner", lambda source: source[0].run.cell.learner),

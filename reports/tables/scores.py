@@ -46,7 +46,7 @@ def entry_frame(comparison: Comparison) -> pd.DataFrame:
 def entry_columns(comparison: Comparison) -> tuple[Column[Entry], ...]:
     """The columns of an entry."""
     return (
-        Column("task", lambda _: comparison.task),
+        Column("task", lambda _: comparison.called),
         Column("protocol", lambda _: comparison.protocol),
         Column("learner", lambda entry: entry.learner),
         Column("label", lambda entry: entry.label),

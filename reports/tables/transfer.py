@@ -88,7 +88,7 @@ def choice_table(outcomes: Iterable[Outcome], name: str) -> Table | None:
     cell = choices[0].run.cell
     return Table(
         name=f"chosen-{name}",
-        title=f"Chosen settings: {place_name(cell.task, cell.protocol)}",
+        title=f"Chosen settings: {place_name(cell.called, cell.protocol)}",
         caption=(
             "Settings chosen by cross-validation, for each number of support examples: on validation episodes, or by "
             "each test episode within its support set; never on test queries. A learning rate, or a source of the "
@@ -237,9 +237,9 @@ def source_table(outcomes: Iterable[Outcome], name: str) -> Table | None:
     cell, metric = rows[0].runs[0].cell, rows[0].metric
     return Table(
         name=f"sources-{name}",
-        title=f"Sources of transfer: {place_name(cell.task, cell.protocol)}",
+        title=f"Sources of transfer: {place_name(cell.called, cell.protocol)}",
         caption=(
-            f"What networks were pretrained on before they adapt to {place_name(cell.task, cell.protocol)}: the best "
+            f"What networks were pretrained on before they adapt to {place_name(cell.called, cell.protocol)}: the best "
             f"score on its validation episodes, {metric.heading}, a mean over seeds; how many seeds chose the source; "
             "and the CPU time of all pretrainings on it. Test episodes choose nothing."
         ),

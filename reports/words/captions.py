@@ -1,6 +1,7 @@
 """Captions and notes: the words that every form of a table shares."""
 
 import re
+import unicodedata
 
 from adaptbench.reports.comparison.comparability import induction
 from adaptbench.reports.comparison.comparison import Comparison, Entry
@@ -74,9 +75,10 @@ def caption(comparison: Comparison) -> str:
     return " ".join(sentence for sentence in sentences if sentence)
 
 
-def slug(text: str) -> str:
-    """A name for files: letters, digits and hyphens."""
-    return re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-") or "unnamed"
+def slug(text: str, otherwise: str = "unnamed") -> str:
+    """A name for files: letters without accents, digits and hyphens; another one if nothing is left."""
+    plain = "".join(each for each in unicodedata.normalize("NFKD", text) if not unicodedata.combining(each))
+    return re.sub(r"[^A-Za-z0-9]+", "-", plain).strip("-") or otherwise
 
 
 def _few(comparison: Comparison) -> str:

@@ -31,7 +31,7 @@ def entry_commands(suite: Suite, comparison: Comparison, entry: Entry) -> str:
     """The commands that reproduce the runs of an entry, and no others."""
     setting = entry.setting
     only = {
-        "task": comparison.task,
+        "task": comparison.called,
         "protocol": comparison.protocol,
         "learner": entry.runs[0].cell.learner.removesuffix(f" ({entry.runs[0].source.name})")
         if entry.runs and entry.runs[0].source

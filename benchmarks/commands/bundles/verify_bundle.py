@@ -22,7 +22,7 @@ from adaptbench.benchmarks.runs.devices import CPU
 from adaptbench.benchmarks.runs.environment import describe_machine
 from adaptbench.benchmarks.store.store import write_json
 from adaptbench.benchmarks.suites.description import describe, name_of
-from adaptbench.benchmarks.suites.registry import KINDS, suite_files
+from adaptbench.benchmarks.suites.registry import KINDS, is_name_of_another, suite_files
 from adaptbench.benchmarks.suites.spec import RUN_SPEC, RunSpec
 from adaptbench.benchmarks.suites.suite import load_suite
 from adaptbench.reports.bundle_format import Statement, VerifiedRun
@@ -32,7 +32,7 @@ from adaptbench.reports.reading import read
 from adaptbench.reports.sources.bundles import code_of, unpack
 from adaptbench.reports.sources.statements import NAMESPACE, agreement, statement_path
 
-FREE = {"examples", "departs_from", "remarks", "source"}
+FREE = {"examples", "departs_from", "remarks", "source", "task_label"}
 """Fields of a cell of a manifest that are no name of the run."""
 
 
@@ -174,7 +174,7 @@ def verify_bundle(
 def check_names(suite: Manifest, specs: Mapping[str, RunSpec]) -> None:
     """Refuses a manifest that calls a run by what its spec does not say, or gives it the name of another component.
 
-    A suite that ships may give its learners labels; other suites may give any that is not a component's.
+    A suite that ships may give its learners labels, and tasks none; others give any that is no component's.
 
     Raises:
         ValueError: if there is such a run.
@@ -193,11 +193,12 @@ def check_names(suite: Manifest, specs: Mapping[str, RunSpec]) -> None:
         allowed = {describe(spec).label} | {each.label for each in own if each.label}
         foreign = not own if given else cell.learner in known and cell.learner != spec.adapter
         foreign |= cell.label not in allowed and (bool(given) or cell.label in labels)
+        foreign |= bool(entries and cell.task_label) or is_name_of_another(cell.task_label, cell.task)
         said, wanted = (each.model_dump(exclude=FREE) for each in (cell, describe(spec, cell.learner, cell.label)))
         if foreign or said != wanted:
             raise ValueError(
                 f"Expected run {cell.run_id} to be called {min(allowed)}, as its spec says ({name_of(spec)}), but "
-                f"the manifest calls it {cell.label} ({cell.learner}, {cell.family}, on {cell.task}, {cell.protocol})."
+                f"the manifest calls it {cell.label} ({cell.learner}, {cell.family}, {cell.called}, {cell.protocol})."
             )
 
 

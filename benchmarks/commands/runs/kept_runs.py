@@ -51,7 +51,8 @@ class KeptRun:
         machine = self.environment and self.environment.machine
         commit = f"{machine.git_commit[:7]}{'*' * bool(machine.git_dirty)}" if machine and machine.git_commit else ""
         return [
-            f"{cell.label} on {cell.task}{size}", str(cell.seed), " ".join(metric.value(each.value) for each in scores),
+            f"{cell.label} on {cell.called}{size}", str(cell.seed),
+            " ".join(metric.value(each.value) for each in scores),
             f"{seconds:,.0f}" if spent else "", commit, self.state, cell.run_id,
         ]  # fmt: skip
 

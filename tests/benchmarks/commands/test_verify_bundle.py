@@ -87,11 +87,19 @@ def manifest(*cells, name="tiny"):
 
 
 @pytest.mark.parametrize(
-    "changes", [{"learner": "lstm"}, {"label": "LSTM"}, {"family": "attention"}, {"task": "omniglot"}, {"seed": 7}]
+    "changes",
+    [
+        {"learner": "lstm"},
+        {"label": "LSTM"},
+        {"family": "attention"},
+        {"task": "omniglot"},
+        {"task_label": "Omniglot"},
+        {"seed": 7},
+    ],
 )
 def test_a_run_of_another_name_is_refused(episodic, changes):
     spec = episodic()
-    cell = describe(spec, "mine", "A label of her own")
+    cell = describe(spec, "mine", "A label of her own", "A task of her own")
     check_names(manifest(cell), {spec.run_id: spec})
     with pytest.raises(ValueError, match="to be called Deep sets, as its spec says"):
         check_names(manifest(cell.model_copy(update=changes)), {spec.run_id: spec})
@@ -105,7 +113,7 @@ def test_suites_that_ship_call_runs_by_their_names_and_no_others():
         cells[0].attributes,
         next(each.attributes for each in cells if each.spec.adapter != cells[0].spec.adapter),
     )
-    for changes in ({"learner": other.learner}, {"label": other.label}, {"label": "Ours"}):
+    for changes in ({"learner": other.learner}, {"label": other.label}, {"label": "Ours"}, {"task_label": "Ours"}):
         with pytest.raises(ValueError, match="as its spec says"):
             check_names(manifest(first.model_copy(update=changes), name="smoke"), specs)
 

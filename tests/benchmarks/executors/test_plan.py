@@ -1,15 +1,17 @@
 """Plans: which runs a suite needs, and what is wrong, before anything trains."""
 
+import itertools
 import shutil
 
 import pytest
+from PIL import Image
 
 from adaptbench.benchmarks.commands.run import Standing
 from adaptbench.benchmarks.executors.plan import add_learner, make_plan
 from adaptbench.benchmarks.store.integrity import checksums
 from adaptbench.benchmarks.store.store import Store, write_json
 from adaptbench.benchmarks.suites.spec import Component, PretrainSpec, TransferSpec
-from adaptbench.benchmarks.suites.suite import load_suite
+from adaptbench.benchmarks.suites.suite import Suite, SuiteError, load_suite
 from adaptbench.datamodules.base import EvalEpisodes, TrainEpisodes
 from adaptbench.datamodules.errors import DataUnavailable
 from adaptbench.datamodules.glyphs import GlyphsDataModule
@@ -190,6 +192,44 @@ def test_data_that_cannot_be_had_leaves_out_its_task_only(suite, monkeypatch):
     assert plan.runs() == []
     assert plan.manifest([]).unavailable == {"sinusoid": "The sines are out."}
     assert len(plan.manifest([]).cells) == 2
+
+
+def test_two_folders_of_images_are_told_apart_or_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for number, image in itertools.product(range(2), range(30)):
+        path = tmp_path / ("mine", "theirs")[number] / f"mushrooms/{image // 2}/{image}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (8, 8), 100 * number + 3 * image).save(path)
+    entry = {
+        "train": {"ways": 2, "shots": [1], "queries": 1, "pool": 8, "episodes": 2},
+        "test": {"ways": 2, "shots": [1], "queries": 1, "episodes": 20},
+        "encoder": {"name": "strided", "init_args": {"filters": 4}},
+        "budget": {"examples": 32},
+        "learners": {"prototypes": {"learner": {"name": "prototypes"}}},
+    }
+    folders = ("mine/mushrooms", "theirs/mushrooms", "leaves")
+
+    def of(**label):
+        tasks = [{"task": {"name": "image_folder", "init_args": {"path": str(tmp_path / each)}}} for each in folders]
+        tasks = [{**entry, **each, **(label if each == tasks[0] else {})} for each in tasks]
+        return Suite.model_validate({"suite": "mine", "version": 1, "description": "", "seeds": [0], "tasks": tasks})
+
+    with pytest.raises(ValueError, match=r"one run of prototypes on mushrooms \(mushrooms\) .* give a task a `label`"):
+        make_plan(of())
+    plan = make_plan(of(label="my mushrooms"))
+    assert [cell.attributes.called for cell in plan.cells] == ["my mushrooms", "mushrooms", "leaves"]
+    assert [cell.spec for cell in plan.cells] == [cell.spec for cell in of().cells()]
+    assert list(plan.unavailable) == ["leaves"]
+    assert [run.name for run in plan.runs()] == ["prototypes my mushrooms 9 seed 0", "prototypes mushrooms 9 seed 0"]
+    for name, count in (("my mushrooms", 1), ("mushrooms", 1), ("image_folder", 3)):
+        assert len(make_plan(of(label="my mushrooms"), parse_only([f"task={name}"])).cells) == count
+
+
+def test_a_label_names_one_task_only(suite):
+    for changes in ({"label": "Glyphs"}, {"label": "mine", "otherwise": {"name": "glyphs"}}):
+        with pytest.raises(SuiteError, match="a `label` for this task alone"):
+            suite(**changes)
+    assert suite(label="Sinusoid").cells()[0].attributes.called == "Sinusoid"
 
 
 @pytest.fixture

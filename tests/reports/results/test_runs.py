@@ -237,7 +237,7 @@ def test_manifest_with_two_runs_for_one_place_is_refused(folder):
     folder.plan_quick()
     folder.cells.append({**folder.cells[0], "run_id": "another"})
     folder.write_suite()
-    with pytest.raises(ReportError, match="give the learners or protocols different names"):
+    with pytest.raises(ReportError, match="give the tasks labels, or the learners different names"):
         read_suite(folder.path)
 
 
