@@ -3,7 +3,7 @@
 import json
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from adaptbench.benchmarks.store.redaction import without_secrets
 from adaptbench.benchmarks.suites.registry import load
 from adaptbench.benchmarks.suites.suite import SuiteCell, TaskEntry
 from adaptbench.datamodules.base import EpisodicDataModule, EvalEpisodes, Sampling, TrainEpisodes
+from adaptbench.datamodules.image_files import class_sizes
 from adaptbench.datamodules.image_folder import ImageFolderDataModule
 from adaptbench.lit_modules.embedding import EmbeddingLearner
 from adaptbench.lit_modules.training import TrainedModule
@@ -35,6 +36,8 @@ TASKS = {
 """What a class is tried on: images and functions, both without data."""
 SIZES = [(ways, shots, queries) for shots, queries in (([1, 5], 5), ([1, 5], 1), ([1], 1)) for ways in (5, 4, 3, 2)]
 """Ways, shots and queries that a new suite may have; the first that fit into the folder are taken."""
+NAMED = 5
+"""Classes that a new suite leaves out and that the command names."""
 SUITE = """\
 # `adaptbench run {file}` trains and tests this; with --dry-run it only says how long that would take.
 suite: {name}
@@ -124,8 +127,16 @@ def new_suite(images: Path, out: Path | None, console: Console) -> None:
         images=max(shots) + queries, ways=ways, shots=shots, queries=queries, pool=pool,
     )  # fmt: skip
     path.write_text(text, encoding="utf-8")
-    said = f"{path}: {ways}-way episodes. Next: adaptbench run {shlex.quote(str(path))}"
+    small = {name: size for name, size in class_sizes(images).items() if size < max(shots) + queries}
+    left = f" Classes with fewer than {max(shots) + queries} images are left out: {_few(small)}." if small else ""
+    said = f"{path}: {ways}-way episodes.{left} Next: adaptbench run {shlex.quote(str(path))}"
     console.print(said, markup=False, highlight=False, soft_wrap=True)
+
+
+def _few(sizes: Mapping[str, int]) -> str:
+    """Names a few classes with their numbers of images."""
+    named = [f"{name} ({size})" for name, size in sizes.items()]
+    return ", ".join([*named[:NAMED], *([f"and {len(named) - NAMED} more"] if len(named) > NAMED else [])])
 
 
 def _fitting(images: Path) -> tuple[int, list[int], int, int]:

@@ -23,11 +23,13 @@ class Finding(NamedTuple):
         guard: what it checks.
         status: "passed"; "noted" if the protocol allows what was found; or "failed", which stops a run.
         found: what it found, in one sentence.
+        named: pairs of images that it found, in words; empty if it names none.
     """
 
     guard: str
     status: Status
     found: str
+    named: tuple[str, ...] = ()
 
 
 def classes_apart(parts: Mapping[str, Sequence[object]], word: str = "classes") -> Finding:

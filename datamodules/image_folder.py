@@ -16,11 +16,9 @@ from adaptbench.datamodules.errors import DataUnavailable
 from adaptbench.datamodules.guards import Finding, fingerprints, images_as_fed, queries_apart
 from adaptbench.datamodules.image_files import class_sizes, folder_digest, load_folder
 from adaptbench.datamodules.label_permutation import labels_permuted
-from adaptbench.datamodules.near_duplicates import ink_of, near_duplicates
+from adaptbench.datamodules.near_duplicates import OwnImages, own_near_duplicates, such_as
 
 FRACTIONS = (0.6, 0.2, 0.2)
-NAMED = 3
-"""Pairs of equal images that a guard names."""
 
 
 class ImageFolderDataModule(ClassDataModule):
@@ -183,17 +181,25 @@ class ImageFolderDataModule(ClassDataModule):
         return batch._replace(inputs=self.gather(whole, of_class[used], used - first[of_class[used]]))
 
     def guards(self) -> list[Finding]:
-        """Looks for equal images and names them; those in two parts stop a run."""
+        """Looks for images that are equal or almost equal, and names them; equal ones in two parts stop a run."""
         batches = self.guarded_batches()
-        images = {part: self.images.pixels[self._rows(part)] for part in PARTS}
-        prints = {part: fingerprints(torch.from_numpy(of_part)) for part, of_part in images.items()}
-        names = {part: [self.images.files[row] for row in self._rows(part)] for part in PARTS}
-        fed: dict[str, np.ndarray] = {part: each.numpy() for part, each in prints.items()}
-        grey = {part: of_part.mean(axis=1) if self.colour else of_part for part, of_part in images.items()}
+        rows = {part: self._rows(part) for part in PARTS}
+        images = {part: torch.from_numpy(self.images.pixels[rows[part]]) for part in PARTS}
+        prints: dict[str, np.ndarray] = {part: fingerprints(images[part]).numpy() for part in PARTS}
+        names = {part: [self.images.files[row] for row in rows[part]] for part in PARTS}
+        everything = np.concatenate(list(rows.values()))
+        pixels = torch.cat(list(images.values())).numpy()
+        own = OwnImages(
+            grey=pixels.mean(axis=1).astype(np.uint8) if self.colour else pixels,
+            files=[name for part in PARTS for name in names[part]],
+            classes=self.images.starts.searchsorted(everything, side="right"),
+            prints=np.concatenate(list(prints.values())),
+            tested=len(everything) - len(rows["test"]),
+        )
         return [
             *_equal_images(prints, names),
-            near_duplicates(ink_of(grey["train"]), ink_of(grey["val"]), grey["test"], known=None),
-            images_as_fed(self._fed(batches[len(self.test.sizes) :]), fed, complete=True),
+            *own_near_duplicates(own),
+            images_as_fed(self._fed(batches[len(self.test.sizes) :]), prints, complete=True),
             labels_permuted(batches),
             queries_apart(batches),
         ]
@@ -249,7 +255,7 @@ def _by_share(classes: Sequence[str], fractions: Sequence[float], seed: int) -> 
     return {part: np.sort(rows) for part, rows in zip(PARTS, np.split(order, cuts), strict=True)}
 
 
-def _equal_images(prints: Mapping[Part, Tensor], files: Mapping[Part, Sequence[str]]) -> list[Finding]:
+def _equal_images(prints: Mapping[str, np.ndarray], files: Mapping[Part, Sequence[str]]) -> list[Finding]:
     """Names images that are equal: in two parts, which is a leak, or in one."""
     where: dict[int, tuple[Part, str]] = {}
     pairs: dict[bool, list[str]] = {True: [], False: []}
@@ -260,10 +266,7 @@ def _equal_images(prints: Mapping[Part, Tensor], files: Mapping[Part, Sequence[s
                 pairs[before == part].append(f"{other} and {file}")
     found = []
     for same, guard in ((False, "identical images"), (True, "image twice in a part")):
-        listed = "; ".join(pairs[same][:NAMED])
-        text = f"{len(pairs[same])} pairs of images are equal, such as {listed}." if pairs[same] else "None is equal."
-        status: Literal["passed", "noted", "failed"] = "passed"
-        if pairs[same]:
-            status = "noted" if same else "failed"
-        found.append(Finding(guard, status, text))
+        named = tuple(pairs[same])
+        text = f"{len(named)} pairs of images are equal{such_as(named)}." if named else "None is equal."
+        found.append(Finding(guard, ("noted" if same else "failed") if named else "passed", text, named))
     return found

@@ -1,6 +1,7 @@
 """Near-duplicates: test images that almost equal a training image, turned or not."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,6 +12,11 @@ INK = 128
 """The grey level from which a pixel counts as ink."""
 PIXELS = 3
 """The most pixels in which near-duplicates differ; of four parts of an image, at least one is then the same."""
+NAMED = 3
+"""Pairs that the sentence of a guard names."""
+GREY = 16
+"""Grey levels by which near-duplicates among images of the user's own differ on average, at most."""
+AT_ONCE = 1024
 ALIKE = 500
 """Images with the same part that are compared; a part that is blank in more of them says nothing."""
 
@@ -46,6 +52,78 @@ def near_duplicates(
     return Finding("near-duplicates", status, f"{text}; the protocol has {known}.")
 
 
+class OwnImages(NamedTuple):
+    """Images of the user's own, of one part after the other.
+
+    Attributes:
+        grey: [M, H, W] uint8.
+        files: their paths, [M].
+        classes: number of the class of each, [M] int64.
+        prints: their `fingerprints`, [M] int64.
+        tested: number of the first test image.
+    """
+
+    grey: np.ndarray
+    files: Sequence[str]
+    classes: np.ndarray
+    prints: np.ndarray
+    tested: int
+
+
+def own_near_duplicates(images: OwnImages) -> list[Finding]:
+    """Names images that almost equal an earlier one, turned or not: in the test, of another class, or of their own.
+
+    Of two such images, at most `PIXELS` pixels are ink in one alone, and grey levels differ by less than `GREY` on
+    average. Equal images count once. Those that are almost all ink, or have almost none, are compared with none.
+    """
+    rows = np.sort(np.unique(images.prints, return_index=True)[1])
+    ink, size = (images.grey[rows] >= INK).sum(axis=(1, 2)), images.grey[0].size
+    rows = rows[(ink > 2 * PIXELS) & (ink < size - 2 * PIXELS)]
+    blocks = (slice(first, first + AT_ONCE) for first in range(0, len(rows), AT_ONCE))
+    pairs = [_earlier(images.grey, rows[: block.start], rows[block]) for block in blocks]
+    row, other = np.concatenate([np.empty((0, 2), dtype=np.int64), *pairs]).T
+    tested = (other < images.tested) & (row >= images.tested)
+    alike = images.classes[row] == images.classes[other]
+    many = f"of {len(images.files) - images.tested} test images have a near-duplicate"
+    return [
+        _named(images.files, row[which], other[which], guard, what)
+        for which, guard, what in (
+            (tested, "near-duplicates", f"{many}, turned or not, in training or validation"),
+            (~tested & ~alike, "near-duplicates of classes", "images almost equal one of another class"),
+            (~tested & alike, "near-duplicates in a class", "images almost equal another one of their class"),
+        )
+    ]
+
+
+def such_as(named: Sequence[str]) -> str:
+    """Names a few pairs in a sentence."""
+    return f", such as {'; '.join(named[:NAMED])}" if named else ""
+
+
+def _earlier(grey: np.ndarray, before: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Finds pairs of images in `rows`, and earlier ones there or in `before`, that almost equal each other: [P, 2]."""
+    shape, seen = grey.shape[1:], np.concatenate([before, rows])
+    found = []
+    for turn in range(4 if shape[0] == shape[1] else 1):
+        turned = np.rot90(grey[rows], turn, axes=(1, 2))
+        one, other = near_pairs(ink_of(grey[seen]), [ink_of(turned)], shape)
+        once = np.unique((one * len(seen) + other)[seen[other] < rows[one]])
+        pairs = np.stack([once // len(seen), once % len(seen)], axis=1)
+        for some in np.array_split(pairs, len(pairs) // AT_ONCE + 1):
+            one, other = some.T
+            few = np.abs(turned[one].astype(np.int16) - grey[seen[other]]).mean(axis=(1, 2)) < GREY
+            found.append(np.stack([rows[one[few]], seen[other[few]]], axis=1))
+    return np.concatenate(found)
+
+
+def _named(files: Sequence[str], row: np.ndarray, other: np.ndarray, guard: str, what: str) -> Finding:
+    """Makes a finding that names each image with the first one that it almost equals."""
+    order = np.lexsort((other, row))
+    first = order[np.unique(row[order], return_index=True)[1]]
+    named = tuple(f"{files[other[each]]} and {files[row[each]]}" for each in first)
+    return Finding(guard, "noted" if named else "passed", f"{len(named)} {what}{such_as(named)}.", named)
+
+
 def near_pairs(seen: np.ndarray, turned: Sequence[np.ndarray], shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     """Finds pairs of tested and seen images that differ in at most `PIXELS` pixels.
 
@@ -63,7 +141,7 @@ def near_pairs(seen: np.ndarray, turned: Sequence[np.ndarray], shape: tuple[int,
         part[:, top::2, left::2] = INK
         mask = ink_of(part)
         keys = _hashes(seen & mask)
-        order = keys.argsort()
+        order = keys.argsort(kind="stable")  # of many that are alike, the first ones are compared
         keys = keys[order]
         for tested in turned:
             wanted = _hashes(tested & mask)

@@ -290,6 +290,9 @@ class GuardFinding(Record):
     """"passed"; "noted" if the protocol allows the finding; or "failed", which stops a run."""
     found: Text
     """The finding in a sentence."""
+    named: Annotated[tuple[Text, ...], Field(exclude_if=lambda named: not named)] = ()
+    """Images of the user's own that it found, each with the first one that it equals or almost equals; left out if
+    there is none."""
 
 
 class Guards(File):

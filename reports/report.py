@@ -41,6 +41,7 @@ from adaptbench.reports.tables.published import published_table
 from adaptbench.reports.tables.table import Table
 from adaptbench.reports.words.captions import slug
 from adaptbench.reports.words.csv_text import to_csv
+from adaptbench.reports.words.named_images import image_notes
 from adaptbench.reports.words.sentences import gain_sentence, standing_sentence
 
 LISTED = "files.txt"
@@ -207,7 +208,7 @@ def _write(
         origins = {run.cell.run_id: run.source.name for run in finished if run.source}
         records["source"] = records["run_id"].map(origins)
     records.to_parquet(out / "results.parquet", index=False)
-    notes = (*reading.notes, *(text for run in finished for text in _lost(run)), *beside_none)
+    notes = (*reading.notes, *(text for run in finished for text in _lost(run)), *beside_none, *image_notes(finished))
     report = Report(
         suite=wanted,
         runs=finished,

@@ -146,6 +146,7 @@ def execute(
     findings = task.guards()
     if spec.kind == "transfer":
         findings += source_guards(spec, task)
+    _write_guards(folder, findings)
     require_passed(findings)
     if spec.kind == "transfer" or (spec.kind == "episodic" and spec.rivals):
         outcome = _adapt(spec, task, store, device=devices.first)
@@ -154,8 +155,7 @@ def execute(
             spec, task, folder=folder, follow=follow, devices=devices, checkpoints=checkpoints or Checkpoints()
         )
     _write_tables(folder, outcome)
-    findings += outcome.findings
-    write_json(folder / "guards.json", Guards(findings=tuple(GuardFinding(**each._asdict()) for each in findings)))
+    _write_guards(folder, findings + outcome.findings)
     write_json(folder / "spec.json", spec)
     environment = Environment(
         machine=describe_machine(devices), times=_times(outcome, started), data_digest=task.data_digest
@@ -165,6 +165,10 @@ def execute(
     if lacking := missing(folder):
         raise FileNotFoundError(f"{lacking} was removed from {folder.name} while the run was at work")
     return store.publish(spec.run_id)
+
+
+def _write_guards(folder: Path, findings: Sequence[Finding]) -> None:
+    write_json(folder / "guards.json", Guards(findings=tuple(GuardFinding(**each._asdict()) for each in findings)))
 
 
 def _times(outcome: Outcome, started: datetime) -> Times:

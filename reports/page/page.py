@@ -83,7 +83,7 @@ def render_page(
     sections: Sequence[Section],
     published: Table,
     sources: Sequence[str] = (),
-    left_out: Sequence[str] = (),
+    notes: Sequence[str] = (),
     laboratory: Laboratory | None = None,
 ) -> str:
     """Renders the page; every string from a file is escaped.
@@ -95,7 +95,7 @@ def render_page(
         sections: One for each comparison.
         published: The table of published numbers.
         sources: The names of the report's sources.
-        left_out: Runs that are left out, each with its reason.
+        notes: What is left out, with its reason, and what guards named.
         laboratory: What trained networks gave to the laboratories.
     """
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
@@ -132,7 +132,7 @@ def render_page(
         machines=_group_environments(runs),
         n_commits=len({run.machine.git_commit for run in runs if run.machine and run.machine.git_commit}),
         commands=suite_commands(suite, runs, sources),
-        left_out=left_out,
+        notes=notes,
     )
     room = MOST_CHARACTERS - len(page.render(images={}, **content).encode())
     return page.render(images=_images(sections, room), **content)

@@ -143,6 +143,8 @@ def test_a_new_suite_fits_its_images_and_is_not_overwritten(tmp_path, monkeypatc
     new = ["new", "suite", "--images", "my birds"]
     done = CliRunner().invoke(app, new)
     assert done.exit_code == 0, done.output
+    assert "Classes with fewer than 6 images are left out: class 0 (3), class 1 (4), class 2 (5). Next: " in done.output
+    assert 'label: "my birds"' in (tmp_path / "my birds.yaml").read_text(encoding="utf-8")
     dry = CliRunner().invoke(app, ["run", "my birds.yaml", "--dry-run"])
     assert dry.exit_code == 0 and "suite" not in dry.stderr, dry.output
     assert "12 to do" in dry.stdout  # three learners and a pretraining, three seeds

@@ -1,12 +1,16 @@
 """Images of one's own: any format that Pillow reads, unequal classes, strays, and what may be wrong with a folder."""
 
 import os
+import re
+import time
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from rich.console import Console
 
+from adaptbench.benchmarks.own import new_suite
 from adaptbench.benchmarks.suites.suite import SuiteError, load_suite
 from adaptbench.datamodules.base import EvalEpisodes, Sampling, TrainEpisodes
 from adaptbench.datamodules.errors import DataUnavailable
@@ -134,6 +138,28 @@ def test_every_image_of_a_large_class_can_be_drawn(birds):
     assert task.example_batch(0).inputs.shape == (12, 28, 28)
 
 
+def test_a_class_of_5000_images_stands_beside_one_of_5(tmp_path, capsys):
+    for number in range(12):
+        (tmp_path / "much" / str(number)).mkdir(parents=True)
+        levels = np.random.default_rng(number).integers(256, size=(5000 if number == 3 else 5, 8, 8), dtype=np.uint8)
+        for image, each in enumerate(levels):
+            Image.fromarray(each).save(tmp_path / f"much/{number}/{image}.png", compress_level=0)
+    episodes = TrainEpisodes(ways=2, shots=(1,), queries=2, pool=12, episodes=4)
+    began = time.process_time()
+    task = ImageFolderDataModule(sampling(train=episodes), path=str(tmp_path / "much"), image_size=8)
+    assert {finding.status for finding in task.guards()} == {"passed"}
+    (part,) = [part for part in ("train", "val", "test") if task.images.counts[task.classes[part]].max() == 5000]
+    assert part == "train" and task.drawing_count("train") == 5
+    drawn = [image.tobytes() for index in range(500) for image in task.train_batch(index).inputs.numpy()]
+    assert time.process_time() - began < 30
+    assert len(drawn) == 500 * 12 and len(set(drawn)) > 500  # many of the large class, whose images are drawn alike
+    with pytest.raises(ValueError, match=r"take 9 images of a class, and 11 classes have fewer, such as \d+ with 5\."):
+        many = EvalEpisodes(ways=2, shots=(5,), queries=4, episodes=4)
+        ImageFolderDataModule(sampling(train=episodes, test=many), path=str(tmp_path / "much"), image_size=8)
+    new_suite(tmp_path / "much", tmp_path / "much.yaml", Console())
+    assert "2-way episodes. Next: adaptbench run" in capsys.readouterr().out
+
+
 def test_folders_may_be_the_parts(tmp_path):
     for number, part in enumerate(("train", "val", "test")):
         fill(tmp_path / "cars" / part, {f"{part}{index}": 5 for index in range(2 + number)}, first=10 * number)
@@ -169,6 +195,51 @@ def test_an_image_that_is_twice_in_its_class_is_named(birds):
     findings = {each.guard: each for each in ImageFolderDataModule(sampling(), path=str(birds)).guards()}
     found = findings["image twice in a part"]
     assert found.status == "noted" and f"{one}/000.png and {one}/copy.png" in found.found
+
+
+def test_all_copies_and_near_copies_are_named_between_classes_and_within_one(birds):
+    task = ImageFolderDataModule(sampling(), path=str(birds), image_size=8)
+    train, other = (task.images.classes[row] for row in task.classes["train"][:2])
+    test = task.images.classes[task.classes["test"][0]]
+
+    def near(source, target, turns):
+        levels = np.rot90(np.asarray(Image.open(birds / source)), turns).copy()
+        levels[0, :3] = 255 - levels[0, :3]
+        Image.fromarray(levels).save(birds / target)
+
+    for number in range(4):
+        (birds / train / f"copy {number}.png").write_bytes((birds / train / "001.png").read_bytes())
+    for number, target in enumerate((train, other, test)):
+        Image.fromarray(np.random.default_rng(number).integers(256, size=(8, 8), dtype=np.uint8)).save(
+            birds / train / f"of {number}.png"
+        )
+        near(f"{train}/of {number}.png", f"{target}/near {number}.png", number)
+    found = {each.guard: each for each in ImageFolderDataModule(sampling(), path=str(birds), image_size=8).guards()}
+    copies = found["image twice in a part"]
+    assert copies.named == tuple(f"{train}/001.png and {train}/copy {number}.png" for number in range(4))
+    assert copies.found.startswith("4 pairs of images are equal, such as ") and copies.found.count(" and ") == 3
+    for guard, number, target in (
+        ("near-duplicates in a class", 0, train),
+        ("near-duplicates of classes", 1, other),
+        ("near-duplicates", 2, test),
+    ):
+        pair = {f"{train}/of {number}.png", f"{target}/near {number}.png"}
+        assert found[guard].status == "noted" and [set(each.split(" and ")) for each in found[guard].named] == [pair]
+        assert re.match(r"1 (of \d+ test images have|images almost equal)", found[guard].found)
+
+
+def test_images_with_hardly_any_ink_or_of_other_grey_levels_are_no_near_duplicates(tmp_path):
+    for number in range(30):
+        levels = np.random.default_rng(number).integers(0, 128, size=(16, 16), dtype=np.uint8)
+        if number % 2:
+            levels[4:8, 4:8] = 255
+        path = tmp_path / "night" / f"{number // 2}" / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(levels).save(path)
+    episodes = TrainEpisodes(ways=2, shots=(1,), queries=1, pool=8, episodes=2)
+    night = sampling(train=episodes, test=EvalEpisodes(ways=2, shots=(1,), queries=1, episodes=4))
+    found = ImageFolderDataModule(night, path=str(tmp_path / "night"), image_size=16).guards()
+    assert [each.status for each in found if each.guard.startswith("near")] == ["passed"] * 3
 
 
 @pytest.mark.parametrize(

@@ -210,26 +210,6 @@ def test_protocols_of_one_task_have_tables_of_their_own(folder):
     assert list(comparisons(folder)) == names
 
 
-def test_a_task_with_a_label_has_tables_of_its_own_that_say_it(folder, tmp_path):
-    for label, protocol in (("my mushrooms", "mushrooms"), ("mushrooms", "mushrooms"), ("", "leaves"), ("猫", "cats")):
-        folder.plan("image_folder", "lstm", "LSTM", "recurrent", 0, 8, protocol, key=label)["task_label"] = label
-    folder.write_suite().finish()
-    report = write_report(folder.path, tmp_path)
-    assert [each.place for each in report.comparisons] == [
-        "my mushrooms (mushrooms)",
-        "mushrooms",
-        "Image folder (leaves)",
-        "猫 (cats)",
-    ]
-    names = ("my-mushrooms", "mushrooms", "image-folder", "image-folder-2")
-    assert all((tmp_path / f"{kind}-{name}.md").is_file() for kind in ("table", "compute") for name in names)
-    assert all((tmp_path / f"figure-{name}.png").is_file() for name in names)
-    assert list(pd.read_csv(report.records)["task"].unique()) == ["my mushrooms", "mushrooms", "image_folder", "猫"]
-    assert " on my mushrooms (mushrooms), 5-way. " in (tmp_path / "table-my-mushrooms.md").read_text(encoding="utf-8")
-    only = {"task": ("My mushrooms",)}
-    assert [each.label for each in write_report(folder.path, tmp_path, only=only).comparisons] == ["my mushrooms"]
-
-
 def test_several_ways_and_unlimited_classes_have_columns_and_panels(folder, tmp_path):
     tests = [(5, 1), (20, 1), (20, 5), (5, 5)]
     for seed, size in itertools.product((0, 1, 2), (None, 50)):

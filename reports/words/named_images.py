@@ -1,0 +1,32 @@
+"""What guards named among images of the user's own, for the notes of a report."""
+
+from collections.abc import Sequence
+
+from adaptbench.reports.format import Guards
+from adaptbench.reports.reading import Unreadable, read
+from adaptbench.reports.results.runs import Run
+
+IN_SENTENCE = 3
+"""Pairs of images that a finding's sentence names."""
+
+
+def image_notes(runs: Sequence[Run]) -> tuple[str, ...]:
+    """Says which images of a task are equal or almost equal, from its run with the most training classes."""
+    largest: dict[tuple[str, str, str], Run] = {}
+    for run in runs:
+        before = largest.setdefault(run.cell.group, run)
+        if (run.cell.train_classes or 0) > (before.cell.train_classes or 0):
+            largest[run.cell.group] = run
+    return tuple(note for run in largest.values() for note in _notes(run))
+
+
+def _notes(run: Run) -> list[str]:
+    path = run.folder / "guards.json"
+    try:
+        findings = read(path, Guards).findings
+    except Unreadable:
+        return []
+    named = [finding for finding in findings if finding.named]
+    kept = run.source is None or not run.source.bundled
+    more = [f" {path} names all." if kept and len(each.named) > IN_SENTENCE else "" for each in named]
+    return [f"{run.cell.called}: {each.found}{text}" for each, text in zip(named, more, strict=True)]
