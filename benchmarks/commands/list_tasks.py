@@ -39,6 +39,13 @@ PROTOCOLS: tuple[tuple[str, dict[str, Any]], ...] = (
 """Tasks with their arguments. Other rotations and numbers of training classes change no test episode."""
 
 
+OWN_PROTOCOLS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("image_folder", {"path": "FOLDER"}),
+    ("image_folder", {"path": "FOLDER", "split_seed": 0, "min_images": 10, "scope": "within", "colour": True}),
+)
+"""Tasks of the user's own data, on which digests depend: without arguments, and with all that a protocol names."""
+
+
 class Described(NamedTuple):
     """The test episodes of a protocol at one size.
 

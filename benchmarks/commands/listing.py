@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from adaptbench.benchmarks.suites.registry import GRADIENT_LEARNERS, LEARNERS, STRATEGIES, TASKS, Named, suites
+from adaptbench.benchmarks.suites.registry import GRADIENT_LEARNERS, LEARNERS, STRATEGIES, TASKS, Named, load, suites
 from adaptbench.reports.selection import suggest
 
 
@@ -56,7 +56,7 @@ def _list_forms(console: Console) -> None:
 
 
 def _list_protocols(console: Console) -> None:
-    from adaptbench.benchmarks.commands.list_tasks import PROTOCOLS, describe_protocol
+    from adaptbench.benchmarks.commands.list_tasks import OWN_PROTOCOLS, PROTOCOLS, describe_protocol
     from adaptbench.datamodules.errors import DataUnavailable
     from adaptbench.reports.results.settings import Setting
 
@@ -71,5 +71,8 @@ def _list_protocols(console: Console) -> None:
                 console.print(escape(line), highlight=False, soft_wrap=True)
         except DataUnavailable as error:
             missing[name] = str(error)
+    for name, init_args in OWN_PROTOCOLS:
+        line = f"{'of the images in FOLDER':<32}  {name}: {load('task', name).protocol(init_args)}"
+        console.print(escape(line), highlight=False, soft_wrap=True)
     for name, reason in missing.items():
         console.print(f"[yellow]missing[/] {name}: {escape(reason)}", highlight=False, soft_wrap=True)

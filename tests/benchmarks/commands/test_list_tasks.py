@@ -10,7 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from adaptbench.benchmarks.cli import app
-from adaptbench.benchmarks.commands.list_tasks import PROTOCOLS, describe_protocol
+from adaptbench.benchmarks.commands.list_tasks import OWN_PROTOCOLS, PROTOCOLS, describe_protocol
+from adaptbench.benchmarks.suites.registry import TASKS
 from adaptbench.datamodules.errors import DataUnavailable
 
 # Published numbers depend on these: other ones need a new version of every suite, or a new RESULTS_VERSION.
@@ -88,6 +89,11 @@ def test_list_tells_digests_and_what_is_missing(monkeypatch):
     for row in golden().values():
         if row["task"] in ("sinusoid", "glyphs"):
             assert any(line.startswith(f"{row['digest']}  {row['task']}: {row['protocol']}, ") for line in lines)
+    own = "FOLDER, 60/20/20 % of classes (seed 0), classes of 10 images or more, within groups, in colour"
+    for protocol in ("FOLDER", own):
+        assert f"{'of the images in FOLDER':<32}  image_folder: {protocol}" in lines
+    named = {name for name, _ in (*PROTOCOLS, *OWN_PROTOCOLS)}
+    assert named == set(TASKS), "each task that ships has a protocol in the list"
     missing = [line for line in lines if line.startswith("missing")]
     names = ["omniglot:", "lake_runs:", "omniglot-online:", "glyphs_to_omniglot:"]
     assert [line.split()[1] for line in missing] == names
