@@ -97,7 +97,8 @@ def test_a_class_that_lacks_something_is_refused_with_a_sentence(name, complaint
 @pytest.mark.slow
 def test_a_lightning_program_of_ones_own_and_lightning_cli_run(tmp_path, monkeypatch):
     text = (DOCS / "lightning.md").read_text(encoding="utf-8")
-    for name, code in zip(("script.py", "main.py"), re.findall(r"```python\n(.*?)```", text, re.DOTALL), strict=True):
+    files = ("script.py", "calibrated.py", "main.py")
+    for name, code in zip(files, re.findall(r"```python\n(.*?)```", text, re.DOTALL), strict=True):
         (tmp_path / name).write_text(code)
     (tmp_path / "cell.yaml").write_text(re.search(r"```yaml\n(.*?)```", text, re.DOTALL)[1])
     monkeypatch.setenv("PYTHONPATH", str(DOCS.parent))
@@ -108,6 +109,13 @@ def test_a_lightning_program_of_ones_own_and_lightning_cli_run(tmp_path, monkeyp
     script = python("script.py")
     assert script.returncode == 0, script.stderr
     assert "test/accuracy/5-way 1-shot" in script.stdout and "test/accuracy/5-way 5-shot" in script.stdout
+    own = (tmp_path / "script.py").read_text().replace("EpisodicModule(encoder", "Calibrated(encoder")
+    logged = "assert 0 < trainer.callback_metrics['val/calibration_error'] < 1\n"
+    own = f"from calibrated import Calibrated\n{own.replace('trainer.test', logged + 'trainer.test')}"
+    (tmp_path / "own.py").write_text(own)
+    measured = python("own.py")
+    assert measured.returncode == 0, measured.stderr
+    assert "test/accuracy/5-way 1-shot" in measured.stdout
     cli = python("main.py", "fit", "--config", "cell.yaml", "--trainer.default_root_dir", "kept")
     assert cli.returncode == 0, cli.stderr
     assert "`Trainer.fit` stopped: `max_epochs=2` reached." in cli.stdout + cli.stderr
@@ -130,6 +138,30 @@ def test_the_learner_of_the_documentation_runs(adaptbench, write_suite, own_clas
     assert "Matching" in result.stdout and "1 of 1 run finished" in result.stdout
     refused = adaptbench("run", "smoke", "--learner", "matching.Matching")
     assert refused.returncode == 2 and "needs a task of classification" in refused.stderr
+
+
+@pytest.mark.slow
+def test_the_metric_of_the_documentation_is_computed_of_finished_runs(adaptbench, write_suite, own_classes, tmp_path):
+    suite = write_suite(
+        "mine",
+        learners=("attention", "fine_tuning"),
+        seeds=(0, 1),
+        **{
+            "task": {"name": "glyphs", "init_args": {"train_classes": 20}},
+            "train": {"ways": 3, "shots": [1], "queries": 2, "pool": 30, "episodes": 4},
+            "test": {"ways": 3, "shots": [1, 2], "queries": 2, "episodes": 40},
+            "encoder": {"name": "strided", "init_args": {"filters": 4}},
+        },
+    )
+    assert adaptbench("run", suite, "--jobs", "1", "--wandb", "off").returncode == 0
+    assert adaptbench("submit", "runs", "--predictions").returncode == 0
+    done = subprocess.run([sys.executable, "metric.py"], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    rows = [line for line in done.stdout.splitlines() if re.search(r"\d\.\d{3} +0\.\d{3}$", line)]
+    assert len(rows) == 4 and "hardest tenth" in done.stdout and "Brier" in done.stdout
+    for row in rows:
+        hardest, _, brier, _ = map(float, row.split()[-4:])
+        assert 0 <= hardest < 0.5 and 0 < brier < 2
 
 
 def test_a_new_suite_fits_its_images_and_is_not_overwritten(tmp_path, monkeypatch):
