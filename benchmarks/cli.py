@@ -207,8 +207,8 @@ def wandb_sync(
 @app.command()
 def dashboard(
     runs: Annotated[Path, typer.Argument(help="Folder of the runs.")] = Path("runs"),
-    entity: Annotated[str, typer.Option(help="W&B's user or team.")] = "",
-    project: Annotated[str, typer.Option(help="W&B's project.")] = "adaptbench",
+    entity: Annotated[str, typer.Option(envvar="WANDB_ENTITY", help="W&B's user or team.")] = "",
+    project: Annotated[str, typer.Option(envvar="WANDB_PROJECT", help="W&B's project.")] = "adaptbench",
     suite: Annotated[str | None, typer.Option(help="The suite to show, if the folder has several.")] = None,
     out: Annotated[Path | None, typer.Option(help="The JSON file; RUNS/dashboard-SUITE.json by default.")] = None,
 ) -> None:
@@ -381,7 +381,7 @@ def remove(
     from adaptbench.reports.selection import parse_only
 
     with complaining():
-        remove_runs(runs, parse_only(only or []), console, ask=not yes)
+        raise typer.Exit(1 if remove_runs(runs, parse_only(only or []), console, ask=not yes) else 0)
 
 
 @app.command()

@@ -51,9 +51,9 @@ runs/
   RUN/                     a finished run
     result.json            its scores and checksums
     episodes.parquet       its score on every test episode
-    calibration.parquet    how often it was right, by the probability that it gave
-    curve.parquet          its learning curve
-    fits.parquet           functions that it predicted
+    calibration.parquet    how often it was right, by the probability that it gave; classification only
+    curve.parquet          its learning curve; absent if another run was trained for it
+    fits.parquet           functions that it predicted, where they can be drawn
     model.ckpt             its weights and the shape of its task, for torch.load; absent if they are another run's
     environment.json       machine and times
     guards.json            what the guards found
@@ -64,8 +64,12 @@ runs/
     log.txt, progress      what it printed, and the share of its training that is done
   .damaged-RUN/            a damaged run, kept until it is computed again
   .lock-RUN                the process that works on a run
+  .slurm/                  submitit's files while SLURM has jobs, and afterwards if one failed
+  dashboard-SUITE.json     of `adaptbench dashboard` without a login
   laboratory-SUITE.json    what trained networks answer in the page, of `adaptbench report --laboratory`
+  compare-LEARNER/         the report of `adaptbench compare`
   report-SUITE/            tables, figures and page; `files.txt` lists them
+  wandb/                   W&B's files, the id of this folder in W&B (`folder`), and which runs it has (`mirrored/`)
 ```
 
 A bundle (`adaptbench submit runs`) is a zip file with the runs of one suite. It has `bundle.json`, a line of JSON for

@@ -128,6 +128,7 @@ WRONG_COLUMNS = {
     "text": lambda table: table.assign(accuracy=table["accuracy"].astype(str)),
     "not whole": lambda table: table.assign(shots=table["shots"] + 0.5),
     "absent": lambda table: table.drop(columns="episode"),
+    "no number": lambda table: table.assign(episode=table["episode"].astype("float64").where(table["episode"] > 0)),
 }
 
 

@@ -93,8 +93,8 @@ def list_runs(root: Path, only: Only, console: Console) -> None:
     console.print(f"{count_of(len(runs), 'run')} in {root}{dirty}.", markup=False, highlight=False, soft_wrap=True)
 
 
-def remove_runs(root: Path, only: Only, console: Console, *, ask: bool = True) -> None:
-    """Removes runs, finished or not, except those at work.
+def remove_runs(root: Path, only: Only, console: Console, *, ask: bool = True) -> list[str]:
+    """Removes runs, finished or not, except those at work; returns the ids of these.
 
     Args:
         root: the folder.
@@ -120,8 +120,9 @@ def remove_runs(root: Path, only: Only, console: Console, *, ask: bool = True) -
         except RunElsewhere:
             left.append(run_id)
     text = f"Removed {count_of(len(runs) - len(left), 'run')} of {root}"
-    text += f"; a process works on {', '.join(left)}, so it stays" if left else ""
+    text += f", but not {', '.join(left)}: a process is at work there" if left else ""
     console.print(f"{text}.", markup=False, highlight=False, soft_wrap=True)
+    return left
 
 
 def _cells_of(root: Path, name: str) -> Sequence[Cell]:

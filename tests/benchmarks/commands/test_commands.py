@@ -1,12 +1,17 @@
 """What the command line refuses, lists and plans, without training anything."""
 
+import io
 import re
+import shlex
 from importlib import metadata
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from adaptbench.benchmarks.cli import app
+from adaptbench.benchmarks.commands import run
+from adaptbench.benchmarks.executors.schedule import Status
 from adaptbench.benchmarks.suites.registry import LEARNERS, STRATEGIES, TASKS, suite_files
 
 
@@ -86,6 +91,20 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(call, write_suite,
     assert result.exit_code == 0, result.stderr
     assert "1 cell, 2 runs: 0 finished, 2 to do, 3 at a time." in result.stdout
     assert list(tmp_path.iterdir()) == [suite]
+
+
+def test_as_many_runs_at_a_time_as_cores(call, write_suite, monkeypatch):
+    monkeypatch.setattr(run, "cores", lambda: 3)
+    assert ", 3 at a time." in call("run", write_suite(), "--dry-run", "--device", "cpu").stdout
+
+
+def test_commands_for_w_and_b_are_printed_as_they_are_typed(tmp_path):
+    console = Console(file=io.StringIO(), width=40)
+    out = tmp_path / "a [v2] of a folder with a long name"
+    run._say_where_wandb("offline", Status([], done=[(None, 1.0)]), out, console)
+    (line,) = console.file.getvalue().splitlines()
+    show, upload = (shlex.split(command) for command in line.split("`")[1::2])
+    assert show == ["wandb", "leet", f"{out}/wandb"] and upload == ["wandb", "sync", f"{out}/wandb/offline-run-*"]
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,9 @@ import io
 
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
+from adaptbench.benchmarks.cli import app
 from adaptbench.benchmarks.commands.runs.kept_runs import kept_runs, list_runs, remove_runs
 from adaptbench.benchmarks.executors.plan import make_plan
 from adaptbench.benchmarks.runs.run import execute
@@ -40,9 +42,14 @@ def test_what_a_folder_holds_is_listed_with_its_state(store, states):
 
 
 def test_removing_leaves_other_runs_and_those_at_work(store, states):
+    def remove(seed):
+        return CliRunner().invoke(app, ["remove", str(store.root), "--only", f"seed={seed}", "--yes"])
+
     with store.claimed(states["failed"], lambda: None):
-        text = said(remove_runs, store.root, {"seed": ["0", "1"]}, ask=False)
-    assert f"Removed 1 run of {store.root}; a process works on {states['failed']}" in text
+        done = remove("0,1")
+    assert f"Removed 1 run of {store.root}, but not {states['failed']}: a process is at work there." in done.stdout
+    assert done.exit_code == 1 and remove(1).exit_code == 0
+    store.note_failure(states["failed"], "ArithmeticError: it broke", "the log")
     assert {run.cell.run_id for run in kept_runs(store.root, {})} == {states["failed"], states["stopped"]}
     with pytest.raises(ReportError, match=r"No cell of .* has seed=0"):
         remove_runs(store.root, {"seed": ["0"]}, Console())

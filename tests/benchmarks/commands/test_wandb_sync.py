@@ -57,6 +57,15 @@ def test_what_one_project_has_another_one_still_gets(write_suite, store, result_
     assert sent == ["adaptbench", "second", "mylab"]
 
 
+def test_the_dashboard_is_of_the_project_and_user_of_the_environment(monkeypatch):
+    asked = []
+    monkeypatch.setattr("adaptbench.reports.dashboard.build_dashboard", lambda *_, **a: asked.append(a) or "made")
+    for options in ((), ("--project", "second")):
+        done = CliRunner().invoke(app, ["dashboard", *options], env={"WANDB_PROJECT": "mylab", "WANDB_ENTITY": "us"})
+        assert done.stdout == "made\n"
+    assert [(each["entity"], each["project"]) for each in asked] == [("us", "mylab"), ("us", "second")]
+
+
 @pytest.mark.slow
 def test_dashboard_without_a_login_is_json_about_the_runs(adaptbench, write_suite, monkeypatch, tmp_path):
     pytest.importorskip("wandb_workspaces")

@@ -105,6 +105,13 @@ def test_read_only_and_reversed_arrays_are_taken(episodic, finished):
     trained = load_run(finished(episodic()))
     locked = X.copy()
     locked.flags.writeable = False
+    torch.set_warn_always(True)  # otherwise torch warns of them once a process
+    try:
+        with pytest.warns(UserWarning, match="not writable"):
+            torch.from_numpy(locked)
+        trained.predict(locked, Y, QUERY)
+    finally:
+        torch.set_warn_always(False)
     torch.testing.assert_close(trained.predict(locked, Y, QUERY), trained.predict(X, Y, QUERY))
     assert trained.predict(X[::-1], Y[::-1], QUERY).means.shape == (2, 1)
 

@@ -158,6 +158,10 @@ def test_damaged_curves_and_fits_cost_a_figure_and_nothing_else(quick, tmp_path)
     report = write_report(quick.path, tmp_path / "out")
     assert report.n_finished == len(quick.cells)
     assert not {"training-omniglot", "fits-omniglot"} & names(report)
+    for cell in quick.cells:
+        own = [note for note in report.notes if f"(run {cell['run_id']})" in note]
+        assert {"curve.parquet", "fits.parquet"} == {n for n in ("curve.parquet", "fits.parquet") if n in " ".join(own)}
+        assert all(note.startswith("Left out beside the scores of") and "cannot be read" in note for note in own)
 
 
 def test_trade_off_stands_at_the_recorded_times_of_its_setting(quick, tmp_path):

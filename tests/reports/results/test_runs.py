@@ -96,6 +96,20 @@ def test_run_without_environment_still_counts(quick):
     assert {found.status for found in omniglot(comparisons).all_entries()} == {"finished"}
 
 
+@pytest.mark.parametrize("value", ["NaN", '"long"', "-1.0", "1e400"])
+def test_a_damaged_time_is_said_and_costs_no_score(quick, value):
+    cell = quick.cells[0]
+    path = quick.path / cell["run_id"] / "environment.json"
+    text = path.read_text()
+    path.write_text(text.replace('"train_seconds": 12.5', f'"train_seconds": {value}'))
+    assert path.read_text() != text
+    outcomes = read_outcomes(quick.path, read_suite(quick.path))
+    (run,) = (each for each in outcomes if each.cell.run_id == cell["run_id"])
+    assert run.environment is None and run.result.scores
+    assert run.lost[0].startswith("Expected field `times.train_seconds` of environment.json")
+    assert all(each.environment and not each.lost for each in outcomes if each is not run)
+
+
 def test_partial_folders_are_not_results(folder):
     folder.plan_quick().write_suite().finish(folder.cells[1:])
     other = folder.path / folder.cells[1]["run_id"]
