@@ -64,7 +64,7 @@ def _section(report: Report, folder: Path) -> str:
     lines = [
         f"## The suite `{suite.name}`",
         "",
-        f"{suite.description} The bundle has {report.n_finished} of {report.n_cells} cells, of "
+        f"{suite.description} The bundle has {count_of(report.n_finished, 'cell')}, of "
         f"{count_of(len(seeds), 'seed')}, made by",
         "",
         *(f"    {line}" for line in suite_commands(suite, report.runs).splitlines()),

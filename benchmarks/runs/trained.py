@@ -147,7 +147,7 @@ def load_run(folder: str | Path) -> TrainedAdapter:
 
     Args:
         folder: the run's folder, as `adaptbench run` published it. A transfer run needs the folder of its pretraining
-            beside it. Or a name such as "reference/attention-5way".
+            beside it. Or a name such as "classes/attention-5way".
 
     Raises:
         ValueError: if it is not a finished run that can predict, or another version of the code made it.

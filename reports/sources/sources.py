@@ -50,11 +50,11 @@ class Reading:
         kept = tuple(select(self.outcomes, wanted, lambda each, key: values_of(each.cell, key), where))
         return self._part(kept, "by --only")
 
-    def begun(self, asked: Collection[str]) -> "Reading":
+    def begun(self, asked: Collection[str] = (), why: str = "because nobody asked for them") -> "Reading":
         """The part that has been begun, or whose runs were asked for by their ids."""
         quiet = ("not finished", "data unavailable")
         kept = (e for e in self.outcomes if isinstance(e, Run) or e.kind not in quiet or e.cell.run_id in asked)
-        return self._part(tuple(kept), "because nobody asked for them")
+        return self._part(tuple(kept), why)
 
     def _part(self, kept: tuple[Outcome, ...], why: str) -> "Reading":
         left = len(self.outcomes) - len(kept)
@@ -80,7 +80,7 @@ def read_sources(sources: Sequence[Source], suite: str | Sequence[str] | None = 
     """Reads a suite, or several, from all sources; for a run that several have, the first counts.
 
     Of several sources, each gives the learners that it has a run of. Several suites of one source count as several
-    sources.
+    sources. Of bundles alone, cells without a run are left out: nobody is going to finish them there.
 
     Args:
         sources: The sources.
@@ -110,7 +110,9 @@ def read_sources(sources: Sequence[Source], suite: str | Sequence[str] | None = 
     name = "+".join(dict.fromkeys(each.name for each in suites))
     published = dict.fromkeys((each.name, each.published) for each in suites if each.published)
     merged = _with_cells(suites[0].model_copy(update={"name": name}), outcomes)
-    return Reading(merged, tuple(outcomes), tuple(notes), tuple(published))
+    reading = Reading(merged, tuple(outcomes), tuple(notes), tuple(published))
+    bundles = all(source.bundled for source in sources)
+    return reading.begun(why="because the bundle has no run of them") if bundles else reading
 
 
 def _open(name: SourceName, stack: ExitStack) -> Source:

@@ -34,7 +34,7 @@ def test_each_sentence_is_that_of_the_row_that_it_names(page):
         for name, value in (each.split("=") for each in filters.split()):
             rows = rows[rows[name] == value]
         assert rows["sentence"].tolist() == [sentence]
-    assert "12 of 12 cells, of 3 seeds" in text
+    assert "12 cells, of 3 seeds" in text
     for picture in re.findall(r"!\[.*\]\((.+)\)", text):
         assert (page.parent / picture).is_file()
 

@@ -19,7 +19,7 @@ from adaptbench.benchmarks.runs.trained import (
     shipped_weights,
 )
 from adaptbench.benchmarks.store.store import Store
-from adaptbench.benchmarks.suites.spec import EpisodicSpec
+from adaptbench.benchmarks.suites.spec import RUN_SPEC, EpisodicSpec
 from adaptbench.datamodules.episodes import EpisodeSize
 from adaptbench.lit_modules.encoders import StridedConv
 from adaptbench.lit_modules.episodic import EpisodicModule
@@ -28,6 +28,7 @@ from adaptbench.lit_modules.optimization import Optimization
 from adaptbench.lit_modules.prototypes import Prototypes
 from adaptbench.reports.format import Result
 from adaptbench.reports.reading import read
+from adaptbench.reports.sources.sources import opened
 
 X, Y, QUERY = np.array([[-1.0], [0.0], [2.0]]), np.array([0.5, 0.0, -0.5]), np.array([[1.0], [3.0]])
 
@@ -235,6 +236,17 @@ def test_what_cannot_be_exported_or_read_is_refused(finished, pretraining, episo
         load_weights(tmp_path / "b.pt")
 
 
-def test_weights_that_ship_predict():
-    for name in shipped_weights():
-        assert load_run(name).shape.targets > 0
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["attention", "deep_sets", "fine_tuning", "lstm", "prototypes"])
+def test_weights_that_ship_have_the_accuracy_of_their_run(name, real_cache, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(real_cache))
+    name = f"classes/{name}-5way"
+    content = torch.load(shipped_weights()[name], weights_only=True)
+    spec = RUN_SPEC.validate_json(content["spec"])
+    with opened(["classes"]) as (bundle,):
+        scores = read(bundle.folder / spec.run_id / "result.json", Result).scores
+    published = next(each.value for each in scores if (each.metric, each.shots, each.on) == ("accuracy", 5, "unseen"))
+    task = build_task(spec.training)
+    batch = task.eval_batch("test", EpisodeSize(5, 5, 15), 600)
+    right = load_run(name).adapter.predict(batch.to("cpu")).argmax(-1) == batch.query_y.argmax(-1)
+    assert float(right.float().mean()) == pytest.approx(published, abs=0.001)

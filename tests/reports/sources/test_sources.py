@@ -150,3 +150,15 @@ def test_unfinished_cells_of_learners_that_have_begun_are_told(make, theirs):
     runs.remove(runs.cells[0])
     problems = [each for each in reading(runs.path, theirs).outcomes if isinstance(each, Problem)]
     assert [(each.cell.learner, each.cell.seed) for each in problems] == [("mine", 0)]
+
+
+def test_cells_that_no_bundle_has_are_counted_and_have_no_row(make, tmp_path):
+    runs = make("partly", {**OURS, "never": ("Never run", "own")})
+    for cell in runs.find(learner="never"):
+        runs.remove(cell)
+    write_bundle(*gather([runs.path]), tmp_path / "partly.zip")
+    report = write_report(tmp_path / "partly.zip", tmp_path / "out")
+    (comparison,) = report.comparisons
+    assert [row[0].label for row in comparison.entries] == ["LSTM", "Attention"]
+    assert not report.problems
+    assert "2 of 6 cells left out because the bundle has no run of them." in report.notes
