@@ -153,7 +153,7 @@ def test_a_class_of_5000_images_stands_beside_one_of_5(tmp_path, capsys):
     drawn = [image.tobytes() for index in range(500) for image in task.train_batch(index).inputs.numpy()]
     assert time.process_time() - began < 30
     assert len(drawn) == 500 * 12 and len(set(drawn)) > 500  # many of the large class, whose images are drawn alike
-    with pytest.raises(ValueError, match=r"take 9 images of a class, and 11 classes have fewer, such as \d+ with 5\."):
+    with pytest.raises(ValueError, match=r"take 9 images of a class. Classes with fewer: 11, such as \d+ with 5\."):
         many = EvalEpisodes(ways=2, shots=(5,), queries=4, episodes=4)
         ImageFolderDataModule(sampling(train=episodes, test=many), path=str(tmp_path / "much"), image_size=8)
     new_suite(tmp_path / "much", tmp_path / "much.yaml", Console())
