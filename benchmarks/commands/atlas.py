@@ -5,6 +5,7 @@
 Numbers stand in sentences of the report's own tables, which are copied to docs/atlas with its figures.
 """
 
+import shlex
 import shutil
 import sys
 import tempfile
@@ -22,6 +23,7 @@ from adaptbench.reports.plural import count_of
 from adaptbench.reports.report import Report, file_names, write_report
 from adaptbench.reports.results.runs import Run
 from adaptbench.reports.sources.bundles import built_in
+from adaptbench.reports.tables.markup.markdown import to_markdown
 from adaptbench.reports.tables.table import Table
 from adaptbench.reports.words.commands import suite_commands
 
@@ -69,22 +71,42 @@ def _section(report: Report, folder: Path) -> str:
         "",
         *(f"    {line}" for line in suite_commands(suite, report.runs).splitlines()),
         "",
+        *_part(report),
     ]
-    for comparison, name in zip(report.comparisons, file_names(report.comparisons), strict=True):
-        findings = list(_findings(report, name, folder))
-        if findings:
-            lines += [f"### {comparison.place}", "", *findings, ""]
-    return "\n".join(lines)
+    found = [
+        (comparison, list(_findings(report, name, folder)))
+        for comparison, name in zip(report.comparisons, file_names(report.comparisons), strict=True)
+    ]
+    lines += [
+        line for comparison, findings in found if findings for line in (f"### {comparison.place}", "", *findings, "")
+    ]
+    return "\n".join(lines) if any(findings for _, findings in found) else ""
+
+
+def _part(report: Report) -> list[str]:
+    """Says by which options of `run` the bundle's part of a suite is chosen; nothing if it has the whole suite."""
+    if report.suite.name not in suite_files():
+        return []
+    cells = [cell.attributes for cell in load_suite(report.suite.name).cells()]
+    options = []
+    for key in ("task", "protocol", "learner", "train_classes", "examples"):
+        whole, mine = ({str(getattr(cell, key)) for cell in some} for some in (cells, [e.cell for e in report.runs]))
+        values = sorted(mine, key=lambda value: (len(value), value))
+        values = values if any("," in value for value in values) else [",".join(values)]
+        options += [f"--only {shlex.quote(f'{key}={value}')}" for value in values] if mine < whole else []
+    return [f"The part of the suite that it has is chosen by `{' '.join(options)}`.", ""] if options else []
 
 
 def _findings(report: Report, name: str, folder: Path) -> Iterator[str]:
-    """The figures and sentences of a comparison; none if its training classes do not vary."""
+    """The table, figures and sentences of a comparison; none if its training classes do not vary."""
     tables = {table.name: table for table in report.tables}
     growth, doublings = tables.get(f"growth-{name}"), tables.get(f"gains-{name}")
     rows = growth.frame if growth else None
     table = growth
     if table is None and doublings is not None:
         table, rows = doublings, doublings.frame[doublings.frame["axis"] == "classes"]
+    if table is not None and rows is not None and len(rows):
+        yield to_markdown(tables[f"table-{name}"])
     for found, own, figure in ((table, rows, f"figure-{name}"), _with_places(tables, name)):
         if found is not None and own is not None and len(own):
             path = _copied(report, found, folder)
