@@ -8,7 +8,10 @@ import pandas as pd
 import pytest
 
 from adaptbench.benchmarks.commands.atlas import _suite_row, write_atlas
+from adaptbench.reports.report import write_parts
 from adaptbench.reports.sources.bundles import built_in
+
+DOCS = Path(__file__).parents[2] / "docs"
 
 
 @pytest.fixture
@@ -62,5 +65,13 @@ def test_hours_left_are_those_of_like_cells():
 
 @pytest.mark.slow
 def test_the_page_that_ships_is_made_from_the_bundles_that_ship(tmp_path):
-    shipped = Path(__file__).parents[2] / "docs" / "atlas.md"
-    assert write_atlas(tmp_path, list(built_in())).read_text() == shipped.read_text()
+    assert write_atlas(tmp_path, list(built_in())).read_text() == (DOCS / "atlas.md").read_text()
+
+
+def test_the_table_of_forms_in_the_docs_is_that_of_the_bundle(tmp_path):
+    write_parts(["ablation"], tmp_path, ["forms-omniglot"])
+    made = (tmp_path / "forms-omniglot.md").read_text(encoding="utf-8")
+    assert made == (DOCS / "ablation" / "forms-omniglot.md").read_text(encoding="utf-8")
+    rows = "\n".join(line for line in made.splitlines() if line.startswith("|"))
+    copied = f"<!-- copy of docs/ablation/forms-omniglot.md -->\n\n{rows}\n"
+    assert copied in (DOCS / "learners.md").read_text(encoding="utf-8")
