@@ -31,7 +31,7 @@ COPY = re.compile(r"(<!-- copy of (\S+) -->\n\n)((?:\|.*\n)+)")
 SENTENCE = re.compile(r"(?<=^- ).+(<!-- sentence of (\S+\.csv) \"([^\"]*)\" -->)$", re.MULTILINE)
 WITHOUT = re.compile(rf"{NUMBER}<!-- no table: [^>]+ -->")
 ENDS = {"mean": ("lower", "upper"), "per_doubling": ("lower", "upper")}
-IN_PER_CENT = ("mean", "per_doubling", "lower", "upper", "last_doubling")
+IN_PER_CENT = ("mean", "per_doubling", "lower", "upper", "first_doubling", "last_doubling")
 
 
 @cache
