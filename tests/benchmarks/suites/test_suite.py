@@ -9,7 +9,6 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adaptbench.benchmarks.runs.build import build_task
 from adaptbench.benchmarks.suites.registry import find, suite_files
 from adaptbench.benchmarks.suites.spec import (
     RESULTS_VERSION,
@@ -388,18 +387,3 @@ def test_budgets_are_an_axis_of_the_grid(write_suite):
             load_suite(str(path))
     with pytest.raises(SuiteError, match="in `over` or in `budget`, but got both"):
         load_suite(str(write_suite(over={"examples": [640]})))
-
-
-@pytest.mark.parametrize("name", sorted(set(suite_files()) - {"lake", "optimization", "protocols"}))
-def test_every_training_step_fills_its_pool(name, real_cache, monkeypatch):
-    """Else learners would encode fewer images at some sizes; episodes within an alphabet draw what alphabets give."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(real_cache))
-    trainings = {
-        (spec.task.model_dump_json(), repr(spec.train)): spec
-        for spec in (cell.spec.training for cell in load_suite(name).cells())
-        if spec.kind == "episodic" and spec.train.ways
-    }
-    for spec in trainings.values():
-        task = build_task(spec)
-        drawn = {len(task.train_batch(step).inputs) for step in range(6)}
-        assert drawn == {spec.train.pool}, spec.task
