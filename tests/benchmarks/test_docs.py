@@ -235,7 +235,8 @@ def test_a_learner_of_ones_own_on_images_of_ones_own_in_a_suite_and_in_a_trainer
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     draw_images(tmp_path / "meine Bilder")
     made = adaptbench("new", "suite", "--images", "meine Bilder")
-    assert "2-way episodes. Next: adaptbench run 'meine Bilder.yaml'" in made.stdout, made.stderr
+    assert "2-way episodes. Classes with fewer than 10 images are left out: Vögel (8)." in made.stdout, made.stderr
+    assert "Next: adaptbench run 'meine Bilder.yaml'" in made.stdout
     suite = tmp_path / "meine Bilder.yaml"
     suite.write_text(suite.read_text(encoding="utf-8").replace("examples: 51200", "examples: 1540"), encoding="utf-8")
     shown = adaptbench("show", "image_folder", "--path", "meine Bilder", "--ways", "2")

@@ -137,7 +137,7 @@ def test_a_collapsed_learner_is_told_and_not_stopped(score_of):
         score_of(shots=5, metric="accuracy", chance=0.2, at_chance=False),
         score_of(shots=5, metric="nll", chance=None, at_chance=True),
     ]
-    assert chance_guard(scores) == ("chance level", "noted", "No better than a guess at 1-shot.")
+    assert chance_guard(scores) == Finding("chance level", "noted", "No better than a guess at 1-shot.")
     assert chance_guard(scores[1:]).status == "passed"
 
 
