@@ -61,6 +61,12 @@ def write_atlas(docs: Path, bundles: Sequence[str]) -> Path:
 
 
 def _section(report: Report, folder: Path) -> str:
+    findings: list[str] = []
+    for comparison, name in zip(report.comparisons, file_names(report.comparisons), strict=True):
+        if own := list(_findings(report, name, folder)):
+            findings += [f"### {comparison.place}", "", *own, ""]
+    if not findings:
+        return ""
     suite = report.suite
     seeds = {run.cell.seed for run in report.runs}
     lines = [
@@ -72,15 +78,9 @@ def _section(report: Report, folder: Path) -> str:
         *(f"    {line}" for line in suite_commands(suite, report.runs).splitlines()),
         "",
         *_part(report),
+        *findings,
     ]
-    found = [
-        (comparison, list(_findings(report, name, folder)))
-        for comparison, name in zip(report.comparisons, file_names(report.comparisons), strict=True)
-    ]
-    lines += [
-        line for comparison, findings in found if findings for line in (f"### {comparison.place}", "", *findings, "")
-    ]
-    return "\n".join(lines) if any(findings for _, findings in found) else ""
+    return "\n".join(lines)
 
 
 def _part(report: Report) -> list[str]:

@@ -6,9 +6,6 @@ from adaptbench.reports.format import Guards
 from adaptbench.reports.reading import Unreadable, read
 from adaptbench.reports.results.runs import Run
 
-IN_SENTENCE = 3
-"""Pairs of images that a finding's sentence names."""
-
 
 def image_notes(runs: Sequence[Run]) -> tuple[str, ...]:
     """Says which images of a task are equal or almost equal, from its run with the most training classes."""
@@ -26,7 +23,10 @@ def _notes(run: Run) -> list[str]:
         findings = read(path, Guards).findings
     except Unreadable:
         return []
-    named = [finding for finding in findings if finding.named]
     kept = run.source is None or not run.source.bundled
-    more = [f" {path} names all." if kept and len(each.named) > IN_SENTENCE else "" for each in named]
-    return [f"{run.cell.called}: {each.found}{text}" for each, text in zip(named, more, strict=True)]
+    notes = []
+    for each in findings:
+        if each.named:
+            more = kept and not all(pair in each.found for pair in each.named)
+            notes.append(f"{run.cell.called}: {each.found}" + (f" {path} names all." if more else ""))
+    return notes

@@ -35,10 +35,10 @@ def _others(ranked: list[Entry]) -> str:
         return f"it is significantly better than every {rivals}"
     if len(alike) == others:
         return f"it is not significantly different from any {rivals}"
-    return f"it is not significantly different from {list_labels(alike)}"
+    return f"it is not significantly different from {_listed(alike)}"
 
 
-def list_labels(labels: Sequence[str]) -> str:
+def _listed(labels: Sequence[str]) -> str:
     """Labels in a row; a label may have a comma itself, as "LSTM, bound"."""
     return ("; " if any("," in label for label in labels) else ", ").join(labels)
 

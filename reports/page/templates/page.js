@@ -160,13 +160,14 @@
       found.push({ x: [Math.min(...x), Math.max(...x)], y: [chart.chance, chart.chance], mode: "lines", name: "chance",
         line: { color: colour("--soft"), dash: "dot", width: 1 }, hoverinfo: "name" });
     }
-    return { found, beyond, y: chart.percent ? y : range(found, chart) };
+    return { found, beyond, y };
   }
 
   // All means and single runs are visible; intervals may extend beyond the axes, as in the figures for print.
   // Curves of percent have the whole axis: chance, often far below, shows where they come near it.
   function range(found, chart) {
-    const values = found.flatMap((trace) => trace.y).filter((value) => value !== null);
+    const line = chart.percent || chart.chance === null ? [] : [chart.chance];
+    const values = found.flatMap((trace) => trace.y).concat(line).filter((value) => value !== null);
     const [low, high] = [Math.min(...values), Math.max(...values)];
     const room = 0.15 * (high - low) + 0.5;
     if (chart.percent) return [Math.max(0, low - room), Math.min(101, high + room)];
