@@ -201,7 +201,7 @@ def wandb_sync(
     os.environ["WANDB_SILENT"] = "true"
     with complaining():
         target = Target("", mode_of(wandb), project=project, entity=entity, models=models)
-        raise typer.Exit(1 if sync_suite(runs, suite, target, console, parse_only(only or []), again) else 0)
+        raise typer.Exit(0 if sync_suite(runs, suite, target, console, parse_only(only or []), again) else 1)
 
 
 @app.command()

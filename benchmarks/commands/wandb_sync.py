@@ -44,8 +44,8 @@ def mode_of(text: str) -> Literal["online", "offline"]:
 
 def sync_suite(
     runs: Path, suite: str | None, target: Target, console: Console, only: Only | None = None, again: bool = False
-) -> int:
-    """Mirrors a suite's finished runs and its report in W&B, each run once; returns how many runs are left.
+) -> bool:
+    """Mirrors a suite's finished runs and its report in W&B, each run once; returns whether all of it arrived.
 
     Args:
         runs: the folder of the runs.
@@ -76,7 +76,7 @@ def sync_suite(
     left = sum(not is_mirrored(store, run_id, target) for run_id in finished)
     all_of = count_of(len(finished), "finished run")
     console.print(f"W&B ({target.mode}) has {len(finished) - left} of {all_of}; {left} left.")
-    return left
+    return not left and found.get("report") is None
 
 
 def _names(cells: Iterable["Cell"], store: Store) -> dict[str, str]:

@@ -10,10 +10,8 @@ import threading
 import warnings
 from typing import Any
 
-TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
-"""Names of two settings in glibc's malloc.h."""
-LARGEST_THRESHOLD = 32 * 1024**2
-"""The largest `MMAP_THRESHOLD` that glibc takes."""
+TRIM_THRESHOLD, MMAP_MAX = -1, -4
+"""Names of two settings in glibc's malloc.h: free memory to keep, and the most blocks with a mapping of their own."""
 
 
 class StopRequest:
@@ -56,7 +54,7 @@ def keep_memory() -> None:
     """
     if sys.platform == "linux" and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)) is not None:
         mallopt(TRIM_THRESHOLD, -1)
-        mallopt(MMAP_THRESHOLD, LARGEST_THRESHOLD)
+        mallopt(MMAP_MAX, 0)
 
 
 def _end_with_parent() -> None:

@@ -26,11 +26,11 @@ def growth_table(comparison: Comparison, found: Sequence[Gain], name: str) -> Ta
     unit = "points" if metric.unit else metric.label
     return Table(
         name=f"growth-{name}",
-        title=f"Growth with {word}: {comparison.called} ({comparison.protocol})",
+        title=f"Growth with {word}: {comparison.place}",
         caption=(
-            f"{metric.error_heading} on {comparison.called}, protocol: {comparison.protocol}, as a N^-b + c of N "
-            f"training {word}, with the ends of 95 % intervals (bootstrap of seeds and test episodes). A doubling "
-            f"takes {unit} off: the first one, and the last one up to the largest N. Beyond the bend c is most of the "
+            f"{metric.error_heading} on {comparison.place} as a N^-b + c of N training {word}, with the ends of 95 % "
+            f"intervals (bootstrap of seeds and test episodes). A doubling takes {unit} off: the first one, and the "
+            "last one up to the largest N. Beyond the bend c is most of the "
             'error. "None shown from" is the first N from which the gain to the largest N is not significant.'
         ),
         frame=frame_of(_columns(comparison), rows),

@@ -17,11 +17,11 @@ def place_table(comparison: Comparison, found: Sequence[Place], name: str) -> Ta
     rows = {place.learner: place.label for place in found}
     return Table(
         name=f"places-{name}",
-        title=f"Between memory and generalisation: {comparison.called} ({comparison.protocol})",
+        title=f"Between memory and generalisation: {comparison.place}",
         caption=(
-            f"Place of each learner's {comparison.metric.heading} on {comparison.called}, protocol: "
-            f"{comparison.protocol}, between two exact predictors on the same test episodes, with the ends of 95 % "
-            f"intervals: 0 is Bayes over the run's own training {comparison.class_word}, 1 is Bayes over all. Columns "
+            f"Place of each learner's {comparison.metric.heading} on {comparison.place} between two exact predictors "
+            "on the same test episodes, with the ends of 95 % intervals: "
+            f"0 is Bayes over the run's own training {comparison.class_word}, 1 is Bayes over all. Columns "
             "in which the two do not differ significantly are left out."
         ),
         frame=frame_of(_columns(found), found),

@@ -10,7 +10,7 @@ import resource, torch
 from adaptbench.benchmarks.runs.process import keep_memory
 {prepare}
 def step():
-    activations = [torch.ones(4 * 1024**2) for _ in range(4)]
+    activations = [torch.ones(size * 1024**2) for size in (4, 4, 12)]  # 16 and 48 MB
     return sum(float(each[-1]) for each in activations)
 for _ in range(4):
     step()
