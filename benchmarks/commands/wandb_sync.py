@@ -19,6 +19,7 @@ from adaptbench.benchmarks.tracking.wandb_runs import (
     forget_mirrored,
     is_mirrored,
     mirror_afterwards,
+    report_of,
 )
 from adaptbench.reports.plural import count_of
 from adaptbench.reports.reading import Unreadable
@@ -67,7 +68,8 @@ def sync_suite(
             forget_mirrored(store, run_id, target)
     finished = [run_id for run_id in names if store.is_published(run_id)]
     found = mirror_afterwards(store, names, target, lambda name: console.print(escape(name), highlight=False))
-    if None in found.values():
+    report_left = bool(finished) and not found and not is_mirrored(store, report_of(target), target)
+    if None in found.values() or report_left:
         with waiting_for("the report, which is being drawn and sent", console):
             report = write_report(runs, runs / f"report-{chosen.name}", chosen.name)
             found["report"] = close_with_report(report, target, runs)

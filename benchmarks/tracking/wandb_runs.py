@@ -167,7 +167,7 @@ def forget_mirrored(store: Store, run_id: str, target: Target) -> None:
 
 
 def close_suite(target: Target, root: Path, tables: Mapping[str, pd.DataFrame], files: Sequence[Path]) -> str | None:
-    """Logs the report of a suite to W&B as a run: tables, figures and the page.
+    """Logs the report of a suite to W&B as a run, which is marked once it has it: tables, figures and the page.
 
     Args:
         target: where it goes in W&B.
@@ -179,9 +179,17 @@ def close_suite(target: Target, root: Path, tables: Mapping[str, pd.DataFrame], 
         What went wrong with W&B; None if nothing did.
     """
     settings = target.settings(f"{target.suite} report", "report", ("report",), {"cell": {"suite": target.suite}})
-    mirror = WandbMirror(target.id_of(f"report-{target.suite}"), root, target.mode, settings)
+    mirror = WandbMirror(target.id_of(report_of(target)), root, target.mode, settings)
     mirror.log_report(tables, files)
-    return mirror.close({"tables": len(tables), "figures": sum(file.suffix == ".png" for file in files)})
+    forget_mirrored(store := Store(root), report_of(target), target)
+    (mark := _mark(store, report_of(target), target)).parent.mkdir(parents=True, exist_ok=True)
+    summary = {"tables": len(tables), "figures": sum(file.suffix == ".png" for file in files)}
+    return mirror.close(summary, then=mark.touch)
+
+
+def report_of(target: Target) -> str:
+    """The id of a suite's report, in the place of a run's."""
+    return f"report-{target.suite}"
 
 
 def _mirror_one(store: Store, run_id: str, name: str, target: Target) -> str | None:

@@ -1,6 +1,7 @@
 """The commands `wandb-sync` and `dashboard`."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
@@ -35,7 +36,9 @@ def test_the_command_mirrors_what_is_finished_and_goes_on(adaptbench, write_suit
     assert report.startswith("report-tiny-")
 
 
-def test_what_one_project_has_another_one_still_gets(write_suite, store, result_of, monkeypatch):
+@pytest.fixture
+def sent(write_suite, store, result_of, monkeypatch):
+    """The projects to which the one finished run of `store` is sent; its report is empty."""
     plan, sent = make_plan(load_suite(str(write_suite(learners=("deep_sets",))))), []
     (run,) = plan.runs()
     store.write_manifest(plan.manifest([]))
@@ -48,13 +51,38 @@ def test_what_one_project_has_another_one_still_gets(write_suite, store, result_
         mark.touch()
 
     monkeypatch.setattr(wandb_runs, "_mirror_one", mirror)
-    monkeypatch.setattr("adaptbench.reports.report.write_report", lambda *_: None)
-    monkeypatch.setattr(wandb_sync, "close_with_report", lambda *_: None)
+    report = SimpleNamespace(tables=(), figures=(), page=store.root / "report.html")
+    monkeypatch.setattr("adaptbench.reports.report.write_report", lambda *_: report)
     monkeypatch.delenv("WANDB_PROJECT", raising=False)
+    return sent
+
+
+def test_what_one_project_has_another_one_still_gets(store, sent, monkeypatch):
+    monkeypatch.setattr(wandb_sync, "close_with_report", lambda *_: None)
     for options, environment in (((), {}), ((), {}), (("--project", "second"), {}), ((), {"WANDB_PROJECT": "mylab"})):
         done = CliRunner().invoke(app, ["wandb-sync", str(store.root), "--wandb", "offline", *options], env=environment)
         assert done.exit_code == 0 and "W&B (offline) has 1 of 1 finished run; 0 left." in done.stdout
     assert sent == ["adaptbench", "second", "mylab"]
+
+
+def test_a_report_that_did_not_arrive_is_said_and_sent_again(store, sent, monkeypatch):
+    answers, reports = ["no answer", None], []
+
+    class Mirror:
+        def __init__(self, *_):
+            self.log_report = lambda *report: reports.append(report)
+
+        def close(self, summary, then):
+            if (trouble := answers[len(reports) - 1]) is None:
+                then()
+            return trouble
+
+    monkeypatch.setattr(wandb_runs, "WandbMirror", Mirror)
+    codes = [
+        CliRunner().invoke(app, ["wandb-sync", str(store.root), "--wandb", "offline"]).exit_code for _ in range(3)
+    ]
+    assert codes == [1, 0, 0]
+    assert len(sent) == 1 and len(reports) == 2, "what arrived is not sent again"
 
 
 def test_the_dashboard_is_of_the_project_and_user_of_the_environment(monkeypatch):
