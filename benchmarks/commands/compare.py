@@ -21,8 +21,8 @@ from adaptbench.reports.sources.bundles import built_in
 from adaptbench.reports.sources.sources import Reading, opened, read_sources
 from adaptbench.reports.terminal import show_report
 
-LARGE = "reference"
-"""The suite whose ranks a smaller one should have."""
+LARGE = ("reference", "classes")
+"""The suites whose ranks a smaller one should have."""
 
 
 def compare_learner(bundle: str, options: RunOptions, detect: float | None, console: Console) -> int:
@@ -92,12 +92,14 @@ def _say_time(reading: Reading, options: RunOptions, console: Console) -> None:
 
 
 def _say_fidelity(reading: Reading, console: Console) -> None:
-    """Says how far the bundle ranks learners as the suite `reference` does, if results of that ship."""
-    if LARGE in built_in() and reading.suite.name != LARGE:
-        with opened([LARGE]) as sources:
+    """Says how far the bundle ranks learners as larger suites do, whose results ship."""
+    for large in LARGE:
+        if large not in built_in() or reading.suite.name in LARGE:
+            continue
+        with opened([large]) as sources:
             found = list(fidelities(compare(reading.outcomes), compare(read_sources(sources).outcomes)))
         if found:
-            console.print(f"Agreement of the ranks in {reading.suite.name} with those in {LARGE}:", highlight=False)
+            console.print(f"Agreement of the ranks in {reading.suite.name} with those in {large}:", highlight=False)
         for each in found:
             console.print(f"  {escape(str(each))}", highlight=False)
 

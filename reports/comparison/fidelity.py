@@ -20,8 +20,7 @@ class Fidelity:
     """How far the ranks of learners agree at one size of episodes.
 
     Args:
-        task: The task.
-        protocol: The protocol of the large suite.
+        place: Task and protocol of the large suite.
         size: Ways and shots.
         learners: The number of learners that both suites have.
         tau: Kendall's tau of their mean scores.
@@ -30,8 +29,7 @@ class Fidelity:
         seeds: The fewest seeds of a learner.
     """
 
-    task: str
-    protocol: str
+    place: str
     size: str
     learners: int
     tau: float
@@ -43,8 +41,8 @@ class Fidelity:
         """The sentence for readers."""
         alone = ", which covers episodes only" if self.seeds == 1 else ""
         return (
-            f"On {self.task} ({self.protocol}), {self.size}, {self.learners} learners: Kendall's tau {self.tau:.2f}, "
-            f"95 % interval [{self.lower:.2f}, {self.upper:.2f}]{alone}."
+            f"{self.place}, {self.size}, {self.learners} learners: Kendall's tau {self.tau:.2f}, 95 % interval "
+            f"[{self.lower:.2f}, {self.upper:.2f}]{alone}."
         )
 
 
@@ -68,7 +66,7 @@ def fidelities(small: Sequence[Comparison], large: Sequence[Comparison]) -> Iter
                 first, second = ([each[label] for label in labels] for each in (ours, theirs))
                 tau, lower, upper = rank_agreement(_scores(first), _scores(second))
                 seeds = min(len(entry.samples) for entry in (*first, *second))
-                yield Fidelity(one.called, other.protocol, wanted.episode_phrase, len(labels), tau, lower, upper, seeds)
+                yield Fidelity(other.place, wanted.episode_phrase, len(labels), tau, lower, upper, seeds)
 
 
 def _scored(comparison: Comparison, column: int) -> dict[str, Entry]:

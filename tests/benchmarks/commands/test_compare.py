@@ -1,5 +1,7 @@
 """The command `compare`: trains a user's learner only, and ranks it among those of a bundle."""
 
+from pathlib import Path
+
 import pytest
 
 from adaptbench import load_results
@@ -38,6 +40,13 @@ def test_a_learner_is_ranked_among_those_of_a_bundle(adaptbench, own_learners):
     table = (adaptbench.folder / "other/compare-lstm/table-sinusoid.md").read_text()
     assert "| LSTM, bound |" in table and "| LSTM, bound (smoke.zip) |" in table
     assert "adaptbench run smoke --encoder mlp" in (adaptbench.folder / "other/compare-lstm/index.html").read_text()
+
+
+def test_the_agreement_with_larger_suites_is_the_one_of_the_docs(adaptbench):
+    said = adaptbench("compare", "adaptbench.lit_modules.deep_sets.DeepSets", "--dry-run").stdout
+    said = " ".join(said[said.index("Agreement") :].split())
+    docs = Path(__file__).parents[3] / "docs" / "results.md"
+    assert said in " ".join(docs.read_text(encoding="utf-8").split())
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,8 @@ from adaptbench.reports.comparison.fidelity import fidelities
 from adaptbench.reports.results.runs import Run
 from adaptbench.reports.sources.sources import opened, read_sources
 
+PLACES = "Sinusoids (noise-free)", "Omniglot (Vinyals split, rotations in training)"
+
 
 def comparisons(folder):
     with opened([folder]) as sources:
@@ -16,8 +18,8 @@ def comparisons(folder):
 def test_a_suite_agrees_with_itself(finished_quick):
     own = comparisons(finished_quick.path)
     found = list(fidelities(own, own))
-    assert [(each.task, each.size) for each in found] == [
-        ("sinusoid", "5-shot"), ("sinusoid", "10-shot"), ("omniglot", "5-way 1-shot"), ("omniglot", "5-way 5-shot"),
+    assert [(each.place, each.size) for each in found] == [
+        (PLACES[0], "5-shot"), (PLACES[0], "10-shot"), (PLACES[1], "5-way 1-shot"), (PLACES[1], "5-way 5-shot"),
     ]  # fmt: skip
     assert all(each.tau == 1 and each.learners == 4 and each.lower <= 1 for each in found)
     assert "4 learners: Kendall's tau 1.00, 95 % interval [" in str(found[0])
