@@ -78,9 +78,7 @@ def test_a_report_that_did_not_arrive_is_said_and_sent_again(store, sent, monkey
             return trouble
 
     monkeypatch.setattr(wandb_runs, "WandbMirror", Mirror)
-    codes = [
-        CliRunner().invoke(app, ["wandb-sync", str(store.root), "--wandb", "offline"]).exit_code for _ in range(3)
-    ]
+    codes = [CliRunner().invoke(app, ["wandb-sync", str(store.root), "--wandb", "offline"]).exit_code for _ in range(3)]
     assert codes == [1, 0, 0]
     assert len(sent) == 1 and len(reports) == 2, "what arrived is not sent again"
 
