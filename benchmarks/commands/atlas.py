@@ -1,4 +1,4 @@
-"""Writes docs/atlas.md: what the bundles that ship say of growth with classes, and what was run of every suite.
+"""Writes docs/atlas.md: what the bundles that ship say of growth with classes, and what ships of every suite.
 
     python -m adaptbench.benchmarks.commands.atlas docs [BUNDLE ...]
 
@@ -56,7 +56,7 @@ def write_atlas(docs: Path, bundles: Sequence[str]) -> Path:
         reports.sort(key=lambda report: (order.get(report.suite.name, len(order)), report.suite.name))
         sections = [_section(report, docs / "atlas") for report in reports]
     page = docs / "atlas.md"
-    page.write_text("\n".join([HEAD, *sections, _what_was_run(reports)]), encoding="utf-8", newline="\n")
+    page.write_text("\n".join([HEAD, *sections, _what_ships(reports)]), encoding="utf-8", newline="\n")
     return page
 
 
@@ -69,11 +69,13 @@ def _section(report: Report, folder: Path) -> str:
         return ""
     suite = report.suite
     seeds = {run.cell.seed for run in report.runs}
+    processors = sorted({run.machine.processor for run in report.runs if run.machine})
+    days = sorted({f"{run.times.finished:%Y-%m-%d}" for run in report.runs if run.times})
     lines = [
         f"## The suite `{suite.name}`",
         "",
         f"{suite.description} The bundle has {count_of(report.n_finished, 'cell')}, of "
-        f"{count_of(len(seeds), 'seed')}, made by",
+        f"{count_of(len(seeds), 'seed')}, made on {' and '.join(processors)} ({', '.join(days)}) by",
         "",
         *(f"    {line}" for line in suite_commands(suite, report.runs).splitlines()),
         "",
@@ -151,7 +153,7 @@ def _last_doublings(rows: pd.DataFrame, path: str) -> Iterator[str]:
         going_on = int(own["no_gain_shown_from"].isna().sum())
         yield (
             f"**{own['setting'].iloc[0]}**: the last doubling takes {least} to {most} {unit} off the error; "
-            f"from the size before the largest it is still significant for {going_on} of {len(own)} learners."
+            f"the gain from the last but one size to the largest is significant for {going_on} of {len(own)} learners."
         )
 
 
@@ -160,14 +162,16 @@ def _place(row: Mapping[Hashable, Any], *more: str) -> str:
     return " ".join(f"{name}={row[name]}" for name in (*KEYS, *more) if name in row and pd.notna(row[name]))
 
 
-def _what_was_run(reports: Sequence[Report]) -> str:
+def _what_ships(reports: Sequence[Report]) -> str:
     lines = [
-        "## What was run, and what is left",
+        "## What ships, and what is left",
         "",
-        "Core-hours are CPU time of training, pretraining included. Those left are of cells without a run, at the mean",
-        "of finished cells of the same task and learner, else of the same task, else of the suite.",
+        "Cells of a suite's present version count as shipped if a bundle has their run. Numbers of `reference`, `transfer`,",
+        "`fine_tuning` and `optimization` elsewhere in the documentation are of earlier runs, whose bundles do not ship; those of",
+        "`rates` are in `reports/data`. Core-hours are CPU time of training, pretraining included. Those left are of cells without",
+        "a run, at the mean of finished cells of the same task and learner, else of the same task, else of the suite.",
         "",
-        "| suite | cells | run | core-hours a cell | core-hours left |",
+        "| suite | cells | shipped | core-hours a cell | core-hours left |",
         "|---|---:|---:|---:|---:|",
     ]
     by_suite = {name: list(group) for name, group in groupby(reports, key=lambda report: report.suite.name)}

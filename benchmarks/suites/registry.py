@@ -1,6 +1,7 @@
 """The names that suites use for tasks, encoders and learners; nothing here imports torch."""
 
 import importlib
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib import resources
@@ -251,12 +252,14 @@ def _current(name: str) -> str:
 
 
 def load(kind: str, name: str) -> Any:  # noqa: ANN401 - a class of any kind
-    """Imports a component's class.
+    """Imports a component's class; a user's own may lie in the current folder.
 
     Raises:
         ValueError: if the name is unknown or the class cannot be imported.
     """
     module, _, attribute = find(kind, name).path.rpartition(".")
+    if "." in name and (here := str(Path.cwd())) not in sys.path:
+        sys.path.append(here)  # last, so that no file there hides a library
     try:
         return getattr(importlib.import_module(module), attribute)
     except Exception as error:  # a user's module may raise anything

@@ -82,7 +82,7 @@ def _amount(gain: Gain, comparison: Comparison) -> str:
         number = " ".join(comparison.metric.parts(size, size - found.half_width, size + found.half_width))
         return f"{verb} {number}{' points' if comparison.metric.unit else ''}"
     factor, low, high = (math.exp(min(value, 50.0)) for value in (found.estimate, found.lower, found.upper))
-    return f"multiplies the error by {factor:.2f} [{low:.2g}, {high:.2g}]"
+    return f"multiplies the error by {factor:.2f} [{low:.2f}, {high:.2f}]"
 
 
 def growth_sentence(gain: Gain, law: PowerLaw, comparison: Comparison) -> str:
@@ -96,7 +96,7 @@ def growth_sentence(gain: Gain, law: PowerLaw, comparison: Comparison) -> str:
         end = f"from {gain.ends_at} {word} on no further gain is significant"
     return (
         f"{gain.label}, {place}: a doubling takes {first} {what} off the error at {least} {word} and {last} before "
-        f"{most}; {end}. {_law_words(law, b, _bracketed(law.limit, comparison), word)}"
+        f"{most}; {end}. {_law_words(law, b, _bracketed(law.limit, comparison), word, len(gain.values))}"
     )
 
 
@@ -105,14 +105,15 @@ def about(value: float) -> str:
     return f"{float(f'{value:.2g}'):,.0f}"
 
 
-def _law_words(law: PowerLaw, b: str, limit: str, word: str) -> str:
+def _law_words(law: PowerLaw, b: str, limit: str, word: str, n_sizes: int) -> str:
     if not law.known:
         return f"The data do not tell the exponent of a power law ({b})."
     if not law.fits:
         return f"The means differ significantly from a power law ({b}), most at {law.worst_size} {word}."
+    allowed = f"A power law through {n_sizes} sizes is not contradicted"
     if law.bends_at is None:
-        return f"A power law fits, {b}; a limit is not shown (c = {limit})."
-    return f"A power law fits, {b}, which bends towards a limit of {limit} at about {about(law.bends_at)} {word}."
+        return f"{allowed}, {b}; a limit is not shown (c = {limit})."
+    return f"{allowed}, {b}, and bends towards a limit of {limit} at about {about(law.bends_at)} {word}."
 
 
 def place_sentence(place: Place, found: Sequence[Place]) -> str:

@@ -63,7 +63,7 @@ def contrast_cell(found: Contrast, metric: Metric) -> TableCell:
 
 
 def _factor(logarithm: float) -> str:
-    return f"{math.exp(min(logarithm, 100.0)):.2g}"
+    return f"{math.exp(min(logarithm, 100.0)):.2f}"
 
 
 def _columns(comparison: Comparison) -> tuple[Column[Gain], ...]:
