@@ -15,7 +15,8 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from adaptbench.benchmarks.evaluation.adapters import AsksPosterior, HasPosterior, Tells, Told
+from adaptbench.benchmarks.evaluation.adapters import Tells, Told
+from adaptbench.benchmarks.evaluation.evaluate import introduce
 from adaptbench.benchmarks.runs.build import build_task, instantiate
 from adaptbench.benchmarks.runs.trained import load_run
 from adaptbench.benchmarks.suites.registry import load
@@ -177,8 +178,7 @@ def draw_answers(
     if not 0 <= seed < count:
         raise ValueError(f"Expected `--seed` to be from 0 to {count - 1}, the episode's number, but got {seed}.")
     batch = task.eval_batch("test", size, count)
-    if isinstance(trained.adapter, AsksPosterior) and isinstance(task, HasPosterior):
-        trained.adapter.posterior = task.posterior
+    introduce(trained.adapter, task)
     if isinstance(trained.adapter, Told) and isinstance(task, Tells):
         trained.adapter.functions = task.eval_functions("test", size, count)[seed : seed + 1]
     batch = first_episodes(EpisodeBatch(batch.inputs, *(field[seed : seed + 1] for field in batch[1:])), 1)

@@ -60,8 +60,7 @@ def evaluate(adapter: Adapter, task: EpisodicDataModule, device: torch.device) -
     Guards predict some episodes of every size alone before the adapter sees any of the others. Examples that several
     sizes share are encoded once.
     """
-    if isinstance(adapter, AsksPosterior) and isinstance(task, HasPosterior):
-        adapter.posterior = task.posterior
+    introduce(adapter, task)
     with encoding_once() as encodings:
         return _evaluate(adapter, task, device, encodings)
 
@@ -118,6 +117,12 @@ def _test_batches(
         same = [each.inputs for each in batches if torch.equal(each.inputs, batch.inputs)]
         batches.append(batch._replace(inputs=same[0]) if same else batch)
     return batches
+
+
+def introduce(adapter: Adapter, task: EpisodicDataModule) -> None:
+    """Gives the task's posterior to a control that needs it, and nothing to other adapters; before any prediction."""
+    if isinstance(adapter, AsksPosterior) and isinstance(task, HasPosterior):
+        adapter.posterior = task.posterior
 
 
 def tell(adapter: Adapter, task: EpisodicDataModule, part: EvalPart, size: EpisodeSize) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from adaptbench.benchmarks.evaluation.adapters import Adapter, Chooses, with_guesses
-from adaptbench.benchmarks.evaluation.evaluate import tell
+from adaptbench.benchmarks.evaluation.evaluate import introduce, tell
 from adaptbench.benchmarks.runs.build import TaskShape, build_adapter, build_module, build_task
 from adaptbench.benchmarks.store.integrity import RESULT
 from adaptbench.benchmarks.store.store import Store
@@ -171,6 +171,7 @@ def predict_tests(folder: Path) -> pd.DataFrame:
     """
     loaded = _restored(folder, stream=True)
     task = build_task(RUN_SPEC.validate_json((folder / "spec.json").read_bytes()).training)
+    introduce(loaded.adapter, task)
     frames = []
     for size in task.test.sizes:
         batch = task.eval_batch("test", size, task.test.episodes)

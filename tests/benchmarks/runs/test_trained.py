@@ -19,7 +19,7 @@ from adaptbench.benchmarks.runs.trained import (
     shipped_weights,
 )
 from adaptbench.benchmarks.store.store import Store
-from adaptbench.benchmarks.suites.spec import RUN_SPEC, EpisodicSpec
+from adaptbench.benchmarks.suites.spec import RUN_SPEC, EpisodicSpec, TransferSpec
 from adaptbench.datamodules.episodes import EpisodeSize
 from adaptbench.lit_modules.encoders import StridedConv
 from adaptbench.lit_modules.episodic import EpisodicModule
@@ -213,6 +213,16 @@ def test_scores_follow_from_predictions(glyphs, finished, episodic):
     assert -told.mean() == pytest.approx(scores["nll"], rel=0.001)
 
     folder = finished(episodic())
+    frame = predict_tests(folder)
+    errors = (frame["mean"].astype(float) - frame["target"]) ** 2
+    for score in read(folder / "result.json", Result).scores:
+        if score.metric == "mse":
+            assert errors[frame["shots"] == score.shots].mean() == pytest.approx(score.value, rel=0.01)
+
+
+def test_a_control_that_asks_for_the_posterior_predicts_its_test_again(finished, pretraining):
+    task = pretraining(task__init_args={"noise": 0.5})
+    folder = finished(TransferSpec(pretrained=task, strategy={"name": "bayes"}, test=task.test))
     frame = predict_tests(folder)
     errors = (frame["mean"].astype(float) - frame["target"]) ** 2
     for score in read(folder / "result.json", Result).scores:
