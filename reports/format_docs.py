@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, get_args
 
 from pydantic import BaseModel
-from pydantic.fields import FieldInfo
 from pydantic.json_schema import models_json_schema
 
 from adaptbench.reports.format import (
@@ -96,11 +95,7 @@ def schema() -> str:
 
 
 def write(folder: Path) -> None:
-    """Writes both files.
-
-    Args:
-        folder: where to write them.
-    """
+    """Writes both files."""
     (folder / "format.md").write_text(markdown(), encoding="utf-8")
     (folder / "format.schema.json").write_text(schema(), encoding="utf-8")
 
@@ -130,7 +125,10 @@ def _parts(annotation: object) -> Iterator[type[BaseModel]]:
 
 def _section(model: type[BaseModel]) -> str:
     lines = [f"### {model.__name__}", "", _line(model.__doc__), "", "| field | type | meaning |", "|---|---|---|"]
-    lines += [f"| `{name}` | {_type(model, name)} | {_meaning(field)} |" for name, field in model.model_fields.items()]
+    lines += [
+        f"| `{name}` | {_type(model, name)} | {_line(field.description)} |"
+        for name, field in model.model_fields.items()
+    ]
     return "\n".join([*lines, ""])
 
 
@@ -154,10 +152,6 @@ def _in_words(found: dict[str, Any]) -> str:
         values = found.get("patternProperties", {"": found.get("additionalProperties", {})}).values()
         return f"object of {' or '.join(map(_in_words, values))}"
     return str(found.get("format") or found.get("type") or "any JSON value")
-
-
-def _meaning(field: FieldInfo) -> str:
-    return _line(field.description)
 
 
 def _line(text: str | None) -> str:

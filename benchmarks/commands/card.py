@@ -22,7 +22,6 @@ from adaptbench.reports.sources.sources import opened, read_sources
 from adaptbench.reports.tables.computation import carried_table, computation_table
 from adaptbench.reports.tables.markup.markdown import escape_markdown, to_markdown
 from adaptbench.reports.tables.scores import score_table
-from adaptbench.reports.tables.table import Table
 
 CARDS = ("learner", "strategy", "task")
 """The kinds of components that have cards."""
@@ -169,11 +168,8 @@ def _tables(comparison: Comparison, source: str, labels: set[str] | None) -> Ite
     yield f"Known failures: {escape_markdown('; '.join(failures)) or 'none in these results'}.\n"
     for table in (score_table(comparison), computation_table(comparison, ""), carried_table(comparison, "")):
         if table is not None:
-            yield to_markdown(table if labels is None else _cut(table, labels))
-
-
-def _cut(table: Table, labels: set[str]) -> Table:
-    return replace(table, rows=tuple(row for row in table.rows if row[0] in labels))
+            rows = tuple(row for row in table.rows if labels is None or row[0] in labels)
+            yield to_markdown(replace(table, rows=rows))
 
 
 if __name__ == "__main__":

@@ -72,7 +72,7 @@ def compare_learner(bundle: str, options: RunOptions, detect: float | None, cons
 def _say_time(reading: Reading, options: RunOptions, console: Console) -> None:
     """Estimates CPU minutes from what the bundle's learners took on the same cells."""
     by_learner: dict[str, dict[tuple[object, ...], list[float]]] = {}
-    for run in _runs(reading):
+    for run in (each for each in reading.outcomes if isinstance(each, Run)):
         if (seconds := cpu_seconds(run)) is not None:
             place = (run.cell.group, run.cell.train_classes)
             by_learner.setdefault(run.cell.learner, {}).setdefault(place, []).append(seconds)
@@ -121,7 +121,3 @@ def _say_choices(comparisons: Iterable[Comparison], detect: float, console: Cons
             else:
                 text = f"{count_of(choice.seeds, 'seed')}, about {choice.cpu_minutes:.1f} CPU minutes"
             console.print(f"  {what}: {text} ({who})", highlight=False)
-
-
-def _runs(reading: Reading) -> list[Run]:
-    return [each for each in reading.outcomes if isinstance(each, Run)]

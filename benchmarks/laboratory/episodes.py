@@ -89,12 +89,7 @@ def draw(task: ClassDataModule, size: EpisodeSize, part: EvalPart) -> list[Drawn
 
 
 def answers(adapter: Adapter, drawn: Drawn) -> dict[str, np.ndarray | None]:
-    """The probabilities [Q, N] that an adapter gives after each change; None where it cannot say.
-
-    Args:
-        adapter: what predicts.
-        drawn: the episode.
-    """
+    """The probabilities [Q, N] that an adapter gives after each change; None where it cannot say."""
     found: dict[str, np.ndarray | None] = {}
     changes = drawn.changes()
     for alone in (False, True):  # support sets of one size are predicted together

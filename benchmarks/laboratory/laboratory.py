@@ -14,7 +14,7 @@ from adaptbench.benchmarks.laboratory.networks import NotExported, export, expor
 from adaptbench.benchmarks.runs.build import build_task
 from adaptbench.benchmarks.runs.trained import load_run
 from adaptbench.benchmarks.suites.spec import RUN_SPEC
-from adaptbench.datamodules.base import EpisodicDataModule, EvalPart
+from adaptbench.datamodules.base import EvalPart
 from adaptbench.datamodules.class_task import ClassDataModule
 from adaptbench.datamodules.episodes import EpisodeSize
 from adaptbench.datamodules.sinusoid import SinusoidDataModule
@@ -88,10 +88,11 @@ def _network(run: Run) -> Network:
 
 def _explored(task: ClassDataModule, runs: Sequence[Run], *, ink: bool) -> Explored:
     sizes = dict.fromkeys((test.ways or 1, test.shots) for run in runs for test in run.cell.tests)
+    parts: tuple[EvalPart, ...] = ("test",) if runs[0].cell.train_classes is None else ("test", "seen")
     drawn = [
         each
         for ways, shots in sizes
-        for part in _parts(task, runs[0].cell)
+        for part in parts
         if ways * shots <= MOST_SUPPORT
         for each in draw(task, EpisodeSize(ways, shots, 1), part)
     ]
@@ -111,10 +112,6 @@ def _explored(task: ClassDataModule, runs: Sequence[Run], *, ink: bool) -> Explo
             for number, (each, start) in enumerate(zip(drawn, starts, strict=False))
         ),
     )
-
-
-def _parts(task: EpisodicDataModule, cell: Cell) -> tuple[EvalPart, ...]:
-    return ("test",) if cell.train_classes is None else ("test", "seen")
 
 
 def _episode(drawn: Drawn, start: int, said: Mapping[str, Mapping[str, np.ndarray | None]]) -> Episode:

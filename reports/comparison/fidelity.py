@@ -47,12 +47,7 @@ class Fidelity:
 
 
 def fidelities(small: Sequence[Comparison], large: Sequence[Comparison]) -> Iterator[Fidelity]:
-    """Compares the ranks of learners at the largest training size of each comparison of the same task.
-
-    Args:
-        small: What the small suite compares.
-        large: What the large suite compares.
-    """
+    """Compares the ranks of learners at the largest training size of each comparison of the same task."""
     for one, other in product(small, large):
         if (one.called, one.metric.name) != (other.called, other.metric.name):
             continue

@@ -13,10 +13,6 @@ def pairs(comparison: Comparison, learner: str) -> Mapping[tuple[str, int], Cont
 
     Episodes are paired. P-values and intervals are corrected for all pairs and columns of the table.
 
-    Args:
-        comparison: The comparison.
-        learner: The learner.
-
     Returns:
         The difference by the other learner and the number of the column, where the two may be compared.
     """

@@ -30,10 +30,6 @@ Row = Sequence[Entry]
 def draw_carried(comparison: Comparison, named: Styles) -> Figure | None:
     """A panel for each setting with the most training classes, a line for each kind of learner, a dot for each seed.
 
-    Args:
-        comparison: The comparison of the learners.
-        named: A style for each learner.
-
     Returns:
         The figure; None if no kind of learner carries over different numbers of values.
     """

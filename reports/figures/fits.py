@@ -13,12 +13,7 @@ from adaptbench.reports.words.captions import shorten
 
 
 def draw_fits(comparison: Comparison, named: Styles) -> Figure | None:
-    """The first test function at each number of shots: support set, true function, and each learner's prediction.
-
-    Args:
-        comparison: The comparison of the learners.
-        named: A style for each learner.
-    """
+    """The first test function at each number of shots: support set, true function, and each learner's prediction."""
     fits = _fits(comparison)
     if not fits:
         return None

@@ -62,14 +62,7 @@ def packed_networks(laboratory: Laboratory | None, runs: Sequence[Run], room: in
 def laboratory_data(
     laboratory: Laboratory | None, suite: Suite, runs: Sequence[Run], networks: Mapping[str, Markup]
 ) -> dict[str, Any]:
-    """What the script of the laboratories reads, as JSON values.
-
-    Args:
-        laboratory: What networks gave.
-        suite: The suite.
-        runs: Its finished runs.
-        networks: The networks that the page holds.
-    """
+    """What the script of the laboratories reads, as JSON values."""
     if laboratory is None:
         return {"functions": [], "explored": []}
     known = {run.cell.run_id: run for run in runs}
@@ -159,13 +152,7 @@ def _explored(explored: Explored, known: Mapping[str, Run], colours: Mapping[str
 
 
 def atlas(suite: Suite, runs: Sequence[Run], named: Mapping[str, Comparison]) -> list[dict[str, Any]]:
-    """The error of every run at each setting, of comparisons with several numbers of training classes.
-
-    Args:
-        suite: The suite.
-        runs: Its finished runs.
-        named: Each comparison by its name in file names.
-    """
+    """The error of every run at each setting, of comparisons with several numbers of training classes."""
     colours = {learner: str(style["color"]) for learner, style in line_styles(suite).items()}
     found = []
     for name, comparison in named.items():

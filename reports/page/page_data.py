@@ -28,13 +28,7 @@ _DASHES = ("solid", "dash", "dashdot", "dot", "longdash")
 
 
 def page_data(suite: Suite, runs: Sequence[Run], named: Mapping[str, Comparison]) -> dict[str, Any]:
-    """Charts and runs as JSON values.
-
-    Args:
-        suite: The suite.
-        runs: Its finished runs.
-        named: Each comparison by its name in file names.
-    """
+    """Charts and runs as JSON values."""
     specs, environments = _Pool(), _Pool()
     styles = line_styles(suite)
     most = max(FEWEST_CURVE_POINTS, min(MOST_CURVE_POINTS, MOST_POINTS // max(1, len(runs))))

@@ -182,12 +182,7 @@ Outcome = Run | Problem
 
 
 def read_outcomes(runs: Path, suite: Suite) -> tuple[Outcome, ...]:
-    """Reads every cell of a suite, in the order of its manifest; each learning curve is read at most once.
-
-    Args:
-        runs: The runs folder.
-        suite: The suite.
-    """
+    """Reads every cell of a suite, in the order of its manifest; each learning curve is read at most once."""
     curves = cache(read_curve)
     return tuple(read_outcome(runs, cell, suite.unavailable.get(cell.called), curves) for cell in suite.cells)
 

@@ -49,12 +49,7 @@ def computation_table(comparison: Comparison, name: str) -> Table | None:
 
 
 def settings_table(comparison: Comparison, name: str) -> Table | None:
-    """The settings of training that differ between learners; None if none does.
-
-    Args:
-        comparison: The comparison.
-        name: Its name in file names.
-    """
+    """The settings of training that differ between learners; None if none does."""
     found = [_Settings(row[0], settings) for row in comparison.entries if (settings := _settings(row))]
     keys = list(dict.fromkeys(key for each in found for key in each.settings))
     differing = [key for key in keys if len({each.settings.get(key) for each in found}) > 1]

@@ -76,12 +76,7 @@ class Rates:
 
 
 def rate_table(outcomes: Iterable[Outcome], name: str) -> Table | None:
-    """A row for each learner with several rates, with the mean validation score of each; None if there is none.
-
-    Args:
-        outcomes: The outcomes of one task under one protocol.
-        name: The comparison's name in file names.
-    """
+    """A row for each learner with several rates, with the mean validation score of each; None if there is none."""
     rows = _rows([each for each in outcomes if isinstance(each, Run) and each.result.pretrainings])
     rows = [row for row in rows if len(row.scores) > 1]
     if not rows:

@@ -11,17 +11,12 @@ from adaptbench.reports.words.captions import ALIKE_MARK, ALIKE_NOTE, CHANCE_MAR
 
 
 def score_table(comparison: Comparison, name: str = "") -> Table:
-    """The table of scores.
-
-    Args:
-        comparison: The comparison.
-        name: Its name in file names.
-    """
+    """The table of scores."""
     entries, settings = comparison.all_entries(), comparison.settings
     texts = list(dict.fromkeys(text for entry in entries if (text := note(entry))))
     marks = {text: letter(index) for index, text in enumerate(texts)}
     alike = [(ALIKE_MARK, ALIKE_NOTE)] if any(entry.alike for entry in entries) else []
-    chance = [(CHANCE_MARK, CHANCE_NOTE)] if any(_shows_chance(entry) for entry in entries) else []
+    chance = [(CHANCE_MARK, CHANCE_NOTE)] if any(entry.interval and entry.at_chance for entry in entries) else []
     with_ways = len({setting.ways for setting in settings}) > 1
     return Table(
         name=f"table-{name}",
@@ -82,7 +77,3 @@ def _cell(entry: Entry, comparison: Comparison, marks: Mapping[str, str]) -> Tab
     found = entry.interval
     text, ends = comparison.metric.parts(found.mean, found.lower, found.upper)
     return TableCell(text, entry.best, (*signs(entry), *letters), ends=ends)
-
-
-def _shows_chance(entry: Entry) -> bool:
-    return entry.at_chance and entry.interval is not None
