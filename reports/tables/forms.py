@@ -1,39 +1,22 @@
 """The table of forms: what each form of a learner changes, what that costs, and from which budget on it learns."""
 
-from typing import NamedTuple
+from collections.abc import Sequence
 
-from adaptbench.reports.comparison.comparison import Comparison, Entry
+from adaptbench.reports.comparison.comparison import Comparison
 from adaptbench.reports.comparison.forms import form_groups, learns_from
-from adaptbench.reports.statistics.contrasts import Contrast, compare_with_first
-from adaptbench.reports.tables.differences.gains import contrast_cell
+from adaptbench.reports.results.metrics import Metric
+from adaptbench.reports.tables.differences.against_first import (
+    COMPARED_COLUMNS,
+    Compared,
+    against_first,
+    compared_cells,
+)
 from adaptbench.reports.tables.table import ABSENT, Column, Table, TableCell, frame_of, setting_columns
-from adaptbench.reports.words.arguments import rule_of
-
-
-class _Form(NamedTuple):
-    """A form at one setting of the largest budget.
-
-    Attributes:
-        entry: its entry.
-        change: what it changes, in words.
-        learns_from: the smallest budget from which on it is better than chance, in words.
-        test: the test against the form that it departs from.
-    """
-
-    entry: Entry
-    change: str
-    learns_from: str
-    test: Contrast | None
 
 
 def forms_table(comparison: Comparison, name: str) -> Table | None:
-    """A row for each form, below the one that it departs from; None if the suite names no departures.
-
-    Args:
-        comparison: The comparison.
-        name: Its name in file names.
-    """
-    rows = [row for group in form_groups(comparison) for row in _compared(group)]
+    """A row for each form, below the one that it departs from; None if the suite names no departures."""
+    rows = [row for group in form_groups(comparison) for row in against_first(group, group.largest)]
     if not rows:
         return None
     settings = [comparison.settings[column] for column in comparison.largest]
@@ -51,57 +34,33 @@ def forms_table(comparison: Comparison, name: str) -> Table | None:
         frame=frame_of(_COLUMNS, (form for row in rows for form in row)),
         groups=(("", 2), *((setting.episode_label, 3) for setting in settings)),
         columns=("what it changes", "published by", *(["mean", compared, "learns from"] * len(settings))),
-        rows=tuple((row[0].entry.label, _cells(row, comparison)) for row in rows),
+        rows=tuple((row[0].entry.label, _cells(row, comparison.metric)) for row in rows),
         corner="Form",
         text_columns=(0, 1),
     )
 
 
-def _compared(group: Comparison) -> list[list[_Form]]:
-    """The rows of one learner's forms, compared with the first one."""
-    columns = [
-        {index: row[column].samples for index, row in enumerate(group.entries) if row[column].rank is not None}
-        for column in group.largest
-    ]
-    tests = compare_with_first(columns, relative=group.metric.logarithmic)
-    first = group.entries[0]
-    return [
-        [
-            _Form(row[column], rule_of(row, first), learns_from(row, column), found.get(index))
-            for column, found in zip(group.largest, tests, strict=True)
-        ]
-        for index, row in enumerate(group.entries)
-    ]
-
-
-def _cells(row: list[_Form], comparison: Comparison) -> tuple[TableCell, ...]:
-    changes = TableCell(row[0].change if row[0].entry.departs_from else "—")
-    cells = [changes, TableCell(row[0].entry.source or "—")]
+def _cells(row: Sequence[Compared], metric: Metric) -> tuple[TableCell, ...]:
+    first = row[0].entry
+    cells = [TableCell(row[0].rule if first.departs_from else "—"), TableCell(first.source or "—")]
     for form in row:
-        found, metric = form.entry.interval, comparison.metric
-        if found is None:
-            cells += [TableCell(form.entry.status, missing=True), ABSENT, ABSENT]
-            continue
-        text, ends = metric.parts(found.mean, found.lower, found.upper)
-        difference = ABSENT if form.test is None else contrast_cell(form.test, metric)
-        cells += [TableCell(text, ends=ends), difference, TableCell(form.learns_from)]
+        learns = ABSENT if form.entry.interval is None else TableCell(_learns_from(form))
+        cells += [*compared_cells(form, metric), learns]
     return tuple(cells)
 
 
-_COLUMNS: tuple[Column[_Form], ...] = (
+def _learns_from(form: Compared) -> str:
+    return learns_from(form.row, form.column)
+
+
+_COLUMNS: tuple[Column[Compared], ...] = (
     Column("learner", lambda form: form.entry.learner),
     Column("label", lambda form: form.entry.label),
     Column("departs_from", lambda form: form.entry.departs_from),
-    Column("change", lambda form: form.change),
+    Column("change", lambda form: form.rule),
     Column("source", lambda form: form.entry.source),
     *setting_columns(lambda form: form.entry.setting),
-    Column("mean", lambda form: form.entry.interval and form.entry.interval.mean),
-    Column("lower", lambda form: form.entry.interval and form.entry.interval.lower),
-    Column("upper", lambda form: form.entry.interval and form.entry.interval.upper),
-    Column("difference", lambda form: form.test and form.test.estimate),
-    Column("difference_lower", lambda form: form.test and form.test.lower),
-    Column("difference_upper", lambda form: form.test and form.test.upper),
-    Column("p_holm", lambda form: form.test and form.test.p_value),
-    Column("learns_from", lambda form: form.learns_from),
+    *COMPARED_COLUMNS,
+    Column("learns_from", _learns_from),
     Column("seeds", lambda form: form.entry.interval.n_seeds if form.entry.interval else 0),
 )

@@ -3,14 +3,17 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from adaptbench.reports.comparison.comparison import Comparison, Entry, compare
+from adaptbench.reports.comparison.comparison import compare
 from adaptbench.reports.results.metrics import Metric
 from adaptbench.reports.results.names import place_name
 from adaptbench.reports.results.runs import Outcome, Run
-from adaptbench.reports.statistics.contrasts import Contrast, compare_with_first
-from adaptbench.reports.tables.differences.gains import contrast_cell
+from adaptbench.reports.tables.differences.against_first import (
+    COMPARED_COLUMNS,
+    Compared,
+    against_first,
+    compared_cells,
+)
 from adaptbench.reports.tables.table import (
-    ABSENT,
     Column,
     Table,
     TableCell,
@@ -19,22 +22,9 @@ from adaptbench.reports.tables.table import (
     headings_of,
     setting_columns,
 )
-from adaptbench.reports.words.arguments import in_words, rule_of
+from adaptbench.reports.words.arguments import in_words
 
 FAMILIES = ("transfer", "control")
-
-
-class _Place(NamedTuple):
-    """An entry, what its rule changes, in words, and the test against the first row if there is one."""
-
-    entry: Entry
-    rule: str
-    test: Contrast | None
-
-    @property
-    def run(self) -> Run | None:
-        """A run of the entry."""
-        return next(iter(self.entry.runs), None)
 
 
 def transfer_table(outcomes: Iterable[Outcome], name: str) -> Table | None:
@@ -51,7 +41,7 @@ def transfer_table(outcomes: Iterable[Outcome], name: str) -> Table | None:
     if len({outcome.cell.learner for outcome in transfer}) < 2:
         return None
     (found,) = compare(transfer)
-    rows = _places(found)
+    rows = against_first(found, range(len(found.settings)))
     compared = "ratio to" if found.metric.logarithmic else "difference from"
     headings = (f"{setting.episode_label}, {setting.size_label}" for setting in found.settings)
     return Table(
@@ -63,14 +53,17 @@ def transfer_table(outcomes: Iterable[Outcome], name: str) -> Table | None:
             "of 95 % intervals. Bold: significantly different from the first row (paired tests, Holm-corrected over "
             "the table, 5 %). Control rows do not fine-tune: pretraining and gradient steps have to beat them."
         ),
-        frame=frame_of(_RULE_COLUMNS, (place for row in rows for place in row)),
+        frame=frame_of(_RULE_COLUMNS, (each for row in rows for each in row)),
         groups=(("", 1), *((heading, 2) for heading in headings)),
         columns=(
             "what the rule changes",
             *(["mean", "ratio" if found.metric.logarithmic else "difference"] * len(found.settings)),
         ),
         rows=tuple(
-            (row[0].entry.label, (TableCell(row[0].rule), *(cell for place in row for cell in _cells(place, found))))
+            (
+                row[0].entry.label,
+                (TableCell(row[0].rule), *(cell for each in row for cell in compared_cells(each, found.metric))),
+            )
             for row in rows
         ),
         warnings=found.warnings,
@@ -102,46 +95,17 @@ def choice_table(outcomes: Iterable[Outcome], name: str) -> Table | None:
     )
 
 
-def _places(found: Comparison) -> list[list[_Place]]:
-    """The rows of the table, with the comparisons with the first row where entries of a column can be compared."""
-    columns = [
-        {index: entry.samples for index, entry in enumerate(column) if entry.rank is not None}
-        for column in zip(*found.entries, strict=True)
-    ]
-    tests = compare_with_first(columns, relative=found.metric.logarithmic)
-    return [
-        [_Place(entry, rule_of(row, found.entries[0]), own.get(index)) for entry, own in zip(row, tests, strict=True)]
-        for index, row in enumerate(found.entries)
-    ]
-
-
-def _cells(place: _Place, found: Comparison) -> tuple[TableCell, TableCell]:
-    """The mean, and the difference from the first row or the ratio to it."""
-    own, test, metric = place.entry.interval, place.test, found.metric
-    if own is None:
-        return TableCell(place.entry.status, missing=True), ABSENT
-    text, ends = metric.parts(own.mean, own.lower, own.upper)
-    mean = TableCell(text, ends=ends)
-    return mean, ABSENT if test is None else contrast_cell(test, metric)
-
-
-_RULE_COLUMNS: tuple[Column[_Place], ...] = (
-    Column("learner", lambda place: place.entry.learner),
-    Column("label", lambda place: place.entry.label),
-    Column("family", lambda place: place.run.cell.family if place.run else ""),
-    Column("rule", lambda place: place.rule),
-    *setting_columns(lambda place: place.entry.setting),
-    Column("mean", lambda place: place.entry.interval and place.entry.interval.mean),
-    Column("lower", lambda place: place.entry.interval and place.entry.interval.lower),
-    Column("upper", lambda place: place.entry.interval and place.entry.interval.upper),
-    Column("difference", lambda place: place.test and place.test.estimate),
-    Column("difference_lower", lambda place: place.test and place.test.lower),
-    Column("difference_upper", lambda place: place.test and place.test.upper),
-    Column("p_holm", lambda place: place.test and place.test.p_value),
-    Column("significant", lambda place: place.test and place.test.significant),
-    Column("diverged_episodes", lambda place: sum(run.diverged(place.entry.setting) for run in place.entry.runs)),
-    Column("transductive", lambda place: place.run and place.run.result.transductive),
-    Column("seeds", lambda place: place.entry.interval.n_seeds if place.entry.interval else 0),
+_RULE_COLUMNS: tuple[Column[Compared], ...] = (
+    Column("learner", lambda each: each.entry.learner),
+    Column("label", lambda each: each.entry.label),
+    Column("family", lambda each: each.entry.runs[0].cell.family if each.entry.runs else ""),
+    Column("rule", lambda each: each.rule),
+    *setting_columns(lambda each: each.entry.setting),
+    *COMPARED_COLUMNS,
+    Column("significant", lambda each: each.test and each.test.significant),
+    Column("diverged_episodes", lambda each: sum(run.diverged(each.entry.setting) for run in each.entry.runs)),
+    Column("transductive", lambda each: each.entry.runs[0].result.transductive if each.entry.runs else None),
+    Column("seeds", lambda each: each.entry.interval.n_seeds if each.entry.interval else 0),
 )
 
 
@@ -171,16 +135,12 @@ def _choices(run: Run) -> list[_Choice]:
     return [*rates, *(_Choice(run, e.support, e.settings, e.score, e.share) for e in run.result.chosen)]
 
 
-def _any(support: int | None) -> str:
-    return "any" if support is None else str(support)
-
-
 _CHOICE_COLUMNS: tuple[Column[_Choice], ...] = (
     Column("learner", lambda each: each.run.cell.learner),
     Column("label", lambda each: each.run.cell.label),
     Column("seed", lambda each: each.run.cell.seed, "seed", "d"),
     Column("train_classes", lambda each: each.run.cell.train_classes),
-    Column("support", lambda each: each.support, "support examples", _any),
+    Column("support", lambda each: each.support, "support examples", lambda n: "any" if n is None else str(n)),
     Column("settings", lambda each: in_words(each.settings), "settings", "s"),
     Column("score", lambda each: each.score),
     Column("share", lambda each: each.share, "share", lambda share: f"{100 * share:.0f} %"),
@@ -221,12 +181,7 @@ class _Source(NamedTuple):
 
 
 def source_table(outcomes: Iterable[Outcome], name: str) -> Table | None:
-    """A row for each learner and source that validation chose from; None if every network has its task's own data.
-
-    Args:
-        outcomes: The outcomes of one task under one protocol.
-        name: The comparison's name in file names.
-    """
+    """A row for each learner and source that validation chose from; None if every network has its task's own data."""
     by_learner: dict[tuple[str, int | None], list[Run]] = {}
     for run in (outcome for outcome in outcomes if isinstance(outcome, Run)):
         if any(each.source for each in run.result.pretrainings):

@@ -1,12 +1,10 @@
 """The table of gains per doubling."""
 
-import math
 from collections.abc import Sequence
 
 from adaptbench.reports.comparison.comparison import Comparison, axis_words
 from adaptbench.reports.comparison.gains import Gain
-from adaptbench.reports.results.metrics import Metric
-from adaptbench.reports.statistics.contrasts import Contrast
+from adaptbench.reports.tables.differences.against_first import contrast_cell
 from adaptbench.reports.tables.table import ABSENT, Column, Table, TableCell, frame_of
 from adaptbench.reports.words.sentences import gain_sentence
 
@@ -51,19 +49,6 @@ def _cell(gain: Gain | None, comparison: Comparison) -> TableCell:
     if found is None:
         return TableCell("not comparable", missing=True)
     return contrast_cell(found, comparison.metric)
-
-
-def contrast_cell(found: Contrast, metric: Metric) -> TableCell:
-    """A difference, or the ratio of errors, with the ends of its interval; bold if it is significant."""
-    if metric.logarithmic:
-        ends = f"[{_factor(found.lower)}, {_factor(found.upper)}]"
-        return TableCell(_factor(found.estimate), found.significant, ends=ends)
-    text, ends = metric.parts(found.estimate, found.lower, found.upper, "+")
-    return TableCell(text, found.significant, ends=ends)
-
-
-def _factor(logarithm: float) -> str:
-    return f"{math.exp(min(logarithm, 100.0)):.2f}"
 
 
 def _columns(comparison: Comparison) -> tuple[Column[Gain], ...]:

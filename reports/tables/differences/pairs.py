@@ -4,18 +4,12 @@ from itertools import groupby
 
 from adaptbench.reports.comparison.comparison import Comparison
 from adaptbench.reports.comparison.pairs import pairs
-from adaptbench.reports.tables.differences.gains import contrast_cell
+from adaptbench.reports.tables.differences.against_first import contrast_cell
 from adaptbench.reports.tables.table import ABSENT, Column, Table, frame_of
 
 
 def pair_table(comparison: Comparison, learner: str, name: str) -> Table | None:
-    """The paired differences of a learner from every other one; None if it can be compared with none.
-
-    Args:
-        comparison: The comparison.
-        learner: The learner.
-        name: The comparison's name in file names.
-    """
+    """The paired differences of a learner from every other one; None if it can be compared with none."""
     found = pairs(comparison, learner)
     if not found:
         return None
