@@ -88,21 +88,6 @@ class Report:
         """The cells whose runs are there but cannot be read."""
         return tuple(problem for problem in self.problems if problem.kind == "unreadable")
 
-    @property
-    def n_finished(self) -> int:
-        """The number of cells that have a run."""
-        return len(self.runs)
-
-    @property
-    def n_cells(self) -> int:
-        """The number of cells in the suite."""
-        return len(self.suite.cells)
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """Why some columns have no best entry."""
-        return tuple(warning for comparison in self.comparisons for warning in comparison.warnings)
-
 
 def write_report(
     runs: SourceName | Sequence[SourceName],

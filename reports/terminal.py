@@ -79,7 +79,7 @@ def print_report(report: Report, console: Console) -> None:
         console.print(Text(text, style="bold"))
     kinds = Counter(problem.kind for problem in report.problems)
     left = "".join(f", {count} {kind}" for kind, count in kinds.items())
-    console.print(Text(f"{report.n_finished} of {count_of(report.n_cells, 'run')} finished{left}."))
+    console.print(Text(f"{len(report.runs)} of {count_of(len(report.suite.cells), 'run')} finished{left}."))
     for problem in report.unreadable:
         cell = problem.cell
         text = f" {cell.learner} on {cell.called} seed {cell.seed} ({cell.run_id}): {problem.reason}"

@@ -74,7 +74,7 @@ def _section(report: Report, folder: Path) -> str:
     lines = [
         f"## The suite `{suite.name}`",
         "",
-        f"{suite.description} The bundle has {count_of(report.n_finished, 'cell')}, of "
+        f"{suite.description} The bundle has {count_of(len(report.runs), 'cell')}, of "
         f"{count_of(len(seeds), 'seed')}, made on {' and '.join(processors)} ({', '.join(days)}) by",
         "",
         *(f"    {line}" for line in suite_commands(suite, report.runs).splitlines()),

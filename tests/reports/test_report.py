@@ -198,7 +198,7 @@ def test_nothing_finished_still_gives_every_file(folder, tmp_path):
 
 def test_empty_suite_is_an_empty_report(folder, tmp_path):
     report = write_report(folder.write_suite().path, tmp_path / "out")
-    assert (report.n_cells, report.main_tables, report.figures) == (0, (), ())
+    assert (report.suite.cells, report.main_tables, report.figures) == ((), (), ())
     assert report.page.exists()
 
 
