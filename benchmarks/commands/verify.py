@@ -6,10 +6,10 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
+from pydantic import Field
 from rich.text import Text
 
 from adaptbench.benchmarks.executors.local import LocalBackend
@@ -21,6 +21,7 @@ from adaptbench.benchmarks.speed.tolerances import allowed, distance
 from adaptbench.benchmarks.store.store import Store
 from adaptbench.benchmarks.suites.description import name_of
 from adaptbench.benchmarks.suites.spec import RESULTS_VERSION, RUN_SPEC
+from adaptbench.reports.bundle_format import VerifiedRun
 from adaptbench.reports.format import Environment, Result
 from adaptbench.reports.format_tables import TABLES
 from adaptbench.reports.reading import read
@@ -29,25 +30,14 @@ HARDWARE = ("device", "processor", "threads")
 """Fields of the record of the machine; if they differ, or a version does, rounding may differ."""
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """The result of verifying a run.
-
-    Attributes:
-        run_id: the run.
-        name: its name for readers.
-        difference: the first difference, or why the run could not be computed again; None if there is no difference.
-        exact: whether bits were compared; runs of other hardware are compared by scores, within measured tolerances.
-        largest: the largest difference of a score, by metric.
-        failed: whether the run could not be computed again.
-    """
+class Verdict(VerifiedRun):
+    """The result of verifying a run, which may be a folder of any name."""
 
     run_id: str
-    name: str
-    difference: str | None
     exact: bool = True
-    largest: Mapping[str, float] = field(default_factory=dict)
+    largest: dict[str, float] = Field(default_factory=dict)
     failed: bool = False
+    """Whether the run could not be computed again; no statement says it apart from `difference`."""
 
     @property
     def word(self) -> str:
@@ -116,14 +106,14 @@ def verify_runs(runs: Path, chosen: list[str], jobs: int = 1) -> Iterator[Verdic
                     jobs_of.setdefault(run.spec.run_id, _job(published, run, Path(folder)))
                     planned.setdefault(run.spec.run_id, run)
             except (ValueError, OSError) as error:
-                yield Verdict(run_id, "", f"cannot be computed again: {error}", failed=True)
+                yield Verdict(run_id=run_id, name="", difference=f"cannot be computed again: {error}", failed=True)
         order, notes = list(planned.values()), Store(Path(folder, "adapted"))
         for run, root, reason in _compute(order, jobs_of, workers=jobs, notes=notes):
             run_id = run.spec.run_id
             if run_id in chosen and reason is None:
                 yield _judge(run, published.published(run_id), root / run_id)
             elif run_id in chosen:
-                yield Verdict(run_id, run.name, reason, failed=True)
+                yield Verdict(run_id=run_id, name=run.name, difference=reason, failed=True)
 
 
 def _plan(published: Store, run_id: str) -> list[PlannedRun]:
@@ -176,7 +166,8 @@ def _compute(
 def _judge(run: PlannedRun, old: Path, new: Path) -> Verdict:
     exact = same_hardware(old, new)
     difference = compare_exactly(old, new) if exact else compare_loosely(old, new, run.spec.adapter)
-    return Verdict(run.spec.run_id, run.name, difference, exact, largest=largest_differences(old, new))
+    largest = largest_differences(old, new)
+    return Verdict(run_id=run.spec.run_id, name=run.name, difference=difference, exact=exact, largest=largest)
 
 
 def largest_differences(old: Path, new: Path) -> dict[str, float]:

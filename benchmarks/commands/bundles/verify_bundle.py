@@ -25,7 +25,7 @@ from adaptbench.benchmarks.suites.description import describe, name_of
 from adaptbench.benchmarks.suites.registry import KINDS, is_name_of_another, suite_files
 from adaptbench.benchmarks.suites.spec import RUN_SPEC, RunSpec
 from adaptbench.benchmarks.suites.suite import load_suite
-from adaptbench.reports.bundle_format import Statement, VerifiedRun
+from adaptbench.reports.bundle_format import Statement
 from adaptbench.reports.format import Manifest, Result
 from adaptbench.reports.plural import count_of
 from adaptbench.reports.reading import read
@@ -144,16 +144,7 @@ def verify_bundle(
         machine=describe_machine(CPU),
         seed=seed,
         runs=len(finished),
-        sampled=tuple(
-            VerifiedRun(
-                run_id=each.run_id,
-                name=each.name,
-                exact=each.exact,
-                difference=each.difference,
-                largest=dict(each.largest),
-            )
-            for each in sorted(verdicts, key=lambda each: each.run_id)
-        ),
+        sampled=tuple(sorted(verdicts, key=lambda each: each.run_id)),
         chance=len(chosen) / len(finished),
     )
     path = statement_path(bundle)

@@ -135,7 +135,9 @@ def test_cells_without_data_are_1(call, write_suite, monkeypatch):
     ],
 )
 def test_verify_ends_with_a_sum(differences, code, summary, call, finished, monkeypatch):
-    verdicts = [Verdict("0" * 16, "name", each, failed=each == "it broke") for each in differences]
+    verdicts = [
+        Verdict(run_id="0" * 16, name="name", difference=each, failed=each == "it broke") for each in differences
+    ]
     monkeypatch.setattr("adaptbench.benchmarks.commands.bundles.verify_bundle.verify_runs", lambda *_: iter(verdicts))
     result = call("verify", "runs")
     assert result.exit_code == code and summary in result.stdout

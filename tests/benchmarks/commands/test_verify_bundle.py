@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from adaptbench.benchmarks.cli import app
 from adaptbench.benchmarks.commands.bundles.verify_bundle import check_names, verify_bundle
+from adaptbench.benchmarks.commands.verify import Verdict
 from adaptbench.benchmarks.suites.description import describe
 from adaptbench.benchmarks.suites.suite import load_suite
 from adaptbench.reports.bundle_format import Statement, VerifiedRun
@@ -126,6 +127,12 @@ def test_runs_that_agree_within_a_tolerance_only_are_counted_apart():
     assert agreement(Statement.model_construct(sampled=tuple(runs))) == (
         "2 of 3 sampled runs agree, 1 to the bit and 1 within a tolerance"
     )
+
+
+def test_a_statement_says_of_a_verdict_what_the_format_has():
+    verdict = Verdict(run_id="0" * 16, name="", difference="it broke", failed=True)
+    (written,) = Statement.model_construct(sampled=(verdict,)).model_dump(mode="json")["sampled"]
+    assert written == VerifiedRun(**verdict.model_dump(exclude={"failed"})).model_dump(mode="json")
 
 
 def test_what_is_no_bundle_is_refused(tmp_path):
