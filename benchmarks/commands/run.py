@@ -156,18 +156,18 @@ def run_suite(name: str, options: RunOptions, console: Console) -> int:
     forgotten = [run.spec.run_id for run in standing.left] if options.again else ()
     _prepare(store, plan.manifest([name, *added]), standing, forgotten)
 
-    wandb_folder = folder_id(store.root) if standing.left and wandb != "off" else ""
+    target = None
+    if wandb != "off":
+        folder = folder_id(store.root) if standing.left else ""
+        target = Target(suite.suite, wandb, folder, models=options.wandb_models)
 
     def make_job(run: PlannedRun) -> Job:
         return Job(
             spec=run.spec,
             root=options.out.absolute(),
-            suite=suite.suite,
             name=run.name,
-            wandb=wandb,
-            wandb_folder=wandb_folder,
+            target=target,
             devices=Devices(kind),
-            models=options.wandb_models,
             checkpoint_seconds=suite.checkpoint_seconds,
         )
 
@@ -175,7 +175,7 @@ def run_suite(name: str, options: RunOptions, console: Console) -> int:
     if status is None:
         console.print("Stopped. Finished runs are kept; the same command continues from here.")
         return INTERRUPTED
-    unreadable = _conclude(plan, status, wandb, options=options, console=console)
+    unreadable = _conclude(plan, status, target, options=options, console=console)
     without_data = [cell for cell in plan.cells if cell.attributes.called in plan.unavailable]
     found = {
         "done now": len(status.done) + len(status.found),
@@ -262,22 +262,24 @@ def _announce_time(standing: Standing, stores: Sequence[Store], executor: Execut
         console.print(f"Time left: {known or 'unknown, because nothing is finished'}.", highlight=False)
 
 
-def _conclude(plan: Plan, status: Status, wandb: Mode, *, options: RunOptions, console: Console) -> int | None:
+def _conclude(
+    plan: Plan, status: Status, target: Target | None, *, options: RunOptions, console: Console
+) -> int | None:
     """Reports, and says what failed; returns how many of the runs the report cannot read, None if it is not written."""
     unreadable: int | None = 0
     if options.report:
-        unreadable = _report(plan, status, wandb, options=options, console=console)
-    if wandb != "off" and status.done:
-        target, store = Target(plan.suite.suite, wandb), Store(options.out)
+        unreadable = _report(plan, status, target, options=options, console=console)
+    if target is not None and status.done:
+        store = Store(options.out)
         for run_id in [each for each in status.unmirrored if is_mirrored(store, each, target)]:
             del status.unmirrored[run_id]  # W&B took its time, and has it since
-        _say_where_wandb(wandb, status, out=options.out, console=console)
+        _say_where_wandb(target, status, out=options.out, console=console)
     _say_failed(status, Store(options.out), console)
     _say_unavailable(plan, console)
     return unreadable
 
 
-def _report(plan: Plan, status: Status, wandb: Mode, *, options: RunOptions, console: Console) -> int | None:
+def _report(plan: Plan, status: Status, target: Target | None, *, options: RunOptions, console: Console) -> int | None:
     from adaptbench.reports.terminal import show_report
 
     try:
@@ -288,9 +290,8 @@ def _report(plan: Plan, status: Status, wandb: Mode, *, options: RunOptions, con
         console.print(f"[yellow]warning[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         return None
     asked = {run.spec.run_id for run in plan.runs()}
-    if wandb != "off" and status.done:
+    if target is not None and status.done:
         with waiting_for("W&B, which gets the report", console):
-            target = Target(plan.suite.suite, wandb, folder_id(options.out))
             trouble = close_with_report(report, target, options.out)
         if trouble is not None:
             console.print(f"[yellow]warning[/] W&B missed the report ({escape(trouble)}).", highlight=False)
@@ -323,12 +324,12 @@ def _say_unavailable(plan: Plan, console: Console) -> None:
         console.print(f"[yellow]missing[/] {what}: {escape(reason)}", highlight=False)
 
 
-def _say_where_wandb(wandb: Mode, status: Status, out: Path, console: Console) -> None:
+def _say_where_wandb(target: Target, status: Status, out: Path, console: Console) -> None:
     folder = shlex.quote(str(out / "wandb"))
     if len(status.unmirrored) < len(status.done):
         text = (
-            f"W&B: the runs are in project {Target('', wandb).project}, grouped by suite."
-            if wandb == "online"
+            f"W&B: the runs are in project {target.project}, grouped by suite."
+            if target.mode == "online"
             else f"W&B, offline: `wandb leet {folder}` shows the runs here, "
             f"`wandb sync {folder}/offline-run-*` uploads them."
         )

@@ -141,7 +141,7 @@ def _job(published: Store, run: PlannedRun, folder: Path) -> Job:
             shutil.copytree(published.published(needed.run_id), root / needed.run_id, dirs_exist_ok=True)
     cpu = published.environment(run.spec.run_id).machine.device == "cpu"
     devices = Devices("cpu" if cpu else "cuda")
-    return Job(spec=run.spec, root=root, suite="verify", name=run.name, wandb="off", devices=devices)
+    return Job(spec=run.spec, root=root, name=run.name, devices=devices)
 
 
 def _compute(

@@ -117,7 +117,7 @@ class RayBackend:
             if content is not None:
                 unpack(content, self._store.begin(job.spec.run_id))
                 self._store.publish(job.spec.run_id)
-                if job.wandb == "offline":
+                if _is_offline(job):
                     ended = replace(ended, unmirrored="a node without the shared folder writes nothing for W&B")
         except Exception as error:  # Ray's, or of the disk here
             error = getattr(error, "cause", None) or error  # without the text of a traceback on the node
@@ -203,10 +203,14 @@ def _compute(job: Job, stopping: Any, needed: dict[str, bytes] | None) -> tuple[
     try:
         for run_id, content in needed.items():
             unpack(content, root / run_id)
-        ended = work(replace(job, root=root, wandb="off" if job.wandb == "offline" else job.wandb), asked)
+        ended = work(replace(job, root=root, target=None if _is_offline(job) else job.target), asked)
         return ended, pack(root / job.spec.run_id) if ended.how == "done" else None
     finally:
         shutil.rmtree(root, ignore_errors=True)
+
+
+def _is_offline(job: Job) -> bool:
+    return job.target is not None and job.target.mode == "offline"
 
 
 _prepare = functools.cache(initialise)

@@ -19,7 +19,6 @@ from adaptbench.benchmarks.runs.run import OtherCode
 from adaptbench.benchmarks.store.redaction import without_secrets
 from adaptbench.benchmarks.store.store import LEASE_SECONDS, LOG, RunElsewhere, Store
 from adaptbench.benchmarks.suites.spec import CHECKPOINT_SECONDS, RunSpec
-from adaptbench.benchmarks.tracking.wandb_logger import Mode
 from adaptbench.benchmarks.tracking.wandb_runs import Target, close_mirror, open_mirror
 
 PRELOAD = ("adaptbench.benchmarks.runs.run", "adaptbench.benchmarks.suites.registry", "wandb")
@@ -36,23 +35,17 @@ class Job:
     Attributes:
         spec: what to run.
         root: folder of the runs.
-        suite: name of the suite, by which W&B groups runs.
         name: name of the run in W&B.
-        wandb: mode of W&B.
-        wandb_folder: id of the folder of the runs in W&B; see `Target`.
+        target: where it goes in W&B; None for nowhere.
         devices: where it runs.
-        models: whether to upload the weights to W&B.
         checkpoint_seconds: time between two checkpoints within an epoch.
     """
 
     spec: RunSpec
     root: Path
-    suite: str
     name: str
-    wandb: Mode
-    wandb_folder: str = ""
+    target: Target | None = None
     devices: Devices = CPU
-    models: bool = False
     checkpoint_seconds: float = CHECKPOINT_SECONDS
 
 
@@ -137,17 +130,16 @@ def _run(job: Job, store: Store, should_stop: Callable[[], bool]) -> Ended:
     if should_stop():
         raise Interrupted
     checkpoints = Checkpoints(job.checkpoint_seconds, should_stop)
-    if job.wandb == "off":
+    if job.target is None:
         execute(job.spec, store, devices=job.devices, checkpoints=checkpoints)
         return Ended("done")
-    target = Target(job.suite, job.wandb, job.wandb_folder, models=job.models)
-    mirror = open_mirror(job.spec, name=job.name, root=job.root, target=target)
+    mirror = open_mirror(job.spec, name=job.name, root=job.root, target=job.target)
     try:
         execute(job.spec, store, mirror.log_curve, devices=job.devices, checkpoints=checkpoints)
     except BaseException:
         mirror.close({}, failed=True)
         raise
-    return Ended("done", unmirrored=close_mirror(mirror, store, run_id=job.spec.run_id, target=target))
+    return Ended("done", unmirrored=close_mirror(mirror, store, run_id=job.spec.run_id, target=job.target))
 
 
 def _watching(should_stop: Callable[[], bool], store: Store, run_id: str) -> Callable[[], bool]:

@@ -13,6 +13,7 @@ from adaptbench.benchmarks.cli import app
 from adaptbench.benchmarks.commands import run
 from adaptbench.benchmarks.executors.schedule import Status
 from adaptbench.benchmarks.suites.registry import LEARNERS, STRATEGIES, TASKS, suite_files
+from adaptbench.benchmarks.tracking.wandb_runs import Target
 
 
 @pytest.fixture
@@ -101,7 +102,7 @@ def test_as_many_runs_at_a_time_as_cores(call, write_suite, monkeypatch):
 def test_commands_for_w_and_b_are_printed_as_they_are_typed(tmp_path):
     console = Console(file=io.StringIO(), width=40)
     out = tmp_path / "a [v2] of a folder with a long name"
-    run._say_where_wandb("offline", Status([], done=[(None, 1.0)]), out, console)
+    run._say_where_wandb(Target("tiny", "offline"), Status([], done=[(None, 1.0)]), out, console)
     (line,) = console.file.getvalue().splitlines()
     show, upload = (shlex.split(command) for command in line.split("`")[1::2])
     assert show == ["wandb", "leet", f"{out}/wandb"] and upload == ["wandb", "sync", f"{out}/wandb/offline-run-*"]

@@ -17,6 +17,7 @@ from adaptbench.benchmarks.executors.schedule import drive
 from adaptbench.benchmarks.executors.worker import Job, work
 from adaptbench.benchmarks.store.store import Store
 from adaptbench.benchmarks.suites.suite import load_suite
+from adaptbench.benchmarks.tracking.wandb_runs import Target
 
 ROOT = Path(__file__).parents[3]
 
@@ -29,7 +30,7 @@ def sweep(write_suite, tmp_path):
     store.root.mkdir()
 
     def make_job(run):
-        return Job(spec=run.spec, root=store.root, suite="tiny", name=run.name, wandb="off", checkpoint_seconds=0.0)
+        return Job(spec=run.spec, root=store.root, name=run.name, checkpoint_seconds=0.0)
 
     return SimpleNamespace(runs=runs, store=store, make_job=make_job)
 
@@ -66,9 +67,9 @@ def nodes(monkeypatch):
 def test_ray_loses_a_node_and_no_run(shared, nodes, sweep, undisturbed, tmp_path, contents):
     from adaptbench.benchmarks.executors.ray_cluster import RayBackend
 
-    wandb = "off" if shared else "offline"
+    target = None if shared else Target("tiny", "offline")
     backend = RayBackend(
-        ExecutorOptions("ray"), sweep.store, lambda run: replace(sweep.make_job(run), wandb=wandb), shared
+        ExecutorOptions("ray"), sweep.store, lambda run: replace(sweep.make_job(run), target=target), shared
     )
     assert backend.slots == 2
     lost = False

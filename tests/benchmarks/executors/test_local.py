@@ -31,7 +31,7 @@ def run_of(spec):
 
 @pytest.fixture
 def make_job(store):
-    return lambda run: Job(spec=run.spec, root=store.root, suite="tiny", name=run.name, wandb="off")
+    return lambda run: Job(spec=run.spec, root=store.root, name=run.name)
 
 
 @pytest.mark.slow

@@ -66,7 +66,7 @@ def try_(episodic):
 
     def make(store, **changes):
         spec = episodic(learner={"name": "mine.Mine"})
-        job = Job(spec=spec, root=store.root, suite="tiny", name="mine", wandb="off", checkpoint_seconds=0.0)
+        job = Job(spec=spec, root=store.root, name="mine", checkpoint_seconds=0.0)
         return work(job, **changes), spec
 
     return make
@@ -112,7 +112,7 @@ def test_a_disk_that_is_full_at_any_file_fails_the_run_in_one_line_and_the_next_
     name, episodic, store, tmp_path, contents, monkeypatch
 ):
     spec, whole = episodic(), Store(tmp_path / "whole")
-    job = Job(spec=spec, root=store.root, suite="tiny", name="tiny", wandb="off", checkpoint_seconds=0.0)
+    job = Job(spec=spec, root=store.root, name="tiny", checkpoint_seconds=0.0)
     assert work(replace(job, root=whole.root)).how == "done"
     begin, name = Store.begin, name.format(os.getpid())
 
@@ -141,9 +141,7 @@ def test_a_stopped_run_continues_and_refuses_code_that_was_edited_after_it_was_p
     spec = spec.model_copy(update={"code": own_code(**spec.components)})
 
     def try_(root, **changes):
-        return work(
-            Job(spec=spec, root=root, suite="tiny", name="mine", wandb="off", checkpoint_seconds=0.0), **changes
-        )
+        return work(Job(spec=spec, root=root, name="mine", checkpoint_seconds=0.0), **changes)
 
     whole = Store(tmp_path / "whole")
     assert try_(whole.root).how == "done"

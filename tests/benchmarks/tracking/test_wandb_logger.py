@@ -22,7 +22,7 @@ SETTINGS = {"project": "adaptbench", "group": "tiny", "config": {"seed": 3}, "ta
 @pytest.fixture
 def order(episodic, store):
     spec = episodic()
-    return Job(spec=spec, root=store.root, suite="tiny", name="deep sets", wandb="offline"), spec.run_id
+    return Job(spec=spec, root=store.root, name="deep sets", target=Target("tiny", "offline")), spec.run_id
 
 
 @pytest.mark.slow
@@ -140,7 +140,7 @@ class Forgetful:
 )
 def test_a_wandb_that_fails_or_hangs_costs_no_result(logger, said, order, store, tmp_path, monkeypatch, contents):
     run, run_id = order
-    assert work(replace(run, root=tmp_path / "without", wandb="off")).unmirrored is None
+    assert work(replace(run, root=tmp_path / "without", target=None)).unmirrored is None
     monkeypatch.setattr(wandb_logger, "WandbLogger", logger)
     close = WandbMirror.close
     monkeypatch.setattr(WandbMirror, "close", lambda self, *a, **k: close(self, *a, **{**k, "seconds": 1.0}))
@@ -174,7 +174,7 @@ def test_a_run_that_fails_is_marked_as_failed(episodic, store, monkeypatch):
 
     monkeypatch.setattr(run, "execute", diverge)
     read = RUN_SPEC.validate_json(spec.canonical_json())
-    ended = work(Job(spec=read, root=store.root, suite="tiny", name="deep sets", wandb="offline"))
+    ended = work(Job(spec=read, root=store.root, name="deep sets", target=Target("tiny", "offline")))
     assert (ended.how, ended.reason) == ("failed", "NotFinite: diverged")
     assert Recording.ended == [({}, 1)]
 

@@ -38,7 +38,7 @@ def test_folders_of_two_people_have_ids_of_their_own_that_stay(tmp_path):
 @pytest.mark.slow
 def test_a_run_is_mirrored_once(episodic, store):
     spec = episodic()
-    work(Job(spec=spec, root=store.root, suite="tiny", name="deep sets", wandb="offline"))
+    work(Job(spec=spec, root=store.root, name="deep sets", target=Target("tiny", "offline")))
     assert is_mirrored(store, spec.run_id, TARGET)
     assert not is_mirrored(store, spec.run_id, replace(TARGET, mode="online"))
     assert not is_mirrored(store, spec.run_id, replace(TARGET, project="second"))
@@ -94,6 +94,6 @@ def test_the_closing_run_holds_tables_figures_and_page(store, tmp_path, sent):
 @pytest.mark.slow
 def test_weights_go_along_if_asked(episodic, store, offline_records):
     spec = episodic()
-    work(Job(spec=spec, root=store.root, suite="tiny", name="deep sets", wandb="offline", models=True))
+    work(Job(spec=spec, root=store.root, name="deep sets", target=Target("tiny", "offline", models=True)))
     kinds = {record.artifact.type for record in offline_records(spec.run_id) if record.artifact.name}
     assert "model" in kinds

@@ -13,6 +13,7 @@ import pytest
 from adaptbench.benchmarks.executors.worker import Job, work
 from adaptbench.benchmarks.tracking import wandb_logger
 from adaptbench.benchmarks.tracking.wandb_logger import INIT_SECONDS, PATIENCE_SECONDS, WandbMirror
+from adaptbench.benchmarks.tracking.wandb_runs import Target
 
 ANSWERS = {"refuses": (401, b'{"error": "no"}'), "fails": (500, b"{}"), "talks nonsense": (200, b"\x00<html>")}
 PROJECT = {"id": "p", "name": "p", "entity": {"id": "e", "name": "e"}}
@@ -89,7 +90,7 @@ def test_no_mood_of_the_server_costs_a_result_or_more_than_patience(mood, server
 
     monkeypatch.setattr(WandbMirror, "close", timed)
     spec = episodic()
-    ended = work(Job(spec=spec, root=store.root, suite="tiny", name="deep sets", wandb="online"))
+    ended = work(Job(spec=spec, root=store.root, name="deep sets", target=Target("tiny", "online")))
     assert (ended.how, ended.reason) == ("done", "") and ended.unmirrored
     assert store.damage(spec.run_id) is None
     assert not list(store.root.glob("wandb/mirrored/*/*"))
