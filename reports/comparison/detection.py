@@ -37,10 +37,15 @@ class Choice:
     cpu_minutes: float
 
 
-def cpu_seconds(run: Run) -> float | None:
-    """CPU seconds of training and seconds of testing of a run, if known; for a strategy, with its pretraining."""
+def cpu_seconds(run: Run, factor: int = 1) -> float | None:
+    """CPU seconds of training and seconds of testing of a run, if known; for a strategy, with its pretraining.
+
+    Args:
+        run: The run.
+        factor: How many times as many test episodes it would have.
+    """
     times = run.times
-    return None if times is None else (times.train_cpu_seconds or 0.0) + (times.test_seconds or 0.0)
+    return None if times is None else (times.train_cpu_seconds or 0.0) + factor * (times.test_seconds or 0.0)
 
 
 def parts_of(entries: Sequence[Entry], relative: bool) -> VarianceParts | None:
@@ -90,7 +95,7 @@ def choices(comparison: Comparison, difference: float) -> tuple[Choice, ...]:
                 paired,
                 enough,
                 smallest[enough or SEEDS[-1]],
-                _cpu_seconds(runs.values(), factor) * (enough or SEEDS[-1]) * (1 if paired else learners) / 60,
+                _seconds_of_a_seed(runs.values(), factor) * (enough or SEEDS[-1]) * (1 if paired else learners) / 60,
             )
         )
     return tuple(found)
@@ -103,12 +108,11 @@ def shown(comparison: Comparison, difference: float) -> str:
     return f"{difference * comparison.metric.scale:.2g}{' points' if comparison.metric.unit else ''}"
 
 
-def _cpu_seconds(runs: Iterable[Run], factor: int) -> float:
+def _seconds_of_a_seed(runs: Iterable[Run], factor: int) -> float:
     """CPU seconds of one seed of a typical learner on every cell; testing grows with the episodes."""
     by_size: dict[int | None, list[float]] = {}
     for run in runs:
-        if run.times is not None:
-            seconds = (run.times.train_cpu_seconds or 0.0) + factor * (run.times.test_seconds or 0.0)
+        if (seconds := cpu_seconds(run, factor)) is not None:
             by_size.setdefault(run.cell.train_classes, []).append(seconds)
     return sum(fmean(each) for each in by_size.values())
 

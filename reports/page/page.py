@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -221,10 +222,7 @@ def _place(problem: Problem) -> str:
 
 def _group_environments(runs: Sequence[Run]) -> list[dict[str, str]]:
     """Each environment in which runs were made, with the number of its runs."""
-    counts: dict[tuple[str, ...], int] = {}
-    for run in runs:
-        key = _machine(run.machine)
-        counts[key] = counts.get(key, 0) + 1
+    counts = Counter(_machine(run.machine) for run in runs)
     names = ("processor", "device", "threads", "commit", "versions")
     return [dict(zip(names, key, strict=True)) | {"runs": str(count)} for key, count in sorted(counts.items())]
 

@@ -1,5 +1,7 @@
 """The manifest of a suite: the cells that it wants, finished or not."""
 
+from collections.abc import Iterator
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
@@ -61,6 +63,13 @@ def read_suite(runs: Path, name: str | None = None) -> Suite:
     suite = read(path, Suite)
     _check_distinct(suite, path.name)
     return suite
+
+
+def listed_cells(runs: Path) -> Iterator[Cell]:
+    """Yields the cells of every suite of a runs folder; a manifest that cannot be read lists none."""
+    for name in suite_names(runs):
+        with suppress(ReportError):
+            yield from read_suite(runs, name).cells
 
 
 def _choose(names: list[str], name: str | None) -> str:

@@ -4,7 +4,6 @@ import itertools
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -12,9 +11,8 @@ from adaptbench.reports.errors import ReportError
 from adaptbench.reports.format import Result
 from adaptbench.reports.plural import count_of
 from adaptbench.reports.reading import Unreadable, read
-from adaptbench.reports.results.curves import read_curve
-from adaptbench.reports.results.manifest import Cell, Suite, read_suite, suite_names, values_of
-from adaptbench.reports.results.runs import Outcome, Run, Source, read_outcome
+from adaptbench.reports.results.manifest import Suite, listed_cells, read_suite, suite_names, values_of
+from adaptbench.reports.results.runs import Outcome, Run, Source, read_outcomes
 from adaptbench.reports.selection import Only, select
 from adaptbench.reports.sources.bundles import built_in, bundle_file, unpack
 from adaptbench.reports.sources.statements import verified
@@ -132,8 +130,7 @@ def _open(name: SourceName, stack: ExitStack) -> Source:
 
 
 def _outcomes(source: Source, suite: Suite, *, marked: bool) -> list[Outcome]:
-    curves = cache(read_curve)
-    found = [read_outcome(source.folder, cell, suite.unavailable.get(cell.called), curves) for cell in suite.cells]
+    found = read_outcomes(source.folder, suite)
     if not marked:
         return list(found)
     started = {each.cell.learner for each in found if isinstance(each, Run) or each.kind == "failed"}
@@ -182,7 +179,7 @@ def _places(outcome: Outcome) -> set[tuple[object, ...]]:
 
 def _unlisted(source: Source) -> list[str]:
     """Counts the finished runs of a folder that are in none of its suites; pretrainings are in none anyway."""
-    listed = {cell.run_id for name in suite_names(source.folder) for cell in _cells(source.folder, name)}
+    listed = {cell.run_id for cell in listed_cells(source.folder)}
     found = []
     for path in sorted(source.folder.glob("[!.]*/result.json")):
         if path.parent.name not in listed:
@@ -195,13 +192,6 @@ def _unlisted(source: Source) -> list[str]:
     where = f"{source.name} lists in no suite, so that the report leaves out"
     more = f"; and {len(found) - NAMED} more" if len(found) > NAMED else ""
     return [f"{where}, {count_of(len(found), 'run')}: {'; '.join(found[:NAMED])}{more}."] if found else []
-
-
-def _cells(folder: Path, name: str) -> tuple[Cell, ...]:
-    try:
-        return read_suite(folder, name).cells
-    except ReportError:
-        return ()
 
 
 def _with_cells(suite: Suite, outcomes: Sequence[Outcome]) -> Suite:

@@ -219,9 +219,7 @@ def _source_cells(row: _Source) -> tuple[TableCell, ...]:
 
 
 def _source_in_words(row: _Source) -> str:
-    cell = row.runs[0].cell
-    size = "unlimited" if cell.train_classes is None else str(cell.train_classes)
-    return row.source or f"its own {size} {cell.class_word}"
+    return row.source or f"its own {row.runs[0].cell.settings[0].classes_label}"
 
 
 _SOURCE_COLUMNS: tuple[Column[_Source], ...] = (

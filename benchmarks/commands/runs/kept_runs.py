@@ -1,7 +1,6 @@
 """The commands `list runs` and `remove`: the runs of a folder, finished or not."""
 
 import shutil
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from adaptbench.reports.errors import ReportError
 from adaptbench.reports.format import Environment, ManifestCell, Result
 from adaptbench.reports.plural import count_of
 from adaptbench.reports.reading import Unreadable, read
-from adaptbench.reports.results.manifest import Cell, read_suite, suite_names, values_of
+from adaptbench.reports.results.manifest import Cell, listed_cells, values_of
 from adaptbench.reports.results.metrics import Metric
 from adaptbench.reports.selection import Only, select
 
@@ -69,7 +68,7 @@ def kept_runs(root: Path, only: Only) -> list[KeptRun]:
     """
     folders = [path for path in root.glob("*") if path.name.startswith(PARTIAL) or (path / "result.json").is_file()]
     names = {path.name.removeprefix(PARTIAL) for path in folders}
-    found = {cell.run_id: cell for name in suite_names(root) for cell in _cells_of(root, name) if cell.run_id in names}
+    found = {cell.run_id: cell for cell in listed_cells(root) if cell.run_id in names}
     found |= {name: cell for name in sorted(names - found.keys()) if (cell := _described(root, name)) is not None}
     if not found:
         raise ReportError(f"Expected a folder of runs but {root} has none; `adaptbench run` makes them.")
@@ -123,13 +122,6 @@ def remove_runs(root: Path, only: Only, console: Console, *, ask: bool = True) -
     text += f", but not {', '.join(left)}: a process is at work there" if left else ""
     console.print(f"{text}.", markup=False, highlight=False, soft_wrap=True)
     return left
-
-
-def _cells_of(root: Path, name: str) -> Sequence[Cell]:
-    try:
-        return read_suite(root, name).cells
-    except ReportError:
-        return ()
 
 
 def _described(root: Path, run_id: str) -> Cell | None:
