@@ -14,6 +14,7 @@ from rich.text import Text
 from adaptbench.benchmarks.suites.registry import KINDS, Named, find, load
 from adaptbench.lit_modules.embedding import EmbeddingLearner
 from adaptbench.reports.comparison.comparison import Comparison, compare
+from adaptbench.reports.format import Component
 from adaptbench.reports.plural import count_of
 from adaptbench.reports.results.runs import Run
 from adaptbench.reports.selection import suggest
@@ -151,9 +152,8 @@ def _results(kind: str, name: str) -> Iterator[str]:
 def _is(run: Run, kind: str, name: str) -> bool:
     if kind == "task":
         return run.cell.task == name
-    content = run.spec.model_dump() if run.spec else {}
-    component = content.get(kind) or {}
-    return bool(component.get("name") == name)
+    component = getattr(run.spec, kind, None)
+    return isinstance(component, Component) and component.name == name
 
 
 def _tables(comparison: Comparison, source: str, labels: set[str] | None) -> Iterator[str]:

@@ -281,7 +281,7 @@ def _match(
 
 def _names(entry: Entry) -> set[str]:
     """The names of a learner: in the suite, and of its component."""
-    return {entry.learner, *(run.component for run in entry.runs)}
+    return {entry.learner, *(run.component.name for run in entry.runs if run.component)}
 
 
 def _different_terms(published: Published, each: _Counterpart, entry: Entry) -> tuple[str, ...]:
@@ -297,8 +297,7 @@ def _different_terms(published: Published, each: _Counterpart, entry: Entry) -> 
 
 def encoder_of(entry: Entry) -> str:
     """The kind of encoder that an entry's runs used, as published.csv names it; empty if it is not known."""
-    spec = entry.runs[0].spec if entry.runs else None
-    training = spec and (spec.pretrained or spec)
+    training = entry.runs[0].training if entry.runs else None
     name = training.encoder.name if training and training.encoder else ""
     return ENCODERS.get(name, name)
 

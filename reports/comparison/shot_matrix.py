@@ -28,7 +28,7 @@ def shot_matrices(comparison: Comparison) -> tuple[ShotMatrix, ...]:
     rows: dict[str, dict[tuple[int, ...], Sequence[Entry]]] = {}
     for row in comparison.entries:
         runs = [run for entry in row for run in entry.runs]
-        kinds = {(run.component, run.train_shots) for run in runs if run.component and run.train_shots}
+        kinds = {(run.component.name, run.train_shots) for run in runs if run.component and run.train_shots}
         if len(kinds) == 1:
             component, shots = kinds.pop()
             rows.setdefault(component, {})[shots] = row

@@ -21,7 +21,6 @@ from adaptbench.reports.figures.canvas import (
     score_axis,
 )
 from adaptbench.reports.figures.styles import LineStyle, Styles
-from adaptbench.reports.format import Component
 from adaptbench.reports.words.captions import shorten
 
 Row = Sequence[Entry]
@@ -60,15 +59,10 @@ def _kinds(comparison: Comparison) -> dict[str, list[Row]]:
     found: dict[tuple[str, str], list[Row]] = {}
     for row in comparison.entries:
         if any(carried_over(row[column]) and row[column].interval for column in comparison.largest):
-            part = _component(row)
+            part = next((run.component for entry in row for run in entry.runs if run.component), None)
             key = (row[0].learner, "") if part is None else (part.name, str(_words(part.init_args)))
             found.setdefault(key, []).append(row)
     return {_name(rows): rows for rows in found.values()}
-
-
-def _component(row: Row) -> Component | None:
-    specs = (run.spec for entry in row for run in entry.runs)
-    return next((spec.learner or spec.strategy for spec in specs if spec is not None), None)
 
 
 def _words(arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa  # type: ignore[import-untyped]  # pyarrow ships no annotations
 from numpy.typing import NDArray
 
-from adaptbench.reports.format import Environment, Failure, Machine, Result, Score, Spec, Times
+from adaptbench.reports.format import Component, Environment, Failure, Machine, Result, Score, Spec, Times
 from adaptbench.reports.reading import Unreadable, read
 from adaptbench.reports.results.curves import LearningCurve, read_calibration, read_curve, read_fits
 from adaptbench.reports.results.manifest import Cell, Suite
@@ -112,16 +112,19 @@ class Run:
         return self.environment.times if self.environment else None
 
     @property
-    def component(self) -> str:
-        """The name of its learner or strategy in its spec; empty if not known."""
-        found = self.spec and (self.spec.learner or self.spec.strategy)
-        return found.name if found else ""
+    def component(self) -> Component | None:
+        """Its learner or strategy; None if not known."""
+        return (self.spec.learner or self.spec.strategy) if self.spec else None
+
+    @property
+    def training(self) -> Spec | None:
+        """The spec of its training, which is that of its pretraining for a strategy; None if not known."""
+        return (self.spec.pretrained or self.spec) if self.spec else None
 
     @property
     def train_shots(self) -> tuple[int, ...]:
         """The numbers of shots of training episodes; empty if not known."""
-        training = self.spec and (self.spec.pretrained or self.spec)
-        return training.train.shots if training and training.train else ()
+        return self.training.train.shots if self.training and self.training.train else ()
 
     @cached_property
     def pretraining_cpu_seconds(self) -> Mapping[str, float | None]:

@@ -108,16 +108,15 @@ def _settings(row: Row) -> dict[str, str]:
 
 
 def _settings_of(run: Run) -> dict[str, str]:
-    if run.spec is None:
+    if run.training is None:
         return {}
-    content = (run.spec.pretrained or run.spec).model_dump(mode="json", exclude=set(NOT_COMPARED), exclude_none=True)
+    content = run.training.model_dump(mode="json", exclude=set(NOT_COMPARED), exclude_none=True)
     found = _flat(content)
     found.pop("budget.examples", None)  # what was encoded stands in the table of computation
     rate = next((each.lr for each in run.result.pretrainings if each.run_id == run.result.pretrained), None)
     if rate is not None:
         found["optimization.lr"] = f"{rate:g}"
-    component = run.spec.learner or run.spec.strategy
-    return {**found, "arguments": (component and in_words(component.init_args)) or "defaults"}
+    return {**found, "arguments": (run.component and in_words(run.component.init_args)) or "defaults"}
 
 
 def _flat(content: Mapping[str, Any], before: str = "") -> dict[str, str]:

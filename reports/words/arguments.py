@@ -39,6 +39,6 @@ def rule_of(row: Sequence[Entry], first: Sequence[Entry]) -> str:
 
 def _component(row: Sequence[Entry]) -> tuple[str, Mapping[str, Any]]:
     for run in (run for entry in row for run in entry.runs):
-        if found := run.spec and (run.spec.learner or run.spec.strategy):
-            return found.name, found.init_args
+        if run.component:
+            return run.component.name, run.component.init_args
     return "", {}

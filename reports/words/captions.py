@@ -46,7 +46,7 @@ def note(entry: Entry) -> str:
 
 def _starts_elsewhere(run: Run) -> bool:
     """Whether a run that uses what was trained began with weights of the user's."""
-    training = run.spec and (run.spec.pretrained or run.spec)
+    training = run.training
     return bool(training and training.encoder and training.encoder.weights and run.result.examples_encoded)
 
 
