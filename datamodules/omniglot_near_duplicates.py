@@ -12,7 +12,6 @@ from adaptbench.datamodules.near_duplicates import ink_of, near_pairs
 from adaptbench.datamodules.omniglot_images import Character, OmniglotImages
 
 Drawing = tuple[Character, int]
-FIELDS = ("alphabet", "character", "drawing", "other_alphabet", "other_character", "other_drawing")
 
 
 def expected_near_duplicates(

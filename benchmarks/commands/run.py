@@ -146,7 +146,7 @@ def run_suite(name: str, options: RunOptions, console: Console) -> int:
         with waiting_for("the files of finished runs, which are being checked", console):
             standing = Standing.of(plan, store, others, again=options.again)
         _check_devices(standing.left, options)
-        _announce(plan, standing, store, executor=options.executor, console=console)
+        _announce(plan, standing, executor=options.executor, console=console)
         if options.dry_run:
             _announce_time(standing, [store, *others], executor=options.executor, console=console)
             return SUCCESS
@@ -234,7 +234,7 @@ def _execute(
     return None if last.stopping else last
 
 
-def _announce(plan: Plan, standing: Standing, store: Store, *, executor: ExecutorOptions, console: Console) -> None:
+def _announce(plan: Plan, standing: Standing, *, executor: ExecutorOptions, console: Console) -> None:
     suite, finished, left = plan.suite, len(standing.finished), len(standing.left)
     console.print(f"[bold]{suite.suite}[/] version {suite.version}: {escape(suite.description)}", highlight=False)
     where = f"{len(executor.devices)} at a time" if executor.name == "local" else f"on {executor.name}"

@@ -3,7 +3,7 @@
 import time
 from datetime import timedelta
 
-from rich.console import Console, Group
+from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
 from rich.progress_bar import ProgressBar
@@ -84,7 +84,7 @@ class SuiteProgress:
         ours = (status.done, status.found, status.running, status.waiting, status.elsewhere, status.failed)
         return self.finished + sum(len(runs) for runs in ours)
 
-    def _display(self, status: Status) -> Group:
+    def _display(self, status: Status) -> Table:
         shares = {run_id: self._share(run_id) for run_id in status.running}
         total = self._total(status)
         done = self.finished + len(status.done) + len(status.found) + len(status.failed)
@@ -96,7 +96,7 @@ class SuiteProgress:
         for run_id, (run, start) in status.running.items():
             bar = ProgressBar(total=1, completed=shares[run_id], width=40)
             grid.add_row("", bar, f"{shares[run_id]:4.0%}", f"{run.name} ({time.monotonic() - start:.0f} s)")
-        return Group(grid)
+        return grid
 
     def _share(self, run_id: str) -> float:
         try:

@@ -36,6 +36,8 @@ WAYS, QUERIES_IN_TASK = 5, 1
 TEST_EPISODES = 10_000
 SOME_EPISODES = 200
 """Test episodes that are predicted one by one; each of the others would take as long."""
+SOME_TASKS = 50
+"""Tasks that a peer draws in a row."""
 SEEDS, SEED_STEPS = 8, 40
 FLOP_STEPS, PRODUCTS, SIDE = 10, 50, 1024
 """Training steps, and products of two square matrices of that size, in which operations are counted."""
@@ -84,8 +86,8 @@ def _tasks() -> dict[str, Sample]:
     return samples
 
 
-def _some(sampler: Callable[[], object], tasks: int = 50) -> Sample:
-    return lambda: _rate(tasks, lambda: [sampler() for _ in range(tasks)])
+def _some(sampler: Callable[[], object]) -> Sample:
+    return lambda: _rate(SOME_TASKS, lambda: [sampler() for _ in range(SOME_TASKS)])
 
 
 def _test() -> dict[str, Sample]:

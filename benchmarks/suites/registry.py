@@ -56,11 +56,6 @@ class Named:
     reference: str = ""
     forms: tuple[Form, ...] = ()
 
-    def label_of(self, init_args: Mapping[str, Any]) -> str:
-        """Returns how tables call the component with these arguments: its nearest form, and how it differs from it."""
-        nearest, departures = self.nearest_form(init_args)
-        return nearest.label_with(departures)
-
     def nearest_form(self, init_args: Mapping[str, Any]) -> tuple[Form, list[str]]:
         """Returns the form that is most like the component with these arguments, and how it departs from it."""
         if not self.forms:

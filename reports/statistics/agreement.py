@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 DRAWS = 2000
+SHARE = 0.95
+"""The share of draws in the interval."""
 Array = NDArray[np.float64]
 
 
@@ -17,7 +19,7 @@ def kendall(first: Array, second: Array) -> Array:
     return agreement
 
 
-def rank_agreement(first: Sequence[Array], second: Sequence[Array], level: float = 0.95) -> tuple[float, float, float]:
+def rank_agreement(first: Sequence[Array], second: Sequence[Array]) -> tuple[float, float, float]:
     """Kendall's tau between the means of learners in two sets of tests, and the ends of its bootstrap interval.
 
     Each draw resamples a set's episodes, the same for all its learners, and each learner's seeds.
@@ -25,12 +27,11 @@ def rank_agreement(first: Sequence[Array], second: Sequence[Array], level: float
     Args:
         first: The scores [S, E] of each learner in one set: seeds, episodes.
         second: Those of the same learners in the other set.
-        level: The share of draws in the interval.
     """
     rng = np.random.default_rng(0)
     means = [np.array([scores.mean() for scores in each]) for each in (first, second)]
     drawn = kendall(*(_resampled(each, rng) for each in (first, second)))
-    lower, upper = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
+    lower, upper = np.quantile(drawn, [(1 - SHARE) / 2, (1 + SHARE) / 2])
     return float(kendall(*means)), float(lower), float(upper)
 
 

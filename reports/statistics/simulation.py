@@ -42,9 +42,7 @@ ERRORS: dict[str, Draw] = {
 """By name, how errors of mean 1 [N, 1, E] are drawn."""
 
 
-def claims(
-    learners: int, seeds: int, columns: int, spread: Floats, behind: Floats, tables: int, start: int = 0
-) -> Floats:
+def claims(learners: int, seeds: int, columns: int, spread: Floats, behind: Floats, tables: int) -> Floats:
     """Which learners are called worse than the best, in tables of accuracies of many episodes.
 
     Args:
@@ -54,12 +52,11 @@ def claims(
         spread: [L] standard deviations between seeds, in units of `SEEDS`.
         behind: [L] how far each learner is behind the first in truth, in points.
         tables: N.
-        start: The seed of the simulation.
 
     Returns:
         [N, K, L, L] booleans: the last axis is the best, the one before it who is called worse.
     """
-    rng = np.random.default_rng(start)
+    rng = np.random.default_rng(0)
     means = -behind[:, None] + SEEDS * spread[:, None] * rng.standard_normal((tables, columns, learners, seeds))
     means += RESIDUAL * rng.standard_normal(means.shape)
     means += np.sqrt(OF_EPISODES / 2) * rng.standard_normal((*means.shape[:-1], 1))

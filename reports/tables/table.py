@@ -15,8 +15,6 @@ WHOLE = (
     "no_gain_shown_from",
 )  # fmt: skip
 """Columns of integers that may be absent, as ways in regression and unlimited classes are: empty fields in the CSV."""
-
-"""A spreadsheet computes a text that begins so, unless it is quoted."""
 RARE = ("examples",)
 """Columns that a frame has only if some row has a value there."""
 

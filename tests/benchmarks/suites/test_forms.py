@@ -36,7 +36,8 @@ from adaptbench.benchmarks.suites.suite import load_suite
     ],
 )
 def test_labels_are_made_from_the_arguments(name, init_args, label):
-    assert find("learner", name).label_of(init_args) == label
+    nearest, departures = find("learner", name).nearest_form(init_args)
+    assert nearest.label_with(departures) == label
 
 
 def test_tables_of_a_suite_carry_the_forms_labels(write_suite):
@@ -58,4 +59,4 @@ def test_the_first_form_is_the_one_without_arguments(name):
 def test_every_form_has_a_label_of_its_own():
     labels = [form.label for entry in LEARNERS.values() for form in entry.forms]
     assert len(set(labels)) == len(labels)
-    assert all(entry.label_of(form.init_args) == form.label for entry in LEARNERS.values() for form in entry.forms)
+    assert all(entry.nearest_form(form.init_args) == (form, []) for entry in LEARNERS.values() for form in entry.forms)
