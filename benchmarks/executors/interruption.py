@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -42,6 +43,20 @@ def _forget_the_terminal() -> None:
         if os.isatty(stream):
             os.dup2(nowhere, stream)
     os.close(nowhere)
+
+
+def now_and_then(ask: Callable[[], bool], seconds: float = 1.0) -> Callable[[], bool]:
+    """Returns a function that asks once in so many seconds, not after every step; a yes stays a yes."""
+    last, answer = time.monotonic(), False
+
+    def answered() -> bool:
+        nonlocal last, answer
+        if not answer and time.monotonic() - last > seconds:
+            answer = ask()
+            last = time.monotonic()
+        return answer
+
+    return answered
 
 
 class Stopping:

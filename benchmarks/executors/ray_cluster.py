@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from adaptbench.benchmarks.executors.interruption import Stopping
+from adaptbench.benchmarks.executors.interruption import Stopping, now_and_then
 from adaptbench.benchmarks.executors.options import ExecutorOptions
 from adaptbench.benchmarks.executors.plan import PlannedRun
 from adaptbench.benchmarks.executors.worker import Ended, Job, work
@@ -28,7 +28,6 @@ except ImportError as error:
 
 TRIES_AFTER_LOSS = 3
 """How often Ray restarts a task whose node or process was lost."""
-STOP_POLL_SECONDS = 1.0
 PROBE_SECONDS = 300.0
 
 
@@ -196,7 +195,7 @@ def _is_shared(store: Store) -> bool:
 def _compute(job: Job, stopping: Any, needed: dict[str, bytes] | None) -> tuple[Ended, bytes | None]:  # noqa: ANN401
     """Executes a run on its node, in the shared folder, or in a temporary one whose content it returns."""
     _prepare()
-    asked = _Asking(stopping)
+    asked = now_and_then(lambda: _was_asked(stopping))
     if needed is None:
         return work(job, asked), None
     root = Path(tempfile.mkdtemp(prefix="adaptbench-"))
@@ -216,22 +215,9 @@ def _is_offline(job: Job) -> bool:
 _prepare = functools.cache(initialise)
 
 
-class _Asking:
-    """Asks the actor once a second, not after every step.
-
-    Args:
-        stopping: the actor.
-    """
-
-    def __init__(self, stopping: Any) -> None:  # noqa: ANN401
-        self._stopping, self._last, self._answer = stopping, time.monotonic(), False
-
-    def __call__(self) -> bool:
-        """Whether the run was asked to stop."""
-        if not self._answer and time.monotonic() - self._last > STOP_POLL_SECONDS:
-            try:
-                self._answer = bool(ray.get(self._stopping.asked.remote()))
-            except ray.exceptions.RayError:  # the command is gone, and nobody waits for the run
-                self._answer = True
-            self._last = time.monotonic()
-        return self._answer
+def _was_asked(stopping: Any) -> bool:  # noqa: ANN401
+    """Whether the actor was asked to stop."""
+    try:
+        return bool(ray.get(stopping.asked.remote()))
+    except ray.exceptions.RayError:  # the command is gone, and nobody waits for the run
+        return True

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from adaptbench.benchmarks.executors.interruption import now_and_then
 from adaptbench.benchmarks.executors.options import ExecutorOptions
 from adaptbench.benchmarks.executors.plan import PlannedRun
 from adaptbench.benchmarks.executors.worker import LOG_CHARACTERS, Ended, Job, last_words, work
@@ -33,7 +34,6 @@ SIGNAL_SECONDS = 90
 MOST_REQUEUES = 1000
 STOP = "stop"
 """A file in that folder that tells jobs to stop."""
-STOP_POLL_SECONDS = 1.0
 USUAL_ARRAY = 1000
 """Jobs in an array, unless SLURM tells its limit."""
 ANSWER_SECONDS = 30.0
@@ -161,14 +161,8 @@ class SlurmWork:
         requeue = signal.getsignal(signal.SIGUSR2)
         initialise()
         signal.signal(signal.SIGUSR2, lambda number, frame: told.append((number, frame)))
-        polled = [time.monotonic(), 0.0]
-
-        def should_stop() -> bool:
-            if time.monotonic() - polled[0] > STOP_POLL_SECONDS:
-                polled[:] = time.monotonic(), self._stop.exists()
-            return bool(told or polled[1])
-
-        ended = work(job, should_stop)
+        asked_to_stop = now_and_then(self._stop.exists)
+        ended = work(job, lambda: bool(told) or asked_to_stop())
         if ended.how == "stopped" and told and callable(requeue) and not self._stop.exists():
             requeue(*told[0])
         return ended
