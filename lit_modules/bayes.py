@@ -7,7 +7,8 @@ from torch import Tensor
 
 from adaptbench.datamodules.episodes import EpisodeBatch
 from adaptbench.lit_modules.choices import require_choice
-from adaptbench.lit_modules.likelihoods import SCALE_FLOOR, Gaussian, with_scale
+from adaptbench.lit_modules.controls import require_kind
+from adaptbench.lit_modules.likelihoods import SCALE_FLOOR, with_scale
 from adaptbench.lit_modules.transfer import TransferModule
 
 
@@ -31,8 +32,7 @@ class Bayes:
     examples_encoded: ClassVar[int] = 0
 
     def __init__(self, network: TransferModule, targets: int, *, knows: str = "all") -> None:
-        if not isinstance(network.likelihood, Gaussian):
-            raise ValueError("Expected a task of regression for the control `bayes` but got the other kind.")
+        require_kind(network, "bayes", regression=True)
         require_choice("knows", knows, ("all", "training"))
         self.network, self.knows = network, knows
         self.posterior: Callable[[EpisodeBatch, str], tuple[Tensor, Tensor]] | None = None

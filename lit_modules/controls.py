@@ -19,7 +19,7 @@ from adaptbench.lit_modules.transfer import TransferModule
 EPISODES_AT_ONCE = 100
 
 
-def _refuse(network: TransferModule, name: str, *, regression: bool) -> None:
+def require_kind(network: TransferModule, name: str, *, regression: bool) -> None:
     """Raises ValueError if the task is not of the kind that the control needs."""
     if isinstance(network.likelihood, Gaussian) != regression:
         wanted = "regression" if regression else "classification"
@@ -81,7 +81,7 @@ class NearestCentroid:
     """
 
     def __init__(self, network: TransferModule, targets: int, *, metric: str = "cosine", scale: float = 4.0) -> None:
-        _refuse(network, "nearest_centroid", regression=False)
+        require_kind(network, "nearest_centroid", regression=False)
         require_choice("metric", metric, ("cosine", "euclidean"))
         self.network, self.metric, self.scale = network, metric, scale
         self.parameters = sum(weight.numel() for weight in network.encoder.parameters())
@@ -116,7 +116,7 @@ class NearestNeighbour:
     examples_encoded: ClassVar[int] = 0
 
     def __init__(self, network: TransferModule, targets: int) -> None:
-        _refuse(network, "nearest_neighbour", regression=False)
+        require_kind(network, "nearest_neighbour", regression=False)
         self.network = network
 
     def carried(self, batch: EpisodeBatch) -> int:
@@ -144,7 +144,7 @@ class Average:
     """
 
     def __init__(self, network: TransferModule, targets: int) -> None:
-        _refuse(network, "average", regression=True)
+        require_kind(network, "average", regression=True)
         self.network = network
         self.parameters = sum(weight.numel() for weight in network.parameters())
 
@@ -175,7 +175,7 @@ class Oracle:
     examples_encoded: ClassVar[int] = 0
 
     def __init__(self, network: TransferModule, targets: int) -> None:
-        _refuse(network, "oracle", regression=True)
+        require_kind(network, "oracle", regression=True)
         self.network = network
         self.functions: Tensor | None = None
 

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from adaptbench.datamodules.episodes import EpisodeBatch
-from adaptbench.lit_modules.likelihoods import SCALE_FLOOR, Gaussian, with_scale
+from adaptbench.lit_modules.controls import require_kind
+from adaptbench.lit_modules.likelihoods import SCALE_FLOOR, with_scale
 from adaptbench.lit_modules.transfer import TransferModule
 
 EPISODES_AT_ONCE = 100
@@ -36,8 +37,7 @@ class GaussianProcess:
     def __init__(
         self, network: TransferModule, targets: int, *, length: float = 1.0, signal: float = 1.0, noise: float = 0.1
     ) -> None:
-        if not isinstance(network.likelihood, Gaussian):
-            raise ValueError("Expected a task of regression for the control `gaussian_process` but got the other kind.")
+        require_kind(network, "gaussian_process", regression=True)
         for name, value in {"length": length, "signal": signal, "noise": noise}.items():
             if not value > 0:
                 raise ValueError(f"Expected argument `{name}` to be positive but got {value}.")

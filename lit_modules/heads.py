@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from adaptbench.lit_modules.choices import require_choice
 from adaptbench.lit_modules.prototypes import ABSENT, class_means
 
 HeadKind = Literal["linear", "cosine"]
@@ -55,11 +56,8 @@ def make_head(kind: HeadKind, features: int, outputs: int, scale: float) -> nn.L
     Raises:
         ValueError: if there is no such kind of head.
     """
-    if kind == "cosine":
-        return CosineHead(features, outputs, scale=scale)
-    if kind != "linear":
-        raise ValueError(f"Expected argument `head` to be 'linear' or 'cosine' but got {kind!r}.")
-    return nn.Linear(features, outputs)
+    require_choice("head", kind, ("linear", "cosine"))
+    return CosineHead(features, outputs, scale=scale) if kind == "cosine" else nn.Linear(features, outputs)
 
 
 def restart_head(head: nn.Linear | CosineHead, start: HeadStart, seed: int) -> None:
