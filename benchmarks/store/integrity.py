@@ -11,7 +11,6 @@ from adaptbench.reports.reading import NewerFormat, read
 RESULT = "result.json"
 UNSEALED = (RESULT, "environment.json")
 """Files without a checksum in the result: the result itself, and the environment, whose times always differ."""
-BLOCK = 1 << 20
 
 
 def canonical(value: object) -> str:
@@ -91,8 +90,5 @@ def _first_damaged(folder: Path, files: Mapping[str, Checksum], thorough: bool) 
 
 
 def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while block := file.read(BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
