@@ -54,7 +54,7 @@ class PowerLaw:
         return EXPONENTS[0] < self.exponent.lower and self.exponent.upper < EXPONENTS[-1]
 
     @property
-    def fits(self) -> bool:
+    def holds(self) -> bool:
         """Whether the means do not differ significantly from the law."""
         return self.misfit >= LEVEL
 

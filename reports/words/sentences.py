@@ -108,7 +108,7 @@ def about(value: float) -> str:
 def _law_words(law: PowerLaw, b: str, limit: str, word: str, n_sizes: int) -> str:
     if not law.known:
         return f"The data do not tell the exponent of a power law ({b})."
-    if not law.fits:
+    if not law.holds:
         return f"The means differ significantly from a power law ({b}), most at {law.worst_size} {word}."
     allowed = f"A power law through {n_sizes} sizes is not contradicted"
     if law.bends_at is None:

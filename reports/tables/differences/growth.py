@@ -41,7 +41,7 @@ def growth_table(comparison: Comparison, found: Sequence[Gain], name: str) -> Ta
 
 
 def _notes(rows: Sequence[_Growth]) -> tuple[tuple[str, str], ...]:
-    wrong, unknown = any(not row.law.fits for row in rows), any(not row.law.known for row in rows)
+    wrong, unknown = any(not row.law.holds for row in rows), any(not row.law.known for row in rows)
     return (
         *((("*", "its means differ significantly from any such law"),) if wrong else ()),
         *((("?", "the data do not tell the exponent"),) if unknown else ()),
@@ -50,7 +50,7 @@ def _notes(rows: Sequence[_Growth]) -> tuple[tuple[str, str], ...]:
 
 def _cells(row: _Growth, metric: Metric) -> tuple[TableCell, ...]:
     law = row.law
-    marks = (*(("*",) if not law.fits else ()), *(("?",) if not law.known else ()))
+    marks = (*(("*",) if not law.holds else ()), *(("?",) if not law.known else ()))
     b, bend, end = law.exponent, law.bends_at, row.gain.ends_at
     return (
         TableCell(f"{b.value:.2f}", marks=marks, ends=f"[{b.lower:.2f}, {b.upper:.2f}]"),
