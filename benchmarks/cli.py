@@ -13,6 +13,7 @@ from rich.markup import escape
 
 from adaptbench.benchmarks.console import complaining, complaints, console, show_version
 from adaptbench.benchmarks.options import DryRun, Encoder, Jobs, Learner, Only, Seeds, Sources, Suite, Task, Wandb, What
+from adaptbench.reports.selection import parse_only
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -137,7 +138,6 @@ def submit(
     Of a run that several folders or bundles hold, the first counts.
     """
     from adaptbench.benchmarks.commands.bundles.submit import submit_runs
-    from adaptbench.reports.selection import parse_only
 
     with complaining():
         chosen = parse_only(only or [])
@@ -165,7 +165,6 @@ def report(
     """
     from adaptbench.reports.figures.styles import parameters
     from adaptbench.reports.report import write_parts
-    from adaptbench.reports.selection import parse_only
     from adaptbench.reports.terminal import show_report
 
     with complaining():
@@ -196,7 +195,6 @@ def wandb_sync(
     """Uploads finished runs and their report to W&B, each run once; repeat it to continue after an interruption."""
     from adaptbench.benchmarks.commands.wandb_sync import mode_of, sync_suite
     from adaptbench.benchmarks.tracking.wandb_runs import Target
-    from adaptbench.reports.selection import parse_only
 
     os.environ["WANDB_SILENT"] = "true"
     with complaining():
@@ -360,7 +358,6 @@ def list_(
 ) -> None:
     """Lists suites, tasks, learners, or the runs of a folder, one per line."""
     from adaptbench.benchmarks.commands import listing
-    from adaptbench.reports.selection import parse_only
 
     with complaining():
         if what != "runs":
@@ -378,7 +375,6 @@ def remove(
 ) -> None:
     """Removes the runs that --only selects, finished or not."""
     from adaptbench.benchmarks.commands.runs.kept_runs import remove_runs
-    from adaptbench.reports.selection import parse_only
 
     with complaining():
         raise typer.Exit(1 if remove_runs(runs, parse_only(only or []), console, ask=not yes) else 0)
