@@ -31,6 +31,10 @@ class EpisodeBatch(NamedTuple):
         """Copies the batch to a device."""
         return EpisodeBatch(*(field.to(device) for field in self))
 
+    def episodes(self, which: slice | Tensor) -> "EpisodeBatch":
+        """Takes some episodes, and all examples."""
+        return EpisodeBatch(self.inputs, *(field[which] for field in self[1:]))
+
     def without_targets(self) -> "EpisodeBatch":
         """Puts zeros in the place of the queries' targets."""
         return self._replace(query_y=torch.zeros_like(self.query_y))

@@ -110,7 +110,7 @@ class ChosenFineTuning:
         if len(wanted) == 1:
             return self.candidates[wanted[0]].predict(batch)
         order = torch.cat([(best == index).nonzero().flatten() for index in wanted])
-        parts = [self.candidates[index].predict(_episodes(batch, best == index)) for index in wanted]
+        parts = [self.candidates[index].predict(batch.episodes(best == index)) for index in wanted]
         return torch.cat(parts)[order.argsort()]
 
     def carried(self, batch: EpisodeBatch) -> int:
@@ -158,7 +158,3 @@ class ChosenFineTuning:
             Choice(support, own, float(score), share)
             for own, score, share in zip(self.arguments, scores, shares, strict=True)
         ]
-
-
-def _episodes(batch: EpisodeBatch, wanted: Tensor) -> EpisodeBatch:
-    return EpisodeBatch(batch.inputs, *(field[wanted] for field in batch[1:]))

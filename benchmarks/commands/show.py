@@ -181,7 +181,7 @@ def draw_answers(
     introduce(trained.adapter, task)
     if isinstance(trained.adapter, Told) and isinstance(task, Tells):
         trained.adapter.functions = task.eval_functions("test", size, count)[seed : seed + 1]
-    batch = first_episodes(EpisodeBatch(batch.inputs, *(field[seed : seed + 1] for field in batch[1:])), 1)
+    batch = first_episodes(batch.episodes(slice(seed, seed + 1)), 1)
     prediction = trained.adapter.predict(batch.without_targets())[0]
     said = LIKELIHOODS[task.likelihood].point(prediction[:, : size.ways] if size.ways else prediction)
     out = _picture(out, run.name)

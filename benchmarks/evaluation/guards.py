@@ -116,7 +116,7 @@ def worst(findings: Iterable[Finding]) -> list[Finding]:
 
 def _episode(batch: EpisodeBatch, episode: int, queries: Tensor) -> EpisodeBatch:
     """Takes some queries of one episode and no other episode; streams keep all their steps."""
-    one = EpisodeBatch(batch.inputs, *(field[episode : episode + 1] for field in batch[1:]))
+    one = batch.episodes(slice(episode, episode + 1))
     return one._replace(query=one.query[:, queries], query_y=one.query_y[:, queries])
 
 

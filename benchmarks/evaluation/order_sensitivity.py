@@ -24,7 +24,7 @@ def order_sensitivity(adapter: Adapter, batch: EpisodeBatch, likelihood: Likelih
         In classification, the fraction of queries whose predicted class changes; in regression, the mean squared
         change.
     """
-    some = EpisodeBatch(batch.inputs, *(field[:ORDERED_EPISODES] for field in batch[1:]))
+    some = batch.episodes(slice(ORDERED_EPISODES))
     rows = _shuffled_rows(*some.support.shape).to(some.support.device)
     targets = some.support_y.gather(1, rows.unsqueeze(-1).expand_as(some.support_y))
     shuffled = some._replace(support=some.support.gather(1, rows), support_y=targets)

@@ -147,7 +147,7 @@ def _on_features(network: TransferModule) -> TransferModule:
 
 def _episode(batch: EpisodeBatch, row: int) -> EpisodeBatch:
     """Takes one episode, with only its own images."""
-    return first_episodes(EpisodeBatch(batch.inputs, *(field[row : row + 1] for field in batch[1:])), 1)
+    return first_episodes(batch.episodes(slice(row, row + 1)), 1)
 
 
 def seconds_of(work: Callable[[], object]) -> float:

@@ -26,11 +26,6 @@ def adapter(network, targets, moves):
     return lambda **arguments: FineTuning(network, targets, **{"moves": moves, "steps": 5, **arguments})
 
 
-def only(batch, episodes):
-    """The same examples, fewer episodes."""
-    return EpisodeBatch(batch.inputs, *(field[episodes] for field in batch[1:]))
-
-
 class PlainLoop:
     """Fine-tuning as one would write it for a single episode, with ordinary modules and a copy of everything."""
 
@@ -100,7 +95,7 @@ def test_query_targets_are_not_looked_at(adapter, batch):
 
 def test_episodes_do_not_see_each_other(adapter, batch):
     together = adapter().predict(batch)
-    alone = torch.cat([adapter().predict(only(batch, slice(i, i + 1))) for i in range(EPISODES)])
+    alone = torch.cat([adapter().predict(batch.episodes(slice(i, i + 1))) for i in range(EPISODES)])
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
 
 

@@ -9,7 +9,6 @@ from torch import nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from adaptbench.datamodules.episodes import EpisodeBatch
 from adaptbench.lit_modules.encoders import MLP, StridedConv
 from adaptbench.lit_modules.likelihoods import LIKELIHOODS
 from adaptbench.lit_modules.maml import ANIL, MAML, Reptile
@@ -36,7 +35,7 @@ def make(task):
 
 
 def only(batch, episode):
-    return EpisodeBatch(batch.inputs, *(field[episode : episode + 1] for field in batch[1:]))
+    return batch.episodes(slice(episode, episode + 1))
 
 
 def loss_of(one, output, target):

@@ -87,7 +87,7 @@ def ridge(batch, knows):
 
 
 def only(batch, episode):
-    return EpisodeBatch(batch.inputs, *(field[episode : episode + 1] for field in batch[1:]))
+    return batch.episodes(slice(episode, episode + 1))
 
 
 def alike(first, second):
