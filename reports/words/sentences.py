@@ -81,8 +81,14 @@ def _amount(gain: Gain, comparison: Comparison) -> str:
         size = abs(found.estimate)
         number = " ".join(comparison.metric.parts(size, size - found.half_width, size + found.half_width))
         return f"{verb} {number}{' points' if comparison.metric.unit else ''}"
-    factor, low, high = (math.exp(min(value, 50.0)) for value in (found.estimate, found.lower, found.upper))
-    return f"multiplies the error by {factor:.2f} [{low:.2f}, {high:.2f}]"
+    factor, lower, upper = (factor_text(each) for each in (found.estimate, found.lower, found.upper))
+    return f"multiplies the error by {factor} [{lower}, {upper}]"
+
+
+def factor_text(logarithm: float) -> str:
+    """A ratio of errors near 1 with two decimals, so that no end of an interval is rounded to 1; else two digits."""
+    factor = math.exp(min(logarithm, 100.0))
+    return f"{factor:.2f}" if 0.1 <= factor < 10 else f"{factor:.2g}"
 
 
 def growth_sentence(gain: Gain, law: PowerLaw, comparison: Comparison) -> str:

@@ -1,6 +1,5 @@
 """Rows of a table beside its first one: means, and paired differences from the first row or ratios to it."""
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -9,6 +8,7 @@ from adaptbench.reports.results.metrics import Metric
 from adaptbench.reports.statistics.contrasts import Contrast, compare_with_first
 from adaptbench.reports.tables.table import ABSENT, Column, TableCell
 from adaptbench.reports.words.arguments import rule_of
+from adaptbench.reports.words.sentences import factor_text
 
 
 class Compared(NamedTuple):
@@ -58,14 +58,10 @@ def compared_cells(each: Compared, metric: Metric) -> tuple[TableCell, TableCell
 def contrast_cell(found: Contrast, metric: Metric) -> TableCell:
     """A difference, or the ratio of errors, with the ends of its interval; bold if it is significant."""
     if metric.logarithmic:
-        ends = f"[{_factor(found.lower)}, {_factor(found.upper)}]"
-        return TableCell(_factor(found.estimate), found.significant, ends=ends)
+        factor, lower, upper = (factor_text(each) for each in (found.estimate, found.lower, found.upper))
+        return TableCell(factor, found.significant, ends=f"[{lower}, {upper}]")
     text, ends = metric.parts(found.estimate, found.lower, found.upper, "+")
     return TableCell(text, found.significant, ends=ends)
-
-
-def _factor(logarithm: float) -> str:
-    return f"{math.exp(min(logarithm, 100.0)):.2f}"
 
 
 COMPARED_COLUMNS: tuple[Column[Compared], ...] = (

@@ -47,7 +47,7 @@ def test_each_learner_and_setting_has_its_law_and_sentence(grown):
     assert row["first_doubling"] == pytest.approx(law([20])[0] - law([10])[0], rel=0.15)
     assert row["sentence"].startswith("LSTM, 5-way 1-shot: a doubling takes 7.")
     assert "points off the error at 10 characters and " in row["sentence"]
-    assert "A power law fits, b = 0." in row["sentence"]
+    assert f"A power law through {len(SIZES)} sizes is not contradicted, b = 0." in row["sentence"]
 
 
 def test_three_sizes_have_no_law(grown):
