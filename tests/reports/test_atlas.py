@@ -43,7 +43,7 @@ def test_each_sentence_is_that_of_the_row_that_it_names(page):
 
 
 def test_the_last_doubling_is_summed_up_for_each_setting(page):
-    summary = r"^\*\*(.+)\*\*: .*?(\d+\.\d+)<!-- docs/(\S+) .* still significant for \d of 1"
+    summary = r"^\*\*(.+)\*\*: .*?(\d+\.\d+)<!-- docs/(\S+) .* is significant for \d of 1"
     found = re.findall(summary, page.read_text(), re.MULTILINE)
     assert [setting for setting, *_ in found] == ["5-way 1-shot", "5-way 5-shot"]
     growth = pd.read_csv(page.parent / found[0][2])

@@ -72,10 +72,10 @@ def test_the_command_of_an_entry_selects_exactly_its_cells(name, tmp_path):
         for entry in (entry for entry in comparison.all_entries() if entry.planned_seeds):
             words = shlex.split(entry_commands(suite, comparison, entry).splitlines()[-1])
             only = parse_only(value for option, value in pairwise(words) if option == "--only")
-            place = (comparison.task, comparison.protocol, entry.learner)
+            place = (comparison.group, entry.learner)
             expected = {
                 cell.run_id
                 for cell in suite.cells
-                if (cell.task, cell.protocol, cell.learner) == place and entry.setting in cell.settings
+                if (cell.group, cell.learner) == place and entry.setting in cell.settings
             }
             assert {cell.attributes.run_id for cell in _select(wanted, only, ())} == expected
