@@ -4,8 +4,6 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from adaptbench.lit_modules.choices import require_choice
-
 Schedule = Literal["constant", "slanted_triangular", "warmup"]
 Unfreezing = Literal["top_down", "bottom_up"]
 
@@ -45,8 +43,8 @@ class Rates:
             raise ValueError(f"Expected argument `layer_lr_decay` to be from 0 up to 1 but got {self.layer_lr_decay}.")
         if self.unfreeze_every < 1:
             raise ValueError(f"Expected argument `unfreeze_every` to be one or more but got {self.unfreeze_every}.")
-        require_choice("schedule", self.schedule, ("constant", "slanted_triangular", "warmup"))
-        require_choice("gradual_unfreeze", self.gradual_unfreeze, (None, "top_down", "bottom_up"))
+        _among("schedule", self.schedule, ("constant", "slanted_triangular", "warmup"))
+        _among("gradual_unfreeze", self.gradual_unfreeze, (None, "top_down", "bottom_up"))
 
     def of_step(self, step: int, blocks: int) -> list[float | None]:
         """Returns the rate of each of `blocks` blocks at a step, the head last; None for a frozen block."""
@@ -87,3 +85,8 @@ def blocks_to_move(moves: str, blocks: int) -> int:
             f"{moves!r}."
         )
     return int(number)
+
+
+def _among(name: str, value: str | None, known: tuple[str | None, ...]) -> None:
+    if value not in known:
+        raise ValueError(f"Expected argument `{name}` to be one of {', '.join(map(repr, known))} but got {value!r}.")
