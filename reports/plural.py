@@ -1,5 +1,7 @@
 """Numbers of things in words."""
 
+from collections.abc import Sequence
+
 
 def count_of(number: int, thing: str) -> str:
     """A number of things, such as "1 run" and "2 runs".
@@ -9,3 +11,9 @@ def count_of(number: int, thing: str) -> str:
         thing: The thing in the singular; the plural ends in s.
     """
     return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
+def list_of(values: Sequence[object]) -> str:
+    """Values with commas and an "and", such as "16, 32 and 64"."""
+    *others, last = map(str, values)
+    return f"{', '.join(others)} and {last}" if others else last

@@ -88,7 +88,8 @@ def _law(values: tuple[int, ...], scores: Sequence[NDArray[np.float64]], metric:
     if len(values) < LEAST_SIZES or metric.perfect is None:
         return None
     errors = metric.error(np.stack(scores))
-    return power_law(values, errors) if errors.mean(axis=(1, 2)).min() > 0 else None
+    means = errors.mean(axis=(1, 2))
+    return power_law(values, errors) if means.min() > 0 and np.ptp(means) > 0 else None
 
 
 def _refusal(entries: Sequence[Entry], axis: Axis, common: Sequence[int]) -> str:

@@ -1,6 +1,7 @@
 """The figures of errors against training classes, and of scores against budget or shots: a curve for each learner."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -31,6 +32,7 @@ Laws = Mapping[tuple[str, tuple[int, ...]], PowerLaw]
 
 ENDS = ("lower", "upper")
 MOST_TICKS = 7
+PLACES_SHOWN = (-0.6, 1.3)
 
 
 def panel_columns(comparison: Comparison, axis: Axis | None = None) -> dict[tuple[int, ...], list[int]]:
@@ -64,7 +66,11 @@ def draw(comparison: Comparison, named: Styles, axis: Axis | None = None, laws: 
 
 
 def draw_places(comparison: Comparison, named: Styles, found: Sequence[Place]) -> Figure | None:
-    """Places between the best memory (0) and the best generalisation (1) against training classes; None without any."""
+    """Places between the best memory (0) and the best generalisation (1) against training classes; None without any.
+
+    A place whose interval is wider than the panel is high says nothing, and is left out.
+    """
+    found = [place for place in found if place.upper - place.lower < np.ptp(PLACES_SHOWN)]
     panels = {key: columns for key, columns in panel_columns(comparison, "classes").items() if len(columns) > 1}
     if not found or not panels:
         return None
@@ -82,10 +88,12 @@ def draw_places(comparison: Comparison, named: Styles, found: Sequence[Place]) -
         label_x(panel, settings, comparison, "classes")
         panel.axhline(0.0, **CHANCE_STYLE)
         panel.axhline(1.0, **CHANCE_STYLE)
-        panel.set_ylim(-0.6, 1.3)
+        panel.set_ylim(*PLACES_SHOWN)
         panel.set_title(settings[0].beside("classes"))
     label_first(axes, "0: memory,\n1: generalisation")
-    learner_legend(figure, comparison, named, note="Bands: 95 % intervals.")
+    learners = {place.learner for place in found}
+    comparison = replace(comparison, entries=tuple(row for row in comparison.entries if row[0].learner in learners))
+    learner_legend(figure, comparison, named, note="Bands: 95 % intervals; wider ones than the panel are left out.")
     return figure
 
 

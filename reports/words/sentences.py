@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from adaptbench.reports.comparison.comparison import Comparison, Entry
 from adaptbench.reports.comparison.gains import Gain
 from adaptbench.reports.comparison.places import Place
+from adaptbench.reports.plural import list_of
 from adaptbench.reports.statistics.power_law import Estimate, PowerLaw
 
 
@@ -123,17 +124,18 @@ def _law_words(law: PowerLaw, b: str, limit: str, word: str, n_sizes: int) -> st
 
 
 def place_sentence(place: Place, found: Sequence[Place]) -> str:
-    """Says from how many training classes on a learner is nearer to the best generalisation than to the best memory."""
+    """Says with how many training classes a learner is nearer to the best generalisation than to the best memory."""
     others = place.setting.others("classes")
     own = [each for each in found if each.learner == place.learner and each.setting.others("classes") == others]
-    far = [each.setting.train_classes or 0 for each in own if each.lower <= 0.5]
-    sizes = [each.setting.train_classes or 0 for each in own]
-    nearer = min((size for size in sizes if size > max(far, default=0)), default=None)
+    word, sizes = place.setting.class_word, [each.setting.train_classes or 0 for each in own]
+    near = [size for size, each in zip(sizes, own, strict=True) if each.lower > 0.5]
+    behind = [size for size, each in zip(sizes, own, strict=True) if each.upper < 0]
     start = f"{place.label}, {place.setting.beside('classes')}: "
-    word = place.setting.class_word
-    if nearer is None:
-        return f"{start}it is not shown to be nearer to Bayes over all {word} with up to {max(sizes)} {word}."
-    return f"{start}it is nearer to Bayes over all {word} than to Bayes over those of training from {nearer} {word} on."
+    end = f"; with {list_of(behind)} its error is larger than that of both." if behind else "."
+    if not near:
+        return f"{start}it is nowhere shown to be nearer to Bayes over all {word}{end}"
+    nearer = f"nearer to Bayes over all {word} than to Bayes over those of training"
+    return f"{start}it is {nearer} with {list_of(near)} {word}{end}"
 
 
 def _bracketed(found: Estimate, comparison: Comparison) -> str:

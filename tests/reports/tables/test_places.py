@@ -66,7 +66,7 @@ def test_the_table_says_from_where_on_a_learner_generalises(compared):
     assert table.rows[0][1][0].text == "0.10"
     sentence = table.frame["sentence"][0]
     assert sentence.startswith("lstm, 5-shot: it is nearer to Bayes over all functions than ")
-    assert sentence.endswith("from 64 functions on.")
+    assert sentence.endswith("with 64 and 256 functions.")
 
 
 def test_without_exact_predictors_there_is_no_place(quick, tmp_path):
