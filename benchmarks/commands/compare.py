@@ -93,11 +93,12 @@ def _say_time(reading: Reading, options: RunOptions, console: Console) -> None:
 
 def _say_fidelity(reading: Reading, console: Console) -> None:
     """Says how far the bundle ranks learners as larger suites do, whose results ship."""
-    for large in LARGE:
-        if large not in built_in() or reading.suite.name in LARGE:
-            continue
+    if reading.suite.name in LARGE:
+        return
+    small = compare(reading.outcomes)
+    for large in (name for name in LARGE if name in built_in()):
         with opened([large]) as sources:
-            found = list(fidelities(compare(reading.outcomes), compare(read_sources(sources).outcomes)))
+            found = list(fidelities(small, compare(read_sources(sources).outcomes)))
         if found:
             console.print(f"Agreement of the ranks in {reading.suite.name} with those in {large}:", highlight=False)
         for each in found:

@@ -157,9 +157,8 @@ def run_suite(name: str, options: RunOptions, console: Console) -> int:
     _prepare(store, plan.manifest([name, *added]), standing, forgotten)
 
     target = None
-    if wandb != "off":
-        folder = folder_id(store.root) if standing.left else ""
-        target = Target(suite.suite, wandb, folder, models=options.wandb_models)
+    if standing.left and wandb != "off":
+        target = Target(suite.suite, wandb, folder_id(store.root), models=options.wandb_models)
 
     def make_job(run: PlannedRun) -> Job:
         return Job(

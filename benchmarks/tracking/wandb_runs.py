@@ -167,7 +167,7 @@ def forget_mirrored(store: Store, run_id: str, target: Target) -> None:
 
 
 def close_suite(target: Target, root: Path, tables: Mapping[str, pd.DataFrame], files: Sequence[Path]) -> str | None:
-    """Logs the report of a suite to W&B as a run, which is marked once it has it: tables, figures and the page.
+    """Logs tables, figures and page of a suite's report to W&B as a run, and marks the report once W&B has it.
 
     Args:
         target: where it goes in W&B.

@@ -116,7 +116,7 @@ def draw_panel(
         entries = [row[column] for column in columns]
         draw_entries(panel, positions * shift, entries, style, shown, bands=True)
         if law is not None:
-            sizes = np.geomspace(*law.sizes, 60)
+            sizes = np.geomspace(law.sizes[0], law.sizes[-1], 60)
             line = {**named[row[0].learner], "marker": "", "gid": series(row[0].label, "power law")}
             panel.plot(sizes * shift, law.at(sizes) * comparison.metric.scale, zorder=3, **line)
     chances = np.array([_chance(comparison, column) for column in columns])

@@ -29,7 +29,7 @@ class PowerLaw:
     """The law a N^-b + c of the mean error at N.
 
     Args:
-        sizes: The smallest and the largest size.
+        sizes: The sizes that it was fitted to, ascending.
         factor: a, in the unit of the error.
         exponent: b.
         limit: c, in the unit of the error; never below 0.
@@ -39,7 +39,7 @@ class PowerLaw:
         worst_size: The size whose mean is furthest from the law.
     """
 
-    sizes: tuple[int, int]
+    sizes: tuple[int, ...]
     factor: float
     exponent: Estimate
     limit: Estimate
@@ -98,7 +98,7 @@ def power_law(sizes: tuple[int, ...], errors: Scores) -> PowerLaw:
     falls, falls_again = (_at(each, ends) for each in (fitted, resampled))
     factor, exponent, limit = fitted[0]
     return PowerLaw(
-        sizes=(sizes[0], sizes[-1]),
+        sizes=sizes,
         factor=float(factor * sizes[0] ** exponent),
         exponent=_estimate(exponent, resampled[:, 1]),
         limit=_estimate(limit, resampled[:, 2]),

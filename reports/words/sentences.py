@@ -94,7 +94,7 @@ def factor_text(logarithm: float) -> str:
 
 def growth_sentence(gain: Gain, law: PowerLaw, comparison: Comparison) -> str:
     """Says what a doubling of the training classes brings at first and at last, by which law, and where it ends."""
-    word, place, (least, most) = gain.fixed.class_word, gain.fixed.beside("classes"), law.sizes
+    word, place, (least, *_, most) = gain.fixed.class_word, gain.fixed.beside("classes"), law.sizes
     what = f"{'points' if comparison.metric.unit else comparison.metric.label}"
     first, last = (_bracketed(each, comparison) for each in (law.first_doubling, law.last_doubling))
     b = f"b = {law.exponent.value:.2f} [{law.exponent.lower:.2f}, {law.exponent.upper:.2f}]"
@@ -103,7 +103,7 @@ def growth_sentence(gain: Gain, law: PowerLaw, comparison: Comparison) -> str:
         end = f"from {gain.ends_at} {word} on no further gain is significant"
     return (
         f"{gain.label}, {place}: a doubling takes {first} {what} off the error at {least} {word} and {last} before "
-        f"{most}; {end}. {_law_words(law, b, _bracketed(law.limit, comparison), word, len(gain.values))}"
+        f"{most}; {end}. {_law_words(law, b, _bracketed(law.limit, comparison), word)}"
     )
 
 
@@ -112,12 +112,12 @@ def about(value: float) -> str:
     return f"{float(f'{value:.2g}'):,.0f}"
 
 
-def _law_words(law: PowerLaw, b: str, limit: str, word: str, n_sizes: int) -> str:
+def _law_words(law: PowerLaw, b: str, limit: str, word: str) -> str:
     if not law.known:
         return f"The data do not tell the exponent of a power law ({b})."
     if not law.holds:
         return f"The means differ significantly from a power law ({b}), most at {law.worst_size} {word}."
-    allowed = f"A power law through {n_sizes} sizes is not contradicted"
+    allowed = f"A power law through {len(law.sizes)} sizes is not contradicted"
     if law.bends_at is None:
         return f"{allowed}, {b}; a limit is not shown (c = {limit})."
     return f"{allowed}, {b}, and bends towards a limit of {limit} at about {about(law.bends_at)} {word}."
@@ -127,9 +127,9 @@ def place_sentence(place: Place, found: Sequence[Place]) -> str:
     """Says with how many training classes a learner is nearer to the best generalisation than to the best memory."""
     others = place.setting.others("classes")
     own = [each for each in found if each.learner == place.learner and each.setting.others("classes") == others]
-    word, sizes = place.setting.class_word, [each.setting.train_classes or 0 for each in own]
-    near = [size for size, each in zip(sizes, own, strict=True) if each.lower > 0.5]
-    behind = [size for size, each in zip(sizes, own, strict=True) if each.upper < 0]
+    near = [each.setting.train_classes for each in own if each.lower > 0.5]
+    behind = [each.setting.train_classes for each in own if each.upper < 0]
+    word = place.setting.class_word
     start = f"{place.label}, {place.setting.beside('classes')}: "
     end = f"; with {list_of(behind)} its error is larger than that of both." if behind else "."
     if not near:
