@@ -287,7 +287,7 @@ def speed(
         int | None,
         typer.Option(min=1, help="Measurements of each number; the median counts. By default 5, or 1 with --until."),
     ] = None,
-    only: Annotated[str | None, typer.Option(help="Part of a row's name; with --until, of a peer's name.")] = None,
+    only: Annotated[str | None, typer.Option(help="Part of a row's name; with --until, of a learner's.")] = None,
     until: Annotated[
         float | None, typer.Option(min=0, max=1, help="Instead, race against peers until this test accuracy.")
     ] = None,
@@ -297,6 +297,8 @@ def speed(
         int, typer.Option(min=128, help="With --until: the training budget that sets our learning-rate schedule.")
     ] = 512_000,
     augment: Annotated[bool, typer.Option("--augment", help="With --until: augment our training images.")] = False,
+    snell: Annotated[bool, typer.Option("--snell", help="With --until: on the protocol of Snell et al. 2017.")] = False,
+    bf16: Annotated[bool, typer.Option("--bf16", help="With --until: train ours in bfloat16.")] = False,
     growth: Annotated[
         bool,
         typer.Option("--growth", help="Instead, measure how cost grows with ways, shots and sizes; with a figure."),
@@ -318,7 +320,8 @@ def speed(
             measure_scaling(repeats, out, console=console, progress=complaints)
         else:
             race = None if until is None else {
-                "accuracy": until, "threads": threads, "limit": limit, "examples": examples, "augment": augment
+                "accuracy": until, "threads": threads, "limit": limit, "examples": examples, "augment": augment,
+                "snell": snell, "precision": "bf16" if bf16 else "float32",
             }  # fmt: skip
             measure_speed(repeats, only, racing=race, out=out, console=console, progress=complaints)
 

@@ -24,7 +24,7 @@ def measure_speed(
 
     Args:
         repeats: number of measurements; medians are reported.
-        only: part of a row's name, or of a peer's name in a race; None for all.
+        only: part of a row's name, or of a learner's name in a race; None for all.
         racing: arguments of `race`; None to measure the rows instead.
         out: the JSON file.
         console: gets the table.

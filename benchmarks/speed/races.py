@@ -7,10 +7,10 @@ import math
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import pytorch_lightning as pl
@@ -23,7 +23,7 @@ from adaptbench.benchmarks.runs.fitting import fit
 from adaptbench.benchmarks.speed import peers
 from adaptbench.benchmarks.speed.speed import Measurement
 from adaptbench.benchmarks.speed.workloads import WAYS, descend, omniglot, task_and_module
-from adaptbench.benchmarks.suites.spec import Budget, Component, Encoder, EpisodicSpec
+from adaptbench.benchmarks.suites.spec import Budget, Component, Encoder, EpisodicSpec, TrainerOptions
 from adaptbench.datamodules.base import EpisodicDataModule, EvalEpisodes, TrainEpisodes
 from adaptbench.datamodules.class_task import ClassDataModule
 from adaptbench.datamodules.episodes import EpisodeBatch
@@ -36,17 +36,25 @@ EPISODES, LOOK_IMAGES, MAML_LOOK_IMAGES = 1000, 12_800, 51_200
 OWN_IMAGES = "attention, strided, each episode's own images"
 PROTOTYPES = "learn2learn, prototypical network, pooled Conv-4"
 MAML = "learn2learn, MAML, strided Conv-4"
+ATTENTION, OURS_STRIDED, OURS_POOLED = "attention, strided", "prototypes, strided", "prototypes, Conv-4, 60 ways"
 RACES = (
-    ("attention", OWN_IMAGES, 2.5),
-    ("attention", PROTOTYPES, 20.0),
-    ("prototypes", PROTOTYPES, None),
-    ("attention", MAML, 20.0),
+    (ATTENTION, OWN_IMAGES, 2.5),
+    (ATTENTION, PROTOTYPES, None),
+    (OURS_STRIDED, PROTOTYPES, 8.0),
+    (OURS_POOLED, PROTOTYPES, None),
+    (ATTENTION, MAML, 20.0),
 )
 """Our learner, its peer, and the floor: how many times as fast ours is meant to be."""
-LEARNERS = {
-    "attention": Component(name="attention", init_args={"layers": 1}),
-    "prototypes": Component(name="prototypes"),
+OURS: Mapping[str, Mapping[str, Any]] = {
+    ATTENTION: {"learner": Component(name="attention", init_args={"layers": 1})},
+    OURS_STRIDED: {},
+    OURS_POOLED: {
+        "train": TrainEpisodes(ways=60, shots=(1,), queries=3, pool=480, episodes=8),
+        "encoder": Encoder(name="conv4", init_args={"filters": 64}),
+        "optimization": Optimization(lr=0.004),
+    },
 }
+"""What our learners have, beside prototypes on a strided network; the last one has what the suite `best` has."""
 SNELL_WAYS, SNELL_SHOTS, SNELL_QUERIES = 60, 1, 5
 """Training episodes as in Snell et al. 2017 (arXiv 1703.05175)."""
 SNELL_HALVES = 2000
@@ -130,6 +138,8 @@ def race(
     limit: float,
     examples: int,
     augment: bool = False,
+    snell: bool = False,
+    precision: Literal["float32", "bf16"] = "float32",
     only: str | None = None,
     repeats: int = 1,
 ) -> Iterator[Measurement]:
@@ -144,15 +154,18 @@ def race(
         limit: seconds of training after which a race is lost.
         examples: the training budget that sets the length of our learning-rate schedule.
         augment: whether our training images are augmented.
-        only: a part of a peer's name; None for all peers.
+        snell: whether test characters are rotated, too, and all train on the characters of validation besides, as in
+            Snell et al. 2017 (arXiv 1703.05175).
+        precision: that of our training steps.
+        only: a part of the name of ours or of a peer; None for all.
         repeats: races of each learner, each with its own weights and training episodes; the median time counts.
 
     Raises:
-        ValueError: if no peer has `only` in its name, or no such peer can be imported.
+        ValueError: if nobody has `only` in its name, or no such peer can be imported.
     """
-    if only is not None and not any(only in peer for peer in PEERS):
-        raise ValueError(f"Expected a part of {' or '.join(f'`{peer}`' for peer in PEERS)} but got `{only}`.")
-    chosen = [each for each in RACES if only is None or only in each[1]]
+    chosen = [each for each in RACES if only is None or only in each[0] or only in each[1]]
+    if not chosen:
+        raise ValueError(f"Expected a part of {' or '.join(f'`{name}`' for name in (*OURS, *PEERS))} but got `{only}`.")
     missing = peers.missing()
     there = [each for each in chosen if library_of(each[1]) not in missing]
     if not there:
@@ -160,13 +173,17 @@ def race(
     torch.set_num_threads(threads)
 
     @functools.cache
-    def seconds(contender: Contender, learner: str) -> float:
-        specs = (_spec(examples, augment=augment, learner=learner, seed=seed) for seed in range(repeats))
+    def seconds(contender: Contender, name: str) -> float:
+        init_args: dict[str, Any] = {"split": "vinyals", "rotations": "train", "augment": augment}
+        if snell:
+            init_args |= {"rotations": "all", "learn_from": "train_and_val"}
+        task, trainer = Component(name="omniglot", init_args=init_args), TrainerOptions(precision=precision)
+        specs = (_spec(name, examples, seed, task=task, trainer=trainer) for seed in range(repeats))
         return statistics.median(_seconds(contender, spec, accuracy=accuracy, limit=limit) for spec in specs)
 
-    for learner, peer, floor in there:
-        what = f"{learner}, strided, until {100 * accuracy:g} %"
-        ours, theirs = seconds(_ours, learner), seconds(PEERS[peer], "attention")
+    for name, peer, floor in there:
+        what = f"{name}, until {100 * accuracy:g} %"
+        ours, theirs = seconds(_ours, name), seconds(PEERS[peer], ATTENTION)
         yield Measurement(what, "s", ours=ours, peer=peer, theirs=theirs, floor=floor)
 
 
@@ -175,17 +192,17 @@ def library_of(peer: str) -> str:
     return peer.partition(",")[0]
 
 
-def _spec(examples: int, augment: bool, learner: str, seed: int) -> EpisodicSpec:
-    return omniglot(
-        task=Component(name="omniglot", init_args={"split": "vinyals", "rotations": "train", "augment": augment}),
-        train=TrainEpisodes(ways=WAYS, shots=(1,), queries=3, pool=128, episodes=32),
-        test=EvalEpisodes(ways=WAYS, shots=(1,), queries=15, episodes=EPISODES),
-        encoder=Encoder(name="strided", init_args={"filters": [32, 32, 64, 128]}),
-        learner=LEARNERS[learner],
-        budget=Budget(examples=examples, epochs=1, val_episodes=1),
-        optimization=Optimization(lr=0.002),
-        seed=seed,
-    )
+def _spec(name: str, examples: int, seed: int, **changes: Any) -> EpisodicSpec:  # noqa: ANN401 - fields of a spec
+    settings: dict[str, Any] = {
+        "train": TrainEpisodes(ways=WAYS, shots=(1,), queries=3, pool=128, episodes=32),
+        "test": EvalEpisodes(ways=WAYS, shots=(1,), queries=15, episodes=EPISODES),
+        "encoder": Encoder(name="strided", init_args={"filters": [32, 32, 64, 128]}),
+        "learner": Component(name="prototypes"),
+        "budget": Budget(examples=examples, epochs=1, val_episodes=1),
+        "optimization": Optimization(lr=0.002),
+        "seed": seed,
+    }
+    return omniglot(**settings | dict(OURS[name]) | changes)
 
 
 def _seconds(contender: Contender, spec: EpisodicSpec, accuracy: float, limit: float) -> float:

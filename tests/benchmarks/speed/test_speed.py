@@ -113,7 +113,7 @@ def test_a_race_is_run(tmp_path, monkeypatch, peer):
     result = CliRunner().invoke(app, ["speed", *options])
     assert result.exit_code == 0, result.output
     rows = json.loads(out.read_text())["rows"]
-    assert [row["what"].partition(",")[0] for row in rows] == [
+    assert [row["what"].partition(", until")[0] for row in rows] == [
         ours for ours, theirs, _ in races.RACES if theirs == peer
     ]
     assert all(row["peer"] == peer and row["ours"] > 0 and row["theirs"] > 0 for row in rows)
