@@ -23,6 +23,8 @@ from adaptbench.reports.terminal import show_report
 
 LARGE = ("reference", "classes")
 """The suites whose ranks a smaller one should have."""
+SLICE = ("task", "protocol", "train_classes", "examples")
+"""What chooses the cells that a bundle has of a suite."""
 
 
 def compare_learner(bundle: str, options: RunOptions, detect: float | None, console: Console) -> int:
@@ -53,20 +55,27 @@ def compare_learner(bundle: str, options: RunOptions, detect: float | None, cons
         suite = reading.suite.command[0] if reading.suite.command else reading.suite.name
         if suite not in suite_files():
             raise ValueError(f"Expected the bundle of a suite that ships but got that of `{suite}`.")
+        kept = [f"{key}={value}" for key, values in only.items() if key not in SLICE for value in values]
+        options = replace(options, only=[*kept, *_slice(reading), f"learner={key}"])
         _say_time(reading, options, console)
         _say_fidelity(reading, console)
         if detect is not None:
             _say_choices(compare(reading.outcomes), detect, console)
-    if options.dry_run:
-        return 0
     if options.encoder and any(key in task.learners for task in load_suite(suite).tasks):
         options = replace(options, learners=[])  # one of ours, on another encoder
-    code = run_suite(suite, replace(options, only=[*options.only, f"learner={key}"], report=False), console)
-    if code == INTERRUPTED:
+    code = run_suite(suite, replace(options, report=False), console)
+    if options.dry_run or code == INTERRUPTED:
         return code
     name = reading.suite.name
     show_report([options.out, bundle], options.out / f"compare-{key}", name, console, only=only, learner=key)
     return code
+
+
+def _slice(reading: Reading) -> list[str]:
+    """The cells that a bundle has, as values of `--only`; its suite may have more."""
+    cells = [each.cell for each in reading.outcomes if isinstance(each, Run)]
+    values = {key: sorted({str(getattr(cell, key)) for cell in cells}) for key in SLICE}
+    return [f"{key}={value}" for key in SLICE if (key, values[key]) != ("examples", ["None"]) for value in values[key]]
 
 
 def _say_time(reading: Reading, options: RunOptions, console: Console) -> None:

@@ -14,7 +14,7 @@ from adaptbench.benchmarks.suites.spec import Cell, Component, RunSpec, Transfer
 from adaptbench.benchmarks.suites.suite import Suite, SuiteCell
 from adaptbench.benchmarks.suites.tasks import called
 from adaptbench.datamodules.errors import DataUnavailable
-from adaptbench.reports.format import Manifest
+from adaptbench.reports.format import Manifest, ManifestCell
 from adaptbench.reports.selection import Only, select
 
 ONLY_ARGUMENTS = ("split", "scope", "rotations", "images_per_class", "train_images", "train_functions", "noise")
@@ -113,15 +113,19 @@ def _require_places(suite: Suite) -> None:
     """Checks that each run has a place of its own in the tables; two tasks of one name may need labels for that."""
     seen: dict[tuple[object, ...], str] = {}
     for about in (cell.attributes for cell in suite.cells()):
-        for size in about.tests:
-            place = (about.group, about.learner, about.train_classes, about.examples, size, about.seed)
+        for place in _places(about):
             if seen.setdefault(place, about.run_id) != about.run_id:
                 where = f"{about.called} ({about.protocol}) with seed {about.seed} in suite `{suite.suite}`"
                 raise ValueError(f"Expected one run of {about.learner} on {where} but got two; give a task a `label`.")
 
 
+def _places(about: ManifestCell) -> list[tuple[object, ...]]:
+    """Where a run stands in the tables, for each size of test episodes."""
+    return [(about.group, about.learner, about.train_classes, about.examples, size, about.seed) for size in about.tests]
+
+
 def add_learner(suite: Suite, name: str) -> tuple[Suite, dict[str, str]]:
-    """Adds a learner to every task that it can learn.
+    """Adds a learner to every task that it can learn, where tasks are the same but for their training to the first.
 
     Args:
         suite: the suite.
@@ -135,10 +139,15 @@ def add_learner(suite: Suite, name: str) -> tuple[Suite, dict[str, str]]:
     """
     everywhere = suite.with_learner(name)
     key = list(everywhere.tasks[0].learners)[-1]
-    tasks, refusals, build = [], {}, Builder()
+    tasks, refusals, taken, build = [], {}, set[tuple[object, ...]](), Builder()
     for without, entry in zip(suite.tasks, everywhere.tasks, strict=True):
+        cells = [SuiteCell.make(task, name=key, seed=suite.seeds[0]) for task in entry.tasks()]
+        places = {place for cell in cells for place in _places(cell.attributes)}
+        if places <= taken:
+            tasks.append(without)
+            continue
         try:
-            build(SuiteCell.make(next(entry.tasks()), name=key, seed=suite.seeds[0]))
+            build(cells[0])
         except DataUnavailable:
             tasks.append(entry)
         except ValueError as error:
@@ -146,6 +155,7 @@ def add_learner(suite: Suite, name: str) -> tuple[Suite, dict[str, str]]:
             tasks.append(without)
         else:
             tasks.append(entry)
+            taken |= places
     if tasks == suite.tasks:
         raise ValueError(next(iter(refusals.values())))
     return suite.with_tasks(tasks), refusals

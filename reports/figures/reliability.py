@@ -1,5 +1,7 @@
 """The reliability figure: how often predictions are right, by the probability that they give."""
 
+from textwrap import fill
+
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -12,6 +14,7 @@ from adaptbench.reports.words.captions import shorten
 
 PANELS_IN_A_ROW = 3
 MOST_LINES = 4
+TITLE_LETTERS = 22
 LINES: tuple[LineStyle, ...] = tuple(
     {"linestyle": line, "marker": marker} for line, marker in (("-", "o"), ("--", "s"), ("-.", "^"), (":", "D"))
 )
@@ -31,7 +34,7 @@ def draw_reliability(comparison: Comparison, named: Styles) -> Figure | None:
         panel.plot([0, 1], [0, 1], **CHANCE_STYLE)
         for column, line in zip(columns, LINES, strict=False):
             _draw_line(panel, row[column], {**line, "color": named[row[0].learner]["color"]})
-        panel.set_title(shorten(row[0].label, 28))
+        panel.set_title(fill(shorten(row[0].label, 40), TITLE_LETTERS))
     for panel in panels[-PANELS_IN_A_ROW:]:
         panel.set_xlabel("probability")
     label_first(panels, "share right")

@@ -1,10 +1,12 @@
 """The command `compare`: trains a user's learner only, and ranks it among those of a bundle."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from adaptbench import load_results
+from adaptbench.reports.sources.bundles import built_in
 
 ONLY = ("--only", "train_classes=16")
 
@@ -44,9 +46,20 @@ def test_a_learner_is_ranked_among_those_of_a_bundle(adaptbench, own_learners):
 
 def test_the_agreement_with_larger_suites_is_the_one_of_the_docs(adaptbench):
     said = adaptbench("compare", "adaptbench.lit_modules.deep_sets.DeepSets", "--dry-run").stdout
-    said = " ".join(said[said.index("Agreement") :].split())
+    said = " ".join(said[said.index("Agreement") : said.index("quick version")].split())
     docs = Path(__file__).parents[3] / "docs" / "results.md"
     assert said in " ".join(docs.read_text(encoding="utf-8").split())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suite", built_in())
+def test_the_cells_of_each_bundle_that_ships_are_run_and_no_others(adaptbench, suite, real_cache, monkeypatch):
+    """Whether the suite has more cells, or several trainings at one place."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(real_cache))
+    asked = adaptbench("compare", "adaptbench.lit_modules.deep_sets.DeepSets", "--suite", suite, "--dry-run")
+    assert asked.returncode == 0, asked.stderr
+    told = re.search(r"^(\d+) runs, about", asked.stdout, re.MULTILINE)
+    assert told and f"{told[1]} cells, {told[1]} runs: 0 finished" in asked.stdout
 
 
 @pytest.mark.parametrize(
