@@ -13,7 +13,7 @@ import yaml
 
 from adaptbench.benchmarks.suites.registry import find, suite_files
 
-SUITES = ("quick", "classes", "context", "protocols", "ablation")
+SUITES = ("quick", "classes", "context", "protocols", "ablation", "sheets", "limits")
 """The suites that hold the chosen rates; the others have other budgets or numbers of ways, or choose for themselves."""
 
 Rates = Mapping[tuple[str, str], float]
