@@ -11,8 +11,8 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from adaptbench.benchmarks import options as opts
 from adaptbench.benchmarks.console import complaining, complaints, console, show_version
-from adaptbench.benchmarks.options import DryRun, Encoder, Jobs, Learner, Only, Seeds, Sources, Suite, Task, Wandb, What
 from adaptbench.reports.selection import parse_only
 
 app = typer.Typer(
@@ -39,21 +39,20 @@ def adaptbench(
 
 @app.command()
 def run(
-    suite: Suite = "quick",
-    only: Only = None,
+    suite: opts.Suite = "quick",
+    only: opts.Only = None,
     learner: Annotated[list[str] | None, typer.Option(help="Your own learner, as package.Class; repeatable.")] = None,
-    encoder: Encoder = None,
-    seeds: Seeds = None,
-    bundles: Annotated[
-        list[str] | None,
-        typer.Option("--from", help="A bundle (or a folder of runs) whose runs count as finished; repeatable."),
-    ] = None,
-    jobs: Jobs = "auto",
+    encoder: opts.Encoder = None,
+    seeds: opts.Seeds = None,
+    bundles: opts.Bundles = None,
+    jobs: opts.Jobs = "auto",
     out: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
-    wandb: Wandb = "auto",
+    wandb: opts.Wandb = "auto",
+    project: opts.Project = opts.PROJECT,
+    entity: opts.Entity = "",
     device: Annotated[str, typer.Option(help="cpu, cuda, or `auto` (cuda if available).")] = "auto",
     wandb_models: Annotated[bool, typer.Option("--wandb-models", help="Upload the weights to W&B, too.")] = False,
-    dry_run: DryRun = False,
+    dry_run: opts.DryRun = False,
     again: Annotated[bool, typer.Option("--again", help="Compute finished runs again.")] = False,
     report: Annotated[bool, typer.Option(help="End with the suite's report.")] = True,
     retry: Annotated[int, typer.Option(min=0, help="How many more times a failed run is tried.")] = 0,
@@ -78,7 +77,7 @@ def run(
     from adaptbench.benchmarks.commands.run import RunOptions, run_suite
     from adaptbench.benchmarks.executors.options import ExecutorOptions, parse_slurm
 
-    os.environ["WANDB_SILENT"] = "true"
+    opts.set_wandb(project, entity)
     with complaining():
         where = ExecutorOptions(
             name=executor, time_limit=time_limit, address=address, cpus=cpus, gpus=gpus, partition=partition,
@@ -94,7 +93,7 @@ def run(
 
 @app.command()
 def compare(
-    learner: Learner,
+    learner: opts.Learner,
     suite: Annotated[str, typer.Option(help="A suite whose bundle ships, or the file of a bundle.")] = "quick",
     detect: Annotated[
         float | None,
@@ -104,19 +103,21 @@ def compare(
             "per cent of an error.",
         ),
     ] = None,
-    encoder: Encoder = None,
-    seeds: Seeds = None,
-    only: Only = None,
-    jobs: Jobs = "auto",
+    encoder: opts.Encoder = None,
+    seeds: opts.Seeds = None,
+    only: opts.Only = None,
+    jobs: opts.Jobs = "auto",
     out: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
-    wandb: Wandb = "auto",
-    dry_run: DryRun = False,
+    wandb: opts.Wandb = "auto",
+    project: opts.Project = opts.PROJECT,
+    entity: opts.Entity = "",
+    dry_run: opts.DryRun = False,
 ) -> None:
     """Trains your learner alone, and ranks it among the learners whose results ship with adaptbench."""
     from adaptbench.benchmarks.commands.compare import compare_learner
     from adaptbench.benchmarks.commands.run import RunOptions
 
-    os.environ["WANDB_SILENT"] = "true"
+    opts.set_wandb(project, entity)
     with complaining():
         options = RunOptions(
             only=only or [], learners=[learner], seeds=seeds, jobs=jobs, out=out, wandb=wandb, dry_run=dry_run,
@@ -127,9 +128,9 @@ def compare(
 
 @app.command()
 def submit(
-    runs: Sources = None,
+    runs: opts.Sources = None,
     suite: Annotated[str | None, typer.Option(help="The suite, if the folder has several.")] = None,
-    only: Only = None,
+    only: opts.Only = None,
     out: Annotated[Path | None, typer.Option(help="The file; SUITE.zip by default.")] = None,
     predictions: Annotated[bool, typer.Option("--predictions", help="Also write a file of all predictions.")] = False,
 ) -> None:
@@ -146,12 +147,12 @@ def submit(
 
 @app.command()
 def report(
-    runs: Sources = None,
+    runs: opts.Sources = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the report; RUNS/report-SUITE by default.")] = None,
     suite: Annotated[
         list[str] | None, typer.Option(help="The suite, if the folder has several; repeat it to join suites.")
     ] = None,
-    only: Only = None,
+    only: opts.Only = None,
     laboratory: Annotated[bool, typer.Option("--laboratory", help="Let trained networks answer in the page.")] = False,
     part: Annotated[
         list[str] | None, typer.Option(help="Only this table or figure, such as table-omniglot; repeatable.")
@@ -185,28 +186,28 @@ def report(
 def wandb_sync(
     runs: Annotated[Path, typer.Argument(help="Folder of the runs.")] = Path("runs"),
     suite: Annotated[str | None, typer.Option(help="The suite to upload, if the folder has several.")] = None,
-    project: Annotated[str, typer.Option(envvar="WANDB_PROJECT", help="W&B's project.")] = "adaptbench",
-    entity: Annotated[str | None, typer.Option(envvar="WANDB_ENTITY", help="W&B's user or team.")] = None,
+    project: opts.Project = opts.PROJECT,
+    entity: opts.Entity = "",
     wandb: Annotated[str, typer.Option(help="auto (online if you are logged in), online or offline.")] = "auto",
     models: Annotated[bool, typer.Option("--models", help="Also upload the trained weights, as artifacts.")] = False,
-    only: Only = None,
+    only: opts.Only = None,
     again: Annotated[bool, typer.Option("--again", help="Upload as new runs what was uploaded, or deleted.")] = False,
 ) -> None:
     """Uploads finished runs and their report to W&B, each run once; repeat it to continue after an interruption."""
     from adaptbench.benchmarks.commands.wandb_sync import mode_of, sync_suite
     from adaptbench.benchmarks.tracking.wandb_runs import Target
 
-    os.environ["WANDB_SILENT"] = "true"
+    opts.set_wandb(project, entity)
     with complaining():
-        target = Target("", mode_of(wandb), project=project, entity=entity, models=models)
+        target = Target("", mode_of(wandb), models=models)
         raise typer.Exit(0 if sync_suite(runs, suite, target, console, parse_only(only or []), again) else 1)
 
 
 @app.command()
 def dashboard(
     runs: Annotated[Path, typer.Argument(help="Folder of the runs.")] = Path("runs"),
-    entity: Annotated[str, typer.Option(envvar="WANDB_ENTITY", help="W&B's user or team.")] = "",
-    project: Annotated[str, typer.Option(envvar="WANDB_PROJECT", help="W&B's project.")] = "adaptbench",
+    entity: opts.Entity = "",
+    project: opts.Project = opts.PROJECT,
     suite: Annotated[str | None, typer.Option(help="The suite to show, if the folder has several.")] = None,
     out: Annotated[Path | None, typer.Option(help="The JSON file; RUNS/dashboard-SUITE.json by default.")] = None,
 ) -> None:
@@ -220,7 +221,7 @@ def dashboard(
 
 @app.command()
 def show(
-    task: Task = None,
+    task: opts.Task = None,
     run: Annotated[Path | None, typer.Option(help="A run's folder, instead: its answers in its test.")] = None,
     ways: Annotated[int | None, typer.Option(help="Classes; 5 by default, none for regression.")] = None,
     shots: Annotated[int | None, typer.Option(help="Support examples (per class); presentations in a stream.")] = None,
@@ -354,9 +355,9 @@ def new(
 
 @app.command("list")
 def list_(
-    what: What,
+    what: opts.What,
     runs: Annotated[Path, typer.Argument(help="With runs: their folder.")] = Path("runs"),
-    only: Only = None,
+    only: opts.Only = None,
     verbose: Annotated[bool, typer.Option("--verbose", help="Add digests to tasks, and forms to learners.")] = False,
 ) -> None:
     """Lists suites, tasks, learners, or the runs of a folder, one per line."""
@@ -373,7 +374,7 @@ def list_(
 @app.command()
 def remove(
     runs: Annotated[Path, typer.Argument(help="Folder of the runs.")] = Path("runs"),
-    only: Only = None,
+    only: opts.Only = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Removes the runs that --only selects, finished or not."""

@@ -1,10 +1,12 @@
 """Options that several commands share, and what a shell completes."""
 
+import os
 from typing import Annotated
 
 import typer
 
 from adaptbench.benchmarks.suites.registry import KINDS, TASKS, suite_files
+from adaptbench.benchmarks.tracking import PROJECT as PROJECT
 
 
 def _learners() -> list[str]:
@@ -53,3 +55,14 @@ Jobs = Annotated[str, typer.Option(help="Runs at a time; `auto` means one per co
 Wandb = Annotated[str, typer.Option(help="auto (online if you are logged in), online, offline or off.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done, and how long it would take.")]
 Seeds = Annotated[int | None, typer.Option(min=1, help="Number of seeds, from 0; those of the suite by default.")]
+Project = Annotated[str, typer.Option(envvar="WANDB_PROJECT", help="W&B's project.")]
+Entity = Annotated[str, typer.Option(envvar="WANDB_ENTITY", help="W&B's user or team.")]
+Bundles = Annotated[
+    list[str] | None,
+    typer.Option("--from", help="A bundle (or a folder of runs) whose runs count as finished; repeatable."),
+]
+
+
+def set_wandb(project: str, entity: str) -> None:
+    """Tells W&B where runs go, as its own variables do, and to be silent."""
+    os.environ |= {"WANDB_SILENT": "true", "WANDB_PROJECT": project, **({"WANDB_ENTITY": entity} if entity else {})}

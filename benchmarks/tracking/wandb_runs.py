@@ -13,11 +13,11 @@ import pandas as pd
 from adaptbench.benchmarks.store.store import Store
 from adaptbench.benchmarks.suites.description import describe
 from adaptbench.benchmarks.suites.spec import RUN_SPEC, RunSpec
+from adaptbench.benchmarks.tracking import PROJECT
 from adaptbench.benchmarks.tracking.wandb_logger import FINISH_SECONDS, WandbMirror
 from adaptbench.datamodules.locks import held
 from adaptbench.reports.format import Result
 
-PROJECT = "adaptbench"
 LONGEST_TAG = 64
 """W&B refuses longer tags."""
 MOST_TROUBLES = 2

@@ -5,7 +5,9 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
+from adaptbench.benchmarks.cli import app
 from adaptbench.benchmarks.executors.worker import Job, work
 from adaptbench.benchmarks.runs.run import execute
 from adaptbench.benchmarks.tracking import wandb_runs
@@ -97,3 +99,14 @@ def test_weights_go_along_if_asked(episodic, store, offline_records):
     work(Job(spec=spec, root=store.root, name="deep sets", target=Target("tiny", "offline", models=True)))
     kinds = {record.artifact.type for record in offline_records(spec.run_id) if record.artifact.name}
     assert "model" in kinds
+
+
+@pytest.mark.parametrize("command", [("run", "smoke"), ("compare", "lstm")])
+def test_options_or_variables_of_w_and_b_choose_where_runs_go(command, monkeypatch):
+    for module, name in (("run", "run_suite"), ("compare", "compare_learner")):
+        monkeypatch.setattr(f"adaptbench.benchmarks.commands.{module}.{name}", lambda *_: print(Target("", "offline")))
+    for options, project, entity in ((("--project", "mylab", "--entity", "us"), "other", ""), ((), "mylab", "us")):
+        monkeypatch.setenv("WANDB_PROJECT", project)
+        monkeypatch.setenv("WANDB_ENTITY", entity)
+        done = CliRunner().invoke(app, [*command, *options])
+        assert "project='mylab', entity='us'" in done.stdout
