@@ -115,6 +115,11 @@ class Store:
         """Lists the runs that have a lock, whether its owner lives or not."""
         return sorted(path.name.removeprefix(LOCK) for path in self.root.glob(f"{LOCK}*") if "." not in path.name[1:])
 
+    def lock_leftovers(self) -> list[Path]:
+        """Lists what processes left that were killed while they took over the lock of a run that is published now."""
+        found = sorted(self.root.glob(f"{LOCK}*.*"))
+        return [path for path in found if self.is_published(path.name.removeprefix(LOCK).partition(".")[0])]
+
     def owner(self, run_id: str) -> str:
         """Names the process that has a run's lock, as far as the lock tells."""
         owner = self.watch(run_id).owner
@@ -144,6 +149,8 @@ class Store:
         """Removes the locks of dead processes, and partial and damaged folders of runs that are published."""
         for run_id in self.locked():
             is_free(self.watch(run_id))
+        for path in self.lock_leftovers():
+            path.unlink(missing_ok=True)
         for pattern in (PARTIAL, DAMAGED):
             for path in self.root.glob(f"{pattern}*"):
                 if self.is_published(path.name.removeprefix(pattern)):

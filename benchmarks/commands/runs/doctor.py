@@ -87,12 +87,13 @@ def examine(store: Store, repair: bool = False) -> Iterator[Complaint]:
     for run_id in sorted(held):
         text = "a process is working on it, or was a moment ago on another machine"
         yield Complaint("locked", store.root / run_id, text)
+    left = store.lock_leftovers()
     for path in sorted(store.root.iterdir()):
         if path.name.startswith(PARTIAL):
             yield from _unfinished(store, path, path.name.removeprefix(PARTIAL) in held, repair)
         elif path.name.startswith(DAMAGED):
             yield Complaint("leftover", path, "a damaged run, set aside until it is computed again")
-        elif path.name.endswith(".new") or path.name.startswith(".probe-"):
+        elif path in left or path.name.endswith(".new") or path.name.startswith(".probe-"):
             yield Complaint("leftover", path, "a file that was being written when its process was killed")
             if repair:
                 path.unlink()

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from adaptbench.benchmarks.commands.runs.doctor import examine
 from adaptbench.benchmarks.store import store as store_module
 from adaptbench.benchmarks.store.store import RunElsewhere, Store, is_free
 
@@ -85,8 +86,13 @@ def test_tidying_removes_locks_of_the_dead_and_leftovers_of_published_runs_only(
         (store.partial(run_id)).mkdir(parents=True)
     (store.root / "b").mkdir()
     (store.root / "b" / "result.json").write_text("{}")
+    for run_id in ("a", "b"):  # a process was killed while it took over a lock
+        (store.root / f".lock-{run_id}.break.1.{'0' * 32}").touch()
+    named = {complaint.path for complaint in examine(store) if complaint.kind == "leftover"}
+    assert named >= set(store.lock_leftovers()) == {store.root / f".lock-b.break.1.{'0' * 32}"}
     store.tidy()
     assert store.locked() == ["a"]
+    assert [path.name for path in store.root.glob(".lock-*.*")] == [f".lock-a.break.1.{'0' * 32}"]
     assert sorted(path.name for path in store.root.glob(".partial-*")) == [".partial-a", ".partial-c"]
     holder.kill()
     holder.join()
