@@ -13,7 +13,8 @@ import torch
 from adaptbench.benchmarks.executors.plan import Plan
 from adaptbench.benchmarks.runs.build import build_task
 from adaptbench.benchmarks.runs.run import execute
-from adaptbench.benchmarks.speed.workloads import Sample, descend, most_memory, omniglot, seconds_of, task_and_module
+from adaptbench.benchmarks.speed.memory import most_memory
+from adaptbench.benchmarks.speed.workloads import Sample, descend, omniglot, seconds_of, task_and_module
 from adaptbench.benchmarks.store.store import Store
 from adaptbench.benchmarks.suites.spec import Budget, Component, Encoder
 from adaptbench.benchmarks.suites.suite import Suite

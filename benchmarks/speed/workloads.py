@@ -21,6 +21,7 @@ from adaptbench.benchmarks.runs.build import TaskShape, build_module, build_task
 from adaptbench.benchmarks.runs.callbacks import Curve
 from adaptbench.benchmarks.runs.fitting import fit
 from adaptbench.benchmarks.speed import peers
+from adaptbench.benchmarks.speed.memory import eight_runs, most_memory
 from adaptbench.benchmarks.suites.spec import Budget, Component, Encoder, EpisodicSpec, PretrainSpec
 from adaptbench.datamodules.base import EpisodicDataModule, EvalEpisodes, TrainEpisodes
 from adaptbench.datamodules.episodes import EpisodeBatch, EpisodeSize, first_episodes
@@ -330,16 +331,6 @@ def _second_start() -> dict[str, Sample]:
     return {OURS: lambda: float(subprocess.check_output([sys.executable, "-c", script], text=True))}
 
 
-def most_memory(script: str, *arguments: str) -> float:
-    """Measures the peak memory, in GiB, of a new process that runs a script; on Linux only.
-
-    `getrusage` would not do: its peak includes the process that started this one.
-    """
-    script += "; print(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))"
-    printed = subprocess.check_output([sys.executable, "-c", script, *arguments], text=True, stderr=subprocess.DEVNULL)
-    return int(printed.split()[-1]) / 1024**2
-
-
 def _memory() -> dict[str, Sample]:
     """Measures the peak memory of a process that trains and tests on Omniglot."""
 
@@ -359,7 +350,7 @@ def _memory() -> dict[str, Sample]:
 
 ROWS: tuple[tuple[str, str, Mapping[str | None, float], Callable[[], dict[str, Sample]]], ...] = (
     ("dense 5-way 1-shot tasks of Omniglot", "tasks/s", peers.SAMPLER_FLOORS, _tasks),
-    ("test episodes, attention, 5-way 1-shot", "episodes/s", {ALONE: 50}, _test),
+    ("test episodes, attention, 5-way 1-shot", "episodes/s", {ALONE: 12}, _test),
     (
         "head tuned on 1,000 episodes, 100 steps",
         "s",
@@ -381,6 +372,7 @@ ROWS: tuple[tuple[str, str, Mapping[str | None, float], Callable[[], dict[str, S
     ("adaptbench list learners", "s", {None: 0.5}, _start("list", "learners")),
     ("second start of Omniglot's images", "s", {None: 0.2}, _second_start),
     ("most memory of an Omniglot run", "GiB", {None: 1.2}, _memory),
+    ("most memory of eight Omniglot runs at a time", "GiB", {None: 4}, lambda: {OURS: eight_runs}),
 )
 """For each row: its name, its unit, the floors, and the function that prepares the measurement.
 
