@@ -215,6 +215,7 @@ class LSTM(Recurrent):
 class GRU(Recurrent):
     """The LSTM's recurrent meta-learner with the gated unit of Cho et al. 2014 (arXiv 1406.1078).
 
+    As in torch, the reset gate multiplies the state after its linear map; in the paper it does so before.
     `Recurrent` describes the arguments and the differences from the papers.
 
     Equation:

@@ -46,7 +46,7 @@ def _list_forms(console: Console) -> None:
 
     for published, title in ((True, "Published forms"), (False, "Forms built here")):
         grid = Table.grid(padding=(0, 2))
-        for name, entry in LEARNERS.items():
+        for name, entry in (LEARNERS | GRADIENT_LEARNERS).items():
             for form in (form for form in entry.forms if bool(form.source) == published):
                 size = learner_size(Component(name=name, init_args=dict(form.init_args)), features=128, ways=5)
                 arguments = ", ".join(f"{argument}: {value}" for argument, value in form.init_args.items())

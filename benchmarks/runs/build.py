@@ -18,7 +18,8 @@ from adaptbench.benchmarks.suites.weights import load_weights
 from adaptbench.datamodules.base import EpisodicDataModule, Sampling
 from adaptbench.datamodules.guards import Finding
 from adaptbench.lit_modules.episodic import EpisodicModule, StreamModule
-from adaptbench.lit_modules.likelihoods import LIKELIHOODS
+from adaptbench.lit_modules.likelihoods import LIKELIHOODS, Categorical
+from adaptbench.lit_modules.optimization import Optimization
 from adaptbench.lit_modules.training import TrainedModule
 from adaptbench.lit_modules.transfer import TransferModule
 from adaptbench.reports.selection import suggest
@@ -219,9 +220,19 @@ def build_adapter(spec: Cell, network: TrainedModule, task: TaskShape) -> Any:  
 
 
 def learner_size(component: Component, features: int, ways: int) -> int:
-    """Counts the weights of a learner for classification."""
-    learner = build_learner(component, features=features, targets=ways, outputs=ways)
-    return weights_of(learner)
+    """Counts the weights of a learner for classification, without the encoder's."""
+    if _adapts_encoder(component):
+        encoder = nn.Identity()
+        encoder.features = features  # type: ignore[assignment]  # nn.Module types it as a tensor
+        own = Component(name=component.name)  # whose arguments do not change its size
+        return weights_of(instantiate("learner", own, encoder, ways, Categorical(), Optimization()))
+    return weights_of(build_learner(component, features=features, targets=ways, outputs=ways))
+
+
+def _adapts_encoder(component: Component) -> bool:
+    """Whether a learner is a module that trains itself, and gets the encoder instead of features."""
+    own = load("learner", component.name)
+    return isinstance(own, type) and issubclass(own, TrainedModule)
 
 
 def build_module(spec: Training, task: TaskShape) -> TrainedModule:
@@ -239,8 +250,7 @@ def build_module(spec: Training, task: TaskShape) -> TrainedModule:
         load_weights(encoder, spec.encoder)
     if spec.kind == "pretrain":
         return build_transfer(spec, task, encoder)
-    own = load("learner", spec.learner.name)
-    if isinstance(own, type) and issubclass(own, TrainedModule):  # which adapts the encoder, too
+    if _adapts_encoder(spec.learner):
         trained: TrainedModule = instantiate(
             "learner", spec.learner, encoder, task.targets, likelihood, spec.optimization
         )

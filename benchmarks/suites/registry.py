@@ -19,7 +19,8 @@ class Form:
     Attributes:
         label: how tables call it.
         init_args: all arguments that set the learner's forms apart.
-        source: where it was published, with the numbers of its equations; empty for one that is built here.
+        source: where it was published, with the numbers of its equations, or else the section or algorithm that has it;
+            empty for one that is built here.
     """
 
     label: str
@@ -95,12 +96,12 @@ LEARNERS = {
     "lstm": Named("lit_modules.recurrent.LSTM", "reads the support set as a sequence", label="LSTM, bound",
                   family="recurrent", reference="Hochreiter et al. 2001; Santoro et al. 2016", forms=(
         Form("LSTM, bound", PRODUCT),
-        Form("LSTM", PAIRS, "Hochreiter et al. 2001; Santoro et al. 2016"),
+        Form("LSTM", PAIRS, "Hochreiter et al. 2001; Santoro et al. 2016, sec. 2"),
     )),
     "gru": Named("lit_modules.recurrent.GRU", "reads the support set as a sequence", label="GRU, bound",
                  family="recurrent", reference="Cho et al. 2014, arXiv 1406.1078", forms=(
         Form("GRU, bound", PRODUCT),
-        Form("GRU", PAIRS, "Cho et al. 2014, in place of the LSTM of Hochreiter et al. 2001"),
+        Form("GRU", PAIRS, "Cho et al. 2014, eqs. 5-8 with the reset after the product, in place of the LSTM"),
     )),
     "mann": Named("lit_modules.mann.MANN", "writes the support set into a memory", label="MANN, bound",
                   family="recurrent", reference="Santoro et al. 2016, arXiv 1605.06065", forms=(Form("MANN, bound"),)),
@@ -115,13 +116,13 @@ LEARNERS = {
         Form("Deep sets per class", {"binding": "product", "aggregate": "per_class"}),
         Form("CNP", {"binding": "concat", "aggregate": "mean"}, "Garnelo et al. 2018, eqs. 1-3"),
         Form("CNP, class means in a row", {"binding": "concat", "aggregate": "per_class"},
-             "Garnelo et al. 2018, for Omniglot"),
+             "Garnelo et al. 2018, sec. 4.3"),
     )),
     "hypernetwork": Named("lit_modules.hypernetwork.Hypernetwork", "generates a predictor's weights",
                           label="Hypernetwork, fast weights", family="sets",
                           reference="Ha et al. 2016, arXiv 1609.09106", forms=(
         Form("Hypernetwork, fast weights", {"fast": True}),
-        Form("Hypernetwork", {"fast": False}, "Ha et al. 2016, a linear generator"),
+        Form("Hypernetwork", {"fast": False}, "Ha et al. 2016, eqs. 1 and 2 as one linear map"),
     )),
     "attention": Named("lit_modules.attention.Attention", "transformer that queries attend to", label="Attention",
                        family="attention",
@@ -137,11 +138,11 @@ LEARNERS = {
     "snail": Named("lit_modules.snail.SNAIL", "causal convolutions and attention", label="SNAIL, cosine",
                    family="attention", reference="Mishra et al. 2018, arXiv 1707.03141", forms=(
         Form("SNAIL, cosine", {**COSINE, "itself": False}),
-        Form("SNAIL", {**DOT, "itself": True}, "Mishra et al. 2018"),
+        Form("SNAIL", {**DOT, "itself": True}, "Mishra et al. 2018, pseudocode of sec. 3.1"),
     )),
     "tcn": Named("lit_modules.tcn.TCN", "causal convolutions alone", label="Temporal convolution",
                  family="convolution", reference="Mishra et al. 2018, arXiv 1707.03141", forms=(
-        Form("Temporal convolution", source="Mishra et al. 2018, without attention"),
+        Form("Temporal convolution", source="Mishra et al. 2018, TC blocks of sec. 3.1, without attention"),
     )),
     "prototypes": Named("lit_modules.prototypes.Prototypes", "nearest class mean in feature space",
                         label="Prototypes", family="metric", reference="Snell et al. 2017, arXiv 1703.05175", forms=(
@@ -157,9 +158,13 @@ GRADIENT_LEARNERS = {
         Form("MAML, head from zero", {"first_order": False, "zero_head": True}, "Kao et al. 2022, arXiv 2106.15367"),
     )),
     "anil": Named("lit_modules.maml.ANIL", "a head to take gradient steps from", label="ANIL",
-                  family="optimization", reference="Raghu et al. 2020, arXiv 1909.09157"),
+                  family="optimization", reference="Raghu et al. 2020, arXiv 1909.09157", forms=(
+        Form("ANIL", source="Raghu et al. 2020, sec. 4"),
+    )),
     "reptile": Named("lit_modules.maml.Reptile", "weights near those that gradient steps lead to", label="Reptile",
-                     family="optimization", reference="Nichol et al. 2018, arXiv 1803.02999"),
+                     family="optimization", reference="Nichol et al. 2018, arXiv 1803.02999", forms=(
+        Form("Reptile", source="Nichol et al. 2018, batched, with plain descent"),
+    )),
     "maml_learn2learn": Named("lit_modules.learn2learn_maml.MAML", "the same through the extra `learn2learn`",
                               label="MAML, learn2learn", family="optimization",
                               reference="Arnold et al. 2020, arXiv 2008.12284"),

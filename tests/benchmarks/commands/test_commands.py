@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from adaptbench.benchmarks.cli import app
 from adaptbench.benchmarks.commands import run
 from adaptbench.benchmarks.executors.schedule import Status
-from adaptbench.benchmarks.suites.registry import LEARNERS, STRATEGIES, TASKS, suite_files
+from adaptbench.benchmarks.suites.registry import GRADIENT_LEARNERS, LEARNERS, STRATEGIES, TASKS, suite_files
 from adaptbench.benchmarks.tracking.wandb_runs import Target
 
 
@@ -122,7 +122,7 @@ def test_the_long_list_of_learners_groups_published_and_built_forms(call):
     result = call("list", "learners", "--verbose")
     assert result.exit_code == 0, result.stderr
     _, published, built = re.split(r"Published forms|Forms built here", result.stdout)
-    for name, entry in LEARNERS.items():
+    for name, entry in (LEARNERS | GRADIENT_LEARNERS).items():
         for form in entry.forms:
             (line,) = (x for x in (published if form.source else built).splitlines() if x.startswith(f"{form.label}  "))
             assert re.search(rf" [\d,]+ +{name}\b", line)
