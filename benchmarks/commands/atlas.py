@@ -5,7 +5,6 @@
 Numbers stand in sentences of the report's own tables, which are copied to docs/atlas with its figures.
 """
 
-import shlex
 import shutil
 import sys
 import tempfile
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from adaptbench.benchmarks.commands.part import part_of
 from adaptbench.benchmarks.suites.registry import suite_files
 from adaptbench.benchmarks.suites.suite import load_suite
 from adaptbench.reports.plural import count_of
@@ -71,6 +71,7 @@ def _section(report: Report, folder: Path) -> str:
     seeds = {run.cell.seed for run in report.runs}
     processors = sorted({run.machine.processor for run in report.runs if run.machine})
     days = sorted({f"{run.times.finished:%Y-%m-%d}" for run in report.runs if run.times})
+    part = part_of(suite.name, [run.cell for run in report.runs])
     lines = [
         f"## The suite `{suite.name}`",
         "",
@@ -79,24 +80,10 @@ def _section(report: Report, folder: Path) -> str:
         "",
         *(f"    {line}" for line in suite_commands(suite, report.runs).splitlines()),
         "",
-        *_part(report),
+        *([f"The part of the suite that it has is chosen by `{part}`.", ""] if part else []),
         *findings,
     ]
     return "\n".join(lines)
-
-
-def _part(report: Report) -> list[str]:
-    """Says by which options of `run` the bundle's part of a suite is chosen; nothing if it has the whole suite."""
-    if report.suite.name not in suite_files():
-        return []
-    cells = [cell.attributes for cell in load_suite(report.suite.name).cells()]
-    options = []
-    for key in ("task", "protocol", "learner", "train_classes", "examples"):
-        whole, mine = ({str(getattr(cell, key)) for cell in some} for some in (cells, [e.cell for e in report.runs]))
-        values = sorted(mine, key=lambda value: (len(value), value))
-        values = values if any("," in value for value in values) else [",".join(values)]
-        options += [f"--only {shlex.quote(f'{key}={value}')}" for value in values] if mine < whole else []
-    return [f"The part of the suite that it has is chosen by `{' '.join(options)}`.", ""] if options else []
 
 
 def _findings(report: Report, name: str, folder: Path) -> Iterator[str]:
