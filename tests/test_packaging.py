@@ -167,6 +167,14 @@ def recorded(runs):
     return {(each["machine"]["git_commit"], each["machine"]["git_dirty"]) for each in found}
 
 
+@pytest.mark.parametrize(
+    ("files", "megabytes"),
+    [("reports/data/bundles/*", 25), ("reports/data/bundles/quick.zip", 1), ("benchmarks/runs/weights/*/*", 15)],
+)
+def test_results_and_weights_that_ship_are_small(files, megabytes):
+    assert 0 < sum(path.stat().st_size for path in ROOT.glob(files)) < megabytes * 1_000_000
+
+
 @pytest.mark.slow
 def test_a_wheel_has_one_name(wheel):
     names = set(contents(wheel))
