@@ -9,6 +9,7 @@ import hashlib
 import io
 import json
 import re
+import stat
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
@@ -34,6 +35,8 @@ LONGEST = 64
 """The most characters of a text in a table of a bundle."""
 MOST_DISTINCT = 4096
 """A column of more different numbers than this is kept in single precision."""
+PLAIN = (0, stat.S_IFREG)
+"""Kinds of entries that may be in the archive: plain files, with or without saying so."""
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _FORMULA = re.compile(r"^[=+\-@]|[\x00-\x1f\x7f]")
 _ARGUMENT = re.compile(r"^(--(learner|encoder|seeds)|[\w./@][\w ,()+./@-]*)$")
@@ -229,6 +232,8 @@ def _contents(bundle: Path) -> dict[str, bytes]:
             names = [entry.filename for entry in entries]
             if strange := [name for name in names if not _is_known(name)]:
                 raise ReportError(f"Expected {bundle} to hold the files of a bundle but got {strange[0]!r}.")
+            if strange := [each.filename for each in entries if stat.S_IFMT(each.external_attr >> 16) not in PLAIN]:
+                raise ReportError(f"Expected {bundle} to hold plain files but {strange[0]!r} is a link or a device.")
             if len(set(names)) < len(names):
                 raise ReportError(f"Expected each file of {bundle} to be in it once.")
             if sum(entry.file_size for entry in entries) > MOST_BYTES:

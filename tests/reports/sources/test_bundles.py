@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import shutil
+import stat
 import zipfile
 
 import numpy as np
@@ -185,6 +186,27 @@ def test_a_forged_bundle_is_refused_in_one_line(changes, complaint, bundle, tmp_
     with pytest.raises(ReportError, match=complaint) as error:
         unpack(bundle, tmp_path / "out")
     assert "\n" not in str(error.value) and not list(tmp_path.glob("out/*"))
+
+
+def test_a_link_is_refused(bundle, tmp_path):
+    found = members(bundle)
+    with zipfile.ZipFile(bundle, "w") as archive:
+        for name, content in found.items():
+            entry = zipfile.ZipInfo(name)
+            entry.external_attr = (stat.S_IFLNK if name == "card.md" else stat.S_IFREG) << 16
+            archive.writestr(entry, content)
+    with pytest.raises(ReportError, match=r"to hold plain files but 'card\.md' is a link"):
+        unpack(bundle, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_markup_in_a_label_is_escaped(bundle, tmp_path):
+    label = "<img src=x onerror=alert(1)>"
+    forge(bundle, {"bundle.json": lambda content: content.replace(b'"label": "LSTM"', f'"label": "{label}"'.encode())})
+    page = write_report(bundle, tmp_path / "out").page
+    texts = {path: path.read_text(encoding="utf-8") for path in (page, *(tmp_path / "out").glob("*.md"))}
+    assert len(texts) > 5 and not [path for path, text in texts.items() if "<img src=x" in text]
+    assert all("&lt;img src=x" in texts[path] for path in (page, tmp_path / "out" / "table-omniglot.md"))
 
 
 def test_another_byte_is_found(bundle, tmp_path):
