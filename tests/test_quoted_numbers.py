@@ -7,8 +7,8 @@ Each decimal number of the prose is followed by a comment that names its cell, s
 
 A table of a Markdown file is named by its number in the file, the start of the row's label and the column, which counts
 from 1 after the label. "min" and "max" stand for the least and the largest number of some columns, such as 1,2. A mean
-of a CSV file is quoted with the ends of its interval, or alone. `<!-- no table: REASON -->` follows a number that no
-table holds. A table after `<!-- copy of FILE -->` is that of a Markdown file of a report. A list item before
+of a CSV file is quoted with the ends of its interval, or alone. `<!-- no table: REASON -->` follows what no table
+holds. A table after `<!-- copy of FILE -->` is that of a Markdown file of a report. A list item before
 `<!-- sentence of docs/atlas/growth-omniglot.csv "learner=lstm shots=1" -->` is the sentence of that row.
 
 `ADAPTBENCH_QUOTE=1 pytest tests/test_quoted_numbers.py` writes the numbers and tables of the files into both documents.
@@ -26,10 +26,11 @@ import pytest
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = ("README.md", "docs/questions.md", "docs/atlas.md")
 NUMBER = r"[+-]?\d[\d,]*(?:\.\d+)?"
-QUOTED = re.compile(rf"({NUMBER}(?: ± {NUMBER}| \[{NUMBER}, {NUMBER}\])?)<!-- (\S+\.(?:md|csv) [^>]*?) -->")
+VALUE = rf"{NUMBER}(?: ± {NUMBER}| \[{NUMBER}, {NUMBER}\])?"
+QUOTED = re.compile(rf"({VALUE})<!-- (\S+\.(?:md|csv) [^>]*?) -->")
 COPY = re.compile(r"(<!-- copy of (\S+) -->\n\n)((?:\|.*\n)+)")
 SENTENCE = re.compile(r"(?<=^- ).+(<!-- sentence of (\S+\.csv) \"([^\"]*)\" -->)$", re.MULTILINE)
-WITHOUT = re.compile(rf"{NUMBER}<!-- no table: [^>]+ -->")
+WITHOUT = re.compile(rf"{VALUE}<!-- no table: [^>]+ -->")
 ENDS = {"mean": ("lower", "upper"), "per_doubling": ("lower", "upper")}
 IN_PER_CENT = ("mean", "per_doubling", "lower", "upper", "first_doubling", "last_doubling")
 
