@@ -94,7 +94,8 @@ ENCODERS = {
 }  # fmt: skip
 LEARNERS = {
     "lstm": Named("lit_modules.recurrent.LSTM", "reads the support set as a sequence", label="LSTM, bound",
-                  family="recurrent", reference="Hochreiter et al. 2001; Santoro et al. 2016", forms=(
+                  family="recurrent", reference="Hochreiter et al. 2001, doi:10.1007/3-540-44668-0_13; "
+                                                "Santoro et al. 2016, arXiv 1605.06065", forms=(
         Form("LSTM, bound", PRODUCT),
         Form("LSTM", PAIRS, "Hochreiter et al. 2001; Santoro et al. 2016, sec. 2"),
     )),
@@ -183,14 +184,15 @@ STRATEGIES = {
                           label="From scratch", family="control"),
     "nearest_centroid": Named("lit_modules.controls.NearestCentroid",
                               "control: nearest class mean of frozen features", label="Nearest centroid",
-                              family="control", reference="Mensink et al. 2013; Snell et al. 2017"),
+                              family="control", reference="Mensink et al. 2013, doi:10.1109/TPAMI.2013.83; "
+                                                          "Snell et al. 2017, arXiv 1703.05175"),
     "nearest_neighbour": Named("lit_modules.controls.NearestNeighbour", "control: nearest neighbour on pixels",
                                label="Nearest pixels", family="control"),
     "average": Named("lit_modules.controls.Average", "control: the mean function, ignoring the support set",
                      label="Average function", family="control"),
     "gaussian_process": Named("lit_modules.gaussian_process.GaussianProcess",
                               "control: a Gaussian process on the support set alone", label="Gaussian process",
-                              family="control", reference="Rasmussen & Williams 2006"),
+                              family="control", reference="Rasmussen & Williams 2006, ISBN 026218253X"),
     "oracle": Named("lit_modules.controls.Oracle", "control: told amplitude and phase", label="Oracle",
                     family="control", reference="Finn et al. 2017, arXiv 1703.03400"),
     "bayes": Named("lit_modules.bayes.Bayes", "limit: exact, over all functions or those of training",
