@@ -8,6 +8,7 @@ from statistics import fmean
 from rich.console import Console
 from rich.markup import escape
 
+from adaptbench.benchmarks.commands.part import pairs_of
 from adaptbench.benchmarks.commands.run import INTERRUPTED, RunOptions, run_suite
 from adaptbench.benchmarks.suites.registry import suite_files
 from adaptbench.benchmarks.suites.suite import load_suite
@@ -55,8 +56,9 @@ def compare_learner(bundle: str, options: RunOptions, detect: float | None, cons
         suite = reading.suite.command[0] if reading.suite.command else reading.suite.name
         if suite not in suite_files():
             raise ValueError(f"Expected the bundle of a suite that ships but got that of `{suite}`.")
-        kept = [f"{key}={value}" for key, values in only.items() if key not in SLICE for value in values]
-        options = replace(options, only=[*kept, *_slice(reading), f"learner={key}"])
+        cells = [each.cell for each in reading.outcomes if isinstance(each, Run)]
+        kept = [f"{name}={value}" for name, values in only.items() if name not in SLICE for value in values]
+        options = replace(options, only=[*kept, *pairs_of(suite, cells, SLICE), f"learner={key}"])
         _say_time(reading, options, console)
         _say_fidelity(reading, console)
         if detect is not None:
@@ -69,13 +71,6 @@ def compare_learner(bundle: str, options: RunOptions, detect: float | None, cons
     name = reading.suite.name
     show_report([options.out, bundle], options.out / f"compare-{key}", name, console, only=only, learner=key)
     return code
-
-
-def _slice(reading: Reading) -> list[str]:
-    """The cells that a bundle has, as values of `--only`; its suite may have more."""
-    cells = [each.cell for each in reading.outcomes if isinstance(each, Run)]
-    values = {key: sorted({str(getattr(cell, key)) for cell in cells}) for key in SLICE}
-    return [f"{key}={value}" for key in SLICE if (key, values[key]) != ("examples", ["None"]) for value in values[key]]
 
 
 def _say_time(reading: Reading, options: RunOptions, console: Console) -> None:
