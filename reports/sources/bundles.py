@@ -56,19 +56,22 @@ def bundle_file(name: str | Path) -> Path:
 def gather(roots: Sequence[Path], suite: str | None = None) -> tuple[Suite, dict[str, Path]]:
     """Finds what folders hold of a suite: the cells that any of them wants, and the folder of every finished run.
 
-    Of a run that several have, the first counts.
+    Of a run that several have, the first counts. Of several versions of the suite, the latest says which cells there
+    are; it lists the runs of earlier ones that still are what it asks for, because a run's id is that of its settings.
 
     Args:
         roots: Folders that `adaptbench run` or `unpack` wrote.
         suite: The suite; None for the only one.
 
     Raises:
-        ReportError: The suite cannot be read, or folders have different versions of it.
+        ReportError: A suite cannot be read, or folders have different ones.
     """
     suites = sorted((read_suite(root, suite) for root in roots), key=lambda each: len(each.cells), reverse=True)
-    versions = {f"{each.name} version {each.version}" for each in suites}
-    if len(versions) > 1:
-        raise ReportError(f"Expected one version of one suite but got {', '.join(sorted(versions))}.")
+    names = sorted({each.name for each in suites})
+    if len(names) > 1:
+        raise ReportError(f"Expected one suite but got {', '.join(names)}.")
+    latest = max(each.version for each in suites)
+    suites = [each for each in suites if each.version == latest]
     cells = {cell.run_id: cell for each in suites for cell in each.cells}
     folders = {path.parent.name: path.parent for root in reversed(roots) for path in root.glob("[!.]*/result.json")}
     return suites[0].model_copy(update={"cells": tuple(cells.values())}), folders

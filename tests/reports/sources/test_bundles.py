@@ -102,11 +102,19 @@ def test_runs_from_several_places_give_the_bytes_of_one(packed, quick, tmp_path)
         assert (tmp_path / f"{number}.zip").read_bytes() == packed.read_bytes()
 
 
-def test_versions_of_a_suite_are_not_mixed(quick, tmp_path):
+def test_the_latest_version_of_a_suite_says_which_runs_it_has(quick, tmp_path):
     manifest = json.loads((quick.path / "suites" / "quick.json").read_text())
     (tmp_path / "later" / "suites").mkdir(parents=True)
-    (tmp_path / "later" / "suites" / "quick.json").write_text(json.dumps({**manifest, "version": 2}))
-    with pytest.raises(ReportError, match="one version of one suite but got quick version 1, quick version 2"):
+    later = tmp_path / "later" / "suites" / "quick.json"
+    later.write_text(json.dumps({**manifest, "version": 2, "cells": manifest["cells"][1:]}))
+    suite, folders = gather([quick.path, tmp_path / "later"])
+    assert suite.version == 2 and [cell.run_id for cell in suite.cells] == [
+        cell["run_id"] for cell in manifest["cells"][1:]
+    ]
+    assert {cell["run_id"] for cell in manifest["cells"]} <= folders.keys()
+    later.rename(later.with_name("other.json"))
+    later.with_name("other.json").write_text(json.dumps({**manifest, "name": "other"}))
+    with pytest.raises(ReportError, match="Expected one suite but got other, quick"):
         gather([quick.path, tmp_path / "later"])
 
 
