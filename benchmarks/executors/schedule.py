@@ -6,12 +6,10 @@ from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from filelock import SoftFileLease
-
 from adaptbench.benchmarks.executors.plan import PlannedRun
 from adaptbench.benchmarks.executors.worker import Ended
 from adaptbench.benchmarks.runs.checkpoints import never
-from adaptbench.benchmarks.store.store import Store, is_free
+from adaptbench.benchmarks.store.store import Store, Watch
 
 POLL_SECONDS = 0.5
 GRACE_SECONDS = 10.0
@@ -25,7 +23,7 @@ class Status:
     Attributes:
         waiting: runs that have not started.
         running: running runs with their start times, by id.
-        elsewhere: runs that another process works on, with the lease that watches its lock, by id.
+        elsewhere: runs that another process works on, with what watches its lock, by id.
         done: runs published by this execution, with the seconds that each took.
         found: runs that another process published meanwhile.
         failed: why runs failed, by id.
@@ -37,7 +35,7 @@ class Status:
 
     waiting: list[PlannedRun]
     running: dict[str, tuple[PlannedRun, float]] = field(default_factory=dict)
-    elsewhere: dict[str, tuple[PlannedRun, SoftFileLease]] = field(default_factory=dict)
+    elsewhere: dict[str, tuple[PlannedRun, Watch]] = field(default_factory=dict)
     done: list[tuple[PlannedRun, float]] = field(default_factory=list)
     found: list[PlannedRun] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
@@ -152,8 +150,8 @@ def _advance(status: Status, backend: Backend, store: Store, retry: int) -> None
             status.waiting.append(run)
         else:
             _fail(run, ended, status=status, store=store)
-    for run_id, (run, lease) in list(status.elsewhere.items()):
-        if is_free(lease):
+    for run_id, (run, watch) in list(status.elsewhere.items()):
+        if watch.is_free():
             del status.elsewhere[run_id]
             _came_back(run, status, store)
 

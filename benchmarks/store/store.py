@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -34,6 +35,45 @@ LEASE_PATIENCE = 0.5
 
 class RunElsewhere(Exception):
     """Another process works on the run."""
+
+
+class Watch:
+    """Sees whether anybody works on a run; it remembers the age of the lock, so every question needs the same one.
+
+    Args:
+        path: the file of the lock.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.lease = path, SoftFileLease(path, lease_duration=LEASE_SECONDS)
+        self._empty: tuple[int, float] | None = None
+
+    def is_free(self) -> bool:
+        """Whether nobody does: there is no lock, or its owner is dead or has not refreshed it in time."""
+        try:
+            self.lease.acquire(timeout=0)
+        except (Timeout, OSError):  # a lock that cannot be taken is not free
+            self._give_up_empty()
+            return False
+        self.lease.release()
+        return True
+
+    def _give_up_empty(self) -> None:
+        """Writes into a lock that stays empty, because its process was killed before it wrote its name.
+
+        filelock takes it for that of an early version, and waits for ever; one with any text is taken over.
+        """
+        with suppress(OSError):
+            found = self.path.lstat()
+            if found.st_size:
+                self._empty = None
+            elif self._empty is None or self._empty[0] != found.st_ino:
+                self._empty = found.st_ino, time.monotonic()
+            elif time.monotonic() - self._empty[1] > LEASE_SECONDS:
+                with self.path.open("r+b") as lock:
+                    about = os.fstat(lock.fileno())
+                    if (about.st_ino, about.st_size) == (found.st_ino, 0):
+                        lock.write(b"?")
 
 
 class Store:
@@ -107,22 +147,28 @@ class Store:
         claim = self._claims.get(run_id)
         return claim is None or ((owner := claim.owner) is not None and owner.token == claim.token)
 
-    def watch(self, run_id: str) -> SoftFileLease:
-        """Makes the lease by which `is_free` sees whether another process still refreshes its lock."""
-        return SoftFileLease(self._lock(run_id), lease_duration=LEASE_SECONDS)
+    def watch(self, run_id: str) -> "Watch":
+        """Makes what sees whether another process still refreshes the lock of a run."""
+        return Watch(self._lock(run_id))
 
     def locked(self) -> list[str]:
         """Lists the runs that have a lock, whether its owner lives or not."""
         return sorted(path.name.removeprefix(LOCK) for path in self.root.glob(f"{LOCK}*") if "." not in path.name[1:])
 
     def lock_leftovers(self) -> list[Path]:
-        """Lists what processes left that were killed while they took over the lock of a run that is published now."""
-        found = sorted(self.root.glob(f"{LOCK}*.*"))
+        """Lists what processes left that were killed while they took the lock of a run that is published now."""
+
+        def left(path: Path) -> bool:
+            with suppress(FileNotFoundError):
+                return "." in path.name[1:] or path.stat().st_size == 0
+            return False
+
+        found = (path for path in sorted(self.root.glob(f"{LOCK}*")) if left(path))
         return [path for path in found if self.is_published(path.name.removeprefix(LOCK).partition(".")[0])]
 
     def owner(self, run_id: str) -> str:
         """Names the process that has a run's lock, as far as the lock tells."""
-        owner = self.watch(run_id).owner
+        owner = self.watch(run_id).lease.owner
         return "another process" if owner is None else f"process {owner.pid} on {owner.hostname}"
 
     def _lock(self, run_id: str) -> Path:
@@ -148,7 +194,7 @@ class Store:
     def tidy(self) -> None:
         """Removes the locks of dead processes, and partial and damaged folders of runs that are published."""
         for run_id in self.locked():
-            is_free(self.watch(run_id))
+            self.watch(run_id).is_free()
         for path in self.lock_leftovers():
             path.unlink(missing_ok=True)
         for pattern in (PARTIAL, DAMAGED):
@@ -254,20 +300,6 @@ class Store:
             advice = f"`adaptbench doctor {self.root} --repair` sets the run aside"
             raise ValueError(f"{path} holds no weights, so it is damaged; {advice}") from error
         return checkpoint
-
-
-def is_free(lease: SoftFileLease) -> bool:
-    """Whether nobody works on a run: it has no lock, or the lock's owner is dead or has not refreshed it in time.
-
-    Args:
-        lease: from `Store.watch`; every call needs the same one, because it remembers the age of the lock.
-    """
-    try:
-        lease.acquire(timeout=0)
-    except (Timeout, OSError):  # a lock that cannot be taken is not free
-        return False
-    lease.release()
-    return True
 
 
 def write_json(path: Path, record: BaseModel) -> None:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from adaptbench.benchmarks.runs.checkpoints import damaged_part
-from adaptbench.benchmarks.store.store import CHECKPOINT, DAMAGED, PARTIAL, Store, is_free
+from adaptbench.benchmarks.store.store import CHECKPOINT, DAMAGED, PARTIAL, Store
 from adaptbench.benchmarks.suites.description import name_of
 from adaptbench.benchmarks.suites.spec import RUN_SPEC
 from adaptbench.reports.errors import ReportError
@@ -83,7 +83,7 @@ def examine(store: Store, repair: bool = False) -> Iterator[Complaint]:
     """
     if not store.root.is_dir():
         raise ValueError(f"Expected a folder of runs but {store.root} is none; `adaptbench run` makes it.")
-    held = {run_id for run_id in store.locked() if not is_free(store.watch(run_id))}
+    held = {run_id for run_id in store.locked() if not store.watch(run_id).is_free()}
     for run_id in sorted(held):
         text = "a process is working on it, or was a moment ago on another machine"
         yield Complaint("locked", store.root / run_id, text)

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from adaptbench.benchmarks.store.store import CHECKPOINT, PARTIAL, RunElsewhere, Store, is_free
+from adaptbench.benchmarks.store.store import CHECKPOINT, PARTIAL, RunElsewhere, Store
 from adaptbench.benchmarks.suites.description import describe
 from adaptbench.benchmarks.suites.spec import RUN_SPEC
 from adaptbench.reports.errors import ReportError
@@ -145,7 +145,7 @@ def _kept(store: Store, cell: Cell) -> KeptRun:
         except Unreadable:
             return KeptRun(cell, "damaged")
         return KeptRun(cell, state, result, _environment(store, run_id))
-    if not is_free(store.watch(run_id)):
+    if not store.watch(run_id).is_free():
         return KeptRun(cell, "running")
     if store.failure(run_id) is not None:
         return KeptRun(cell, "failed")

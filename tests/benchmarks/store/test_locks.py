@@ -9,7 +9,7 @@ import pytest
 
 from adaptbench.benchmarks.commands.runs.doctor import examine
 from adaptbench.benchmarks.store import store as store_module
-from adaptbench.benchmarks.store.store import RunElsewhere, Store, is_free
+from adaptbench.benchmarks.store.store import RunElsewhere, Store
 
 
 def hold(root, ready):
@@ -45,14 +45,14 @@ def test_a_lock_is_held_once_and_leaves_nothing(store):
 
 def test_the_lock_of_a_killed_process_is_taken_over_at_once(store, holder):
     watch = store.watch("a")
-    assert not is_free(watch)
+    assert not watch.is_free()
     with pytest.raises(RunElsewhere), store.claimed("a", on_loss=lambda: None):
         raise AssertionError("held twice")
     holder.kill()
     holder.join()
     with store.claimed("a", on_loss=lambda: None):
-        assert not is_free(store.watch("a"))
-    assert is_free(watch)
+        assert not store.watch("a").is_free()
+    assert watch.is_free()
     assert list(store.root.iterdir()) == []
 
 
@@ -68,7 +68,7 @@ def test_a_lock_that_is_not_refreshed_gets_old_and_its_owner_learns_that_it_lost
         os.kill(process.pid, signal.SIGSTOP)
         watch = store.watch("a")
         deadline = time.monotonic() + 60
-        while not is_free(watch):
+        while not watch.is_free():
             assert time.monotonic() < deadline, "the lock never got old"
             time.sleep(0.1)
     finally:
@@ -86,15 +86,29 @@ def test_tidying_removes_locks_of_the_dead_and_leftovers_of_published_runs_only(
         (store.partial(run_id)).mkdir(parents=True)
     (store.root / "b").mkdir()
     (store.root / "b" / "result.json").write_text("{}")
-    for run_id in ("a", "b"):  # a process was killed while it took over a lock
-        (store.root / f".lock-{run_id}.break.1.{'0' * 32}").touch()
-    named = {complaint.path for complaint in examine(store) if complaint.kind == "leftover"}
-    assert named >= set(store.lock_leftovers()) == {store.root / f".lock-b.break.1.{'0' * 32}"}
+    stray = f"break.1.{'0' * 32}"
+    for name in (f".lock-a.{stray}", f".lock-b.{stray}", ".lock-b"):  # a process was killed while it took a lock
+        (store.root / name).touch()
+    assert store.lock_leftovers() == [store.root / ".lock-b", store.root / f".lock-b.{stray}"]
+    assert set(store.lock_leftovers()) <= {each.path for each in examine(store) if each.kind == "leftover"}
     store.tidy()
     assert store.locked() == ["a"]
-    assert [path.name for path in store.root.glob(".lock-*.*")] == [f".lock-a.break.1.{'0' * 32}"]
+    assert [path.name for path in store.root.glob(".lock-*.*")] == [f".lock-a.{stray}"]
     assert sorted(path.name for path in store.root.glob(".partial-*")) == [".partial-a", ".partial-c"]
     holder.kill()
     holder.join()
     store.tidy()
     assert store.locked() == []
+
+
+def test_the_lock_of_a_process_that_was_killed_before_it_wrote_its_name_is_taken_over(store, monkeypatch):
+    monkeypatch.setattr(store_module, "LEASE_SECONDS", 0.5)
+    (store.root / ".lock-a").touch()
+    watch, start = store.watch("a"), time.monotonic()
+    while not watch.is_free():
+        waited = time.monotonic() - start
+        assert waited < 60, "it was never taken over"
+        assert (store.root / ".lock-a").read_bytes() == b"" or waited > 0.5
+        time.sleep(0.05)
+    with store.claimed("a", on_loss=lambda: None):
+        assert not store.watch("a").is_free()
