@@ -103,6 +103,7 @@ def test_tidying_removes_locks_of_the_dead_and_leftovers_of_published_runs_only(
 
 def test_the_lock_of_a_process_that_was_killed_before_it_wrote_its_name_is_taken_over(store, monkeypatch):
     monkeypatch.setattr(store_module, "LEASE_SECONDS", 0.5)
+    store.root.mkdir()
     (store.root / ".lock-a").touch()
     watch, start = store.watch("a"), time.monotonic()
     while not watch.is_free():
