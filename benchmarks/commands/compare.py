@@ -24,7 +24,7 @@ from adaptbench.reports.terminal import show_report
 
 LARGE = ("reference", "classes")
 """The suites whose ranks a smaller one should have."""
-SLICE = ("task", "protocol", "train_classes", "examples")
+SLICE = ("task", "protocol", "seed", "train_classes", "examples")
 """What chooses the cells that a bundle has of a suite."""
 
 
@@ -57,8 +57,9 @@ def compare_learner(bundle: str, options: RunOptions, detect: float | None, cons
         if suite not in suite_files():
             raise ValueError(f"Expected the bundle of a suite that ships but got that of `{suite}`.")
         cells = [each.cell for each in reading.outcomes if isinstance(each, Run)]
-        kept = [f"{name}={value}" for name, values in only.items() if name not in SLICE for value in values]
-        options = replace(options, only=[*kept, *pairs_of(suite, cells, SLICE), f"learner={key}"])
+        keys = [each for each in SLICE if options.seeds is None or each != "seed"]
+        kept = [f"{name}={value}" for name, values in only.items() if name not in keys for value in values]
+        options = replace(options, only=[*kept, *pairs_of(suite, cells, keys), f"learner={key}"])
         _say_time(reading, options, console)
         _say_fidelity(reading, console)
         if detect is not None:
@@ -88,11 +89,13 @@ def _say_time(reading: Reading, options: RunOptions, console: Console) -> None:
         if each.keys() == places
     )
     if totals:
-        console.print(
-            f"{count_of(len(places) * n_seeds, 'run')}, about {fmean(totals):.1f} CPU minutes: the bundle's learners "
-            f"took {totals[0]:.1f} to {totals[-1]:.1f} for as many. --only and --seeds narrow it.",
-            highlight=False,
+        cost = (
+            f"about {fmean(totals):.1f} CPU minutes: the bundle's learners took {totals[0]:.1f} to {totals[-1]:.1f} "
+            "for as many. --only and --seeds narrow it."
         )
+    else:
+        cost = "of unknown length, because no learner of the bundle has all of them."
+    console.print(f"{count_of(len(places) * n_seeds, 'run')}, {cost}", highlight=False)
 
 
 def _say_fidelity(reading: Reading, console: Console) -> None:
