@@ -8,7 +8,7 @@ from statistics import fmean
 from rich.console import Console
 from rich.markup import escape
 
-from adaptbench.benchmarks.commands.part import pairs_of
+from adaptbench.benchmarks.commands.part import KEYS, pairs_of
 from adaptbench.benchmarks.commands.run import INTERRUPTED, RunOptions, run_suite
 from adaptbench.benchmarks.suites.registry import suite_files
 from adaptbench.benchmarks.suites.suite import load_suite
@@ -24,8 +24,6 @@ from adaptbench.reports.terminal import show_report
 
 LARGE = ("reference", "classes")
 """The suites whose ranks a smaller one should have."""
-SLICE = ("task", "protocol", "seed", "train_classes", "examples")
-"""What chooses the cells that a bundle has of a suite."""
 
 
 def compare_learner(bundle: str, options: RunOptions, detect: float | None, console: Console) -> int:
@@ -57,7 +55,8 @@ def compare_learner(bundle: str, options: RunOptions, detect: float | None, cons
         if suite not in suite_files():
             raise ValueError(f"Expected the bundle of a suite that ships but got that of `{suite}`.")
         cells = [each.cell for each in reading.outcomes if isinstance(each, Run)]
-        keys = [each for each in SLICE if options.seeds is None or each != "seed"]
+        others = {"learner"} if options.seeds is None else {"learner", "seed"}
+        keys = [each for each in KEYS if each not in others]
         kept = [f"{name}={value}" for name, values in only.items() if name not in keys for value in values]
         options = replace(options, only=[*kept, *pairs_of(suite, cells, keys), f"learner={key}"])
         _say_time(reading, options, console)

@@ -1,6 +1,7 @@
 """Plans the runs of a suite: each once, with the runs that it must wait for."""
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -147,9 +148,8 @@ def add_learner(suite: Suite, name: str) -> tuple[Suite, dict[str, str]]:
             tasks.append(without)
             continue
         try:
-            build(cells[0])
-        except DataUnavailable:
-            tasks.append(entry)
+            with suppress(DataUnavailable):  # which the plan says of each task
+                build(cells[0])
         except ValueError as error:
             refusals[entry.task.name] = without_secrets(str(error))
             tasks.append(without)

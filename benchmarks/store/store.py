@@ -147,7 +147,7 @@ class Store:
         claim = self._claims.get(run_id)
         return claim is None or ((owner := claim.owner) is not None and owner.token == claim.token)
 
-    def watch(self, run_id: str) -> "Watch":
+    def watch(self, run_id: str) -> Watch:
         """Makes what sees whether another process still refreshes the lock of a run."""
         return Watch(self._lock(run_id))
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from adaptbench.benchmarks.commands.run import Standing
-from adaptbench.benchmarks.executors.plan import add_learner, make_plan
+from adaptbench.benchmarks.executors.plan import Builder, add_learner, make_plan
 from adaptbench.benchmarks.store.integrity import checksums
 from adaptbench.benchmarks.store.store import Store, write_json
 from adaptbench.benchmarks.suites.spec import Component, PretrainSpec, TransferSpec
@@ -122,6 +122,23 @@ def test_an_added_learner_stands_on_the_tasks_that_it_takes(suite, monkeypatch):
     monkeypatch.setenv("MY_SERVICE_TOKEN", "regression")
     _, refusals = add_learner(both, "prototypes")
     assert "***" in refusals["sinusoid"] and "regression" not in refusals["sinusoid"], "it is printed"
+
+
+@pytest.mark.parametrize("unavailable", [False, True])
+def test_an_added_learner_stands_once_where_a_task_has_two_trainings(unavailable, monkeypatch):
+    """Whether or not the data are there."""
+
+    def build(*_):
+        if unavailable:
+            raise DataUnavailable("not here")
+
+    monkeypatch.setattr(Builder, "__call__", build)
+    found, refusals = add_learner(load_suite("classes"), "adaptbench.lit_modules.tcn.TCN")
+    assert not refusals
+    make_plan(found)
+    assert [entry.task.name for entry in found.tasks if "TCN" in entry.learners] == [
+        *["omniglot"] * 4, "glyphs", "sinusoid"
+    ]  # fmt: skip
 
 
 def test_selecting_nothing_is_an_error(suite):
