@@ -21,13 +21,14 @@ Rates = Mapping[tuple[str, str], float]
 
 
 def chosen_rates() -> dict[tuple[str, str], float]:
-    """Reads the chosen rates."""
-    found: dict[tuple[str, str], float] = {}
+    """Reads the rates that were chosen at the largest number of training classes; an empty number has no limit."""
+    chosen: list[dict[str, str]] = []
     for file in resources.files("adaptbench.reports").joinpath("data").iterdir():
         if file.name.startswith("rates-"):
             rows = csv.DictReader(file.read_text(encoding="utf-8").splitlines())
-            found |= {(row["task"], row["label"]): float(row["rate"]) for row in rows if row["chosen"] == "True"}
-    return found
+            chosen += [row for row in rows if row["chosen"] == "True"]
+    chosen.sort(key=lambda row: float(row["train_classes"] or "inf"))
+    return {(row["task"], row["label"]): float(row["rate"]) for row in chosen}
 
 
 def with_rates(text: str, rates: Rates) -> str:
