@@ -277,7 +277,8 @@ def test_names_from_outside_are_shown_and_never_run(browser, folder, tmp_path):
     assert len(opened.requests) == 1
 
 
-# The quickest of 20, because other tests share the cores; alone, the median is hardly slower.
+# The quickest of 20, because other tests share the cores; alone, the median is hardly slower. `pace` is no act of the
+# page: the same table is built and laid out anew, so that its time says how fast this machine is at this moment.
 ANSWER_MS = """
 async (act) => {
   const $ = (selector) => document.querySelector(selector);
@@ -288,6 +289,9 @@ async (act) => {
                      change(box, box.options[k % box.options.length].value, "input"); },
     sort: (k) => document.querySelectorAll("#table thead button")[k % 3].click(),
     run: (k) => { const links = document.querySelectorAll("#table a"); location.hash = links[k].hash; },
+    pace: () => { const area = document.createElement("table"); document.body.append(area);
+                  for (let i = 0; i < 2000; i++) area.insertRow().insertCell().textContent = `row ${i}`;
+                  area.offsetHeight; area.remove(); },
   };
   const took = [];
   for (let k = 0; k < 20; k++) {
@@ -301,16 +305,20 @@ async (act) => {
 """
 
 
+PACE_MS = 40  # on the two threads of a processor of 2023 where the limit of 100 ms was set
+
+
 def test_a_page_as_large_as_the_reference_answers_at_once(browser, folder, tmp_path):
     learners = {f"l{number}": (f"Learner {number}", "sets") for number in range(12)}
     folder.plan_quick(learners, seeds=range(5)).write_suite()
     for cell in folder.cells:
         folder.write_run(cell)
     large = open_page(browser, write_report(folder.path, tmp_path / "out").page)
-    took = {act: large.evaluate(ANSWER_MS, act) for act in ("search", "curves", "sort", "run")}
+    took = {act: large.evaluate(ANSWER_MS, act) for act in ("search", "curves", "sort", "run", "pace")}
     large.close()
     print(f"ms: {took}")
-    assert max(took.values()) < 100
+    slower = max(1, took.pop("pace") / PACE_MS)
+    assert max(took.values()) < 100 * slower
 
 
 def test_screenshots(browser, report, tmp_path):
