@@ -71,7 +71,8 @@ def _write_predictions(folders: Sequence[Path], out: Path) -> None:
     from adaptbench.benchmarks.runs.trained import predict_tests
 
     frames = [predict_tests(folder).assign(run_id=folder.name) for folder in folders]
-    pd.concat(frames, ignore_index=True).to_parquet(out, index=False, compression="zstd")
+    table = pd.concat(frames, ignore_index=True)
+    table.to_parquet(out, index=False, compression="zstd", write_page_checksum=True)
 
 
 def _code_of(sources: Sequence[str]) -> dict[str, str]:
