@@ -3,31 +3,41 @@
 import http.server
 import json
 import os
+import re
 import signal
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from adaptbench.benchmarks.executors.worker import Job, work
 from adaptbench.benchmarks.tracking import wandb_logger
 from adaptbench.benchmarks.tracking.wandb_logger import INIT_SECONDS, PATIENCE_SECONDS, WandbMirror
-from adaptbench.benchmarks.tracking.wandb_runs import Target
+from adaptbench.benchmarks.tracking.wandb_runs import Target, is_mirrored
 
+LATE_SECONDS = 2.5
 ANSWERS = {"refuses": (401, b'{"error": "no"}'), "fails": (500, b"{}"), "talks nonsense": (200, b"\x00<html>")}
 PROJECT = {"id": "p", "name": "p", "entity": {"id": "e", "name": "e"}}
-SOUND = {
-    "RunResumeStatus": {"model": {**PROJECT, "bucket": None}},
-    "UpsertBucket": {"upsertBucket": {"bucket": {"id": "r", "name": "r", "project": PROJECT}, "inserted": True}},
-    "CreateRunFiles": {"createRunFiles": {"runID": "r", "uploadHeaders": [], "files": []}},
-}
-"""What the queries of a run get from a sound server; others get nothing."""
+
+
+def sound(asked):
+    """What the queries of a run get from a sound server; others get nothing."""
+    name = re.search(r'"name":"([^"]+)"', asked)
+    bucket = {"id": "r", "name": name and name[1], "project": PROJECT}
+    answers = {
+        "RunResumeStatus": {"model": {**PROJECT, "bucket": None}},
+        "UpsertBucket": {"upsertBucket": {"bucket": bucket, "inserted": True}},
+        "CreateRunFiles": {"createRunFiles": {"runID": "r", "uploadHeaders": [], "files": []}},
+    }
+    return next((data for query, data in answers.items() if f" {query} " in asked), {})
 
 
 @pytest.fixture
 def server(monkeypatch):
-    """Starts a server in a mood, to which W&B is logged in; returns it with the paths that were asked for."""
+    """Starts a server in a mood, to which W&B is logged in; returns it with the paths and contents that it was sent."""
     import wandb
 
     wandb.teardown(exit_code=0)  # an earlier test's session in this process keeps the address that it read
@@ -39,14 +49,16 @@ def server(monkeypatch):
 
         def do_POST(self):
             asked = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode(errors="replace")
-            self.server.asked.append(self.path)
+            self.server.asked.append((self.path, asked))
             if self.server.mood == "hangs" or (self.server.mood == "is slow" and "file_stream" in self.path):
                 self.server.over.wait(60)
-            if self.server.mood in ("is sound", "is slow"):
-                found = next((data for name, data in SOUND.items() if f" {name} " in asked), {})
+            if self.server.mood == "is late":
+                time.sleep(LATE_SECONDS)
+            if self.server.mood in ("is sound", "is slow", "is late"):
                 self.send_response(200)
                 self.end_headers()
-                self.wfile.write(json.dumps({"data": found}).encode())
+                with suppress(BrokenPipeError):  # it no longer waits for an answer
+                    self.wfile.write(json.dumps({"data": sound(asked)}).encode())
             if self.server.mood in ANSWERS:
                 code, content = ANSWERS[self.server.mood]
                 self.send_response(code)
@@ -74,22 +86,26 @@ def server(monkeypatch):
     wandb.teardown(exit_code=0)
 
 
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("mood", [*ANSWERS, "hangs", "dies"])
-def test_no_mood_of_the_server_costs_a_result_or_more_than_patience(mood, server, episodic, store, monkeypatch):
-    monkeypatch.delenv("WANDB_MODE", raising=False)
-    found, waited = server(mood), []
-    close = WandbMirror.close
+@pytest.fixture
+def waited(monkeypatch):
+    """The seconds that each run waited for W&B at its end."""
+    close, seconds = WandbMirror.close, []
 
     def timed(self, *arguments, **settings):
         start = time.monotonic()
         trouble = close(self, *arguments, **settings)
-        waited.append(time.monotonic() - start)
+        seconds.append(time.monotonic() - start)
         return trouble
 
     monkeypatch.setattr(WandbMirror, "close", timed)
-    spec = episodic()
+    return seconds
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("mood", [*ANSWERS, "hangs", "dies"])
+def test_no_mood_of_the_server_costs_a_result_or_more_than_patience(mood, server, episodic, store, waited):
+    found, spec = server(mood), episodic()
     ended = work(Job(spec=spec, root=store.root, name="deep sets", target=Target("tiny", "online")))
     assert (ended.how, ended.reason) == ("done", "") and ended.unmirrored
     assert store.damage(spec.run_id) is None
@@ -101,11 +117,73 @@ def test_no_mood_of_the_server_costs_a_result_or_more_than_patience(mood, server
         time.sleep(0.1)
 
 
+def received(server, wandb_id):
+    """What a server got of a run, as `sent` has it."""
+    got = SimpleNamespace(config={}, history=[], summary={}, exit_code=None)
+    for path, asked in server.asked:
+        if " UpsertBucket " in asked and (values := json.loads(asked)["variables"])["name"] == wandb_id:
+            got.config |= {name: each["value"] for name, each in json.loads(values["config"]).items()}
+        if path.endswith(f"/{wandb_id}/file_stream"):
+            content = json.loads(asked)
+            lines = {name: map(json.loads, file["content"]) for name, file in content.get("files", {}).items()}
+            got.history += lines.get("wandb-history.jsonl", ())
+            for line in lines.get("wandb-summary.json", ()):
+                got.summary |= line
+            got.exit_code = content.get("exitcode", got.exit_code)
+    return got
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_a_server_that_answers_late_delays_no_run_and_gets_what_their_files_hold(
+    server, episodic, store, waited, assert_is_written
+):
+    late, target, specs = server("is late"), Target("tiny", "online"), [episodic(seed=seed) for seed in range(2)]
+    for spec in specs:
+        assert work(Job(spec=spec, root=store.root, name="deep sets", target=target)).how == "done"
+    assert max(waited) < PATIENCE_SECONDS + 2
+    for spec in specs:
+        wait_for(lambda run_id=spec.run_id: is_mirrored(store, run_id, target), 120)
+        assert_is_written(spec.run_id, received(late, spec.run_id))
+
+
 def wait_for(condition, seconds=30):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.02)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("mode", ["offline", "online"])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stopped"])
+def test_a_service_lost_in_the_middle_of_a_run_costs_at_most_that_run(
+    number, mode, server, episodic, store, services, waited, assert_is_written, monkeypatch
+):
+    online, target, lost, log_curve = server("is sound"), Target("tiny", mode), [], WandbMirror.log_curve
+    monkeypatch.setattr(wandb_logger, "FINISH_SECONDS", 3.0)
+    monkeypatch.setattr(wandb_logger, "ANSWER_SECONDS", 0.5)
+
+    def lose(self, rows):
+        log_curve(self, rows)
+        if not lost:
+            wait_for(lambda: self._began)
+            lost.extend(services())
+            os.kill(lost[0], number)
+
+    monkeypatch.setattr(WandbMirror, "log_curve", lose)
+    runs = [episodic(seed=seed).run_id for seed in range(3)]
+    for seed in range(3):
+        ended = work(Job(spec=episodic(seed=seed), root=store.root, name="deep sets", target=target))
+        assert (ended.how, ended.reason) == ("done", "")
+    for run_id in runs[1:]:
+        wait_for(lambda run_id=run_id: is_mirrored(store, run_id, target))
+        if mode == "online":
+            assert_is_written(run_id, received(online, run_id))
+    assert len(lost) == 1 and lost[0] not in services()
+    assert not is_mirrored(store, runs[0], target)
+    assert max(waited) < PATIENCE_SECONDS + 2
 
 
 @pytest.fixture
