@@ -86,9 +86,8 @@ def sent(offline_records):
 
 def without_empty(values):
     """Leaves out empty mappings, as W&B does on its way to the server."""
-    return {
-        name: without_empty(value) if isinstance(value, dict) else value for name, value in values.items() if value != {}
-    }
+    kept = {name: value for name, value in values.items() if value != {}}
+    return {name: without_empty(value) if isinstance(value, dict) else value for name, value in kept.items()}
 
 
 @pytest.fixture
