@@ -89,7 +89,9 @@ class Statement(File):
     machine: Machine
     """On which machine."""
     seed: Integer
-    """Seed of the sample, chosen by the verifier."""
+    """Seed of the sample."""
+    seed_drawn: bool = False
+    """Whether that seed was drawn at random; one that the verifier gave may have been chosen for its sample."""
     runs: Positive
     """Runs with scores in the bundle."""
     sampled: tuple[VerifiedRun, ...]

@@ -13,6 +13,7 @@ from adaptbench.reports.comparison.comparison import Comparison
 from adaptbench.reports.figures.styles import line_styles
 from adaptbench.reports.laboratory_format import Explored, Functions, Laboratory
 from adaptbench.reports.page.packing import pack_compressed
+from adaptbench.reports.page.page_data import SYMBOLS
 from adaptbench.reports.reading import read
 from adaptbench.reports.results.manifest import Suite
 from adaptbench.reports.results.names import place_name, task_name
@@ -153,7 +154,7 @@ def _explored(explored: Explored, known: Mapping[str, Run], colours: Mapping[str
 
 def atlas(suite: Suite, runs: Sequence[Run], named: Mapping[str, Comparison]) -> list[dict[str, Any]]:
     """The error of every run at each setting, of comparisons with several numbers of training classes."""
-    colours = {learner: str(style["color"]) for learner, style in line_styles(suite).items()}
+    styles = line_styles(suite)
     found = []
     for name, comparison in named.items():
         own = [run for run in runs if run.cell.group == comparison.group]
@@ -167,7 +168,12 @@ def atlas(suite: Suite, runs: Sequence[Run], named: Mapping[str, Comparison]) ->
                 "error": "error in %" if percent else comparison.metric.heading,
                 "words": own[0].cell.class_word,
                 "learners": [
-                    {"label": run.cell.label, "colour": colours[run.cell.learner], "learner": run.cell.learner}
+                    {
+                        "label": run.cell.label,
+                        "colour": styles[run.cell.learner]["color"],
+                        "symbol": SYMBOLS[styles[run.cell.learner]["marker"]],
+                        "learner": run.cell.learner,
+                    }
                     for run in {run.cell.learner: run for run in own}.values()
                 ],
                 "points": [point for run in own for point in _errors(run, comparison.metric.scale, percent=percent)],

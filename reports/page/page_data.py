@@ -20,7 +20,7 @@ MOST_CURVE_POINTS, FEWEST_CURVE_POINTS = 30, 5
 MOST_POINTS = 80_000
 """Points of the curves of all runs: a page with many runs has fewer points of each."""
 CURVE_DIGITS = 4
-_SYMBOLS: Mapping[str, str] = {
+SYMBOLS: Mapping[str, str] = {
     "o": "circle", "s": "square", "^": "triangle-up", "D": "diamond", "v": "triangle-down", "P": "cross", "X": "x",
     "<": "triangle-left", ">": "triangle-right",
 }  # fmt: skip
@@ -130,7 +130,7 @@ def _chart(
             {
                 "label": row[0].label,
                 "colour": styles[row[0].learner]["color"],
-                "symbol": _SYMBOLS.get(str(styles[row[0].learner]["marker"]), "circle"),
+                "symbol": SYMBOLS.get(str(styles[row[0].learner]["marker"]), "circle"),
                 "dash": _DASHES[families[row[0].learner] % len(_DASHES)],
                 "points": [_point(entry, metric.scale) for entry in row if entry.interval is not None],
             }

@@ -11,7 +11,7 @@ import json
 import re
 import stat
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from adaptbench.reports.format import Checksum, Manifest, Result
 from adaptbench.reports.format_tables import TABLES
 from adaptbench.reports.reading import Unreadable, read_bytes
 from adaptbench.reports.results.manifest import Suite, read_suite
+from adaptbench.reports.sources.bundle_scores import by_run, check_calibration, check_scores
 
 INDEX, RUNS, CARD, CODE = "bundle.json", "runs.jsonl", "card.md", "code/"
 MOST_BYTES = 256 * 2**20
@@ -149,7 +150,7 @@ def unpack(bundle: Path, folder: Path) -> Bundle:
                 text = json.dumps(content, sort_keys=True, indent=1) + "\n"
                 (folder / run_id / f"{name}.json").write_text(text, encoding="utf-8")
     for name, table in tables.items():
-        for run_id, rows in _by_run(table):
+        for run_id, rows in by_run(table):
             frame = rows.to_pandas()
             kinds = {"ways": "Int64"} if "ways" in frame else {}
             frame.astype(kinds).to_parquet(folder / run_id / name, index=False)
@@ -294,7 +295,8 @@ def _check_all(
     for name, table in tables.items():
         if others := sorted(map(str, set(table.column("run_id").unique().to_pylist()) - set(runs))):
             raise ReportError(f"Expected {name} to hold runs of {RUNS} but got {others[0]!r}.")
-    _check_scores(results, tables.get("episodes.parquet"))
+    check_scores(results, tables.get("episodes.parquet"))
+    check_calibration(results, tables.get("calibration.parquet"))
     return runs, tables
 
 
@@ -357,40 +359,3 @@ def _texts(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
         if any(len(str(text)) > LONGEST for text in chunk.dictionary.to_pylist()):
             raise ReportError(f"Expected the texts of {name} to have at most {LONGEST} characters.")
     return column.cast(pa.string())
-
-
-def _by_run(table: pa.Table) -> Iterator[tuple[str, pa.Table]]:
-    """The rows of each run, without its id."""
-    ids = table.column("run_id").combine_chunks().dictionary_encode()
-    codes = ids.indices.to_numpy(zero_copy_only=False)
-    order = np.argsort(codes, kind="stable")
-    rows = table.drop_columns(["run_id"]).take(pa.array(order))
-    ends = np.cumsum(np.bincount(codes, minlength=len(ids.dictionary)))
-    for run_id, start, end in zip(ids.dictionary.to_pylist(), [0, *ends[:-1]], ends, strict=True):
-        own = rows.slice(int(start), int(end - start))
-        absent = [name for name in own.column_names if own.column(name).null_count == len(own) and name != "ways"]
-        yield str(run_id), own.drop_columns(absent)
-
-
-def _check_scores(results: Mapping[str, Result], episodes: pa.Table | None) -> None:
-    """Refuses a score that the scores of its own episodes do not give."""
-    frames = {} if episodes is None else {run_id: rows.to_pandas() for run_id, rows in _by_run(episodes)}
-    for run_id, result in results.items():
-        for score in result.scores:
-            metric = "accuracy" if score.metric == "error_percent" else score.metric
-            frame = frames.get(run_id)
-            if metric == "order_sensitivity":
-                continue
-            if frame is None or metric not in frame:
-                raise ReportError(f"Expected episodes.parquet to have {metric} of run {run_id} but it has not.")
-            frame = frame[frame["on"] == score.on] if "on" in frame else frame
-            here = frame["ways"].isna() if score.ways is None else frame["ways"] == score.ways
-            own = frame.loc[here & (frame["shots"] == score.shots), metric].to_numpy("float64", na_value=np.nan)
-            mean = float(np.mean(own[~np.isnan(own)])) if not np.isnan(own).all() else np.nan
-            mean = 100 * (1 - mean) if score.metric == "error_percent" else mean
-            same = np.isclose(mean, score.value, rtol=1e-4, atol=1e-6, equal_nan=True) if len(own) else False
-            if len(own) != score.n_episodes or not same:
-                raise ReportError(
-                    f"Expected the {score.metric} of run {run_id} at {score.shots} shots to be {score.value:g} over "
-                    f"{score.n_episodes} episodes, as {RUNS} says, but its episodes give {mean:g} over {len(own)}."
-                )

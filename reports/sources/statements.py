@@ -30,11 +30,13 @@ def verified(bundle: Path) -> str:
 
 
 def agreement(statement: Statement) -> str:
-    """How many sampled runs agree; those that agree to the bit are counted apart."""
+    """How many sampled runs agree, those to the bit counted apart, and how they were sampled."""
     agreed = [each for each in statement.sampled if each.difference is None]
     exact = sum(each.exact for each in agreed)
     loosely = f", {exact} to the bit and {len(agreed) - exact} within a tolerance" if exact < len(agreed) else ""
-    return f"{len(agreed)} of {len(statement.sampled)} sampled runs agree{loosely}"
+    chosen = "a random seed" if statement.seed_drawn else "a seed of the verifier's choice"
+    what = f"drawn from {statement.runs} by {chosen}" if len(statement.sampled) < statement.runs else "all there are"
+    return f"{len(agreed)} of {len(statement.sampled)} sampled runs agree{loosely} ({what})"
 
 
 def _signer(path: Path) -> str:

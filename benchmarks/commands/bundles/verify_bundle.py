@@ -119,6 +119,7 @@ def verify_bundle(
         ValueError: if it is not a bundle, its scores contradict its own episodes, or there are fewer runs.
         SubprocessError: if the statement cannot be signed.
     """
+    seed_drawn = seed is None
     seed = secrets.randbits(32) if seed is None else seed
     with TemporaryDirectory(prefix="adaptbench-verify-") as folder:
         runs = Path(folder, "runs")
@@ -143,6 +144,7 @@ def verify_bundle(
         made=datetime.now(UTC).replace(microsecond=0),
         machine=describe_machine(CPU),
         seed=seed,
+        seed_drawn=seed_drawn,
         runs=len(finished),
         sampled=tuple(sorted(verdicts, key=lambda each: each.run_id)),
         chance=len(chosen) / len(finished),

@@ -48,10 +48,10 @@
             return errors.reduce((sum, error) => sum + error, 0) / errors.length;
           });
           const group = `${each.learner} ${on}`, name = plain(on === "unseen" ? each.label : `${each.label}, ${ON[on] ?? on}`);
-          found.push({ x, y: mean, name, legendgroup: group, mode: "lines+markers", line: { color: shade, dash: DASHES[on] ?? "dash" }, marker: { size: 7 },
+          found.push({ x, y: mean, name, legendgroup: group, mode: "lines+markers", line: { color: shade, dash: DASHES[on] ?? "dash" }, marker: { size: 7, symbol: each.symbol },
             hovertemplate: `${name}: %{y:.3g}<extra></extra>` });
           found.push({ x: own.map((point) => point.classes ?? beyond), y: own.map((point) => point.error), mode: "markers", legendgroup: group, showlegend: false,
-            customdata: own.map((point) => point.run), text: own.map((point) => `seed ${point.seed}`), marker: { color: shade, size: 5, opacity: 0.5 },
+            customdata: own.map((point) => point.run), text: own.map((point) => `seed ${point.seed}`), marker: { color: shade, size: 5, symbol: each.symbol, opacity: 0.5 },
             hovertemplate: `${name}, %{text}: %{y:.3g}<br>click to open its run<extra></extra>` });
         }
       }
