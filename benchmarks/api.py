@@ -7,7 +7,8 @@ from pathlib import Path
 from rich.console import Console
 
 from adaptbench.benchmarks.commands.compare import compare_learner
-from adaptbench.benchmarks.commands.run import SUCCESS, RunOptions, run_suite
+from adaptbench.benchmarks.commands.run import SUCCESS, run_suite
+from adaptbench.benchmarks.commands.run_options import RunOptions
 from adaptbench.benchmarks.suites.suite import load_suite
 from adaptbench.reports.sources.loading import Results, load_results
 

@@ -42,6 +42,7 @@ def run(
     suite: opts.Suite = "quick",
     only: opts.Only = None,
     learner: Annotated[list[str] | None, typer.Option(help="Your own learner, as package.Class; repeatable.")] = None,
+    rates: opts.Rates = "",
     encoder: opts.Encoder = None,
     seeds: opts.Seeds = None,
     bundles: opts.Bundles = None,
@@ -74,7 +75,8 @@ def run(
     ] = "slurm",
 ) -> None:
     """Trains and tests the unfinished cells of a suite, then writes its report."""
-    from adaptbench.benchmarks.commands.run import RunOptions, run_suite
+    from adaptbench.benchmarks.commands.run import run_suite
+    from adaptbench.benchmarks.commands.run_options import RunOptions
     from adaptbench.benchmarks.executors.options import ExecutorOptions, parse_slurm
 
     opts.set_wandb(project, entity)
@@ -87,6 +89,7 @@ def run(
             only=only or [], learners=learner or [], seeds=seeds, jobs=jobs, out=out, wandb=wandb, device=device,
             dry_run=dry_run, again=again, report=report, wandb_models=wandb_models, retry=retry,
             runs_per_gpu=runs_per_gpu, bundles=bundles or [], executor=where, encoder=encoder,
+            rates=opts.read_rates(rates),
         )  # fmt: skip
         raise typer.Exit(run_suite(suite, options, console))
 
@@ -95,14 +98,8 @@ def run(
 def compare(
     learner: opts.Learner,
     suite: Annotated[str, typer.Option(help="A suite whose bundle ships, or the file of a bundle.")] = "quick",
-    detect: Annotated[
-        float | None,
-        typer.Option(
-            min=0.001,
-            help="First say how many seeds and episodes it takes to see this difference: in points of accuracy, or in "
-            "per cent of an error.",
-        ),
-    ] = None,
+    detect: opts.Detect = None,
+    rates: opts.Rates = "",
     encoder: opts.Encoder = None,
     seeds: opts.Seeds = None,
     only: opts.Only = None,
@@ -115,13 +112,13 @@ def compare(
 ) -> None:
     """Trains your learner alone, and ranks it among the learners whose results ship with adaptbench."""
     from adaptbench.benchmarks.commands.compare import compare_learner
-    from adaptbench.benchmarks.commands.run import RunOptions
+    from adaptbench.benchmarks.commands.run_options import RunOptions
 
     opts.set_wandb(project, entity)
     with complaining():
         options = RunOptions(
             only=only or [], learners=[learner], seeds=seeds, jobs=jobs, out=out, wandb=wandb, dry_run=dry_run,
-            encoder=encoder,
+            encoder=encoder, rates=opts.read_rates(rates),
         )  # fmt: skip
         raise typer.Exit(compare_learner(suite, options, detect, console))
 

@@ -1,5 +1,6 @@
 """Options that several commands share, and what a shell completes."""
 
+import math
 import os
 from typing import Annotated
 
@@ -55,12 +56,39 @@ Jobs = Annotated[str, typer.Option(help="Runs at a time; `auto` means one per co
 Wandb = Annotated[str, typer.Option(help="auto (online if you are logged in), online, offline or off.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done, and how long it would take.")]
 Seeds = Annotated[int | None, typer.Option(min=1, help="Number of seeds, from 0; those of the suite by default.")]
+Detect = Annotated[
+    float | None,
+    typer.Option(
+        min=0.001,
+        help="First say how many seeds and episodes it takes to see this difference: in points of accuracy, or in "
+        "per cent of an error.",
+    ),
+]
+Rates = Annotated[
+    str,
+    typer.Option(help="Learning rates of your learner, such as 0.001,0.002, of which validation chooses."),
+]
 Project = Annotated[str, typer.Option(envvar="WANDB_PROJECT", help="W&B's project.")]
 Entity = Annotated[str, typer.Option(envvar="WANDB_ENTITY", help="W&B's user or team.")]
 Bundles = Annotated[
     list[str] | None,
     typer.Option("--from", help="A bundle (or a folder of runs) whose runs count as finished; repeatable."),
 ]
+
+
+def read_rates(text: str) -> tuple[float, ...]:
+    """Reads learning rates between commas.
+
+    Raises:
+        ValueError: if one is not a positive number, or they stand there twice.
+    """
+    try:
+        rates = tuple(float(each) for each in text.split(",")) if text else ()
+    except ValueError:
+        rates = (math.nan,)
+    if not all(0 < rate < math.inf for rate in rates) or len(set(rates)) < len(rates):
+        raise ValueError(f"Expected `--rates` to be different positive numbers, such as 0.001,0.002, but got `{text}`.")
+    return rates
 
 
 def set_wandb(project: str, entity: str) -> None:

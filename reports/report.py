@@ -40,6 +40,7 @@ from adaptbench.reports.tables.of_comparison import tables_of
 from adaptbench.reports.tables.published import published_table
 from adaptbench.reports.tables.table import Table
 from adaptbench.reports.words.captions import slug
+from adaptbench.reports.words.commands import suite_commands
 from adaptbench.reports.words.csv_text import to_csv
 from adaptbench.reports.words.named_images import image_notes
 from adaptbench.reports.words.sentences import gain_sentence, standing_sentence
@@ -89,12 +90,25 @@ class Report:
         return tuple(problem for problem in self.problems if problem.kind == "unreadable")
 
 
+@dataclass(frozen=True)
+class About:
+    """The one learner that a report is about.
+
+    Args:
+        learner: Its key.
+        command: The command that makes the report again.
+    """
+
+    learner: str
+    command: str
+
+
 def write_report(
     runs: SourceName | Sequence[SourceName],
     out: Path | None,
     suite: str | Sequence[str] | None = None,
     only: Only | None = None,
-    learner: str | None = None,
+    about: About | None = None,
     look: Mapping[Any, Any] | None = None,
     asked: Collection[str] | None = None,
 ) -> Report:
@@ -106,7 +120,7 @@ def write_report(
             runs.
         suite: The suite, or several; None for the only one there.
         only: Values of which a cell must have one, by key; all cells by default.
-        learner: The learner that the report is about, if it is about one; it is compared with each other one.
+        about: The learner that the report is about, if it is about one; it is compared with each other one.
         look: Matplotlib's parameters, from `figures.styles.parameters`; by default those of a paper.
         asked: Ids of runs; others that nobody has begun are left out. All by default.
 
@@ -123,7 +137,7 @@ def write_report(
         reading = reading if asked is None else reading.begun(asked)
         names = [source.name for source in sources]
         try:
-            return _write(reading, names, where, learner, laboratory, look)
+            return _write(reading, names, where, about, laboratory, look)
         except OSError as error:
             cure = f"`adaptbench report {shlex.quote(names[0])} --out FOLDER` writes it elsewhere"
             raise OSError(f"The report cannot be written: {error}; {cure}.") from error
@@ -172,7 +186,7 @@ def _write(
     reading: Reading,
     sources: Sequence[str],
     out: Path,
-    learner: str | None,
+    about: About | None,
     laboratory: Laboratory | None,
     look: Mapping[Any, Any] | None,
 ) -> Report:
@@ -183,7 +197,7 @@ def _write(
     out.mkdir(parents=True, exist_ok=True)
     styles = line_styles(wanted)
     sections = [
-        _write_section(comparison, name, out, styles, outcomes, learner, look)
+        _write_section(comparison, name, out, styles, outcomes, about.learner if about else None, look)
         for name, comparison in zip(file_names(comparisons), comparisons, strict=True)
     ]
     published, beside_none = _published(reading, comparisons)
@@ -194,6 +208,7 @@ def _write(
         records["source"] = records["run_id"].map(origins)
     records.to_parquet(out / "results.parquet", index=False)
     notes = (*reading.notes, *(text for run in finished for text in _lost(run)), *beside_none, *image_notes(finished))
+    commands = about.command if about else suite_commands(wanted, finished, sources)
     report = Report(
         suite=wanted,
         runs=finished,
@@ -208,7 +223,7 @@ def _write(
         records=_write_text(out / "results.csv", to_csv(records)),
         page=_write_text(
             out / "index.html",
-            render_page(wanted, finished, problems, sections, published, sources, notes, laboratory),
+            render_page(wanted, finished, problems, sections, published, commands, notes, laboratory),
         ),
         notes=notes,
         standings=tuple(text for section in sections for text in section.standings),

@@ -13,7 +13,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from adaptbench.reports.plural import count_of
-from adaptbench.reports.report import Report, write_report
+from adaptbench.reports.report import About, Report, write_report
 from adaptbench.reports.selection import Only
 from adaptbench.reports.sources.sources import SourceName
 from adaptbench.reports.tables.markup.fit import panels_of
@@ -33,7 +33,7 @@ def show_report(
     suite: str | Sequence[str] | None,
     console: Console,
     only: Only | None = None,
-    learner: str | None = None,
+    about: About | None = None,
     look: Mapping[Any, Any] | None = None,
     asked: Collection[str] | None = None,
 ) -> Report:
@@ -45,7 +45,7 @@ def show_report(
         suite: The suite, or several; None for the only one there.
         console: The console.
         only: Values of which a cell must have one, by key; all cells by default.
-        learner: The learner that the report is about, if it is about one.
+        about: The learner that the report is about, if it is about one.
         look: Matplotlib's parameters; by default those of a paper.
         asked: Ids of runs; others that nobody has begun are left out. All by default.
 
@@ -53,7 +53,7 @@ def show_report(
         ReportError: The suite cannot be read.
     """
     with waiting_for("the report, which is being drawn", console):
-        report = write_report(runs, out, suite, only, learner, look, asked)
+        report = write_report(runs, out, suite, only, about, look, asked)
     print_report(report, console)
     return report
 

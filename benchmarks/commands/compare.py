@@ -1,5 +1,6 @@
 """The command `adaptbench compare`: trains one learner and ranks it among the learners of a bundle."""
 
+import shlex
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -9,13 +10,15 @@ from rich.console import Console
 from rich.markup import escape
 
 from adaptbench.benchmarks.commands.part import KEYS, pairs_of
-from adaptbench.benchmarks.commands.run import INTERRUPTED, RunOptions, run_suite
+from adaptbench.benchmarks.commands.run import INTERRUPTED, run_suite
+from adaptbench.benchmarks.commands.run_options import RunOptions
 from adaptbench.benchmarks.suites.registry import suite_files
 from adaptbench.benchmarks.suites.suite import load_suite
 from adaptbench.reports.comparison.comparison import Comparison, compare
 from adaptbench.reports.comparison.detection import SEEDS, choices, cpu_seconds, shown
 from adaptbench.reports.comparison.fidelity import fidelities
 from adaptbench.reports.plural import count_of
+from adaptbench.reports.report import About
 from adaptbench.reports.results.runs import Run
 from adaptbench.reports.selection import parse_only
 from adaptbench.reports.sources.bundles import built_in
@@ -48,6 +51,8 @@ def compare_learner(bundle: str, options: RunOptions, detect: float | None, cons
             f"`{bundle}`; `adaptbench run {bundle}` and `adaptbench submit runs` make one."
         )
     key = options.learners[0].rpartition(".")[2]
+    part = [argument for value in options.only for argument in ("--only", value)]
+    again = shlex.join(["adaptbench", "compare", *options.learners, "--suite", bundle, *part, *options.settings])
     with opened([bundle]) as sources:
         reading = read_sources(sources)
         reading = reading.only(only) if only else reading
@@ -69,7 +74,8 @@ def compare_learner(bundle: str, options: RunOptions, detect: float | None, cons
     if options.dry_run or code == INTERRUPTED:
         return code
     name = reading.suite.name
-    show_report([options.out, bundle], options.out / f"compare-{key}", name, console, only=only, learner=key)
+    about = About(key, again)
+    show_report([options.out, bundle], options.out / f"compare-{key}", name, console, only=only, about=about)
     return code
 
 

@@ -5,14 +5,15 @@ import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal
 
 from rich.console import Console
 from rich.markup import escape
 
+from adaptbench.benchmarks.commands.run_options import RunOptions, kind_of, wandb_of
 from adaptbench.benchmarks.commands.wandb_sync import close_with_report
 from adaptbench.benchmarks.executors.choose import make_backend
 from adaptbench.benchmarks.executors.interruption import interruption
@@ -25,7 +26,6 @@ from adaptbench.benchmarks.executors.worker import Job
 from adaptbench.benchmarks.runs.devices import CPU, Devices, cores
 from adaptbench.benchmarks.store.store import Store
 from adaptbench.benchmarks.suites.suite import load_suite
-from adaptbench.benchmarks.tracking.wandb_logger import Mode, default_mode
 from adaptbench.benchmarks.tracking.wandb_runs import Target, folder_id, is_mirrored
 from adaptbench.reports.comparison.published import read_numbers
 from adaptbench.reports.format import Manifest
@@ -37,47 +37,6 @@ from adaptbench.reports.words.waiting import waiting_for
 SUCCESS, FAILURE, INTERRUPTED = 0, 1, 130
 LAST_LINES = 3
 """Lines of a failed run's log that are shown."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunOptions:
-    """The options of `adaptbench run`, as typed.
-
-    Attributes:
-        only: KEY=VALUE pairs that select cells.
-        learners: dotted paths of learners to add.
-        encoder: the encoder under every learner; None for those of the suite.
-        seeds: number of seeds, from 0; None for those of the suite.
-        jobs: a number, or "auto".
-        out: folder of the runs.
-        wandb: "auto", "online", "offline" or "off".
-        device: "auto", "cpu" or "cuda".
-        again: whether finished runs are computed again.
-        dry_run: whether to say only what would be done.
-        report: whether to end with a report.
-        wandb_models: whether to upload the weights to W&B.
-        retry: how often a failed run is tried again.
-        runs_per_gpu: number of runs that share a GPU.
-        bundles: other folders of runs and bundles, whose runs count as finished.
-        executor: where runs are executed; its devices follow from `jobs` and `device`.
-    """
-
-    only: Sequence[str] = ()
-    learners: Sequence[str] = ()
-    encoder: str | None = None
-    seeds: int | None = None
-    jobs: str = "auto"
-    out: Path = Path("runs")
-    wandb: str = "auto"
-    device: str = "auto"
-    again: bool = False
-    dry_run: bool = False
-    report: bool = True
-    wandb_models: bool = False
-    retry: int = 0
-    runs_per_gpu: int = 1
-    bundles: Sequence[str] = ()
-    executor: ExecutorOptions = field(default_factory=ExecutorOptions)
 
 
 @dataclass(frozen=True)
@@ -128,14 +87,14 @@ def run_suite(name: str, options: RunOptions, console: Console) -> int:
     Raises:
         ValueError: if the suite or an option is wrong; then nothing is run.
     """
-    kind, wandb = _kind(options), _wandb(options)
+    kind, wandb = kind_of(options), wandb_of(options)
     options = replace(options, executor=replace(options.executor, devices=_devices(options, kind)))
     suite = load_suite(name)
     read_numbers(suite.published_text, suite.published)
     suite = suite if options.seeds is None else suite.with_seeds(options.seeds)
     suite = suite.with_encoder(options.encoder) if options.encoder else suite
     for learner in options.learners:
-        suite, refusals = add_learner(suite, learner)
+        suite, refusals = add_learner(suite, learner, options.rates)
         for task, reason in refusals.items():
             console.print(f"[yellow]left out[/] {learner} on {task}: {escape(reason)}", highlight=False)
     with waiting_for("the data of the tasks", console):
@@ -151,10 +110,8 @@ def run_suite(name: str, options: RunOptions, console: Console) -> int:
             _announce_time(standing, [store, *others], executor=options.executor, console=console)
             return SUCCESS
     added = [argument for learner in options.learners for argument in ("--learner", learner)]
-    added += ["--encoder", options.encoder] if options.encoder else []
-    added += [] if options.seeds is None else ["--seeds", str(options.seeds)]
     forgotten = [run.spec.run_id for run in standing.left] if options.again else ()
-    _prepare(store, plan.manifest([name, *added]), standing, forgotten)
+    _prepare(store, plan.manifest([name, *added, *options.settings]), standing, forgotten)
 
     target = None
     if standing.left and wandb != "off":
@@ -374,26 +331,3 @@ def _check_devices(left: list[PlannedRun], options: RunOptions) -> None:
         )
     if wanted > len(devices):
         raise ValueError(f"Expected {wanted} GPUs, because a cell trains on that many, but found {len(devices)}.")
-
-
-def _kind(options: RunOptions) -> Literal["cpu", "cuda"]:
-    import torch
-
-    text = options.device
-    if options.executor.name != "local" and text in ("auto", "cpu", "cuda"):
-        return "cuda" if options.executor.gpus else "cpu"  # the cluster's devices may differ from this machine's
-    if text == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if text not in ("cpu", "cuda"):
-        raise ValueError(f"Expected `--device` to be `auto`, `cpu` or `cuda` but got `{text}`.")
-    if text == "cuda" and not torch.cuda.is_available():
-        raise ValueError("Expected a CUDA device for `--device cuda` but torch found none.")
-    return cast(Literal["cpu", "cuda"], text)
-
-
-def _wandb(options: RunOptions) -> Mode:
-    if options.wandb == "auto":
-        return "off" if options.dry_run else default_mode()
-    if options.wandb not in ("online", "offline", "off"):
-        raise ValueError(f"Expected `--wandb` to be `auto`, `online`, `offline` or `off` but got `{options.wandb}`.")
-    return cast(Mode, options.wandb)

@@ -125,12 +125,13 @@ def _places(about: ManifestCell) -> list[tuple[object, ...]]:
     return [(about.group, about.learner, about.train_classes, about.examples, size, about.seed) for size in about.tests]
 
 
-def add_learner(suite: Suite, name: str) -> tuple[Suite, dict[str, str]]:
+def add_learner(suite: Suite, name: str, rates: Sequence[float] = ()) -> tuple[Suite, dict[str, str]]:
     """Adds a learner to every task that it can learn, where tasks are the same but for their training to the first.
 
     Args:
         suite: the suite.
         name: a registered name, or the dotted path of a class.
+        rates: learning rates, of which validation chooses; the default one if empty.
 
     Returns:
         The suite with the learner, and why it was left out of some tasks, by task.
@@ -138,7 +139,7 @@ def add_learner(suite: Suite, name: str) -> tuple[Suite, dict[str, str]]:
     Raises:
         ValueError: if it can learn none of the tasks, is not a learner, or has the name of another one.
     """
-    everywhere = suite.with_learner(name)
+    everywhere = suite.with_learner(name, rates)
     key = list(everywhere.tasks[0].learners)[-1]
     tasks, refusals, taken, build = [], {}, set[tuple[object, ...]](), Builder()
     for without, entry in zip(suite.tasks, everywhere.tasks, strict=True):

@@ -244,13 +244,17 @@ class Suite(Frozen):
         ]
         return self.with_tasks(tasks)
 
-    def with_learner(self, name: str) -> "Suite":
+    def with_learner(self, name: str, rates: Sequence[float] = ()) -> "Suite":
         """Returns this suite with one more learner on every task, given by its dotted path.
+
+        Args:
+            name: the dotted path.
+            rates: learning rates, of which validation chooses; the default one if empty.
 
         Raises:
             ValueError: if the suite already has a learner of that name.
         """
-        entry, key = LearnerEntry(learner=Component(name=name)), name.rpartition(".")[2]
+        entry, key = LearnerEntry(learner=Component(name=name), optimization_lr=tuple(rates)), name.rpartition(".")[2]
         if any(key in task.learners for task in self.tasks):
             raise ValueError(f"Expected another name for the learner: suite `{self.suite}` already has a `{key}`.")
         tasks = [task.model_copy(update={"learners": {**task.learners, key: entry}}) for task in self.tasks]

@@ -23,7 +23,7 @@ from adaptbench.reports.results.records import versions
 from adaptbench.reports.results.runs import Problem, Run
 from adaptbench.reports.tables.table import Table
 from adaptbench.reports.words.captions import note, signs
-from adaptbench.reports.words.commands import entry_commands, suite_commands
+from adaptbench.reports.words.commands import entry_commands
 from adaptbench.reports.words.headlines import headlines
 from adaptbench.reports.words.sentences import best_sentence
 
@@ -83,7 +83,7 @@ def render_page(
     problems: Sequence[Problem],
     sections: Sequence[Section],
     published: Table,
-    sources: Sequence[str] = (),
+    commands: str,
     notes: Sequence[str] = (),
     laboratory: Laboratory | None = None,
 ) -> str:
@@ -95,7 +95,7 @@ def render_page(
         problems: Its other cells.
         sections: One for each comparison.
         published: The table of published numbers.
-        sources: The names of the report's sources.
+        commands: The commands that reproduce the report.
         notes: What is left out, with its reason, and what guards named.
         laboratory: What trained networks gave to the laboratories.
     """
@@ -132,7 +132,7 @@ def render_page(
         problems=_group_problems(problems),
         machines=_group_environments(runs),
         n_commits=len({run.machine.git_commit for run in runs if run.machine and run.machine.git_commit}),
-        commands=suite_commands(suite, runs, sources),
+        commands=commands,
         notes=notes,
     )
     room = MOST_CHARACTERS - len(page.render(images={}, **content).encode())

@@ -56,6 +56,6 @@ def check_calibration(results: Mapping[str, Result], calibration: pa.Table | Non
                 mean = own["correct"].sum() / max(1, own["queries"].sum())
                 if not np.isclose(mean, score.value, rtol=1e-4, atol=1e-6):
                     raise ReportError(
-                        f"Expected the accuracy of run {run_id} at {score.shots} shots to be {score.value:g}, as runs.jsonl "
-                        f"says, but calibration.parquet counts {mean:g} of its queries as right."
+                        f"Expected the accuracy of run {run_id} at {score.shots} shots to be {score.value:g}, as "
+                        f"runs.jsonl says, but calibration.parquet counts {mean:g} of its queries as right."
                     )

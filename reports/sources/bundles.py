@@ -40,7 +40,7 @@ PLAIN = (0, stat.S_IFREG)
 """Kinds of entries that may be in the archive: plain files, with or without saying so."""
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _FORMULA = re.compile(r"^[=+\-@]|[\x00-\x1f\x7f]")
-_ARGUMENT = re.compile(r"^(--(learner|encoder|seeds)|[\w./@][\w ,()+./@-]*)$")
+_ARGUMENT = re.compile(r"^(--(learner|encoder|rates|seeds)|[\w./@][\w ,()+./@-]*)$")
 
 
 def built_in() -> dict[str, Path]:

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -178,17 +178,18 @@ def _places(outcome: Outcome) -> set[tuple[object, ...]]:
 
 
 def _unlisted(source: Source) -> list[str]:
-    """Counts the finished runs of a folder that are in none of its suites; pretrainings are in none anyway."""
+    """Counts the finished runs of a folder that none of its suites has, nor a run of theirs tried."""
     listed = {cell.run_id for cell in listed_cells(source.folder)}
-    found = []
+    results = {}
     for path in sorted(source.folder.glob("[!.]*/result.json")):
-        if path.parent.name not in listed:
-            try:
-                result = read(path, Result)
-            except Unreadable:
-                continue
-            if result.kind != "pretrain":
-                found.append(f"{result.learner} on {result.task}, seed {result.seed} (run {result.run_id})")
+        with suppress(Unreadable):
+            results[path.parent.name] = read(path, Result)
+    tried = {each.run_id for run_id in listed & results.keys() for each in results[run_id].pretrainings}
+    found = [
+        f"{result.learner} on {result.task}, seed {result.seed} (run {result.run_id})"
+        for run_id, result in results.items()
+        if run_id not in listed | tried and result.kind != "pretrain"
+    ]
     where = f"{source.name} lists in no suite, so that the report leaves out"
     more = f"; and {len(found) - NAMED} more" if len(found) > NAMED else ""
     return [f"{where}, {count_of(len(found), 'run')}: {'; '.join(found[:NAMED])}{more}."] if found else []

@@ -36,7 +36,8 @@ def pair_table(comparison: Comparison, learner: str, name: str) -> Table | None:
         caption=(
             f"{comparison.metric.heading} of {labels[learner]} compared with each other learner on {comparison.place}"
             f": {unit} with the ends of the 95 % interval, paired by episode. "
-            "Bold: significantly different (5 %; p-values and intervals corrected for the whole table)."
+            "Bold: significantly different (5 %; p-values and intervals corrected for the whole table). The table of "
+            "all learners asks who is worse than the best, whoever that is, so it can leave open what is bold here."
         ),
         frame=frame_of(columns, found),
         groups=tuple((label, len(list(run))) for label, run in groupby(setting.size_label for setting in settings)),

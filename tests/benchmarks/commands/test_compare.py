@@ -37,11 +37,22 @@ def test_a_learner_is_ranked_among_those_of_a_bundle(adaptbench, own_learners):
         runs, _ = load_results(adaptbench.folder / "mine", "smoke")
     assert set(runs["learner"]) == {"Sound"}
 
+    again = re.search(r"adaptbench compare own\.Sound [^<]*", (report / "index.html").read_text())
+    assert again[0].strip() == "adaptbench compare own.Sound --suite smoke.zip --only train_classes=16"
+    tuned = adaptbench(*compare[:-1], "tuned", "--rates", "0.001,0.01", "--seeds", 1)
+    assert tuned.returncode == 0 and "lists in no suite" not in tuned.stdout, tuned.stdout + tuned.stderr
+    report = adaptbench.folder / "tuned" / "compare-Sound"
+    assert "--rates 0.001,0.01 --seeds 1" in (report / "index.html").read_text()
+    assert re.search(r"\| Sound \|.*\|.*\|", (report / "rates-sinusoid.md").read_text())
+
     other = adaptbench("compare", "lstm", "--encoder", "mlp", *compare[2:-1], "other")
     assert other.returncode == 0, other.stdout + other.stderr
     table = (adaptbench.folder / "other/compare-lstm/table-sinusoid.md").read_text()
     assert "| LSTM, bound |" in table and "| LSTM, bound (smoke.zip) |" in table
-    assert "adaptbench run smoke --encoder mlp" in (adaptbench.folder / "other/compare-lstm/index.html").read_text()
+    assert (
+        "adaptbench compare lstm --suite smoke.zip --only train_classes=16 --encoder mlp"
+        in (adaptbench.folder / "other/compare-lstm/index.html").read_text()
+    )
 
 
 def test_the_agreement_with_larger_suites_is_the_one_of_the_docs(adaptbench):
@@ -73,6 +84,9 @@ def test_the_cells_of_each_bundle_that_ships_are_run_and_no_others(adaptbench, s
         (("--suite", "nothing"), "or a suite whose bundle ships"),
         (("--only", "learner=lstm"), "Expected `--only` without a learner"),
         (("--only", "lerner=lstm"), "Did you mean `learner`"),
+        (("--rates", "0.1,0"), "Expected `--rates` to be different positive numbers"),
+        (("--rates", "0.1,0.1"), "but got `0.1,0.1`"),
+        (("--rates", "fast"), "but got `fast`"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(arguments, complaint, adaptbench):

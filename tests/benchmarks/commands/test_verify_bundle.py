@@ -42,7 +42,7 @@ def test_runs_of_a_bundle_are_computed_again_and_the_statement_is_signed(adaptbe
     done = adaptbench("verify", packed, "--trust-code", "--key", key)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "2 of 2 sampled runs agree" in done.stdout and "is sampled with a chance of 100%" in done.stdout
-    assert re.fullmatch(r"2 of 2 sampled runs agree, signed by key SHA256:\S+", verified(packed))
+    assert re.fullmatch(r"2 of 2 sampled runs agree \(all there are\), signed by key SHA256:\S+", verified(packed))
     statement = packed.with_name("tiny.zip.statement.json")
     statement.write_text(statement.read_text().replace('"seed": ', '"seed": 1'))
     assert verified(packed).endswith("wrong signature")
@@ -119,13 +119,21 @@ def test_suites_that_ship_call_runs_by_their_names_and_no_others():
             check_names(manifest(first.model_copy(update=changes), name="smoke"), specs)
 
 
-def test_runs_that_agree_within_a_tolerance_only_are_counted_apart():
+@pytest.mark.parametrize(
+    ("of", "drawn", "how"),
+    [
+        (3, True, "all there are"),
+        (12, True, "drawn from 12 by a random seed"),
+        (12, False, "drawn from 12 by a seed of the verifier's choice"),
+    ],
+)
+def test_what_was_sampled_and_how_is_said_and_runs_within_a_tolerance_are_counted_apart(of, drawn, how):
     runs = [
         VerifiedRun(run_id=f"{n}" * 16, name="", exact=n == 1, difference="x" if n == 3 else None, largest={})
         for n in (1, 2, 3)
     ]
-    assert agreement(Statement.model_construct(sampled=tuple(runs))) == (
-        "2 of 3 sampled runs agree, 1 to the bit and 1 within a tolerance"
+    assert agreement(Statement.model_construct(sampled=tuple(runs), runs=of, seed_drawn=drawn)) == (
+        f"2 of 3 sampled runs agree, 1 to the bit and 1 within a tolerance ({how})"
     )
 
 

@@ -16,7 +16,7 @@ import pytest
 from adaptbench import load_results
 from adaptbench.reports.errors import ReportError
 from adaptbench.reports.report import write_report
-from adaptbench.reports.sources.bundles import MOST_VALUES, code_of, gather, unpack, write_bundle
+from adaptbench.reports.sources.bundles import MOST_VALUES, built_in, code_of, gather, unpack, write_bundle
 
 QUICK_BYTES = 1_000_000
 
@@ -194,6 +194,14 @@ def test_a_forged_bundle_is_refused_in_one_line(changes, complaint, bundle, tmp_
     with pytest.raises(ReportError, match=complaint) as error:
         unpack(bundle, tmp_path / "out")
     assert "\n" not in str(error.value) and not list(tmp_path.glob("out/*"))
+
+
+def test_counts_of_right_queries_that_contradict_the_accuracy_are_refused(tmp_path):
+    path = shutil.copy(built_in()["best"], tmp_path / "best.zip")
+    unpack(path, tmp_path / "honest")
+    forge(path, {"calibration.parquet": table(lambda frame: frame.assign(correct=frame["correct"] // 2))})
+    with pytest.raises(ReportError, match=r"calibration\.parquet counts 0\.49\d* of its queries as right"):
+        unpack(path, tmp_path / "forged")
 
 
 def test_a_link_is_refused(bundle, tmp_path):

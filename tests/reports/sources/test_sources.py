@@ -6,7 +6,7 @@ import pytest
 
 from adaptbench.reports.comparison.comparison import compare
 from adaptbench.reports.errors import ReportError
-from adaptbench.reports.report import write_report
+from adaptbench.reports.report import About, write_report
 from adaptbench.reports.results.runs import Problem, Run
 from adaptbench.reports.selection import parse_only
 from adaptbench.reports.sources.bundles import gather, write_bundle
@@ -52,7 +52,7 @@ def mine(make):
 
 
 def test_own_runs_and_a_bundle_stand_in_one_table(mine, theirs, tmp_path):
-    report = write_report([mine.path, theirs], tmp_path / "out", learner="mine")
+    report = write_report([mine.path, theirs], tmp_path / "out", about=About("mine", "adaptbench compare Mine"))
     (comparison,) = report.comparisons
     assert [row[0].label for row in comparison.entries] == ["Mine", "LSTM", "Attention"]
     assert all(entry.rank is not None for entry in comparison.all_entries()) and not report.problems
