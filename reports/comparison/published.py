@@ -25,6 +25,7 @@ from adaptbench.reports.errors import ReportError
 from adaptbench.reports.format import Finite, Name, Positive, Record, Text
 from adaptbench.reports.plural import count_of
 from adaptbench.reports.reading import sentence_of
+from adaptbench.reports.results.runs import Run
 from adaptbench.reports.selection import suggest
 
 FAMILIES: Mapping[str, str] = {
@@ -290,9 +291,16 @@ def _different_terms(published: Published, each: _Counterpart, entry: Entry) -> 
     different = {
         "rotations in training": published.rotations != each.rotations,
         "encoder": bool(published.encoder) and published.encoder != encoder_of(entry),
+        "what pretraining is told": any(_is_told(run) for run in entry.runs),
         "prediction": published.induction not in ("not stated", ours),
     }
     return tuple(term for term, differs in different.items() if differs)
+
+
+def _is_told(run: Run) -> bool:
+    """Whether its pretraining gets amplitude and phase of each function, which no published one does."""
+    terms = run.training.pretraining if run.training else None
+    return terms is not None and terms.objective == "context"
 
 
 def encoder_of(entry: Entry) -> str:

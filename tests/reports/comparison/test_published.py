@@ -18,6 +18,7 @@ from adaptbench.reports.comparison.comparison import compare
 from adaptbench.reports.comparison.published import bibliography, cite_key, published_rows
 from adaptbench.reports.results.manifest import read_suite
 from adaptbench.reports.results.runs import read_outcomes
+from adaptbench.reports.sources.sources import opened, read_sources
 from adaptbench.reports.tables.published import published_table
 
 DATA = Path(published.__file__).parents[1] / "data"
@@ -115,6 +116,13 @@ def test_numbers_of_fully_connected_networks_give_no_difference_beside_convoluti
         (1, "Plain LSTM, sequential", 0.66, False, ("rotations in training", "encoder")),
         (5, "Plain LSTM, sequential", 0.5682, False, ("rotations in training", "encoder")),
     ]
+
+
+def test_a_network_that_was_told_more_in_pretraining_gives_no_difference():
+    with opened(["quick"]) as sources:
+        (sinusoid, _) = compare(read_sources(sources).outcomes)
+    found = [row for row in published_rows([sinusoid], {}) if row.entry.learner == "fine_tuning" and row.published]
+    assert found and all(row.differs_in == ("what pretraining is told",) and row.difference is None for row in found)
 
 
 @pytest.mark.parametrize("encoder, differs_in", [("mlp", ()), ("conv4", ("encoder",)), ("my.Encoder", ("encoder",))])
