@@ -78,16 +78,13 @@ def check_class(name: str, console: Console) -> None:
         raise ValueError(f"Expected the dotted path of a class, package.Class, but got `{name}`.")
     kind = _kind_of(load("task", name), name)
     console.print(f"{name} is checked as {'an' if kind == 'encoder' else 'a'} {kind}.", highlight=False)
-    refusals = []
+    refusals: dict[str, str] = {}
     for task, entry in _entries(kind, name).items():
         build = Builder()
         try:
             build(SuiteCell.make(entry, name="tried", seed=0))
         except ValueError as error:
-            refusals.append(str(error))
-            console.print(
-                f"[yellow]refused[/] on {task}: {escape(without_secrets(str(error)))}", highlight=False, soft_wrap=True
-            )
+            refusals[task] = without_secrets(str(error))
             continue
         for found in build.checked:
             text = (
@@ -99,8 +96,12 @@ def check_class(name: str, console: Console) -> None:
             if found.without_gradient:
                 unreached = ", ".join(found.without_gradient)
                 console.print(f"  no gradient reaches {escape(unreached)}", highlight=False, soft_wrap=True)
+    if len(refusals) == len(_entries(kind, name)) and len({*refusals.values()}) == 1:
+        raise ValueError(next(iter(refusals.values())))
+    for task, reason in refusals.items():
+        console.print(f"[yellow]refused[/] on {task}: {escape(reason)}", highlight=False, soft_wrap=True)
     if len(refusals) == len(_entries(kind, name)):
-        raise ValueError(refusals[0])
+        raise ValueError(f"Expected `{name}` to work on {' or '.join(refusals)} but both refuse it.")
 
 
 def new_suite(images: Path, out: Path | None, console: Console) -> None:
@@ -181,8 +182,13 @@ def _kind_of(cls: object, name: str) -> str:
         return "task"
     if issubclass(cls, TrainedModule | EmbeddingLearner):
         return "learner"
-    if not issubclass(cls, nn.Module) or callable(getattr(cls, "predict", None)):
+    if callable(getattr(cls, "predict", None)):
         return "strategy"
+    if not issubclass(cls, nn.Module) or cls.forward is nn.Module.forward:
+        raise ValueError(
+            f"Expected `{name}` to have `forward`, as a torch.nn.Module that learns or encodes, or `predict`, as a "
+            "strategy, or to derive from EpisodicDataModule, as a task; docs/own.md says what each must have."
+        )
     return "learner" if cls.forward.__code__.co_argcount > 2 else "encoder"
 
 

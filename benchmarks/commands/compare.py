@@ -1,7 +1,8 @@
 """The command `adaptbench compare`: trains one learner and ranks it among the learners of a bundle."""
 
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
@@ -10,8 +11,9 @@ from rich.console import Console
 from rich.markup import escape
 
 from adaptbench.benchmarks.commands.part import KEYS, pairs_of
-from adaptbench.benchmarks.commands.run import INTERRUPTED, run_suite
+from adaptbench.benchmarks.commands.run import INTERRUPTED, Standing, run_suite
 from adaptbench.benchmarks.commands.run_options import RunOptions
+from adaptbench.benchmarks.console import print_indented
 from adaptbench.benchmarks.suites.registry import suite_files
 from adaptbench.benchmarks.suites.suite import load_suite
 from adaptbench.reports.comparison.comparison import Comparison, compare
@@ -20,7 +22,7 @@ from adaptbench.reports.comparison.fidelity import fidelities
 from adaptbench.reports.plural import count_of
 from adaptbench.reports.report import About
 from adaptbench.reports.results.runs import Run
-from adaptbench.reports.selection import parse_only
+from adaptbench.reports.selection import Only, parse_only
 from adaptbench.reports.sources.bundles import built_in
 from adaptbench.reports.sources.sources import Reading, opened, read_sources
 from adaptbench.reports.terminal import show_report
@@ -46,16 +48,16 @@ def compare_learner(bundle: str, options: RunOptions, detect: float | None, cons
         raise ValueError("Expected `--only` without a learner, because one learner is compared with all others.")
     if not Path(bundle).is_file() and bundle not in built_in():
         known = ", ".join(built_in()) or "none yet"
+        cure = f"; `adaptbench run {bundle}` and `adaptbench submit runs` make one" if bundle in suite_files() else ""
         raise ValueError(
             f"Expected `--suite` to be the file of a bundle, or a suite whose bundle ships ({known}), but got "
-            f"`{bundle}`; `adaptbench run {bundle}` and `adaptbench submit runs` make one."
+            f"`{bundle}`{cure}."
         )
-    key = options.learners[0].rpartition(".")[2]
+    (name,) = options.learners
+    key = name.rpartition(".")[2]
     part = [argument for value in options.only for argument in ("--only", value)]
-    again = shlex.join(["adaptbench", "compare", *options.learners, "--suite", bundle, *part, *options.settings])
-    with opened([bundle]) as sources:
-        reading = read_sources(sources)
-        reading = reading.only(only) if only else reading
+    again = shlex.join(["adaptbench", "compare", name, "--suite", bundle, *part, *options.settings])
+    with _read(bundle, only) as reading:
         suite = reading.suite.command[0] if reading.suite.command else reading.suite.name
         if suite not in suite_files():
             raise ValueError(f"Expected the bundle of a suite that ships but got that of `{suite}`.")
@@ -64,19 +66,36 @@ def compare_learner(bundle: str, options: RunOptions, detect: float | None, cons
         keys = [each for each in KEYS if each not in others]
         kept = [f"{name}={value}" for name, values in only.items() if name not in keys for value in values]
         options = replace(options, only=[*kept, *pairs_of(suite, cells, keys), f"learner={key}"])
-        _say_time(reading, options, console)
-        _say_fidelity(reading, console)
-        if detect is not None:
-            _say_choices(compare(reading.outcomes), detect, console)
-    if options.encoder and any(key in task.learners for task in load_suite(suite).tasks):
-        options = replace(options, learners=[])  # one of ours, on another encoder
-    code = run_suite(suite, replace(options, report=False), console)
+    if any(key in task.learners for task in load_suite(suite).tasks):
+        if name == key and not options.encoder:
+            raise ValueError(
+                f"Expected `--encoder` with `{key}`, whose results in suite `{suite}` are there, or a learner of your "
+                "own, package.Class."
+            )
+        options = replace(options, learners=[]) if options.encoder else options  # one of ours, on another encoder
+
+    def introduce(standing: Standing) -> None:
+        with _read(bundle, only) as reading:
+            if standing.left:
+                _say_time(reading, options, console)
+            _say_fidelity(reading, console)
+            if detect is not None:
+                _say_choices(compare(reading.outcomes), detect, console)
+
+    code = run_suite(suite, replace(options, report=False), console, introduce)
     if options.dry_run or code == INTERRUPTED:
         return code
-    name = reading.suite.name
-    about = About(key, again)
-    show_report([options.out, bundle], options.out / f"compare-{key}", name, console, only=only, about=about)
+    out, suite, about = options.out / f"compare-{key}", reading.suite.name, About(key, again)
+    show_report([options.out, bundle], out, suite, console, only=only, about=about)
     return code
+
+
+@contextmanager
+def _read(bundle: str, only: Only) -> Iterator[Reading]:
+    """Opens a bundle, and reads the part of it that is compared."""
+    with opened([bundle]) as sources:
+        reading = read_sources(sources)
+        yield reading.only(only) if only else reading
 
 
 def _say_time(reading: Reading, options: RunOptions, console: Console) -> None:
@@ -89,14 +108,14 @@ def _say_time(reading: Reading, options: RunOptions, console: Console) -> None:
     places = {place for each in by_learner.values() for place in each}
     n_seeds = options.seeds or len({cell.seed for cell in reading.suite.cells})
     totals = sorted(
-        n_seeds * sum(fmean(found) for found in each.values()) / 60
+        n_seeds * (len(options.rates) or 1) * sum(fmean(found) for found in each.values()) / 60
         for each in by_learner.values()
         if each.keys() == places
     )
     if totals:
         cost = (
-            f"about {fmean(totals):.1f} CPU minutes: the bundle's learners took {totals[0]:.1f} to {totals[-1]:.1f} "
-            "for as many. --only and --seeds narrow it."
+            f"about {fmean(totals):.1f} CPU minutes in all: the bundle's learners took {totals[0]:.1f} to "
+            f"{totals[-1]:.1f} for as many."
         )
     else:
         cost = "of unknown length, because no learner of the bundle has all of them."
@@ -112,9 +131,10 @@ def _say_fidelity(reading: Reading, console: Console) -> None:
         with opened([large]) as sources:
             found = list(fidelities(small, compare(read_sources(sources).outcomes)))
         if found:
-            console.print(f"Agreement of the ranks in {reading.suite.name} with those in {large}:", highlight=False)
+            what = f"Agreement of the ranks in {reading.suite.name} with those in {large}"
+            console.print(f"{what} (Kendall's tau, 95 % interval):", highlight=False)
         for each in found:
-            console.print(f"  {escape(str(each))}", highlight=False)
+            print_indented(str(each), console)
 
 
 def _say_choices(comparisons: Iterable[Comparison], detect: float, console: Console) -> None:
@@ -127,10 +147,14 @@ def _say_choices(comparisons: Iterable[Comparison], detect: float, console: Cons
         if not found:
             console.print("  unknown, because the bundle has no two learners with two seeds")
         for choice in found:
-            who = "yours; the others are the bundle's" if choice.paired else "yours and all others, run anew"
-            what = f"{choice.episodes} test episodes"
+            who = "yours against the bundle's runs" if choice.paired else "all learners run anew"
             if choice.seeds is None:
-                text = f"not with {SEEDS[-1]} seeds, which show {shown(comparison, choice.smallest)}"
+                ends = sorted(choice.smallest, key=lambda column: choice.smallest[column])
+                edges = (
+                    f"{shown(comparison, choice.smallest[column])} ({comparison.settings[column]})"
+                    for column in dict.fromkeys((ends[0], ends[-1]))
+                )
+                text = f"{SEEDS[-1]} seeds are too few, for they show {' to '.join(edges)}"
             else:
                 text = f"{count_of(choice.seeds, 'seed')}, about {choice.cpu_minutes:.1f} CPU minutes"
-            console.print(f"  {what}: {text} ({who})", highlight=False)
+            print_indented(f"{choice.episodes} test episodes, {who}: {text}", console)

@@ -19,7 +19,7 @@ from adaptbench.benchmarks.executors.choose import make_backend
 from adaptbench.benchmarks.executors.interruption import interruption
 from adaptbench.benchmarks.executors.options import ExecutorOptions
 from adaptbench.benchmarks.executors.plan import ONLY_ARGUMENTS, Plan, PlannedRun, add_learner, make_plan
-from adaptbench.benchmarks.executors.progress import SuiteProgress
+from adaptbench.benchmarks.executors.progress import SuiteProgress, say_failed
 from adaptbench.benchmarks.executors.schedule import Status, drive
 from adaptbench.benchmarks.executors.time_left import estimate
 from adaptbench.benchmarks.executors.worker import Job
@@ -35,8 +35,6 @@ from adaptbench.reports.sources.sources import opened
 from adaptbench.reports.words.waiting import waiting_for
 
 SUCCESS, FAILURE, INTERRUPTED = 0, 1, 130
-LAST_LINES = 3
-"""Lines of a failed run's log that are shown."""
 
 
 @dataclass(frozen=True)
@@ -81,8 +79,12 @@ class Standing:
         )
 
 
-def run_suite(name: str, options: RunOptions, console: Console) -> int:
+def run_suite(
+    name: str, options: RunOptions, console: Console, introduce: Callable[[Standing], None] | None = None
+) -> int:
     """Runs the unfinished cells of a suite; returns the exit code.
+
+    `introduce` is called once the suite and the options are found to be right, before anything is said of the suite.
 
     Raises:
         ValueError: if the suite or an option is wrong; then nothing is run.
@@ -105,9 +107,12 @@ def run_suite(name: str, options: RunOptions, console: Console) -> int:
         with waiting_for("the files of finished runs, which are being checked", console):
             standing = Standing.of(plan, store, others, again=options.again)
         _check_devices(standing.left, options)
+        if introduce is not None:
+            introduce(standing)
         _announce(plan, standing, executor=options.executor, console=console)
         if options.dry_run:
-            _announce_time(standing, [store, *others], executor=options.executor, console=console)
+            if introduce is None or standing.finished:
+                _announce_time(standing, [store, *others], executor=options.executor, console=console)
             return SUCCESS
     added = [argument for learner in options.learners for argument in ("--learner", learner)]
     forgotten = [run.spec.run_id for run in standing.left] if options.again else ()
@@ -119,13 +124,9 @@ def run_suite(name: str, options: RunOptions, console: Console) -> int:
 
     def make_job(run: PlannedRun) -> Job:
         return Job(
-            spec=run.spec,
-            root=options.out.absolute(),
-            name=run.name,
-            target=target,
-            devices=Devices(kind),
+            spec=run.spec, root=options.out.absolute(), name=run.name, target=target, devices=Devices(kind),
             checkpoint_seconds=suite.checkpoint_seconds,
-        )
+        )  # fmt: skip
 
     status = _execute(standing, store, make_job, options=options, console=console)
     if status is None:
@@ -230,7 +231,7 @@ def _conclude(
         for run_id in [each for each in status.unmirrored if is_mirrored(store, each, target)]:
             del status.unmirrored[run_id]  # W&B took its time, and has it since
         _say_where_wandb(target, status, out=options.out, console=console)
-    _say_failed(status, Store(options.out), console)
+    say_failed(status, Store(options.out), console)
     _say_unavailable(plan, console)
     return unreadable
 
@@ -252,25 +253,6 @@ def _report(plan: Plan, status: Status, target: Target | None, *, options: RunOp
         if trouble is not None:
             console.print(f"[yellow]warning[/] W&B missed the report ({escape(trouble)}).", highlight=False)
     return sum(problem.cell.run_id in asked for problem in report.unreadable)
-
-
-def _say_failed(status: Status, store: Store, console: Console) -> None:
-    """Names failed runs; those of one reason together, with the end of the first one's log."""
-    alike: dict[str, list[str]] = {}
-    for run_id, reason in status.failed.items():
-        alike.setdefault(reason, []).append(run_id)
-    for reason, (first, *others) in alike.items():
-        text = f"[red]failed[/] {escape(status.names[first])} ({first}): {escape(reason)}"
-        console.print(text, highlight=False, soft_wrap=True)
-        for line in store.last_lines(first)[-LAST_LINES:]:
-            console.print(f"    {escape(line)}", highlight=False, soft_wrap=True, style="dim")
-        if (log := store.log(first)).is_file():
-            console.print(f"  log: {shlex.quote(str(log))}", markup=False, highlight=False, soft_wrap=True)
-        if others:
-            names = ", ".join(status.names[run_id] for run_id in others)
-            console.print(f"  {len(others)} more for that reason: {escape(names)}", highlight=False, soft_wrap=True)
-    if alike:
-        console.print("The same command tries the failed runs again.")
 
 
 def _say_unavailable(plan: Plan, console: Console) -> None:

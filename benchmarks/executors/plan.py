@@ -10,7 +10,7 @@ from adaptbench.benchmarks.runs.build import TaskShape, build_adapter, build_mod
 from adaptbench.benchmarks.runs.interfaces import Checked, check_cell
 from adaptbench.benchmarks.store.redaction import without_secrets
 from adaptbench.benchmarks.suites.description import source_in_words
-from adaptbench.benchmarks.suites.registry import load
+from adaptbench.benchmarks.suites.registry import load, named
 from adaptbench.benchmarks.suites.spec import Cell, Component, RunSpec, TransferSpec
 from adaptbench.benchmarks.suites.suite import Suite, SuiteCell
 from adaptbench.benchmarks.suites.tasks import called
@@ -223,8 +223,7 @@ class Builder:
             raise ValueError(f"{cell.attributes.learner} on {cell.attributes.called} is refused: {error}") from error
         except Exception as error:  # an argument of the wrong type can make a class raise anything
             what = f"{cell.attributes.learner} on {cell.attributes.called}"
-            reason = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(".")
-            raise ValueError(f"{what} cannot be built: {reason}.") from error
+            raise ValueError(f"{what} cannot be built: {named(error)}.") from error
 
     def _build(self, spec: Cell) -> None:
         training = spec.training

@@ -1,5 +1,6 @@
 """What a terminal shows while a suite runs."""
 
+import shlex
 import time
 from datetime import timedelta
 
@@ -15,6 +16,9 @@ from adaptbench.benchmarks.executors.schedule import Status
 from adaptbench.benchmarks.executors.time_left import seconds_left
 from adaptbench.benchmarks.store.store import Store
 from adaptbench.reports.words.waiting import PATIENCE_SECONDS
+
+LAST_LINES = 3
+"""Lines of a failed run's log that are shown."""
 
 
 class SuiteProgress:
@@ -103,6 +107,30 @@ class SuiteProgress:
             return float((self.store.partial(run_id) / "progress").read_text(encoding="ascii"))
         except (OSError, ValueError):
             return 0.0
+
+
+def say_failed(status: Status, store: Store, console: Console) -> None:
+    """Names failed runs; those of one reason together, with the end of the first one's log.
+
+    A reason that ends the log is not said twice.
+    """
+    alike: dict[str, list[str]] = {}
+    for run_id, reason in status.failed.items():
+        alike.setdefault(reason, []).append(run_id)
+    for reason, (first, *others) in alike.items():
+        lines = [line for line in store.last_lines(first) if line.strip(" ^~")][-LAST_LINES:]
+        said = "" if lines and lines[-1] in reason else f": {reason}"
+        text = f"[red]failed[/] {escape(_named(first, status) + said)}"
+        console.print(text, highlight=False, soft_wrap=True)
+        for line in lines:
+            console.print(f"    {escape(line)}", highlight=False, soft_wrap=True, style="dim")
+        if (log := store.log(first)).is_file():
+            console.print(f"  log: {shlex.quote(str(log))}", markup=False, highlight=False, soft_wrap=True)
+        if others:
+            names = ", ".join(status.names[run_id] for run_id in others)
+            console.print(f"  {len(others)} more for that reason: {escape(names)}", highlight=False, soft_wrap=True)
+    if alike:
+        console.print("The same command tries the failed runs again.")
 
 
 def _named(run_id: str, status: Status) -> str:

@@ -18,6 +18,7 @@ from adaptbench.benchmarks.runs.process import StopRequest
 from adaptbench.benchmarks.runs.run import OtherCode
 from adaptbench.benchmarks.store.redaction import without_secrets
 from adaptbench.benchmarks.store.store import LEASE_SECONDS, LOG, RunElsewhere, Store
+from adaptbench.benchmarks.suites.registry import named
 from adaptbench.benchmarks.suites.spec import CHECKPOINT_SECONDS, RunSpec
 from adaptbench.benchmarks.tracking.wandb_runs import Target, close_mirror, open_mirror
 
@@ -102,7 +103,7 @@ def _try(job: Job, store: Store, should_stop: Callable[[], bool]) -> Ended:
             error, (OSError, MemoryError, torch.OutOfMemoryError, OtherCode)
         ):  # an error in the code: a new try must not go on from it
             store.checkpoint(job.spec.run_id).unlink(missing_ok=True)
-        reason = without_secrets(" ".join(f"{type(error).__name__}: {error}".split()))
+        reason = without_secrets(named(error))
         ended = Ended("failed", reason, last_words(store, job.spec.run_id))
         store.note_failure(job.spec.run_id, ended.reason, ended.log)
         return ended

@@ -12,7 +12,7 @@ from pydantic import PydanticSchemaGenerationError, TypeAdapter, ValidationError
 from torch import nn
 
 from adaptbench.benchmarks.evaluation.adapters import Chooses, Strategy, weights_of
-from adaptbench.benchmarks.suites.registry import load
+from adaptbench.benchmarks.suites.registry import load, named
 from adaptbench.benchmarks.suites.spec import Cell, Component, PretrainSpec, Training, TrainingSpec, TransferSpec
 from adaptbench.benchmarks.suites.weights import load_weights
 from adaptbench.datamodules.base import EpisodicDataModule, Sampling
@@ -170,10 +170,15 @@ def build_learner(component: Component, *, features: int, targets: int, outputs:
         with torch.no_grad():
             prediction = learner(torch.zeros(2, 3, features), torch.zeros(2, 3, targets), torch.zeros(2, 4, features))
     except Exception as error:  # a user's class may raise anything
-        complaint = f"The learner `{component.name}` cannot be called: {type(error).__name__}: {error}."
+        complaint = f"The learner `{component.name}` cannot be called: {named(error)}."
         raise ValueError(f"{complaint} It must be {LEARNER_SIGNATURE}.") from error
-    if not isinstance(learner, nn.Module) or getattr(prediction, "shape", None) != (2, 4, outputs):
+    if not isinstance(learner, nn.Module):
         raise ValueError(f"The learner `{component.name}` has the wrong interface. It must be {LEARNER_SIGNATURE}.")
+    if not isinstance(prediction, torch.Tensor) or prediction.shape != (2, 4, outputs):
+        got = list(prediction.shape) if isinstance(prediction, torch.Tensor) else f"a {type(prediction).__name__}"
+        wanted = f"to predict [2, 4, {outputs}] for 2 episodes of 4 queries"
+        complaint = f"Expected the learner `{component.name}` {wanted} but got {got}."
+        raise ValueError(f"{complaint} It must be {LEARNER_SIGNATURE}.")
     return learner
 
 

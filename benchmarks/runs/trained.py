@@ -265,7 +265,8 @@ def _read_run(path: Path) -> tuple[Cell, Result | None]:
         if spec is not None and spec.kind != "pretrain" and result is not None and result.pretrained is not None:
             spec = spec.with_candidate(result.pretrained)
     except (OSError, ValueError) as error:
-        raise ValueError(f"Expected {path} to be the folder of a finished run, but it is not: {error}.") from error
+        reason = str(error).removesuffix(".")
+        raise ValueError(f"Expected {path} to be the folder of a finished run, but it is not: {reason}.") from error
     if spec is None:
         raise ValueError(f"{path} was made by results version {made_by} of the code; this is {RESULTS_VERSION}.")
     if spec.kind == "pretrain":

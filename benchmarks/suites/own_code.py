@@ -7,12 +7,7 @@ from importlib.machinery import ModuleSpec
 from importlib.util import find_spec, resolve_name
 from pathlib import Path
 
-from adaptbench.benchmarks.suites.registry import load
-
-LIBRARIES = ("adaptbench", "torch", "pytorch_lightning")
-"""Packages whose code is not the user's own; its versions are recorded, and are in no id."""
-INSTALLED = ("site-packages", "dist-packages")
-"""Folders in which modules that lie side by side belong to different people."""
+from adaptbench.benchmarks.suites.registry import INSTALLED, LIBRARIES, load
 
 
 def own_code(**components: str) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
+from traceback import walk_tb
 from typing import Any
 
 from adaptbench.reports.selection import suggest
@@ -212,6 +213,10 @@ KINDS = {
     "strategy": STRATEGIES,
     "pretraining": PRETRAINING,
 }
+LIBRARIES = ("adaptbench", "torch", "pytorch_lightning")
+"""Packages whose code is not the user's own; its versions are recorded, and are in no id."""
+INSTALLED = ("site-packages", "dist-packages")
+"""Folders in which modules that lie side by side belong to different people."""
 OLD_NAMES = ("benchmarks", "datamodules", "lit_modules", "reports")
 """Names of the packages before they were parts of `adaptbench`."""
 RENAMED = {
@@ -263,10 +268,30 @@ def load(kind: str, name: str) -> Any:  # noqa: ANN401 - a class of any kind
     if "." in name and (here := str(Path.cwd())) not in sys.path:
         sys.path.append(here)  # last, so that no file there hides a library
     try:
-        return getattr(importlib.import_module(module), attribute)
+        found = importlib.import_module(module)
     except Exception as error:  # a user's module may raise anything
-        reason = str(error) if isinstance(error, ImportError | AttributeError) else f"{type(error).__name__}: {error}"
-        raise ValueError(f"Expected a known {kind} but `{name}` cannot be imported: {reason}.") from error
+        reason = str(error) if isinstance(error, ImportError) else named(error)
+        raise ValueError(f"Expected a class but `{name}` cannot be imported: {reason}.") from error
+    if not hasattr(found, attribute):
+        classes = [
+            each for each, value in vars(found).items() if isinstance(value, type) and value.__module__ == module
+        ]
+        raise ValueError(
+            f"Expected a class but `{name}` cannot be imported: {module} has no {attribute}. "
+            f"{suggest(attribute, classes)}"
+        )
+    return getattr(found, attribute)
+
+
+def named(error: Exception) -> str:
+    """An error with its type, on one line, and with the last line of a user's own code that it passed through."""
+    text = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(".")
+    for frame, line in reversed([*walk_tb(error.__traceback__)]):
+        file = Path(frame.f_code.co_filename)
+        top = frame.f_globals.get("__name__", "").partition(".")[0]
+        if file.is_file() and top not in {*LIBRARIES, *sys.stdlib_module_names} and not {*INSTALLED} & {*file.parts}:
+            return f"{text} ({file.name}, line {line})"
+    return text
 
 
 def own_label(task: str, init_args: Mapping[str, Any]) -> str:

@@ -26,14 +26,15 @@ class Choice:
         episodes: Test episodes of each size.
         paired: Whether the learner is compared with the scores at hand; else all learners are run anew.
         seeds: Seeds of each learner that is run; None if even `SEEDS[-1]` are too few.
-        smallest: The smallest difference that is found with these seeds, or with `SEEDS[-1]`, in the metric's unit.
+        smallest: The smallest difference that is found with these seeds, or with `SEEDS[-1]`, in the metric's unit, by
+            the number of the column.
         cpu_minutes: CPU minutes of all runs of the choice.
     """
 
     episodes: int
     paired: bool
     seeds: int | None
-    smallest: float
+    smallest: Mapping[int, float]
     cpu_minutes: float
 
 
@@ -79,16 +80,16 @@ def choices(comparison: Comparison, difference: float) -> tuple[Choice, ...]:
     learners = max(sum(_usable(entry) for entry in column) for column in columns) + 1
     found = []
     for factor, paired in OPTIONS:
-        smallest: Mapping[int, float] = {
-            n: max(
-                detectable_difference(
+        smallest = {
+            n: {
+                column: detectable_difference(
                     each, n, factor * episodes, others=seeds if paired else n, learners=learners, columns=len(columns)
                 )
-                for each in known.values()
-            )
+                for column, each in known.items()
+            }
             for n in SEEDS
         }
-        enough = next((n for n in SEEDS if smallest[n] <= wanted), None)
+        enough = next((n for n in SEEDS if max(smallest[n].values()) <= wanted), None)
         found.append(
             Choice(
                 factor * episodes,

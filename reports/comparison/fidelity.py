@@ -38,10 +38,10 @@ class Fidelity:
     seeds: int
 
     def __str__(self) -> str:
-        """The sentence for readers."""
+        """The line for readers."""
         alone = ", which covers episodes only" if self.seeds == 1 else ""
         return (
-            f"{self.place}, {self.size}, {self.learners} learners: Kendall's tau {self.tau:.2f}, 95 % interval "
+            f"{self.place}, {self.size}, {self.learners} learners: {self.tau:.2f} "
             f"[{self.lower:.2f}, {self.upper:.2f}]{alone}."
         )
 

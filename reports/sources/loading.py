@@ -83,7 +83,13 @@ def load_results(folder: str | Path, suite: str | None = None) -> Results:
         runs = [outcome for outcome in outcomes if isinstance(outcome, Run)]
         problems = [outcome for outcome in outcomes if isinstance(outcome, Problem)]
         if problems:
-            kinds = Counter(problem.kind for problem in problems)
+            begun = {run.cell.learner for run in runs}
+            kinds = Counter(
+                "of learners without a finished run"
+                if begun and each.kind == "not finished" and each.cell.learner not in begun
+                else each.kind
+                for each in problems
+            )
             counts = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
             reasons = "".join(
                 f" {each.cell.run_id} is unreadable: {each.reason}" for each in problems if each.kind == "unreadable"

@@ -119,10 +119,8 @@ def _open(name: SourceName, stack: ExitStack) -> Source:
     file, shipped = bundle_file(name), built_in()
     if not file.is_file():
         known = f"; bundles that ship: {', '.join(shipped)}" if shipped else ""
-        raise ReportError(
-            f"Expected a folder of runs or a bundle but {name} is neither; `adaptbench run SUITE --out {name}` makes "
-            f"runs{known}."
-        )
+        cure = "" if file.suffix == ".zip" else f"; `adaptbench run SUITE --out {name}` makes runs"
+        raise ReportError(f"Expected a folder of runs or a bundle but {name} is neither{cure}{known}.")
     folder = Path(stack.enter_context(TemporaryDirectory(prefix="adaptbench-bundle-"))) / "runs"
     index = unpack(file, folder)
     facts = [f"version {index.suite.version}", f"{index.made:%Y-%m-%d}", verified(file)]

@@ -140,6 +140,7 @@ def carried_table(comparison: Comparison, name: str) -> Table | None:
     if not shown:
         return None
     settings = [comparison.settings[column] for column in comparison.largest]
+    silent = [row[0].label for row in entries if row not in shown and any(entry.interval for entry in row)]
     return Table(
         name=f"carried-{name}",
         title=f"Numbers carried over: {comparison.place}",
@@ -147,6 +148,7 @@ def carried_table(comparison: Comparison, name: str) -> Table | None:
             f"What learners carry over from the support set on {comparison.place}, {settings[0].size_label}"
             f": how many numbers queries get of it (a context, a state, keys and values, weights "
             f"that are generated or moved), and {comparison.metric.heading} with the ends of 95 % intervals."
+            f"{' Not shown, because they do not say how many: ' + '; '.join(silent) + '.' if silent else ''}"
         ),
         frame=frame_of(_CARRIED_COLUMNS, (entry for row in shown for entry in row)),
         groups=tuple((setting.episode_label, 2) for setting in settings),

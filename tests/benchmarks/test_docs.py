@@ -38,6 +38,27 @@ class Centred(Residual):
         return x - x.mean(dim=0)
 
 
+class Lookup(torch.nn.Module):
+    def __init__(self, features, targets, outputs):
+        super().__init__()
+
+    def forward(self, support_x, support_y, query_x):
+        return {}["key"]
+
+
+class Short(Lookup):
+    def forward(self, support_x, support_y, query_x):
+        return query_x[..., :1]
+
+
+class Silent(torch.nn.Module):
+    pass
+
+
+class Plain:
+    pass
+
+
 class Nameless(torch.nn.Identity):
     def __init__(self, example_shape):
         super().__init__()
@@ -84,14 +105,22 @@ def test_every_class_of_the_documentation_passes_the_check(name, kind, tasks, ow
         ("wrong.Narrow", "Expected the features of the encoder `wrong.Narrow` to have shape [80, 32] but got [80, 3]"),
         ("wrong.Centred", "other queries: A prediction moves by"),
         ("wrong.Nameless", "`wrong.Nameless` has no number `features`. It must be a torch.nn.Module with"),
-        ("wrong.nothing", "`wrong.nothing` cannot be imported"),
+        (
+            "wrong.narrow",
+            "Expected a class but `wrong.narrow` cannot be imported: wrong has no narrow. Did you mean `Narr",
+        ),
+        ("wrong.Lookup", "cannot be called: KeyError: 'key' (wrong.py, line 27)"),
+        ("wrong.Short", "to predict [2, 4, 5] for 2 episodes of 4 queries but got [2, 4, 1]. It must be"),
+        ("wrong.Silent", "Expected `wrong.Silent` to have `forward`"),
+        ("wrong.Plain", "Expected `wrong.Plain` to have `forward`"),
         ("prototypes", "Expected the dotted path of a class"),
     ],
 )
 def test_a_class_that_lacks_something_is_refused_with_a_sentence(name, complaint, own_classes):
     done = check(name)
     assert (done.exit_code, "Traceback" in done.output) == (2, False)
-    assert complaint in done.stderr
+    assert complaint in done.output
+    assert complaint not in done.stdout or complaint not in done.stderr
 
 
 @pytest.mark.slow

@@ -55,11 +55,15 @@ def submit_runs(
         write_bundle(wanted, folders, path, code=code, card=_card(wanted, own, learners, part_of(wanted.name, done)))
         if predictions:
             _write_predictions(own, path.with_name(f"{path.stem}-predictions.parquet"))
-    missing = len(cells) - len(own)
+    begun = {cell.learner for cell in done}
+    never = [cell.learner for cell in cells if cell.learner not in begun]
+    missing = len(cells) - len(own) - len(never)
+    left = [f"{missing} are not finished"] if missing else []
+    left += [f"{len(never)} are of {count_of(len({*never}), 'learner')} without a finished run"] if never else []
+    said = f" ({', '.join(left)})" if left else ""
     console.print(
         f"{shlex.quote(str(path))}: {len(own)} of {count_of(len(cells), 'run')} of suite {wanted.name}, "
-        f"{path.stat().st_size / 1000:.0f} kB"
-        f"{f' ({missing} are not finished)' if missing else ''}.",
+        f"{path.stat().st_size / 1000:.0f} kB{said}.",
         markup=False,
         highlight=False,
         soft_wrap=True,

@@ -54,8 +54,12 @@ def verify_and_show(
         Whether no run differs or fails.
 
     Raises:
-        ValueError: if there are too few runs, or it is not a bundle.
+        ValueError: if there are too few runs, there is no such bundle or key, or it is not a bundle.
     """
+    if not runs.exists():
+        raise ValueError(f"Expected a folder of runs or the file of a bundle but {runs} does not exist.")
+    if key is not None and not key.is_file():
+        raise ValueError(f"Expected `--key` to be the file of an SSH key but {key} does not exist.")
     counts = Counter[str]()
 
     def show(verdict: Verdict) -> None:
@@ -66,7 +70,7 @@ def verify_and_show(
         for verdict in verify_runs(runs, choose(runs, sample, seed or 0), jobs):
             show(verdict)
     else:
-        if not trusted and needs_trust(runs, console):
+        if not trusted and needs_trust(runs, sample, console):
             typer.confirm("Run this code with your rights?", abort=True)
         verify_bundle(runs, sample, seed, jobs=jobs, key=key, show=show, console=console)
     said = ", ".join(f"{number} {word}" for word, number in counts.items())
@@ -74,15 +78,16 @@ def verify_and_show(
     return not counts["differs"] and not counts["failed"]
 
 
-def needs_trust(bundle: Path, console: Console) -> bool:
+def needs_trust(bundle: Path, sample: int | None, console: Console) -> bool:
     """Whether verifying a bundle runs code that is not ours; that code is shown.
 
     Raises:
-        ReportError: if it is not a bundle.
+        ValueError: if it is not a bundle, or has fewer runs than the sample.
     """
     code = code_of(bundle)
     with TemporaryDirectory(prefix="adaptbench-verify-") as folder:
         unpack(bundle, Path(folder, "runs"))
+        draw(_finished(Path(folder, "runs")), sample, 0)
         specs = [json.loads(path.read_bytes()) for path in sorted(Path(folder, "runs").glob("*/spec.json"))]
     foreign = sorted({name for spec in specs for name in _names(spec) if "." in name})
     for module, text in code.items():
@@ -124,8 +129,7 @@ def verify_bundle(
     with TemporaryDirectory(prefix="adaptbench-verify-") as folder:
         runs = Path(folder, "runs")
         index = unpack(bundle, runs)
-        results = [read(path, Result) for path in sorted(runs.glob("*/result.json"))]
-        finished = [result.run_id for result in results if result.scores]
+        finished = _finished(runs)
         chosen = draw(finished, sample, seed)
         specs = {run_id: RUN_SPEC.validate_json((runs / run_id / "spec.json").read_bytes()) for run_id in finished}
         for run_id, spec in specs.items():
@@ -193,6 +197,12 @@ def check_names(suite: Manifest, specs: Mapping[str, RunSpec]) -> None:
                 f"Expected run {cell.run_id} to be called {min(allowed)}, as its spec says ({name_of(spec)}), but "
                 f"the manifest calls it {cell.label} ({cell.learner}, {cell.family}, {cell.called}, {cell.protocol})."
             )
+
+
+def _finished(runs: Path) -> list[str]:
+    """The ids of the runs that have scores."""
+    results = (read(path, Result) for path in sorted(runs.glob("*/result.json")))
+    return [result.run_id for result in results if result.scores]
 
 
 @contextmanager

@@ -63,7 +63,7 @@ def test_the_agreement_with_larger_suites_is_the_one_of_the_docs(adaptbench):
         for name in ("docs/results.md", "README.md")
     )
     assert said in docs
-    printed = re.findall(r"tau (\S+), 95 % interval (\[.+?\])", said)
+    printed = re.findall(r"learners: (\S+) (\[.+?\])", said)
     assert re.findall(r"(\S+) (\[\S+ \S+\])<!-- no table: printed by compare -->", readme) == printed
 
 
@@ -83,13 +83,21 @@ def test_the_cells_of_each_bundle_that_ships_are_run_and_no_others(adaptbench, s
     [
         (("--suite", "nothing"), "or a suite whose bundle ships"),
         (("--only", "learner=lstm"), "Expected `--only` without a learner"),
+        (("--suite", "nowhere.zip"), "but got `nowhere.zip`.\n"),
         (("--only", "lerner=lstm"), "Did you mean `learner`"),
         (("--rates", "0.1,0"), "Expected `--rates` to be different positive numbers"),
         (("--rates", "0.1,0.1"), "but got `0.1,0.1`"),
         (("--rates", "fast"), "but got `fast`"),
+        (("--jobs", "0"), "Expected `--jobs` to be"),
+        (("--encoder", "own.Missing"), "own has no Missing"),
     ],
 )
-def test_what_cannot_be_compared_is_refused(arguments, complaint, adaptbench):
+def test_what_cannot_be_compared_is_refused_before_anything_is_said(arguments, complaint, adaptbench, own_learners):
     done = adaptbench("compare", "own.Sound", *arguments)
-    assert done.returncode == 2 and complaint in done.stderr
+    assert done.returncode == 2 and complaint in done.stderr and not done.stdout
     assert not list(adaptbench.folder.glob("runs"))
+
+
+def test_one_of_ours_is_compared_on_another_encoder_only(adaptbench):
+    done = adaptbench("compare", "prototypes")
+    assert done.returncode == 2 and "Expected `--encoder` with `prototypes`" in done.stderr and not done.stdout

@@ -14,8 +14,8 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from adaptbench.benchmarks.cli import app
-from adaptbench.benchmarks.commands import run
 from adaptbench.benchmarks.commands.verify import Verdict
+from adaptbench.benchmarks.executors import progress
 from adaptbench.benchmarks.executors.plan import make_plan
 from adaptbench.benchmarks.executors.schedule import Status
 from adaptbench.benchmarks.runs.run import execute
@@ -185,7 +185,7 @@ def test_one_reason_of_many_runs_is_said_once_with_its_log(store):
         (store.begin(run_id) / "log.txt").write_text("the traceback")
         store.note_failure(run_id, "ValueError: 3 channels", "the traceback\nits last line")
     console = Console(file=io.StringIO(), width=60, color_system=None)
-    run._say_failed(status, store, console)
+    progress.say_failed(status, store, console)
     assert console.file.getvalue().splitlines() == [
         "failed run a (a): ValueError: 3 channels",
         "    the traceback",
@@ -193,4 +193,17 @@ def test_one_reason_of_many_runs_is_said_once_with_its_log(store):
         f"  log: {store.log('a')}",
         "  2 more for that reason: run b, run c",
         "The same command tries the failed runs again.",
+    ]
+
+
+def test_a_reason_that_ends_the_log_is_said_once(store):
+    log = 'File "bad.py", line 22, in forward\n    return x @ y\n           ~~^~~\nKeyError: 1\n'
+    store.begin("a")
+    store.note_failure("a", "KeyError: 1 (bad.py, line 22)", log)
+    status = Status([], failed={"a": store.failure("a")}, names={"a": "run a"})
+    console = Console(file=io.StringIO(), width=60, color_system=None)
+    progress.say_failed(status, store, console)
+    assert [line.strip() for line in console.file.getvalue().splitlines()][:4] == [
+        "failed run a (a)",
+        *('File "bad.py", line 22, in forward', "return x @ y", "KeyError: 1"),
     ]

@@ -33,6 +33,17 @@ def test_the_options_of_the_card_choose_what_the_bundle_has(tmp_path):
     assert chosen("ablation", options) == {json.loads(line)["result"]["run_id"] for line in runs.splitlines()}
 
 
+def test_runs_of_learners_without_a_finished_run_are_counted_apart(tmp_path):
+    console = Console(file=io.StringIO())
+    submit_runs(["published"], None, only={}, out=tmp_path / "a.zip", console=console)
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        packed = {json.loads(line)["result"]["run_id"] for line in archive.read("runs.jsonl").splitlines()}
+        cells = json.loads(archive.read("bundle.json"))["suite"]["cells"]
+    begun = {cell["learner"] for cell in cells if cell["run_id"] in packed}
+    others = [cell["learner"] for cell in cells if cell["learner"] not in begun]
+    assert others and f"{len(others)} are of {len({*others})} learners without a" in console.file.getvalue()
+
+
 def test_a_whole_suite_and_one_that_does_not_ship_have_no_part():
     cells = cells_of("smoke")
     assert part_of("smoke", cells) == part_of("mine", cells[:1]) == ""

@@ -36,6 +36,9 @@ def test_runs_of_a_bundle_are_computed_again_and_the_statement_is_signed(adaptbe
     refused = adaptbench("verify", packed)
     assert refused.returncode == 1 and "class Sound" in refused.stdout and "Run this code" in refused.stdout
     assert not verified(packed)
+    for option, complaint in ((("--sample", 3), "from 1 to the 2 finished runs"), (("--key", "none"), "none does not")):
+        refused = adaptbench("verify", packed, *option)
+        assert refused.returncode == 2 and complaint in refused.stderr and not refused.stdout
 
     key = adaptbench.folder / "key"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)

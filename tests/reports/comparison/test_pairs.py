@@ -53,6 +53,7 @@ def test_choices_cost_less_for_larger_differences(comparisons):
         assert [choice.paired for choice in coarse] == [True, False, False, False]
         assert [choice.episodes for choice in coarse] == [60, 60, 120, 300]
         assert all(choice.seeds is None for choice in fine)
+        assert all(choice.smallest.keys() == {*range(len(comparison.settings))} for choice in fine)
         assert coarse[1].seeds is None or coarse[1].seeds <= 30
         for large, small in zip(coarse, fine, strict=True):
             assert large.cpu_minutes <= small.cpu_minutes

@@ -10,6 +10,7 @@ from adaptbench.reports.report import About, write_report
 from adaptbench.reports.results.runs import Problem, Run
 from adaptbench.reports.selection import parse_only
 from adaptbench.reports.sources.bundles import gather, write_bundle
+from adaptbench.reports.sources.loading import load_results
 from adaptbench.reports.sources.sources import opened, read_sources
 
 OURS = {"lstm": ("LSTM", "recurrent"), "attention": ("Attention", "attention")}
@@ -64,6 +65,8 @@ def test_own_runs_and_a_bundle_stand_in_one_table(mine, theirs, tmp_path):
     assert "against LSTM" in pairs and "against Attention" in pairs and "against Mine" not in pairs
     assert report.standings[0] in report.page.read_text(encoding="utf-8")
     assert f"{theirs}" in report.records.read_text()
+    with pytest.warns(UserWarning, match="No rows of 4 of 6 runs: 4 of learners without a finished run"):
+        load_results(mine.path)
 
 
 @pytest.mark.parametrize(
