@@ -1,7 +1,6 @@
 """The terminal that every command writes to, and how a command ends with a complaint."""
 
 import sys
-import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
@@ -28,12 +27,6 @@ def complaining() -> Iterator[None]:
         raise typer.Exit(2 if isinstance(error, ValueError) else 1) from None
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
-
-
-def print_indented(text: str, console: Console) -> None:
-    """Prints a line of a list; where it is too long, its next lines are indented further."""
-    for line in textwrap.wrap(text, console.width, initial_indent="  ", subsequent_indent="    "):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def show_version(wanted: bool) -> None:

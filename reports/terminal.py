@@ -1,6 +1,7 @@
 """A report in a terminal."""
 
 import shlex
+import textwrap
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -93,6 +94,12 @@ def print_report(report: Report, console: Console) -> None:
         console.print(f"Figure: {_path(figure)}", markup=False, soft_wrap=True)
     console.print(beside)
     console.print(f"Page:   {_path(report.page)}", markup=False, soft_wrap=True)
+
+
+def print_indented(text: str, console: Console) -> None:
+    """Prints a line of a list; where it is too long, its next lines are indented further."""
+    for line in textwrap.wrap(text, console.width, initial_indent="  ", subsequent_indent="    "):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _path(path: Path) -> str:

@@ -13,7 +13,6 @@ from rich.markup import escape
 from adaptbench.benchmarks.commands.part import KEYS, pairs_of
 from adaptbench.benchmarks.commands.run import INTERRUPTED, Standing, run_suite
 from adaptbench.benchmarks.commands.run_options import RunOptions
-from adaptbench.benchmarks.console import print_indented
 from adaptbench.benchmarks.suites.registry import suite_files
 from adaptbench.benchmarks.suites.suite import load_suite
 from adaptbench.reports.comparison.comparison import Comparison, compare
@@ -25,7 +24,7 @@ from adaptbench.reports.results.runs import Run
 from adaptbench.reports.selection import Only, parse_only
 from adaptbench.reports.sources.bundles import built_in
 from adaptbench.reports.sources.sources import Reading, opened, read_sources
-from adaptbench.reports.terminal import show_report
+from adaptbench.reports.terminal import print_indented, show_report
 
 LARGE = ("reference", "classes")
 """The suites whose ranks a smaller one should have."""
