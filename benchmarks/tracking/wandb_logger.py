@@ -3,11 +3,13 @@
 import os
 import queue
 import shutil
+import signal
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,6 +25,8 @@ PATIENCE_SECONDS, PATIENCE_SHARE = 5.0, 0.1
 """A run waits at its end for W&B so long, or this share of the time that it took, whichever is more."""
 ANSWER_SECONDS = 5.0
 """W&B's own process hangs if it does not even end a connection in so many seconds."""
+LAST_ANSWER_SECONDS = 1.0
+"""The same when this process ends, which may be killed if that takes long."""
 _FORGETTING = threading.Lock()
 
 
@@ -147,6 +151,9 @@ class WandbMirror:
         self._thread.join(seconds)
         if self._thread.is_alive():
             self._watch()
+            # A pool that ends its workers sends SIGTERM meanwhile. Of two finalizers it can cut short only the first.
+            Finalize(None, signal.signal, args=(signal.SIGTERM, signal.SIG_IGN), exitpriority=2)
+            Finalize(None, self._leave, exitpriority=1)
             return f"no answer within {seconds:.0f} s"
         return self._trouble
 
@@ -203,18 +210,24 @@ class WandbMirror:
         """Kills W&B's own process if it hangs: it may only wait for the server, which it does online and once begun."""
         if not self._thread.is_alive():
             return
-        if self._mode == "offline" or not self._began or not self._service_answers():
+        if self._mode == "offline" or not self._began or not self._service_answers(ANSWER_SECONDS):
             with suppress(Exception):
                 self._kill_service()
         self._watch()
 
-    def _service_answers(self) -> bool:
+    def _leave(self) -> None:
+        """Kills W&B's own process at the end of this one if it hangs, because nothing else would ever end it."""
+        if self._thread.is_alive() and not self._service_answers(LAST_ANSWER_SECONDS):
+            with suppress(Exception):
+                self._kill_service()
+
+    def _service_answers(self, seconds: float) -> bool:
         """Whether W&B's own process ends a connection that is ended here; true, too, if nobody takes connections."""
         try:
             kind, _, where = self._session._connection._proc.token.env_value.split("-", 2)[2].partition("-")
             unix = kind == "unix"
             with socket.socket(socket.AF_UNIX if unix else socket.AF_INET) as connection:
-                connection.settimeout(ANSWER_SECONDS)
+                connection.settimeout(seconds)
                 connection.connect(where if unix else ("localhost", int(where.rpartition("-")[2])))
                 connection.shutdown(socket.SHUT_WR)
                 return connection.recv(1) == b""

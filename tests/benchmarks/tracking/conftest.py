@@ -6,6 +6,7 @@ import signal
 import struct
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -137,7 +138,10 @@ def services():
         pytest.skip("finds processes as Linux lists them")
 
     def alive():
-        found = [path.read_text().rpartition(") ") for path in Path("/proc").glob("[0-9]*/stat")]
+        found = []
+        for path in Path("/proc").glob("[0-9]*/stat"):
+            with suppress(OSError):  # it has ended since
+                found.append(path.read_text().rpartition(") "))
         return [
             int(name.split()[0])
             for name, _, rest in found

@@ -2,8 +2,10 @@
 
 import os
 import signal
+import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import ClassVar
 
 import pandas as pd
@@ -109,6 +111,39 @@ def test_a_service_that_is_gone_or_hangs_before_a_run_begins_is_replaced_and_cos
     assert is_there(1)
     assert service not in services()
     assert is_there(2)
+
+
+STOPS = """
+import multiprocessing
+import os
+import signal
+import time
+from pathlib import Path
+
+import wandb
+from own import Sound
+
+
+class Stops(Sound):
+    def forward(self, *episode):
+        if multiprocessing.parent_process() and not Path("service").exists():
+            while not list(Path("runs").glob("wandb/offline-run-*/run-*.wandb")):
+                time.sleep(0.05)
+            service = wandb.setup()._connection._proc._process.pid
+            Path("service").write_text(str(service))
+            os.kill(service, signal.SIGSTOP)
+        return super().forward(*episode)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="finds processes as Linux lists them")
+def test_a_service_that_hangs_does_not_outlive_its_command(adaptbench, write_suite, own_learners, tmp_path):
+    (own_learners / "stops.py").write_text(STOPS)
+    suite = write_suite(learners=(), **{"learners.stops": {"learner": {"name": "stops.Stops"}}})
+    done = adaptbench("run", suite, "--wandb", "offline", "--jobs", "1", "--no-report")
+    assert done.returncode == 0 and "W&B missed 1 of 1 run" in done.stdout, done.stdout + done.stderr
+    assert not Path("/proc", (tmp_path / "service").read_text()).exists()
 
 
 class Broken:
