@@ -35,7 +35,7 @@ from adaptbench.reports.results.runs import Outcome, Problem, Run
 from adaptbench.reports.selection import Only, suggest
 from adaptbench.reports.sources.sources import Reading, SourceName, opened, read_sources
 from adaptbench.reports.tables.markup.latex import to_latex
-from adaptbench.reports.tables.markup.markdown import to_markdown
+from adaptbench.reports.tables.markup.markdown import escape_markdown, to_markdown
 from adaptbench.reports.tables.of_comparison import tables_of
 from adaptbench.reports.tables.published import published_table
 from adaptbench.reports.tables.table import Table
@@ -209,6 +209,11 @@ def _write(
     records.to_parquet(out / "results.parquet", index=False)
     notes = (*reading.notes, *(text for run in finished for text in _lost(run)), *beside_none, *image_notes(finished))
     commands = about.command if about else suite_commands(wanted, finished, sources)
+    label = next((cell.label for cell in wanted.cells if about and cell.learner == about.learner), "")
+    heading = f"{label} among the learners of suite {wanted.name}" if label else ""
+    standings = tuple(text for section in sections for text in section.standings)
+    said = "".join(f"- {escape_markdown(text)}\n" for text in standings)
+    sentences = (_write_text(out / "standings.md", said),) if said else ()
     report = Report(
         suite=wanted,
         runs=finished,
@@ -223,12 +228,13 @@ def _write(
         records=_write_text(out / "results.csv", to_csv(records)),
         page=_write_text(
             out / "index.html",
-            render_page(wanted, finished, problems, sections, published, commands, notes, laboratory),
+            render_page(wanted, finished, problems, sections, published, commands, notes, laboratory, heading),
         ),
         notes=notes,
-        standings=tuple(text for section in sections for text in section.standings),
+        standings=standings,
     )
-    _remove_stale(out, (*report.table_files, *report.figures, report.records, report.page, out / "results.parquet"))
+    others = (report.records, report.page, out / "results.parquet", *sentences)
+    _remove_stale(out, (*report.table_files, *report.figures, *others))
     return report
 
 

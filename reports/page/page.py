@@ -86,6 +86,7 @@ def render_page(
     commands: str,
     notes: Sequence[str] = (),
     laboratory: Laboratory | None = None,
+    heading: str = "",
 ) -> str:
     """Renders the page; every string from a file is escaped.
 
@@ -98,6 +99,7 @@ def render_page(
         commands: The commands that reproduce the report.
         notes: What is left out, with its reason, and what guards named.
         laboratory: What trained networks gave to the laboratories.
+        heading: The title; by default the first headline sentence.
     """
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["terms"] = _explain
@@ -111,6 +113,7 @@ def render_page(
     scripts = [template(name) for name in SCRIPTS]
     libraries = [vendored_script(name) for name in (PLOTLY, *([RUNTIME] if networks else []))]
     rows = _rows(suite, sections)
+    standings = [text for each in sections for text in each.standings]
     page = environment.from_string(template("page.html.j2"))
     content = dict(
         suite=suite,
@@ -121,8 +124,11 @@ def render_page(
         parts=parts,
         laboratory=shown,
         n_finished=len(runs),
-        leads=[text for each in sections for text in each.standings]
-        or [lead for each in sections if (lead := best_sentence(each.comparison, each.comparison.largest[0]))],
+        heading=heading,
+        standings=standings,
+        leads=[]
+        if standings
+        else [lead for each in sections if (lead := best_sentence(each.comparison, each.comparison.largest[0]))],
         headlines=[headline for section in sections for headline in headlines(section.comparison)],
         sections=sections,
         published=published,

@@ -63,7 +63,12 @@ def test_own_runs_and_a_bundle_stand_in_one_table(mine, theirs, tmp_path):
     assert len(report.standings) == 2 and all("Mine" in text for text in report.standings)
     pairs = (tmp_path / "out" / "pairs-omniglot.md").read_text()
     assert "against LSTM" in pairs and "against Attention" in pairs and "against Mine" not in pairs
-    assert report.standings[0] in report.page.read_text(encoding="utf-8")
+    page = report.page.read_text(encoding="utf-8")
+    assert "<h1>Mine among the learners of suite quick</h1>" in page
+    assert page.index('class="headlines"') < page.index(f"<li>{report.standings[0]}</li>")
+    said = (tmp_path / "out" / "standings.md").read_text(encoding="utf-8")
+    assert len(said.splitlines()) == 2 and said.startswith("- On Omniglot, ") and "Mine has the best accuracy" in said
+    assert "standings.md" in (tmp_path / "out" / "files.txt").read_text()
     assert f"{theirs}" in report.records.read_text()
     with pytest.warns(UserWarning, match="No rows of 4 of 6 runs: 4 of learners without a finished run"):
         load_results(mine.path)
