@@ -21,14 +21,44 @@ Rates = Mapping[tuple[str, str], float]
 
 
 def chosen_rates() -> dict[tuple[str, str], float]:
-    """Reads the rates that were chosen at the largest number of training classes; an empty number has no limit."""
-    chosen: list[dict[str, str]] = []
-    for file in resources.files("adaptbench.reports").joinpath("data").iterdir():
-        if file.name.startswith("rates-"):
-            rows = csv.DictReader(file.read_text(encoding="utf-8").splitlines())
-            chosen += [row for row in rows if row["chosen"] == "True"]
-    chosen.sort(key=lambda row: float(row["train_classes"] or "inf"))
+    """Reads the rates that were chosen at the largest number of training classes."""
+    chosen = sorted((row for row in _rows() if row["chosen"] == "True"), key=_classes)
     return {(row["task"], row["label"]): float(row["rate"]) for row in chosen}
+
+
+def small_rates() -> str:
+    """The rates that would be best with few training classes, beside the chosen ones, as a Markdown table."""
+    rows, chosen = _rows(), chosen_rates()
+    scores = {(row["task"], row["label"], _classes(row), float(row["rate"])): float(row["mean"]) for row in rows}
+    largest = {row["task"]: max(_classes(each) for each in rows if each["task"] == row["task"]) for row in rows}
+    lines = [
+        "| task, training classes | learner | chosen rate | score there | best rate | score there | seeds agree |",
+        "| --- | --- | ---: | ---: | ---: | ---: | --- |",
+    ]
+    for row in rows:
+        task, label, size = row["task"], row["label"], _classes(row)
+        if row["chosen"] == "True" and size < largest[task]:
+            tried = (chosen[task, label], float(row["rate"]))
+            found = " | ".join(f"{rate:g} | {scores[task, label, size, rate]:.3g}" for rate in tried)
+            agree = "no" if row["seeds_disagree"] == "True" else "yes"
+            lines.append(f"| {task}, {row['train_classes']} | {label} | {found} | {agree} |")
+    return "\n".join(lines)
+
+
+def _rows() -> list[dict[str, str]]:
+    """Every rate that was tried."""
+    files = resources.files("adaptbench.reports").joinpath("data").iterdir()
+    return [
+        row
+        for file in sorted(files, key=lambda each: each.name)
+        if file.name.startswith("rates-")
+        for row in csv.DictReader(file.read_text(encoding="utf-8").splitlines())
+    ]
+
+
+def _classes(row: Mapping[str, str]) -> float:
+    """The training classes of a row; an empty number has no limit."""
+    return float(row["train_classes"] or "inf")
 
 
 def with_rates(text: str, rates: Rates) -> str:
@@ -96,3 +126,4 @@ if __name__ == "__main__":
         after = with_rates(before, chosen_rates())
         path.write_text(after, encoding="utf-8")
         print(f"{name}: {'unchanged' if after == before else 'changed; raise its version'}")
+    print(small_rates())

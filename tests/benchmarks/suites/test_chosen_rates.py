@@ -1,9 +1,11 @@
 """The chosen learning rates: the suites hold them, and writing them into a suite changes nothing else."""
 
+from pathlib import Path
+
 import pytest
 import yaml
 
-from adaptbench.benchmarks.suites.chosen_rates import SUITES, chosen_rates, with_rates
+from adaptbench.benchmarks.suites.chosen_rates import SUITES, chosen_rates, small_rates, with_rates
 from adaptbench.benchmarks.suites.registry import suite_files
 from adaptbench.benchmarks.suites.suite import load_suite
 
@@ -51,3 +53,7 @@ def test_learners_that_share_a_rate_and_need_two_are_named():
 def test_every_form_of_the_chosen_rates_was_tried_by_the_suite():
     tried = {(cell.attributes.task, cell.attributes.label) for cell in load_suite("rates").cells()}
     assert chosen_rates().keys() <= tried
+
+
+def test_the_docs_have_the_rates_with_few_classes():
+    assert small_rates() in Path(__file__).parents[3].joinpath("docs/learners.md").read_text(encoding="utf-8")
