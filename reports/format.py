@@ -379,15 +379,6 @@ class TrainingEpisodes(Record):
     """Numbers of shots of the training episodes."""
 
 
-class PretrainingTerms(Record):
-    """The fields of a pretraining that reports compare."""
-
-    model_config = ConfigDict(extra="allow")
-
-    objective: str = ""
-    """What it learns; with "context", it is also told each function's amplitude and phase."""
-
-
 class Spec(Record):
     """`spec.json`: what determines the result; `benchmarks/suites/spec.py` has the other fields."""
 
@@ -403,7 +394,7 @@ class Spec(Record):
     """The encoder; null in a strategy, which has that of its pretraining."""
     train: TrainingEpisodes | None = None
     """Training episodes; null if its pretraining has them."""
-    pretraining: PretrainingTerms | None = None
+    pretraining: dict[str, JsonValue] | None = None
     """How it is pretrained; null for a learner."""
     pretrained: "Spec | None" = None
     """The pretraining that is adapted."""

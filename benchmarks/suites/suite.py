@@ -245,11 +245,7 @@ class Suite(Frozen):
         return self.with_tasks(tasks)
 
     def with_learner(self, name: str, rates: Sequence[float] = ()) -> "Suite":
-        """Returns this suite with one more learner on every task, given by its dotted path.
-
-        Args:
-            name: the dotted path.
-            rates: learning rates, of which validation chooses; the default one if empty.
+        """Returns this suite with one more learner on every task, by its dotted path; validation chooses of its rates.
 
         Raises:
             ValueError: if the suite already has a learner of that name.

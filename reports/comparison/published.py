@@ -300,7 +300,7 @@ def _different_terms(published: Published, each: _Counterpart, entry: Entry) -> 
 def _is_told(run: Run) -> bool:
     """Whether its pretraining gets amplitude and phase of each function, which no published one does."""
     terms = run.training.pretraining if run.training else None
-    return terms is not None and terms.objective == "context"
+    return terms is not None and terms.get("objective") == "context"
 
 
 def encoder_of(entry: Entry) -> str:
