@@ -89,7 +89,9 @@ def _amount(gain: Gain, comparison: Comparison) -> str:
 def factor_text(logarithm: float) -> str:
     """A ratio of errors near 1 with two decimals, so that no end of an interval is rounded to 1; else two digits."""
     factor = math.exp(min(logarithm, 100.0))
-    return f"{factor:.2f}" if 0.1 <= factor < 10 else f"{factor:.2g}"
+    if 0.1 <= factor < 10:
+        return f"{factor:.2f}"
+    return f"{float(f'{factor:.2g}'):.0f}" if 10 <= factor < 1e6 else f"{factor:.2g}"
 
 
 def growth_sentence(gain: Gain, law: PowerLaw, comparison: Comparison) -> str:
