@@ -102,7 +102,7 @@ def _say_time(reading: Reading, options: RunOptions, console: Console) -> None:
     by_learner: dict[str, dict[tuple[object, ...], list[float]]] = {}
     for run in (each for each in reading.outcomes if isinstance(each, Run)):
         if (seconds := cpu_seconds(run)) is not None:
-            place = (run.cell.group, run.cell.train_classes)
+            place = (run.cell.group, run.cell.train_classes, run.cell.examples)
             by_learner.setdefault(run.cell.learner, {}).setdefault(place, []).append(seconds)
     places = {place for each in by_learner.values() for place in each}
     n_seeds = options.seeds or len({cell.seed for cell in reading.suite.cells})
