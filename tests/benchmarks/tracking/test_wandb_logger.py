@@ -1,6 +1,7 @@
 """W&B beside the run: it is told everything, and costs nothing when it fails or hangs."""
 
 import os
+import re
 import signal
 import sys
 import time
@@ -210,7 +211,9 @@ def test_a_run_that_fails_is_marked_as_failed(episodic, store, monkeypatch):
     monkeypatch.setattr(run, "execute", diverge)
     read = RUN_SPEC.validate_json(spec.canonical_json())
     ended = work(Job(spec=read, root=store.root, name="deep sets", target=Target("tiny", "offline")))
-    assert (ended.how, ended.reason) == ("failed", "NotFinite: diverged")
+    assert ended.how == "failed" and re.fullmatch(
+        r"NotFinite: diverged \(test_wandb_logger.py, line \d+\)", ended.reason
+    )
     assert Recording.ended == [({}, 1)]
 
 
