@@ -178,19 +178,27 @@ def _places(outcome: Outcome) -> set[tuple[object, ...]]:
 def _unlisted(source: Source) -> list[str]:
     """Counts the finished runs of a folder that none of its suites has, nor a run of theirs tried."""
     listed = {cell.run_id for cell in listed_cells(source.folder)}
-    results = {}
-    for path in sorted(source.folder.glob("[!.]*/result.json")):
-        with suppress(Unreadable):
-            results[path.parent.name] = read(path, Result)
-    tried = {each.run_id for run_id in listed & results.keys() for each in results[run_id].pretrainings}
+    paths = {path.parent.name: path for path in sorted(source.folder.glob("[!.]*/result.json"))}
+    unlisted = _readable(paths[run_id] for run_id in paths if run_id not in listed)
+    others = [each for each in unlisted if each.kind != "pretrain"]
+    if not others:
+        return []
+    asked = _readable(paths[run_id] for run_id in paths if run_id in listed)
+    tried = {each.run_id for result in asked for each in result.pretrainings}
     found = [
-        f"{result.learner} on {result.task}, seed {result.seed} (run {result.run_id})"
-        for run_id, result in results.items()
-        if run_id not in listed | tried and result.kind != "pretrain"
+        f"{each.learner} on {each.task}, seed {each.seed} (run {each.run_id})"
+        for each in others
+        if each.run_id not in tried
     ]
     where = f"{source.name} lists in no suite, so that the report leaves out"
     more = f"; and {len(found) - NAMED} more" if len(found) > NAMED else ""
     return [f"{where}, {count_of(len(found), 'run')}: {'; '.join(found[:NAMED])}{more}."] if found else []
+
+
+def _readable(paths: Iterable[Path]) -> Iterator[Result]:
+    for path in paths:
+        with suppress(Unreadable):
+            yield read(path, Result)
 
 
 def _with_cells(suite: Suite, outcomes: Sequence[Outcome]) -> Suite:

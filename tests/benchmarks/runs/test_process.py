@@ -28,7 +28,7 @@ def test_freed_memory_is_used_again_without_asking_the_system():
         ).split()
         return int(faults), results
 
-    # Seen once in hundreds of runs: most steps got new pages all the same.
+    # Once, on a busy machine, most steps got new pages all the same.
     kept, results = min(faults_and_results("keep_memory()") for _ in range(3))
     for _ in range(5):  # glibc keeps the memory by itself now and then
         plain, others = faults_and_results("")
