@@ -12,7 +12,7 @@ from adaptbench.reports.comparison.comparability import differences
 from adaptbench.reports.comparison.comparison import Comparison, Entry
 from adaptbench.reports.results.metrics import Metric
 from adaptbench.reports.results.settings import Axis, Setting
-from adaptbench.reports.statistics.contrasts import Contrast, contrast
+from adaptbench.reports.statistics.contrasts import Contrast, contrasts
 from adaptbench.reports.statistics.power_law import LEAST_SIZES, PowerLaw, power_law
 from adaptbench.reports.statistics.scales import log_scores
 
@@ -80,8 +80,11 @@ def _gain(entries: Sequence[Entry], axis: Axis, metric: Metric) -> Gain:
     digests = [entry.conditions.episodes_digest if entry.conditions else "" for entry in entries]
     x = np.log2(values)
     slope = (x - x.mean()) / np.square(x - x.mean()).sum()
-    ends_at = _end(scores, values, digests, sign=-1.0 if relative else 1.0)
-    return replace(gain, per_doubling=_contrast(scores, slope, digests), ends_at=ends_at, law=law)
+    one = np.eye(len(x))
+    per_doubling, *to_last = _contrasts(scores, [slope, *(one[-1] - one[:-1])], digests)
+    sign = -1.0 if relative else 1.0
+    late = (value for value, each in zip(values, to_last) if not each.significant or sign * each.estimate < 0)
+    return replace(gain, per_doubling=per_doubling, ends_at=next(late, None), law=law)
 
 
 def _law(values: tuple[int, ...], scores: Sequence[NDArray[np.float64]], metric: Metric) -> PowerLaw | None:
@@ -104,21 +107,15 @@ def _refusal(entries: Sequence[Entry], axis: Axis, common: Sequence[int]) -> str
     return "; ".join(phrase for phrase in differences(found) if not phrase.startswith(varies))
 
 
-def _contrast(scores: Sequence[NDArray[np.float64]], weights: NDArray[np.float64], digests: Sequence[str]) -> Contrast:
-    """A weighted sum of means; scores on the same episodes are first added episode by episode."""
-    joined: dict[str, NDArray[np.float64]] = {}
-    for each, weight, digest in zip(scores, weights, digests, strict=True):
-        joined[digest] = joined.get(digest, 0.0) + weight * each
-    return contrast(list(joined.values()), [1.0] * len(joined))
-
-
-def _end(
-    scores: Sequence[NDArray[np.float64]], values: Sequence[int], digests: Sequence[str], sign: float
-) -> int | None:
-    """The first value from which the gain to the last value is not significant, or is a loss."""
-    for index, value in enumerate(values[:-1]):
-        pair = [scores[index], scores[-1]]
-        found = _contrast(pair, np.array([-1.0, 1.0]), [digests[index], digests[-1]])
-        if not found.significant or sign * found.estimate < 0:
-            return value
-    return None
+def _contrasts(
+    scores: Sequence[NDArray[np.float64]], weights: Sequence[NDArray[np.float64]], digests: Sequence[str]
+) -> list[Contrast]:
+    """Weighted sums of means; scores on the same episodes are first added episode by episode."""
+    blocks: list[list[NDArray[np.float64]]] = []
+    for own in weights:
+        joined: dict[str, NDArray[np.float64]] = {}
+        for each, weight, digest in zip(scores, own, digests, strict=True):
+            if weight:
+                joined[digest] = joined.get(digest, 0.0) + weight * each
+        blocks.append(list(joined.values()))
+    return contrasts(blocks, [[1.0] * len(each) for each in blocks])
