@@ -82,8 +82,8 @@ def _gain(entries: Sequence[Entry], axis: Axis, metric: Metric) -> Gain:
     slope = (x - x.mean()) / np.square(x - x.mean()).sum()
     one = np.eye(len(x))
     per_doubling, *to_last = _contrasts(scores, [slope, *(one[-1] - one[:-1])], digests)
-    sign = -1.0 if relative else 1.0
-    late = (value for value, each in zip(values, to_last) if not each.significant or sign * each.estimate < 0)
+    steps, sign = zip(values[:-1], to_last, strict=True), -1.0 if relative else 1.0
+    late = (value for value, each in steps if not each.significant or sign * each.estimate < 0)
     return replace(gain, per_doubling=per_doubling, ends_at=next(late, None), law=law)
 
 

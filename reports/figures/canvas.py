@@ -29,6 +29,8 @@ Shown = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 """Takes what is drawn from stored scores."""
 SINGLE = 165 / 345
 """The width of a figure of one panel, as a share of the printed width."""
+AXIS_INCHES = 0.75
+"""What the labels of the y axis and the gaps between panels take of a figure's width, roughly."""
 LONGEST_LABEL = 34
 """Characters of a learner in a legend, which fits into a figure of one panel."""
 INTERVALS = "Bars and bands: 95 % intervals; dots: single seeds."
@@ -67,6 +69,7 @@ def save(draw: Callable[[], Figure | None], base: Path, look: Mapping[Any, Any] 
             for path in (png, pdf, csv):
                 path.unlink(missing_ok=True)
             return ()
+        _wrap_titles(figure)
         # In memory first, because on a full disk matplotlib fails in many ways, and writing bytes in one.
         picture, page = io.BytesIO(), io.BytesIO()
         figure.savefig(picture, format="png", dpi=300, metadata={"Software": None})
@@ -84,7 +87,7 @@ def save(draw: Callable[[], Figure | None], base: Path, look: Mapping[Any, Any] 
 def data_of(figure: Figure) -> pd.DataFrame:
     """What a figure shows: the columns panel, series, shown (such as "mean" or "seed"), x and y in drawn units."""
     rows = [
-        (panel.get_title(), *str(line.get_gid()).split("\t"), x, y)
+        (" ".join(panel.get_title().split()), *str(line.get_gid()).split("\t"), x, y)
         for panel in figure.axes
         for line in panel.get_lines()
         if line.get_gid() is not None
@@ -92,6 +95,15 @@ def data_of(figure: Figure) -> pd.DataFrame:
     ]
     frame = pd.DataFrame(rows, columns=["panel", "series", "shown", "x", "y"])
     return frame[frame["y"].notna()]
+
+
+def _wrap_titles(figure: Figure) -> None:
+    """Breaks titles that are wider than their panel."""
+    for panel in figure.axes:
+        if spec := panel.get_subplotspec():
+            width = (figure.get_figwidth() - AXIS_INCHES) / spec.get_gridspec().ncols
+            letters = int(width / (0.55 * float(panel.title.get_fontsize()) / 72))
+            panel.set_title("\n".join(textwrap.fill(line, letters) for line in panel.get_title().split("\n")))
 
 
 def series(name: str, shown: str = "mean") -> str:

@@ -54,6 +54,8 @@ def draw_ranks(comparison: Comparison) -> Figure | None:
 
 LABEL = 0.3
 """The share of the width that the labels of a side have."""
+MOST_NUMBERS = 12
+"""So many ranks have room for their numbers."""
 
 
 def _is_ranked(column: Sequence[Entry]) -> bool:
@@ -67,7 +69,8 @@ def _draw_rank_axis(panel: Axes, count: int, settings: int) -> None:
     panel.plot([1, count], [0, 0], color="black", linewidth=1.0)
     for rank in range(1, count + 1):
         panel.plot([rank, rank], [0, 0.18], color="black", linewidth=1.0)
-        panel.text(rank, 0.26, str(rank), ha="center", va="bottom", fontsize=letter_size())
+        if count <= MOST_NUMBERS or rank % 5 == 0 or rank == 1:
+            panel.text(rank, 0.26, str(rank), ha="center", va="bottom", fontsize=letter_size())
     panel.text(
         (1 + count) / 2,
         0.85,

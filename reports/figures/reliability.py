@@ -1,7 +1,5 @@
 """The reliability figure: how often predictions are right, by the probability that they give."""
 
-from textwrap import fill
-
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -12,9 +10,9 @@ from adaptbench.reports.figures.canvas import add_legend, label_first, panel_gri
 from adaptbench.reports.figures.styles import CHANCE_STYLE, LineStyle, Styles
 from adaptbench.reports.words.captions import shorten
 
-PANELS_IN_A_ROW = 3
+MOST_HEIGHT, WHOLE_HEIGHT = 0.31, 1.45
+"""The height of a panel, and that of all rows on a page, as shares of the printed width."""
 MOST_LINES = 4
-TITLE_LETTERS = 22
 LINES: tuple[LineStyle, ...] = tuple(
     {"linestyle": line, "marker": marker} for line, marker in (("-", "o"), ("--", "s"), ("-.", "^"), (":", "D"))
 )
@@ -29,13 +27,15 @@ def draw_reliability(comparison: Comparison, named: Styles) -> Figure | None:
     rows = [row for row in comparison.entries if any(calibrations(row[column]) for column in columns)]
     if not rows:
         return None
-    figure, panels = panel_grid(len(rows), height=0.31, most=PANELS_IN_A_ROW, sharex=True)
+    in_a_row = 3 if len(rows) <= 12 else 4
+    height = min(MOST_HEIGHT, WHOLE_HEIGHT / -(-len(rows) // in_a_row))
+    figure, panels = panel_grid(len(rows), height=height, most=in_a_row, sharex=True)
     for panel, row in zip(panels, rows, strict=True):
         panel.plot([0, 1], [0, 1], **CHANCE_STYLE)
         for column, line in zip(columns, LINES, strict=False):
             _draw_line(panel, row[column], {**line, "color": named[row[0].learner]["color"]})
-        panel.set_title(fill(shorten(row[0].label, 40), TITLE_LETTERS))
-    for panel in panels[-PANELS_IN_A_ROW:]:
+        panel.set_title(shorten(row[0].label, 40))
+    for panel in panels[-in_a_row:]:
         panel.set_xlabel("probability")
     label_first(panels, "share right")
     labels = [comparison.settings[column].episode_phrase for column in columns]

@@ -14,9 +14,9 @@ from adaptbench.reports.comparison.comparison import compare
 from adaptbench.reports.comparison.gains import gains
 from adaptbench.reports.comparison.shot_matrix import shot_matrices
 from adaptbench.reports.errors import ReportError
-from adaptbench.reports.figures.canvas import _LogTicks
+from adaptbench.reports.figures.canvas import _LogTicks, new_figure, panel_grid, save
 from adaptbench.reports.figures.carried import draw_carried
-from adaptbench.reports.figures.ranks import draw_ranks
+from adaptbench.reports.figures.ranks import _draw_rank_axis, draw_ranks
 from adaptbench.reports.figures.scores import draw
 from adaptbench.reports.figures.styles import line_styles, parameters
 from adaptbench.reports.figures.trade_off import draw_trade_off
@@ -203,6 +203,27 @@ def test_long_names_of_ranks_take_two_lines_and_touch_no_neighbour(quick):
     names = [" ".join(text.get_text().split("\n")[:-1]) for text in figure.axes[0].texts]
     assert {row[0].label for row in comparison.entries} <= {*names}
     assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_titles_stay_above_their_panel(tmp_path, count):
+    figure, panels = panel_grid(count, most=count)
+    for panel in panels:
+        panel.set_title("1028 training characters, 5-way, 153,600 examples")
+    save(lambda: figure, tmp_path / "figure")
+    for panel in panels:
+        box, title = panel.get_window_extent(), panel.title.get_window_extent()
+        assert title.width < 1.15 * box.width
+
+
+@pytest.mark.parametrize("count", [4, 12, 22, 60])
+def test_no_numbers_of_ranks_touch(count):
+    with matplotlib.rc_context(parameters()):
+        figure = new_figure(0.5)
+        _draw_rank_axis(figure.subplots(), count, 2)
+        figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in figure.axes[0].texts if text.get_text().isdigit()]
+    assert len(boxes) >= min(count, 5) and not any(one.overlaps(other) for one, other in combinations(boxes, 2))
 
 
 def test_figures_have_the_intervals_of_the_table_and_a_dot_for_each_seed(quick):
