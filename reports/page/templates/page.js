@@ -241,7 +241,7 @@
     const table = make("table", {}, make("thead", {}, make("tr", {}, ...["Ways", "Shots", "Metric", "Value"].map(
       (text) => make("th", { textContent: text, scope: "col" })))),
       make("tbody", {}, ...run.scores.map((score) => make("tr", {}, ...score.map(
-        (value) => make("td", { textContent: value ?? "" }))))));
+        (value) => make("td", { textContent: String(value ?? "").replaceAll("_", " ") }))))));
     const json = (value) => make("pre", { tabIndex: 0, textContent: JSON.stringify(value, null, 1) });
     const chart = make("div", { className: "chart" });
     const copyButton = make("button", { type: "button", className: "command", textContent: "copy" });
