@@ -14,6 +14,7 @@ from rich.markup import escape
 from adaptbench.benchmarks import options as opts
 from adaptbench.benchmarks.console import complaining, complaints, console, show_version
 from adaptbench.reports.selection import parse_only
+from adaptbench.reports.words.waiting import waiting_for
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -168,13 +169,16 @@ def report(
     with complaining():
         sources, wanted, look = runs or ["runs"], parse_only(only or []), parameters(style, font)
         if part:
-            for path in write_parts(sources, out or Path(), part, suite, wanted, look):
+            with waiting_for("the report, which is being drawn", console):
+                paths = write_parts(sources, out or Path(), part, suite, wanted, look)
+            for path in paths:
                 console.print(str(path), markup=False, highlight=False, soft_wrap=True)
             return
         if laboratory:
             from adaptbench.benchmarks.laboratory.laboratory import write_laboratory
 
-            write_laboratory(Path(sources[0]), suite[0] if suite else None)
+            with waiting_for("the trained networks, which are being packed", console):
+                write_laboratory(Path(sources[0]), suite[0] if suite else None)
         report = show_report(sources, out=out, suite=suite, console=console, only=wanted, look=look)
         raise typer.Exit(1 if report.unreadable else 0)
 
@@ -211,7 +215,7 @@ def dashboard(
     """Creates the suite's report in W&B; without a login, writes it as JSON instead."""
     from adaptbench.reports.dashboard import build_dashboard
 
-    with complaining():
+    with complaining(), waiting_for("W&B, which gets the report", console):
         said = build_dashboard(runs, entity=entity, project=project, suite=suite, out=out)
     console.print(escape(said), highlight=False, soft_wrap=True)
 

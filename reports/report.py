@@ -207,7 +207,8 @@ def _write(
         origins = {run.cell.run_id: run.source.name for run in finished if run.source}
         records["source"] = records["run_id"].map(origins)
     records.to_parquet(out / "results.parquet", index=False)
-    notes = (*reading.notes, *(text for run in finished for text in _lost(run)), *beside_none, *image_notes(finished))
+    images = image_notes(finished)
+    notes = (*reading.notes, *(text for run in finished for text in _lost(run)), *beside_none, *images)
     commands = about.command if about else suite_commands(wanted, finished, sources)
     label = next((cell.label for cell in wanted.cells if about and cell.learner == about.learner), "")
     heading = f"{label} among the learners of suite {wanted.name}" if label else ""

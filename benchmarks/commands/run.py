@@ -181,7 +181,8 @@ def _execute(
                 backend = make_backend(options.executor, store, make_job)
             execution = drive(standing.left, backend, store, retry=options.retry, stop=stop)
             slots = options.executor.at_a_time or backend.slots
-            display = SuiteProgress(console, store, finished=len(standing.finished), slots=slots)
+            place = _place(options.executor)
+            display = SuiteProgress(console, store, len(standing.finished), slots, place)
             with display.live or nullcontext(), closing(execution):
                 for status in execution:
                     display.show(status)

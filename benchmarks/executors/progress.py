@@ -15,8 +15,11 @@ from adaptbench.benchmarks.executors.plan import PlannedRun
 from adaptbench.benchmarks.executors.schedule import Status
 from adaptbench.benchmarks.executors.time_left import seconds_left
 from adaptbench.benchmarks.store.store import Store
+from adaptbench.reports.plural import count_of
 from adaptbench.reports.words.waiting import PATIENCE_SECONDS
 
+START_SECONDS = 15.0
+"""How long workers may take to start before a line says for whom the command waits."""
 LAST_LINES = 3
 """Lines of a failed run's log that are shown."""
 
@@ -29,15 +32,18 @@ class SuiteProgress:
         store: where runs write their progress.
         finished: number of runs that were finished before.
         slots: number of one-device runs at a time.
+        place: who works on the runs.
     """
 
-    def __init__(self, console: Console, store: Store, finished: int, slots: int) -> None:
-        self.console, self.store, self.finished, self.slots = console, store, finished, slots
+    def __init__(self, console: Console, store: Store, finished: int, slots: int, place: str = "the workers") -> None:
+        self.console, self.store, self.finished, self.slots, self.place = console, store, finished, slots, place
         self.shown, self.shown_found = 0, 0
         self.shown_failed: set[str] = set()
+        self.shown_reasons: set[str] = set()
         self.shown_again = 0
         self.shown_stopping = False
         self.idle_since, self.shown_elsewhere = time.monotonic(), False
+        self.unbegun_since, self.shown_unbegun = time.monotonic(), False
         self.live = Live(console=console, transient=True, refresh_per_second=4) if console.is_terminal else None
 
     def show(self, status: Status) -> None:
@@ -60,10 +66,23 @@ class SuiteProgress:
             self.console.print("Stopping as soon as checkpoints are written; press Ctrl-C again to stop now.")
         for run_id in set(status.failed) - self.shown_failed:
             self.shown_failed.add(run_id)
-            self.console.print(Text.assemble(("failed ", "red"), f"{_named(run_id, status)}: {status.failed[run_id]}"))
+            reason = status.failed[run_id]
+            said = "for the same reason" if reason in self.shown_reasons else reason
+            self.shown_reasons.add(reason)
+            self.console.print(Text.assemble(("failed ", "red"), f"{_named(run_id, status)}: {said}"))
+        self._show_unbegun(status)
         self._show_elsewhere(status)
         if self.live:
             self.live.update(self._display(status))
+
+    def _show_unbegun(self, status: Status) -> None:
+        """Says so once if, for a while, no run that was given away has written anything."""
+        if not status.running or any(self.store.partial(run_id).is_dir() for run_id in status.running):
+            self.unbegun_since, self.shown_unbegun = time.monotonic(), False
+        elif not self.shown_unbegun and time.monotonic() - self.unbegun_since > START_SECONDS:
+            self.shown_unbegun = True
+            nothing = f"for {self.place}; none of {count_of(len(status.running), 'run')} has written anything yet"
+            self.console.print(Text.assemble(("waiting ", "yellow"), nothing))
 
     def _show_elsewhere(self, status: Status) -> None:
         """Says so once if, for a while, only other processes work on runs."""

@@ -133,7 +133,11 @@ def _connect(address: str | None) -> None:
             # A cluster on this machine has no dashboard, and its tasks have the priority of local workers.
             **({} if address else {"include_dashboard": False, "_system_config": {"worker_niceness": 0}}),
         )
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
+        if address is None:
+            raise ValueError(
+                f"Ray does not start on this machine: {error}. Its sockets lie below TMPDIR, whose path must be short."
+            ) from error
         raise ValueError(
             f"Expected `--address` to be a Ray cluster's, but {address} does not answer: {error}. "
             "(A cluster with a token answers only with RAY_AUTH_MODE=token in the environment.)"

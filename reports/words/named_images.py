@@ -21,7 +21,9 @@ def _notes(run: Run) -> list[str]:
     path = run.folder / "guards.json"
     try:
         findings = read(path, Guards).findings
-    except Unreadable:
+    except Unreadable as error:
+        if path.exists():
+            run.lost.append(str(error))
         return []
     kept = run.source is None or not run.source.bundled
     notes = []

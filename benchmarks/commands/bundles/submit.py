@@ -18,6 +18,7 @@ from adaptbench.reports.results.manifest import Suite, values_of
 from adaptbench.reports.selection import Only, select
 from adaptbench.reports.sources.bundles import bundle_file, code_of, gather, write_bundle
 from adaptbench.reports.sources.sources import opened
+from adaptbench.reports.words.waiting import waiting_for
 
 
 def submit_runs(
@@ -43,7 +44,7 @@ def submit_runs(
         ReportError: if there are no such runs.
         ValueError: if a run lacks the weights for its predictions.
     """
-    with opened(sources) as found:
+    with waiting_for("the runs, which are being packed", console), opened(sources) as found:
         wanted, folders = gather([each.folder for each in found], suite)
         cells = tuple(select(wanted.cells, only, values_of, f"suite `{wanted.name}`"))
         learners = dict.fromkeys(cell.learner for cell in cells) if "learner" in only else ()

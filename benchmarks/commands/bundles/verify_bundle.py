@@ -31,9 +31,11 @@ from adaptbench.reports.plural import count_of
 from adaptbench.reports.reading import read
 from adaptbench.reports.sources.bundles import code_of, unpack
 from adaptbench.reports.sources.statements import NAMESPACE, agreement, statement_path
+from adaptbench.reports.words.waiting import waiting_for
 
 FREE = {"examples", "departs_from", "remarks", "source", "task_label"}
 """Fields of a cell of a manifest that are no name of the run."""
+COMPUTED_AGAIN = "the runs, which are computed again"
 
 
 def verify_and_show(
@@ -67,8 +69,9 @@ def verify_and_show(
         counts[verdict.word] += 1
 
     if not runs.is_file():
-        for verdict in verify_runs(runs, choose(runs, sample, seed or 0), jobs):
-            show(verdict)
+        with waiting_for(COMPUTED_AGAIN, console):
+            for verdict in verify_runs(runs, choose(runs, sample, seed or 0), jobs):
+                show(verdict)
     else:
         if not trusted and needs_trust(runs, sample, console):
             typer.confirm("Run this code with your rights?", abort=True)
@@ -136,7 +139,7 @@ def verify_bundle(
             if spec.run_id != run_id:
                 raise ValueError(f"Expected run {run_id} of {bundle} to have its own spec but it has another.")
         verdicts = []
-        with _importable(code_of(bundle), Path(folder, "code")):
+        with _importable(code_of(bundle), Path(folder, "code")), waiting_for(COMPUTED_AGAIN, console):
             check_names(index.suite, specs)
             for verdict in verify_runs(runs, chosen, jobs):
                 show(verdict)

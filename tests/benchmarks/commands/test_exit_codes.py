@@ -72,6 +72,13 @@ def test_a_run_that_the_report_cannot_read_is_1_and_named(call, finished):
     assert "Runs: 1 finished before, 1 unreadable." in result.stdout
 
 
+def test_a_damaged_run_is_1_in_the_doctor(call, finished):
+    (finished.folder / "curve.parquet").write_bytes(b"no table")
+    result = call("doctor", "runs")
+    assert result.exit_code == 1
+    assert finished.folder.name in result.stdout and "curve.parquet" in result.stdout
+
+
 @pytest.mark.parametrize("name", ["figure-sinusoid.png", "time-sinusoid.pdf", "results.csv", "results.parquet"])
 def test_a_full_disk_costs_the_report_one_line(name, call, finished):
     (finished.folder.parent / "report-tiny").mkdir()

@@ -106,6 +106,18 @@ def test_a_node_without_the_package_or_with_another_version_is_one_line(found, n
         RayBackend(ExecutorOptions("ray"), sweep.store, sweep.make_job)
 
 
+def test_sockets_that_ray_cannot_make_are_one_line_that_names_tmpdir(monkeypatch):
+    ray = pytest.importorskip("ray", reason="Ray is not installed")
+    from adaptbench.benchmarks.executors.ray_cluster import _connect
+
+    def refuse(**_):
+        raise OSError("AF_UNIX path length cannot exceed 107 bytes")
+
+    monkeypatch.setattr(ray, "init", refuse)
+    with pytest.raises(ValueError, match=r"107 bytes\. .* TMPDIR"):
+        _connect(None)
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_submitit_runs_jobs_here(sweep):

@@ -43,6 +43,29 @@ def test_every_end_is_told_once_with_what_is_wrong(terminal, run, store, result_
     assert text.count(f"failed run 2 ({failing.spec.run_id}): it [broke]") == 1
 
 
+def test_a_reason_of_many_runs_is_said_once(run, store):
+    output, runs = io.StringIO(), [run(seed) for seed in range(16)]
+    shown = progress.SuiteProgress(Console(file=output, width=200, color_system=None), store, finished=0, slots=1)
+    shown.show(Status([], failed={each.spec.run_id: "the encoder is [wrong]" for each in runs}))
+    assert output.getvalue().count("the encoder is [wrong]") == 1
+    assert output.getvalue().count("for the same reason") == 15
+
+
+def test_a_place_that_begins_nothing_is_waited_for_aloud(monkeypatch, run, store):
+    output, asked = io.StringIO(), run(0)
+    monkeypatch.setattr(progress, "START_SECONDS", 0.05)
+    console = Console(file=output, width=200, color_system=None)
+    shown = progress.SuiteProgress(console, store, finished=0, slots=1, place="SLURM")
+    status = Status([], running={asked.spec.run_id: (asked, time.monotonic())})
+    for _ in range(3):
+        shown.show(status)
+        time.sleep(0.06)
+    assert output.getvalue() == "waiting for SLURM; none of 1 run has written anything yet\n"
+    store.begin(asked.spec.run_id)
+    shown.show(status)
+    assert "waiting" not in output.getvalue().partition("\n")[2]
+
+
 def test_a_run_that_another_command_did_is_told_once(run, store):
     output = io.StringIO()
     shown = progress.SuiteProgress(Console(file=output, width=100, color_system=None), store, finished=0, slots=1)
