@@ -306,12 +306,13 @@ def _drawings(
 
 
 def file_names(comparisons: tuple[Comparison, ...]) -> tuple[str, ...]:
-    """A distinct name for each comparison: its task, and its protocol if the task has several."""
-    tasks = [comparison.called for comparison in comparisons]
+    """A distinct name for each comparison: its task, and the terms of its protocol that not all of the task have."""
     names: list[str] = []
     for comparison in comparisons:
-        several = tasks.count(comparison.called) > 1
-        words = f"{comparison.called} {comparison.protocol}" if several else comparison.called
+        protocols = [each.protocol.split(", ") for each in comparisons if each.called == comparison.called]
+        shared = set.intersection(*map(set, protocols))
+        own = [term for term in comparison.protocol.split(", ") if term not in shared]
+        words = " ".join([comparison.called, *own])
         base = slug(words, slug(comparison.task))
         numbered = (base if number == 1 else f"{base}-{number}" for number in range(1, len(comparisons) + 1))
         names.append(next(name for name in numbered if name not in names))

@@ -202,6 +202,14 @@ def test_empty_suite_is_an_empty_report(folder, tmp_path):
     assert report.page.exists()
 
 
+def test_names_of_files_have_what_protocols_differ_in(folder):
+    for split in ("random, seed 0", "vinyals"):
+        folder.plan("omniglot", "lstm", "LSTM", "rnn", 0, 50, protocol=f"{split}, augmented, trained in bfloat16")
+    folder.plan("sinusoid", "lstm", "LSTM", "rnn", 0, 50)
+    folder.write_suite().finish()
+    assert list(comparisons(folder)) == ["omniglot-random-seed-0", "omniglot-vinyals", "sinusoid"]
+
+
 def test_protocols_of_one_task_have_tables_of_their_own(folder):
     for protocol in ("within alphabets", "across alphabets", "across/alphabets"):
         folder.plan("omniglot", "lstm", "LSTM", "rnn", 0, 50, protocol=protocol)
