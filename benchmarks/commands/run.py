@@ -177,11 +177,11 @@ def _execute(
     last = Status([])
     try:
         with interruption() as stop:
-            with waiting_for(_place(options.executor), console):
+            place = _place(options.executor)
+            with waiting_for(place, console):
                 backend = make_backend(options.executor, store, make_job)
             execution = drive(standing.left, backend, store, retry=options.retry, stop=stop)
             slots = options.executor.at_a_time or backend.slots
-            place = _place(options.executor)
             display = SuiteProgress(console, store, len(standing.finished), slots, place)
             with display.live or nullcontext(), closing(execution):
                 for status in execution:

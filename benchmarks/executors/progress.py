@@ -24,6 +24,22 @@ LAST_LINES = 3
 """Lines of a failed run's log that are shown."""
 
 
+class _Patience:
+    """Tells once of each wait that it has become long."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds, self.since, self.told = seconds, time.monotonic(), False
+
+    def ends(self, waiting: bool) -> bool:
+        """Whether a wait has just become longer than the patience."""
+        if not waiting:
+            self.since, self.told = time.monotonic(), False
+            return False
+        ended = not self.told and time.monotonic() - self.since > self.seconds
+        self.told = self.told or ended
+        return ended
+
+
 class SuiteProgress:
     """A bar for the whole suite with the time left, and one for each running run; plain lines without a terminal.
 
@@ -42,8 +58,7 @@ class SuiteProgress:
         self.shown_reasons: set[str] = set()
         self.shown_again = 0
         self.shown_stopping = False
-        self.idle_since, self.shown_elsewhere = time.monotonic(), False
-        self.unbegun_since, self.shown_unbegun = time.monotonic(), False
+        self.elsewhere, self.unbegun = _Patience(PATIENCE_SECONDS), _Patience(START_SECONDS)
         self.live = Live(console=console, transient=True, refresh_per_second=4) if console.is_terminal else None
 
     def show(self, status: Status) -> None:
@@ -77,19 +92,14 @@ class SuiteProgress:
 
     def _show_unbegun(self, status: Status) -> None:
         """Says so once if, for a while, no run that was given away has written anything."""
-        if not status.running or any(self.store.partial(run_id).is_dir() for run_id in status.running):
-            self.unbegun_since, self.shown_unbegun = time.monotonic(), False
-        elif not self.shown_unbegun and time.monotonic() - self.unbegun_since > START_SECONDS:
-            self.shown_unbegun = True
+        begun = any(self.store.partial(run_id).is_dir() for run_id in status.running)
+        if self.unbegun.ends(bool(status.running) and not begun):
             nothing = f"for {self.place}; none of {count_of(len(status.running), 'run')} has written anything yet"
             self.console.print(Text.assemble(("waiting ", "yellow"), nothing))
 
     def _show_elsewhere(self, status: Status) -> None:
         """Says so once if, for a while, only other processes work on runs."""
-        if status.running or not status.elsewhere:
-            self.idle_since, self.shown_elsewhere = time.monotonic(), False
-        elif not self.shown_elsewhere and time.monotonic() - self.idle_since > PATIENCE_SECONDS:
-            self.shown_elsewhere = True
+        if self.elsewhere.ends(not status.running and bool(status.elsewhere)):
             names = ", ".join(run.name for run, _ in status.elsewhere.values())
             owners = ", ".join(sorted({self.store.owner(run_id) for run_id in status.elsewhere}))
             self.console.print(Text.assemble(("waiting ", "yellow"), f"for {owners}, at work on: {names}"))

@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa  # type: ignore[import-untyped]  # pyarrow ships no annotations
 from numpy.typing import NDArray
 
-from adaptbench.reports.format import Component, Environment, Failure, Machine, Result, Score, Spec, Times
+from adaptbench.reports.format import Component, Environment, Failure, Guards, Machine, Result, Score, Spec, Times
 from adaptbench.reports.reading import Unreadable, read
 from adaptbench.reports.results.curves import LearningCurve, read_calibration, read_curve, read_fits
 from adaptbench.reports.results.manifest import Cell, Suite
@@ -96,6 +96,12 @@ class Run:
     def calibration(self) -> pd.DataFrame | None:
         """The queries of its test by probability, with the columns `CALIBRATION`; None if it has none."""
         return _or_lost(lambda: read_calibration(self.folder), self.lost)
+
+    @cached_property
+    def guards(self) -> Guards | None:
+        """What guards found in its data; None if there is nothing of them."""
+        path = self.folder / "guards.json"
+        return _or_lost(lambda: read(path, Guards) if path.exists() else None, self.lost)
 
     def environment_of(self, run_id: str) -> Environment | None:
         """Where and how fast another run of the folder was computed; None if that cannot be read."""

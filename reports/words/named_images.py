@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-from adaptbench.reports.format import Guards
-from adaptbench.reports.reading import Unreadable, read
 from adaptbench.reports.results.runs import Run
 
 
@@ -18,17 +16,12 @@ def image_notes(runs: Sequence[Run]) -> tuple[str, ...]:
 
 
 def _notes(run: Run) -> list[str]:
-    path = run.folder / "guards.json"
-    try:
-        findings = read(path, Guards).findings
-    except Unreadable as error:
-        if path.exists():
-            run.lost.append(str(error))
-        return []
     kept = run.source is None or not run.source.bundled
     notes = []
-    for each in findings:
+    for each in run.guards.findings if run.guards else ():
         if each.named:
             more = kept and not all(pair in each.found for pair in each.named)
-            notes.append(f"{run.cell.called}: {each.found}" + (f" {path} names all." if more else ""))
+            notes.append(
+                f"{run.cell.called}: {each.found}" + (f" {run.folder / 'guards.json'} names all." if more else "")
+            )
     return notes
