@@ -8,18 +8,19 @@ Numbers stand in sentences of the report's own tables, which are copied to docs/
 import shutil
 import sys
 import tempfile
-from collections.abc import Hashable, Iterator, Mapping, Sequence
-from itertools import groupby
+from collections import Counter
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from adaptbench.benchmarks.commands.part import part_of
+from adaptbench.benchmarks.executors.plan import Plan, PlannedRun
+from adaptbench.benchmarks.executors.time_left import Pace
 from adaptbench.benchmarks.suites.registry import suite_files
 from adaptbench.benchmarks.suites.suite import load_suite
-from adaptbench.reports.plural import count_of
+from adaptbench.reports.plural import count_of, list_of
 from adaptbench.reports.report import Report, file_names, write_report
 from adaptbench.reports.results.runs import Run
 from adaptbench.reports.sources.bundles import built_in
@@ -70,17 +71,19 @@ def _section(report: Report, folder: Path) -> str:
     suite = report.suite
     seeds = {run.cell.seed for run in report.runs}
     processors = sorted({run.machine.processor for run in report.runs if run.machine})
+    commits = Counter(run.machine.git_commit or "" for run in report.runs if run.machine)
+    made = [f"{count} at commit `{commit[:7]}`" for commit, count in commits.most_common() if commit]
     days = sorted({f"{run.times.finished:%Y-%m-%d}" for run in report.runs if run.times})
     part = part_of(suite.name, [run.cell for run in report.runs])
     lines = [
         f"## The suite `{suite.name}`",
         "",
         f"{suite.description} The bundle has {count_of(len(report.runs), 'cell')}, of "
-        f"{count_of(len(seeds), 'seed')}, made on {' and '.join(processors)} ({', '.join(days)}) by",
+        f"{count_of(len(seeds), 'seed')}, made on {list_of(processors)} ({', '.join(days)}), {list_of(made)}. "
+        "These commands make them:",
         "",
-        *(f"    {line}" for line in suite_commands(suite, report.runs).splitlines()),
+        *(f"    {line}" for line in suite_commands(suite, report.runs, part=part).splitlines()),
         "",
-        *([f"The part of the suite that it has is chosen by `{part}`.", ""] if part else []),
         *findings,
     ]
     return "\n".join(lines)
@@ -137,9 +140,13 @@ def _last_doublings(rows: pd.DataFrame, path: str) -> Iterator[str]:
             f'<!-- {path} "{_place(row)}" last_doubling --> ({row["label"]})'
             for row in (in_order[0], in_order[-1])
         )
+        setting = own["setting"].iloc[0]
         going_on = int(own["no_gain_shown_from"].isna().sum())
+        if not going_on:
+            yield f"**{setting}**: no learner's gain from the last but one size to the largest is significant."
+            continue
         yield (
-            f"**{own['setting'].iloc[0]}**: the last doubling takes {least} to {most} {unit} off the error; "
+            f"**{setting}**: the last doubling takes {least} to {most} {unit} off the error; "
             f"the gain from the last but one size to the largest is significant for {going_on} of {len(own)} learners."
         )
 
@@ -155,39 +162,47 @@ def _what_ships(reports: Sequence[Report]) -> str:
         "",
         "Cells of a suite's present version count as shipped if a bundle has their run. Numbers of `reference`,",
         "`transfer`, `fine_tuning` and `optimization` elsewhere in the documentation are of earlier runs, whose",
-        "bundles do not ship; those of `rates` are in `reports/data`. Core-hours are CPU time of training,",
-        "pretraining included. Those left are of cells without a run, at the mean of finished cells of the same",
-        "task and learner, else of the same task, else of the suite.",
+        "bundles do not ship; those of `rates` are in `reports/data`. Core-hours are the CPU time of training and the",
+        "time of testing. Those of cells without a run are estimates, in proportion to training images or test",
+        "episodes, from the most similar runs of any bundle: of the same learner and encoder, else of the same",
+        "encoder, else of all.",
         "",
         "| suite | cells | shipped | core-hours a cell | core-hours left |",
         "|---|---:|---:|---:|---:|",
     ]
-    by_suite = {name: list(group) for name, group in groupby(reports, key=lambda report: report.suite.name)}
-    for name in sorted(set(suite_files()) - set(NO_RESULTS)):
-        cells = load_suite(name).cells()
-        runs = {run.cell.run_id: run for report in by_suite.get(name, []) for run in report.runs}
-        lines.append(
-            _suite_row(
-                name, [(cell.spec.run_id, cell.attributes.task, cell.attributes.learner) for cell in cells], runs
-            )
-        )
-    return "\n".join([*lines, ""])
+    suites = {name: load_suite(name) for name in sorted(set(suite_files()) - set(NO_RESULTS))}
+    plans = {name: Plan(suite, suite.cells(), {}) for name, suite in suites.items()}
+    shipped = {run.cell.run_id: run for report in reports for run in report.runs}
+    planned = {run.spec.run_id: run for plan in plans.values() for run in plan.runs()}
+    seconds = {
+        run_id: value
+        for each in planned.values()
+        if each.spec.run_id in shipped
+        for run_id, value in _seconds(each, shipped[each.spec.run_id])
+    }
+    pace = Pace()
+    for run_id, value in seconds.items():
+        pace.add(planned[run_id], value)
+    return "\n".join([*lines, *(_suite_row(name, plan, shipped, seconds, pace) for name, plan in plans.items()), ""])
 
 
-def _suite_row(name: str, cells: Sequence[tuple[str, str, str]], runs: Mapping[str, Run]) -> str:
-    hours: dict[tuple[str, ...], list[float]] = {}
-    for run in (runs[run_id] for run_id, _, _ in cells if run_id in runs):
-        if run.all_cpu_seconds is not None:
-            for key in ((run.cell.task, run.cell.learner), (run.cell.task,), ()):
-                hours.setdefault(key, []).append(run.all_cpu_seconds / 3600)
-    left = [
-        float(np.mean(next(hours[key] for key in ((task, learner), (task,), ()) if key in hours)))
-        for run_id, task, learner in cells
-        if run_id not in runs and hours
-    ]
-    done = sum(run_id in runs for run_id, _, _ in cells)
-    each = f"{np.mean(hours[()]):.3f}" if hours else "not known"
-    return f"| `{name}` | {len(cells)} | {done} | {each} | {f'{sum(left):.1f}' if hours else 'not known'} |"
+def _seconds(planned: PlannedRun, run: Run) -> Iterator[tuple[str, float]]:
+    """The seconds of a run and of the pretrainings that it needs, as far as they are known."""
+    if run.times is None or run.times.test_seconds is None or run.times.train_cpu_seconds is None:
+        return
+    trained = run.pretraining_cpu_seconds or dict.fromkeys(planned.needs, run.times.train_cpu_seconds)
+    yield from ((run_id, value) for run_id, value in trained.items() if value is not None)
+    yield run.cell.run_id, run.times.test_seconds + (0 if planned.needs else run.times.train_cpu_seconds)
+
+
+def _suite_row(name: str, plan: Plan, shipped: Collection[str], seconds: Mapping[str, float], pace: Pace) -> str:
+    runs = {run.spec.run_id: run for run in plan.runs()}
+    done = sum(cell.spec.run_id in shipped for cell in plan.cells)
+    if not pace:
+        return f"| `{name}` | {len(plan.cells)} | {done} | not known | not known |"
+    left = sum(pace.expected(run) for run_id, run in runs.items() if run_id not in seconds) / 3600
+    each = (left + sum(seconds.get(run_id, 0.0) for run_id in runs) / 3600) / len(plan.cells)
+    return f"| `{name}` | {len(plan.cells)} | {done} | {each:.3f} | {left:.1f} |"
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from adaptbench.benchmarks.runs.interfaces import Checked, check_cell
 from adaptbench.benchmarks.store.redaction import without_secrets
 from adaptbench.benchmarks.suites.description import source_in_words
 from adaptbench.benchmarks.suites.registry import load, named
-from adaptbench.benchmarks.suites.spec import Cell, Component, RunSpec, TransferSpec
+from adaptbench.benchmarks.suites.spec import CANONICAL, Cell, Component, RunSpec, TransferSpec
 from adaptbench.benchmarks.suites.suite import Suite, SuiteCell
 from adaptbench.benchmarks.suites.tasks import called
 from adaptbench.datamodules.errors import DataUnavailable
@@ -39,9 +39,10 @@ class PlannedRun:
     @cached_property
     def likenesses(self) -> list[tuple[str, ...]]:
         """Keys that it shares with similar runs, the most similar first; similar runs take about equally long."""
-        spec, task = self.spec, self.spec.training.task.name
-        own = spec.model_dump_json(include={"learner", "strategy", "pretraining"}) + str(spec.training.encoder)
-        key = ("adapts" if spec.candidates else "trains", task, spec.adapter, own)
+        spec, training = self.spec, self.spec.training
+        own = CANONICAL.encode(spec.model_dump(mode="json", include={"learner", "strategy", "pretraining"}))
+        encoder = CANONICAL.encode(training.encoder.model_dump(mode="json"))
+        key = ("adapts" if spec.candidates else "trains", encoder, own, training.task.name)
         return [key[:shared] for shared in range(len(key), -1, -1)]
 
 

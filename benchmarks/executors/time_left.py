@@ -23,8 +23,8 @@ RUNS_TO_READ = 1000
 class Pace:
     """Estimates how long runs take from the times of others, in proportion to the work.
 
-    A run is estimated from the most similar runs: those of the same component and encoder on the same task, else of
-    the same name, else of the same task, else of any task. Trainings and adaptations are kept apart.
+    A run is estimated from the most similar runs: those of the same component and encoder on the same task, else on
+    any task, else those of the same encoder, else any. Trainings and adaptations are kept apart.
     """
 
     def __init__(self) -> None:

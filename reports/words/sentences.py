@@ -122,6 +122,8 @@ def _law_words(law: PowerLaw, b: str, limit: str, word: str) -> str:
     allowed = f"A power law through {len(law.sizes)} sizes is not contradicted"
     if law.bends_at is None:
         return f"{allowed}, {b}; a limit is not shown (c = {limit})."
+    if law.bends_at < law.sizes[0]:
+        return f"{allowed}, {b}, with a limit of {limit}; it bends before the smallest size."
     return f"{allowed}, {b}, and bends towards a limit of {limit} at about {about(law.bends_at)} {word}."
 
 

@@ -2,12 +2,16 @@
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from adaptbench.benchmarks.commands.atlas import _suite_row, write_atlas
+from adaptbench.benchmarks.commands.atlas import _seconds, _suite_row, write_atlas
+from adaptbench.benchmarks.executors.plan import Plan
+from adaptbench.benchmarks.executors.time_left import Pace
+from adaptbench.benchmarks.suites.suite import load_suite
 from adaptbench.reports.report import write_parts
 from adaptbench.reports.sources.bundles import built_in
 
@@ -51,16 +55,24 @@ def test_the_last_doubling_is_summed_up_for_each_setting(page):
     assert numbers == pytest.approx((100 * growth["last_doubling"]).round(2).tolist())
 
 
-def test_hours_left_are_those_of_like_cells():
-    class Done:
-        def __init__(self, task, learner, hours):
-            self.cell = type("Cell", (), {"task": task, "learner": learner})
-            self.all_cpu_seconds = 3600 * hours
+def test_hours_left_are_those_of_like_runs():
+    suite = load_suite("best")
+    plan = Plan(suite, suite.cells(), {})
+    first, *others = plan.runs()
+    pace = Pace()
+    pace.add(first, 3600.0)
+    known = {first.spec.run_id: 3600.0}
+    assert _suite_row("best", plan, known, known, pace) == f"| `best` | 6 | 1 | 1.000 | {len(others)}.0 |"
 
-    cells = [("a", "t", "x"), ("b", "t", "x"), ("c", "t", "y"), ("d", "t", "y"), ("e", "t", "z"), ("f", "u", "x")]
-    runs = {"a": Done("t", "x", 1.0), "c": Done("t", "y", 3.0)}
-    assert _suite_row("s", cells, runs) == "| `s` | 6 | 2 | 2.000 | 8.0 |"
-    assert _suite_row("s", cells, {}) == "| `s` | 6 | 0 | not known | not known |"
+
+def test_the_hours_of_a_pretraining_count_once():
+    cell = next(each for each in load_suite("quick").cells() if each.attributes.learner == "nearest_centroid")
+    planned = Plan(load_suite("quick"), [cell], {}).runs()
+    times = SimpleNamespace(train_cpu_seconds=20.0, test_seconds=1.0)
+    run = SimpleNamespace(cell=cell.attributes, times=times, pretraining_cpu_seconds={})
+    assert dict(_seconds(planned[1], run)) == {planned[0].spec.run_id: 20.0, planned[1].spec.run_id: 1.0}
+    run.times = None
+    assert not dict(_seconds(planned[1], run))
 
 
 @pytest.mark.slow

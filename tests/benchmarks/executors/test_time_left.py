@@ -98,7 +98,7 @@ def test_adaptation_is_judged_by_its_test_episodes(transfer, store, finish):
 def test_runs_of_another_suite_in_the_folder_tell_too(run, store, finish):
     finish(run(0, "a", budget__examples=1000).spec, 10.0)
     finish(run(0, "b", budget__examples=1000).spec, 50.0)
-    finish(run(0, "a", task__name="glyphs").spec, 700.0)
+    finish(run(0, "a", task__name="glyphs", encoder__name="conv4").spec, 700.0)
     assert estimate([], [run(1, "a", budget__examples=2000)], [store], slots=1) == pytest.approx(20)
     assert estimate([], [run(1, "new", budget__examples=1000)], [store], slots=1) == pytest.approx(30)
     (store.published(run(0, "a", budget__examples=1000).spec.run_id) / "environment.json").write_text("broken")
@@ -114,6 +114,8 @@ def test_the_nearest_runs_are_those_of_the_same_component(episodic):
     assert pace and pace.expected(large) == 1.0, "the only one of its name"
     pace.add(large, 99.0)
     assert (pace.expected(small), pace.expected(large)) == (1.0, 99.0)
+    elsewhere = PlannedRun(episodic(learner=large.spec.learner, task__name="glyphs"), "a")
+    assert pace.expected(elsewhere) == 99.0, "the same learner on another task"
 
 
 def test_slurm_runs_as_many_at_a_time_as_were_asked_for():
