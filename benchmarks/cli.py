@@ -146,15 +146,13 @@ def submit(
 @app.command()
 def report(
     runs: opts.Sources = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of the report; RUNS/report-SUITE by default.")] = None,
-    suite: Annotated[
-        list[str] | None, typer.Option(help="The suite, if the folder has several; repeat it to join suites.")
+    out: Annotated[
+        Path | None, typer.Option(help="The folder; by default RUNS/report-SUITE, with --part this.")
     ] = None,
+    suite: Annotated[list[str] | None, typer.Option(help="The suite; repeat it to join several of a folder.")] = None,
     only: opts.Only = None,
     laboratory: Annotated[bool, typer.Option("--laboratory", help="Let trained networks answer in the page.")] = False,
-    part: Annotated[
-        list[str] | None, typer.Option(help="Only this table or figure, such as table-omniglot; repeatable.")
-    ] = None,
+    part: Annotated[list[str] | None, typer.Option(help="Only this table or figure; repeatable.")] = None,
     style: Annotated[str, typer.Option(help="The look of figures: paper (345 points wide) or talk.")] = "paper",
     font: Annotated[str | None, typer.Option(help="The family of letters in figures, such as serif.")] = None,
 ) -> None:
@@ -168,11 +166,12 @@ def report(
 
     with complaining():
         sources, wanted, look = runs or ["runs"], parse_only(only or []), parameters(style, font)
+        if part and laboratory:
+            raise ValueError("Expected `--laboratory` without `--part`, because it is for the page.")
         if part:
             with waiting_for("the report, which is being drawn", console):
                 paths = write_parts(sources, out or Path(), part, suite, wanted, look)
-            for path in paths:
-                console.print(str(path), markup=False, highlight=False, soft_wrap=True)
+            console.print(*paths, sep="\n", markup=False, highlight=False, soft_wrap=True)
             return
         if laboratory:
             from adaptbench.benchmarks.laboratory.laboratory import write_laboratory

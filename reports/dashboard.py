@@ -79,9 +79,9 @@ def _blocks(v2: Any, suite: Suite, comparisons: tuple[Comparison, ...], entity: 
     for name, comparison in zip(file_names(comparisons), comparisons, strict=True):
         best = best_sentence(comparison, len(comparison.settings) - 1)
         said = [best, *(gain_sentence(gain, comparison) for gain in gains(comparison) if gain.axis == "classes")]
-        wanted = {"suite": suite.name, "task": comparison.task}
+        wanted = {"suite": suite.name, "task": comparison.task, "protocol": comparison.protocol}
         runset = _runset(v2, entity, project, f"{suite.name}: {comparison.called}", wanted)
-        runset.groupby = ["config.cell.learner"]
+        runset.groupby = ["config.cell.label"]
         blocks += [
             v2.H2(f"{comparison.called} ({comparison.protocol})"),
             v2.MarkdownBlock("\n".join(f"- {escape_markdown(sentence)}" for sentence in said if sentence)),

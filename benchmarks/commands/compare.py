@@ -71,7 +71,7 @@ def compare_learner(bundle: str, options: RunOptions, detect: float | None, cons
                 f"Expected `--encoder` with `{key}`, whose results in suite `{suite}` are there, or a learner of your "
                 "own, package.Class."
             )
-        options = replace(options, learners=[]) if options.encoder else options  # one of ours, on another encoder
+        options = replace(options, learners=[]) if name == key else options  # one of ours, on another encoder
 
     def introduce(standing: Standing) -> None:
         with _read(bundle, only) as reading:

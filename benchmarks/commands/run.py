@@ -30,6 +30,8 @@ from adaptbench.benchmarks.tracking.wandb_runs import Target, folder_id, is_mirr
 from adaptbench.reports.comparison.published import read_numbers
 from adaptbench.reports.format import Manifest
 from adaptbench.reports.plural import count_of
+from adaptbench.reports.results.manifest import suite_names
+from adaptbench.reports.results.runs import Source
 from adaptbench.reports.selection import parse_only
 from adaptbench.reports.sources.sources import opened
 from adaptbench.reports.words.waiting import waiting_for
@@ -95,6 +97,8 @@ def run_suite(
     read_numbers(suite.published_text, suite.published)
     suite = suite if options.seeds is None else suite.with_seeds(options.seeds)
     suite = suite.with_encoder(options.encoder) if options.encoder else suite
+    if options.rates and not options.learners:
+        raise ValueError("Expected `--rates` with a learner of your own but the suite's learners have their own rates.")
     for learner in options.learners:
         suite, refusals = add_learner(suite, learner, options.rates)
         for task, reason in refusals.items():
@@ -104,6 +108,7 @@ def run_suite(
     store = Store(options.out)
     with opened(options.bundles) as bundles:
         others = [Store(each.folder) for each in bundles]
+        _require_runs(plan, bundles)
         with waiting_for("the files of finished runs, which are being checked", console):
             standing = Standing.of(plan, store, others, again=options.again)
         _check_devices(standing.left, options)
@@ -237,6 +242,19 @@ def _conclude(
     return unreadable
 
 
+def _require_runs(plan: Plan, sources: Sequence[Source]) -> None:
+    """Refuses a source that has neither the suite nor a run of it, which the report could not read.
+
+    Raises:
+        ValueError: if there is one.
+    """
+    suite = plan.suite.suite
+    for source in sources:
+        wanted = (cell.attributes.run_id for cell in plan.cells)
+        if suite not in suite_names(source.folder) and not any((source.folder / each).exists() for each in wanted):
+            raise ValueError(f"Expected `--from {source.name}` to have runs of suite `{suite}` but it has none.")
+
+
 def _report(plan: Plan, status: Status, target: Target | None, *, options: RunOptions, console: Console) -> int | None:
     from adaptbench.reports.terminal import show_report
 
@@ -260,7 +278,7 @@ def _say_unavailable(plan: Plan, console: Console) -> None:
     others = {cell.otherwise: cell.attributes.called for cell in plan.cells}
     for task, reason in plan.unavailable.items():
         what = f"{others[task]} replaces {task}" if task in others else f"The cells of task {task} cannot run"
-        console.print(f"[yellow]missing[/] {what}: {escape(reason)}", highlight=False)
+        console.print(f"[yellow]missing[/] {escape(f'{what}: {reason}')}", highlight=False)
 
 
 def _say_where_wandb(target: Target, status: Status, out: Path, console: Console) -> None:

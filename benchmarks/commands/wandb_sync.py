@@ -39,7 +39,8 @@ def mode_of(text: str) -> Literal["online", "offline"]:
     """
     mode = default_mode() if text == "auto" else text
     if mode not in ("online", "offline"):
-        raise ValueError(f"Expected `--wandb` to be `auto`, `online` or `offline` but got `{mode}`.")
+        named = "WANDB_MODE=disabled in the environment" if text == "auto" else f"`{text}`"
+        raise ValueError(f"Expected `--wandb` to be `auto`, `online` or `offline` but got {named}.")
     return "online" if mode == "online" else "offline"
 
 

@@ -69,7 +69,7 @@ class SuiteProgress:
             self.console.print(text, highlight=False, soft_wrap=not self.console.is_terminal)  # a log keeps its lines
         for run in status.found[self.shown_found :]:
             self.shown_found += 1
-            text = f"[green]done[/] {self._counts(status)} {run.name} by another command"
+            text = f"[green]done[/] {self._counts(status)} {escape(run.name)} by another command"
             self.console.print(text, highlight=False, soft_wrap=True)
         for run_id in list(status.again.elements())[self.shown_again :]:
             self.console.print(
@@ -128,7 +128,7 @@ class SuiteProgress:
         grid.add_row("suite", bar, f"{done}/{total}", clock)
         for run_id, (run, start) in status.running.items():
             bar = ProgressBar(total=1, completed=shares[run_id], width=40)
-            grid.add_row("", bar, f"{shares[run_id]:4.0%}", f"{run.name} ({time.monotonic() - start:.0f} s)")
+            grid.add_row("", bar, f"{shares[run_id]:4.0%}", f"{escape(run.name)} ({time.monotonic() - start:.0f} s)")
         return grid
 
     def _share(self, run_id: str) -> float:

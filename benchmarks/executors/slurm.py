@@ -141,7 +141,10 @@ class SlurmBackend:
         if self._cluster != "slurm":
             return {job.job_id for job in self._jobs.values() if job.state == "RUNNING"}
         command = ["squeue", "--noheader", "--array", "--format=%F_%K %A", "--user", str(os.getuid())]
-        answer = subprocess.run(command, capture_output=True, text=True)
+        try:
+            answer = subprocess.run(command, capture_output=True, text=True, timeout=ANSWER_SECONDS)
+        except (OSError, subprocess.TimeoutExpired):
+            return None
         return set(answer.stdout.split()) if answer.returncode == 0 else None
 
 

@@ -35,6 +35,8 @@ def write_laboratory(runs: Path, suite: str | None) -> Path:
     Raises:
         ValueError: if the folder has no such suite, or the extra `laboratory` is not installed.
     """
+    if not runs.is_dir():
+        raise ValueError(f"Expected a folder of runs for `--laboratory`, as bundles hold no weights, but got {runs}.")
     wanted = read_suite(runs, suite)
     finished = [outcome for outcome in read_outcomes(runs, wanted) if isinstance(outcome, Run)]
     functions, explored = [], []

@@ -3,7 +3,7 @@
 import os
 import re
 
-NAMES = re.compile(r"key|token|secret|passw|credential|auth", re.IGNORECASE)
+NAMES = re.compile(r"key|token|secret|passw|credential|auth(?!or)", re.IGNORECASE)
 SHORTEST = 6
 """A shorter value may be an ordinary word."""
 

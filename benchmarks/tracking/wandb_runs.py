@@ -77,7 +77,7 @@ def folder_id(root: Path, anew: bool = False) -> str:
 def open_mirror(spec: RunSpec, name: str, root: Path, target: Target) -> WandbMirror:
     """Starts the W&B run of a run; its configuration is the spec and `cell`, for panels and filters."""
     cell = describe(spec)
-    attributes = cell.model_dump(include={"task", "learner", "family", "seed", "train_classes"})
+    attributes = cell.model_dump(include={"task", "protocol", "learner", "label", "family", "seed", "train_classes"})
     config = {**spec.model_dump(mode="json"), "cell": {"suite": target.suite, **attributes}}
     tags = (cell.task, cell.learner, cell.family)
     return WandbMirror(target.id_of(spec.run_id), root, target.mode, target.settings(name, spec.kind, tags, config))

@@ -109,7 +109,7 @@ def _functions(
 
 
 def _pictures(fits: Mapping[str, pd.DataFrame]) -> list[dict[str, Any]]:
-    """The pictured functions of the first run, with the curve of each run."""
+    """The pictured functions of the first run, with the curve of each run whose predictions are numbers."""
     first = next(iter(fits.values()), pd.DataFrame({"shots": [], "function": []}))
     found = []
     for shots, function in first[["shots", "function"]].drop_duplicates().astype(int).itertuples(index=False):
@@ -120,7 +120,8 @@ def _pictures(fits: Mapping[str, pd.DataFrame]) -> list[dict[str, Any]]:
         curves = {}
         for run_id, table in fits.items():
             own = table[(table["shots"] == shots) & (table["function"] == function) & (table["role"] == "query")]
-            curves[run_id] = [round(value, 3) for value in own["prediction"].tolist()]
+            if np.isfinite(own["prediction"]).all():
+                curves[run_id] = [round(value, 3) for value in own["prediction"].tolist()]
         found.append(
             {
                 "name": f"function {function + 1}, {shots} point{'' if shots == 1 else 's'}",

@@ -10,6 +10,7 @@ TASKS: Mapping[str, str] = {
     "glyphs": "Glyphs",
     "glyphs_to_omniglot": "Glyphs to Omniglot",
     "sinusoid": "Sinusoids",
+    "linear_regression": "Linear regression",
     "image_folder": "Image folder",
 }
 SPLITS: Mapping[str, str] = {

@@ -78,7 +78,8 @@ def read_sources(sources: Sequence[Source], suite: str | Sequence[str] | None = 
     """Reads a suite, or several, from all sources; for a run that several have, the first counts.
 
     Of several sources, each gives the learners that it has a run of. Several suites of one source count as several
-    sources. Of bundles alone, cells without a run are left out: nobody is going to finish them there.
+    sources. A later source may have runs of the suite as parts of another one, without the suite's manifest. Of bundles
+    alone, cells without a run are left out: nobody is going to finish them there.
 
     Args:
         sources: The sources.
@@ -97,7 +98,11 @@ def read_sources(sources: Sequence[Source], suite: str | Sequence[str] | None = 
     for source, each in itertools.product(sources, wanted):
         if len(wanted) > 1 and each not in names[source.name] and any(each in others for others in names.values()):
             continue  # another source has it
-        own = read_suite(source.folder, each or (default if len(names[source.name]) != 1 else None))
+        elsewhere = None if each in names[source.name] else next((own for own in suites if own.name == each), None)
+        if elsewhere and any((source.folder / cell.run_id).exists() for cell in elsewhere.cells):
+            own = elsewhere  # a folder or bundle of another suite, which has some of the same runs
+        else:
+            own = read_suite(source.folder, each or (default if len(names[source.name]) != 1 else None))
         notes += [] if source.bundled or each != wanted[0] else _unlisted(source)
         suites.append(own)
         name = f"{source.name}, {own.name}" if len(wanted) > 1 else source.name

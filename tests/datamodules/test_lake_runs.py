@@ -162,5 +162,5 @@ def test_the_error_stands_in_per_cent_with_an_interval_over_runs(runs):
 def test_protocol_and_remarks_name_the_split_and_the_published_errors():
     assert LakeRunsDataModule.protocol({}) == "20 official runs, learned from lake, rotations in training"
     remarks = " ".join(LakeRunsDataModule.remarks({}))
-    assert "people 4.5, BPL 3.3" in remarks and "400 trials" in remarks
+    assert "people 4.5, BPL 3.3 and GNS 5.7" in remarks and "400 trials" in remarks
     assert "BPL 4.3" in " ".join(LakeRunsDataModule.remarks({"split": "small1"}))

@@ -4,6 +4,7 @@ import getpass
 import hashlib
 import json
 import secrets
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -60,6 +61,8 @@ def verify_and_show(
     """
     if not runs.exists():
         raise ValueError(f"Expected a folder of runs or the file of a bundle but {runs} does not exist.")
+    if key is not None and not runs.is_file():
+        raise ValueError(f"Expected `--key` with a bundle, whose statement it signs, but {runs} is a folder.")
     if key is not None and not key.is_file():
         raise ValueError(f"Expected `--key` to be the file of an SSH key but {key} does not exist.")
     counts = Counter[str]()
@@ -73,9 +76,13 @@ def verify_and_show(
             for verdict in verify_runs(runs, choose(runs, sample, seed or 0), jobs):
                 show(verdict)
     else:
-        if not trusted and needs_trust(runs, sample, console):
-            typer.confirm("Run this code with your rights?", abort=True)
-        verify_bundle(runs, sample, seed, jobs=jobs, key=key, show=show, console=console)
+        with TemporaryDirectory(prefix="adaptbench-verify-") as folder:
+            bundle = Path(folder, runs.name)  # what is shown is what runs, even if the file changes meanwhile
+            shutil.copyfile(runs, bundle)
+            if not trusted and needs_trust(bundle, sample, console):
+                typer.confirm("Run this code with your rights?", abort=True)
+            path = statement_path(runs)
+            verify_bundle(bundle, sample, seed, jobs=jobs, key=key, path=path, show=show, console=console)
     said = ", ".join(f"{number} {word}" for word, number in counts.items())
     console.print(f"Verified {count_of(counts.total(), 'run')}: {said}.")
     return not counts["differs"] and not counts["failed"]
@@ -109,10 +116,11 @@ def verify_bundle(
     *,
     jobs: int,
     key: Path | None,
+    path: Path,
     show: Callable[[Verdict], None],
     console: Console,
 ) -> Statement:
-    """Computes runs of a bundle again in worker processes, and writes the statement beside the bundle.
+    """Computes runs of a bundle again in worker processes, and writes the statement.
 
     Args:
         bundle: the file.
@@ -120,6 +128,7 @@ def verify_bundle(
         seed: seed of the sample; None for a random one, which nobody could foresee.
         jobs: runs at a time.
         key: the SSH key that signs the statement; None for no signature.
+        path: the file of the statement.
         show: gets each verdict.
         console: where to print.
 
@@ -137,7 +146,7 @@ def verify_bundle(
         specs = {run_id: RUN_SPEC.validate_json((runs / run_id / "spec.json").read_bytes()) for run_id in finished}
         for run_id, spec in specs.items():
             if spec.run_id != run_id:
-                raise ValueError(f"Expected run {run_id} of {bundle} to have its own spec but it has another.")
+                raise ValueError(f"Expected run {run_id} of {bundle.name} to have its own spec but it has another.")
         verdicts = []
         with _importable(code_of(bundle), Path(folder, "code")), waiting_for(COMPUTED_AGAIN, console):
             check_names(index.suite, specs)
@@ -156,7 +165,6 @@ def verify_bundle(
         sampled=tuple(sorted(verdicts, key=lambda each: each.run_id)),
         chance=len(chosen) / len(finished),
     )
-    path = statement_path(bundle)
     write_json(path, statement)
     path.with_name(f"{path.name}.sig").unlink(missing_ok=True)  # of an earlier statement
     if key is not None:

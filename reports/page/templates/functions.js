@@ -97,7 +97,7 @@
       for (const each of learners) {
         const box = list.querySelector(`[data-run="${each.run}"]`);
         const error = each.curve && [...each.curve].reduce((sum, y, i) => sum + (y - value(each.net ? GRID[i] : state.picture.x[i])) ** 2, 0) / each.curve.length;
-        box.querySelector(".error").textContent = !each.curve ? "…" : !each.net && state.changed ? "" : `squared error ${error.toPrecision(2)}`;
+        box.querySelector(".error").textContent = !each.curve ? each.net ? "…" : "no numbers" : !each.net && state.changed ? "" : `squared error ${error.toPrecision(2)}`;
         box.querySelector(".how").textContent = each.net ? "answers in this page"
           : `computed before, for the first points only: ${each.why}`;
       }

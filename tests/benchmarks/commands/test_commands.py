@@ -49,6 +49,11 @@ def test_a_checkout_that_is_not_installed_has_no_version(call, monkeypatch):
         (("run", "smoke", "--wandb", "on"), "Expected `--wandb` to be `auto`, `online`, `offline` or `off` but got"),
         (("run", "smoke", "--learner", "lstmm"), "Expected a known learner but got `lstmm`. Did you mean `lstm`?"),
         (("run", "smoke", "--learner", "nowhere.Mine"), "`nowhere.Mine` cannot be imported"),
+        (("run", "smoke", "--rates", "0.1"), "Expected `--rates` with a learner of your own"),
+        (("run", "smoke", "--from", "best"), "Expected `--from best` to have runs of suite `smoke` but it has none."),
+        (("report", "quick", "--laboratory"), "Expected a folder of runs for `--laboratory`"),
+        (("report", "quick", "--laboratory", "--part", "table-omniglot"), "`--laboratory` without `--part`"),
+        (("verify", ".", "--key", "id"), "Expected `--key` with a bundle"),
         (
             ("list", "lerners"),
             "`learners` or `runs` but got `lerners`. Did you mean `learners`?",

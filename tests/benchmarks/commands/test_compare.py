@@ -98,6 +98,13 @@ def test_what_cannot_be_compared_is_refused_before_anything_is_said(arguments, c
     assert not list(adaptbench.folder.glob("runs"))
 
 
+def test_a_learner_of_the_users_is_not_taken_for_one_of_ours(adaptbench, own_learners):
+    path = own_learners / "own.py"
+    path.write_text(path.read_text().replace("class Sound", "class prototypes"))
+    done = adaptbench("compare", "own.prototypes", "--encoder", "conv4")
+    assert done.returncode == 2 and "prototypes" in done.stderr and not list(adaptbench.folder.glob("runs"))
+
+
 def test_one_of_ours_is_compared_on_another_encoder_only(adaptbench):
     done = adaptbench("compare", "prototypes")
     assert done.returncode == 2 and "Expected `--encoder` with `prototypes`" in done.stderr and not done.stdout

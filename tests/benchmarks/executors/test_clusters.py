@@ -192,6 +192,13 @@ def test_arrays_are_no_larger_than_the_cluster_takes_and_a_limit_is_waited_for(s
     assert capfd.readouterr().err == ""
 
 
+def test_a_controller_that_hangs_is_asked_again_later(small_cluster, sweep, monkeypatch):
+    monkeypatch.setattr("adaptbench.benchmarks.executors.slurm.ANSWER_SECONDS", 0.2)
+    (small_cluster.parent / "bin" / "squeue").write_text("#!/bin/sh\nexec sleep 60\n")
+    backend = make_backend(ExecutorOptions("slurm"), sweep.store, sweep.make_job)
+    assert backend._listed() is None
+
+
 def test_a_refusal_of_slurm_is_one_line(small_cluster, sweep, tmp_path):
     small_cluster.write_text("3\n")
     backend = make_backend(ExecutorOptions("slurm"), sweep.store, sweep.make_job)

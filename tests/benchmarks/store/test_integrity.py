@@ -262,4 +262,5 @@ def test_no_archive_is_an_error(tmp_path):
 def test_secrets_of_the_environment_are_blanked(monkeypatch):
     monkeypatch.setenv("WANDB_API_KEY", "0123456789abcdef")
     monkeypatch.setenv("HARMLESS", "visible-value")
+    monkeypatch.setenv("GIT_AUTHOR_NAME", "visible")
     assert without_secrets("with 0123456789abcdef and visible-value") == "with *** and visible-value"

@@ -153,6 +153,19 @@ def test_a_suite_is_chosen_for_all_sources(make, theirs):
         reading(runs.path)
 
 
+def test_runs_that_are_part_of_another_suite_count(make, theirs, tmp_path):
+    runs = make("mine", {"mine": ("Mine", "own"), **OURS})
+    runs.write_suite("larger")
+    (runs.path / "suites" / "quick.json").unlink()
+    for cell in runs.find(learner="lstm"):
+        runs.remove(cell)
+    found = reading(runs.path, theirs, suite="larger").outcomes
+    assert {each.cell.learner: str(each.source) for each in found if isinstance(each, Run)}.keys() == {"mine", *OURS}
+    stranger = make("stranger", {"other": ("Other", "own")}).path
+    with pytest.raises(ReportError, match="larger"):
+        reading(runs.path, stranger, suite="larger")
+
+
 def test_unfinished_cells_of_learners_that_have_begun_are_told(make, theirs):
     runs = make("mine", {"mine": ("Mine", "own")})
     runs.remove(runs.cells[0])
