@@ -18,7 +18,8 @@ SIZE = EpisodeSize(ways=20, shots=1, queries=1)
 TEST = EvalEpisodes(ways=20, shots=(1,), queries=1, episodes=COUNT)
 PUBLISHED = {
     "lake": "people 4.5, BPL 3.3 and GNS 5.7 (they learn from strokes), siamese network 8.0 (learned from 40 "
-    "alphabets), convolutional network 13.5, hierarchical deep model 34.8, modified Hausdorff distance 38.8 (learns nothing)",
+    "alphabets), convolutional network 13.5, hierarchical deep model 34.8, modified Hausdorff distance 38.8 (learns "
+    "nothing)",
     "small1": "BPL 4.3 (it learns from strokes), convolutional network 24.0",
     "small2": "BPL 4.0 (it learns from strokes), convolutional network 22.3",
 }
