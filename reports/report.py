@@ -22,7 +22,7 @@ from adaptbench.reports.figures.forms import draw_forms
 from adaptbench.reports.figures.learning_curves import draw_learning_curves
 from adaptbench.reports.figures.ranks import draw_ranks
 from adaptbench.reports.figures.reliability import draw_reliability
-from adaptbench.reports.figures.scores import draw, draw_places
+from adaptbench.reports.figures.scores import draw, draw_places, panel_columns
 from adaptbench.reports.figures.shot_matrix import draw_shot_matrix
 from adaptbench.reports.figures.styles import LineStyle, line_styles
 from adaptbench.reports.figures.trade_off import draw_costs, draw_trade_off
@@ -288,7 +288,7 @@ def _drawings(
     main, *others = axes_of(comparison)
     laws = {(each.learner, each.fixed.others("classes")): each.law for each in doublings if each.law}
     found: dict[str, Callable[[], Figure | None]] = {"figure": partial(draw, comparison, styles, main, laws)}
-    for axis in others:
+    for axis in (each for each in others if panel_columns(comparison, each)):
         found[axis] = partial(draw, comparison, styles, axis)
     found["time"] = partial(draw_trade_off, comparison, styles)
     found["cost"] = partial(draw_costs, comparison, styles)

@@ -345,9 +345,5 @@ def axis_words(comparison: Comparison) -> dict[Axis, str]:
         "classes": f"training {comparison.class_word}",
         "examples": "examples in training",
         "shots": comparison.shots_plural,
+        "ways": "ways in the test",
     }
-
-
-def main_axis(comparison: Comparison) -> Axis:
-    """The axis of the first figure."""
-    return axes_of(comparison)[0]

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 from adaptbench.reports.comparison.comparability import differences
 from adaptbench.reports.comparison.comparison import Comparison, Entry
 from adaptbench.reports.results.metrics import Metric
-from adaptbench.reports.results.settings import Axis, Setting
+from adaptbench.reports.results.settings import DOUBLED, Axis, Setting
 from adaptbench.reports.statistics.contrasts import Contrast, contrasts
 from adaptbench.reports.statistics.power_law import LEAST_SIZES, PowerLaw, power_law
 from adaptbench.reports.statistics.scales import log_scores
@@ -50,8 +49,7 @@ class Gain:
 
 def gains(comparison: Comparison) -> tuple[Gain, ...]:
     """The gains of each learner over training classes, then over budgets, then over shots; the others stay the same."""
-    axes: tuple[Axis, ...] = get_args(Axis)
-    return tuple(gain for axis in axes for gain in _along(comparison, axis))
+    return tuple(gain for axis in DOUBLED for gain in _along(comparison, axis))
 
 
 def _along(comparison: Comparison, axis: Axis) -> Iterator[Gain]:

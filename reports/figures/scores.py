@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 from numpy.typing import NDArray
 
-from adaptbench.reports.comparison.comparison import Comparison, axis_words, main_axis
+from adaptbench.reports.comparison.comparison import Comparison, axis_words
 from adaptbench.reports.comparison.places import Place
 from adaptbench.reports.figures.canvas import (
     Shown,
@@ -35,24 +35,27 @@ MOST_TICKS = 7
 PLACES_SHOWN = (-0.6, 1.3)
 
 
-def panel_columns(comparison: Comparison, axis: Axis | None = None) -> dict[tuple[int, ...], list[int]]:
-    """The columns of each panel, by everything but the x axis: by (ways, shots) for training classes."""
+def panel_columns(comparison: Comparison, axis: Axis) -> dict[tuple[int, ...], list[int]]:
+    """The columns of each panel, by everything but the x axis: by (ways, shots) for training classes.
+
+    Over ways, only panels of several columns, because few settings of a suite are tested at other ways.
+    """
     panels: dict[tuple[int, ...], list[int]] = {}
     for index, setting in enumerate(comparison.settings):
-        panels.setdefault(setting.others(axis or main_axis(comparison)), []).append(index)
-    return panels
+        panels.setdefault(setting.others(axis), []).append(index)
+    several = {key: columns for key, columns in panels.items() if len(columns) > 1}
+    return several if axis == "ways" else panels
 
 
-def draw(comparison: Comparison, named: Styles, axis: Axis | None = None, laws: Laws | None = None) -> Figure:
+def draw(comparison: Comparison, named: Styles, axis: Axis, laws: Laws | None = None) -> Figure:
     """Scores against budget or shots, or errors against training classes, with a panel for each value of the others.
 
     Args:
         comparison: The comparison to draw.
         named: A style for each learner.
-        axis: The x axis; by default the first along which settings vary.
+        axis: The x axis.
         laws: The power laws that are drawn in place of lines from mean to mean.
     """
-    axis = axis or main_axis(comparison)
     panels = panel_columns(comparison, axis)
     figure, axes = panel_grid(len(panels))
     for panel, columns in zip(axes, panels.values(), strict=True):

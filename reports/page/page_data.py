@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, get_args
+from typing import Any
 
 from adaptbench.reports.comparison.comparison import Comparison, Entry, axis_words, milliseconds
 from adaptbench.reports.figures.styles import LineStyle, line_styles
@@ -13,7 +13,7 @@ from adaptbench.reports.results.manifest import Suite
 from adaptbench.reports.results.metrics import Metric
 from adaptbench.reports.results.names import place_name
 from adaptbench.reports.results.runs import Run
-from adaptbench.reports.results.settings import Axis
+from adaptbench.reports.results.settings import DOUBLED
 from adaptbench.reports.words.commands import run_commands
 
 MOST_CURVE_POINTS, FEWEST_CURVE_POINTS = 30, 5
@@ -147,7 +147,7 @@ def _point(entry: Entry, unit: float) -> dict[str, Any]:
         "shots": setting.shots,
         "examples": setting.examples,
         "fixed": {
-            **{axis: setting.beside(axis) for axis in get_args(Axis)},
+            **{axis: setting.beside(axis) for axis in DOUBLED},
             "time": f"{setting.episode_phrase}, {setting.size_label}",
         },
         "mean": None if found is None else _digits(found.mean * unit),

@@ -3,8 +3,10 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-Axis = Literal["classes", "examples", "shots"]
-"""What a suite may vary: training classes, examples encoded in training, shots in the test."""
+Axis = Literal["classes", "examples", "shots", "ways"]
+"""What a suite may vary: training classes, examples encoded in training, shots in the test, ways in the test."""
+DOUBLED: tuple[Axis, ...] = ("classes", "examples", "shots")
+"""What learners may gain from more of."""
 ORDINAL_WORDS = ("presentation",)
 """Shots with these names are numbered ("2nd presentation") instead of counted ("2 shots")."""
 
@@ -46,7 +48,8 @@ class Setting:
 
     def value(self, axis: Axis) -> int | None:
         """The value along an axis; None for unlimited classes, and for a budget that does not vary."""
-        return {"classes": self.train_classes, "examples": self.examples, "shots": self.shots}[axis]
+        values = {"classes": self.train_classes, "examples": self.examples, "shots": self.shots, "ways": self.ways}
+        return values[axis]
 
     def others(self, axis: Axis) -> tuple[int, ...]:
         """A key of settings that differ in one axis only."""
@@ -63,6 +66,8 @@ class Setting:
         """
         if axis == "shots":
             return self.ways_and_size
+        if axis == "ways":
+            return f"{self.shots_label}, {self.size_label}"
         other = self.classes_label if axis == "examples" else self._budget
         return ", ".join(part for part in (episode or self.episode_phrase, other) if part)
 

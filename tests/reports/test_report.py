@@ -227,8 +227,10 @@ def test_several_ways_and_unlimited_classes_have_columns_and_panels(folder, tmp_
     (table,) = report.main_tables
     assert table.groups == (("50 characters", 4), ("unlimited characters", 4))
     assert table.columns[:4] == ("5-way 1-shot", "5-way 5-shot", "20-way 1-shot", "20-way 5-shot")
-    panels = panel_columns(report.comparisons[0])
+    panels = panel_columns(report.comparisons[0], "classes")
     assert list(panels.values()) == [[0, 4], [1, 5], [2, 6], [3, 7]]
+    assert list(panel_columns(report.comparisons[0], "ways").values()) == [[0, 2], [1, 3], [4, 6], [5, 7]]
+    assert "ways-omniglot.png" in {path.name for path in report.figures}
 
 
 def test_learners_at_chance_are_marked_and_never_best(quick):

@@ -228,7 +228,7 @@ def test_no_numbers_of_ranks_touch(count):
 
 def test_figures_have_the_intervals_of_the_table_and_a_dot_for_each_seed(quick):
     suite, _, (sinusoid, _) = read(quick)
-    figure = draw(sinusoid, line_styles(suite))
+    figure = draw(sinusoid, line_styles(suite), "shots")
     entries = sinusoid.all_entries()
     panel = figure.axes[0]
     bars = [tuple(segment[:, 1]) for bar in panel.collections for segment in getattr(bar, "get_segments", list)()]
