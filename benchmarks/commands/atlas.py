@@ -5,6 +5,7 @@
 Numbers stand in sentences of the report's own tables, which are copied to docs/atlas with its figures.
 """
 
+import re
 import shutil
 import sys
 import tempfile
@@ -31,6 +32,8 @@ from adaptbench.reports.words.commands import suite_commands
 FIRST = ("classes", "limits")
 """Suites that the page begins with; the others follow by name."""
 NO_RESULTS = ("smoke",)
+SHEETS = "sheets"
+"""The suite of what goes with the number of classes, whose figures over shots and ways stand here, too."""
 KEYS = ("learner", "train_classes", "ways", "shots", "examples")
 """Columns that tell the rows of a table apart."""
 HEAD = """# The atlas
@@ -90,7 +93,7 @@ def _section(report: Report, folder: Path) -> str:
 
 
 def _findings(report: Report, name: str, folder: Path) -> Iterator[str]:
-    """The table, figures and sentences of a comparison; none if its training classes do not vary."""
+    """The tables, figures and sentences of a comparison; none if its training classes do not vary."""
     tables = {table.name: table for table in report.tables}
     growth, doublings = tables.get(f"growth-{name}"), tables.get(f"gains-{name}")
     rows = growth.frame if growth else None
@@ -108,6 +111,14 @@ def _findings(report: Report, name: str, folder: Path) -> Iterator[str]:
             yield from ([f"{sentence}\n" for sentence in _last_doublings(own, path)] if found is growth else [])
             yield from _sentences(own, path)
             yield ""
+    if memorising := tables.get(f"memorising-{name}"):
+        yield to_markdown(memorising)
+    if report.suite.name == SHEETS:
+        for picture in (
+            each for each in report.figures if re.fullmatch(rf"(ways|train-shots-1)-{name}\.png", each.name)
+        ):
+            shutil.copyfile(picture, folder / f"{SHEETS}-{picture.name}")
+            yield f"![{tables[f'table-{name}'].title}](atlas/{SHEETS}-{picture.name})\n"
 
 
 def _with_places(tables: Mapping[str, Table], name: str) -> tuple[Table | None, pd.DataFrame | None, str]:

@@ -24,7 +24,7 @@ from adaptbench.reports.errors import ReportError
 from adaptbench.reports.format import Checksum, Manifest, Result
 from adaptbench.reports.format_tables import TABLES
 from adaptbench.reports.reading import Unreadable, read_bytes
-from adaptbench.reports.results.manifest import Suite, read_suite
+from adaptbench.reports.results.manifest import Suite, read_suite, suite_names
 from adaptbench.reports.sources.bundle_scores import by_run, check_calibration, check_scores
 
 INDEX, RUNS, CARD, CODE = "bundle.json", "runs.jsonl", "card.md", "code/"
@@ -61,13 +61,14 @@ def gather(roots: Sequence[Path], suite: str | None = None) -> tuple[Suite, dict
     are; it lists the runs of earlier ones that still are what it asks for, because a run's id is that of its settings.
 
     Args:
-        roots: Folders that `adaptbench run` or `unpack` wrote.
+        roots: Folders that `adaptbench run` or `unpack` wrote; one without the suite may have some of its runs.
         suite: The suite; None for the only one.
 
     Raises:
         ReportError: A suite cannot be read, or folders have different ones.
     """
-    suites = sorted((read_suite(root, suite) for root in roots), key=lambda each: len(each.cells), reverse=True)
+    having = [root for root in roots if suite in suite_names(root)] or roots
+    suites = sorted((read_suite(root, suite) for root in having), key=lambda each: len(each.cells), reverse=True)
     names = sorted({each.name for each in suites})
     if len(names) > 1:
         raise ReportError(f"Expected one suite but got {', '.join(names)}.")
