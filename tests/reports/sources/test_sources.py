@@ -161,6 +161,9 @@ def test_runs_that_are_part_of_another_suite_count(make, theirs, tmp_path):
         runs.remove(cell)
     found = reading(runs.path, theirs, suite="larger").outcomes
     assert {each.cell.learner: str(each.source) for each in found if isinstance(each, Run)}.keys() == {"mine", *OURS}
+    with opened([theirs]) as (bundle,):
+        wanted, folders = gather([runs.path, bundle.folder], "larger")
+    assert wanted.name == "larger" and {cell.run_id for cell in wanted.cells} == folders.keys()
     stranger = make("stranger", {"other": ("Other", "own")}).path
     with pytest.raises(ReportError, match="larger"):
         reading(runs.path, stranger, suite="larger")
