@@ -32,7 +32,10 @@ COPY = re.compile(r"(<!-- copy of (\S+) -->\n\n)((?:\|.*\n)+)")
 SENTENCE = re.compile(r"(?<=^- ).+(<!-- sentence of (\S+\.csv) \"([^\"]*)\" -->)$", re.MULTILINE)
 WITHOUT = re.compile(rf"{VALUE}<!-- no table: [^>]+ -->")
 ENDS = {"mean": ("lower", "upper"), "per_doubling": ("lower", "upper")}
-IN_PER_CENT = ("mean", "per_doubling", "lower", "upper", "first_doubling", "last_doubling")
+IN_PER_CENT = (
+    "mean", "per_doubling", "lower", "upper", "first_doubling", "last_doubling",
+    "unseen", "seen", "held_out_drawings", "gap_seen", "gap_held_out_drawings",
+)  # fmt: skip
 
 
 @cache

@@ -112,6 +112,7 @@ def _findings(report: Report, name: str, folder: Path) -> Iterator[str]:
             yield from _sentences(own, path)
             yield ""
     if memorising := tables.get(f"memorising-{name}"):
+        _copied(report, memorising, folder)
         yield to_markdown(memorising)
     if report.suite.name == SHEETS:
         for picture in (
