@@ -248,9 +248,8 @@ def _require_runs(plan: Plan, sources: Sequence[Source]) -> None:
     Raises:
         ValueError: if there is one.
     """
-    suite = plan.suite.suite
+    suite, wanted = plan.suite.suite, {cell.attributes.run_id for cell in plan.suite.cells()}
     for source in sources:
-        wanted = (cell.attributes.run_id for cell in plan.cells)
         if suite not in suite_names(source.folder) and not any((source.folder / each).exists() for each in wanted):
             raise ValueError(f"Expected `--from {source.name}` to have runs of suite `{suite}` but it has none.")
 
