@@ -1,5 +1,6 @@
 """Compares the learners of a suite on one task under one protocol: an entry for each learner and setting."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import get_args
@@ -137,8 +138,12 @@ class Comparison:
 
     @property
     def largest(self) -> tuple[int, ...]:
-        """The columns with the most training classes and the largest budget."""
-        most = self.settings[-1].training
+        """The columns with the most training classes and the largest of the budgets that most learners have runs of."""
+        finished = Counter[tuple[int | None, int | None]]()
+        for entry in self.all_entries():
+            if entry.setting.train_classes == self.settings[-1].train_classes:
+                finished[entry.setting.training] += entry.interval is not None
+        most = max(finished, key=lambda training: (finished[training], training[1] or 0))
         return tuple(index for index, setting in enumerate(self.settings) if setting.training == most)
 
     def best_first(self, column: int) -> tuple[Entry, ...]:

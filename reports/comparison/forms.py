@@ -23,14 +23,16 @@ def learns_from(row: Row, column: int) -> str:
 
     Args:
         row: The entries of a learner.
-        column: The column of the largest budget.
+        column: The column.
     """
     same = row[column].setting.others("examples")
     entries = [entry for entry in row if entry.setting.others("examples") == same]
     first = ""
     for entry in reversed(entries):
-        if entry.interval is None:
+        if entry.interval is None and first:
             return first
+        if entry.interval is None:
+            continue  # larger budgets than the form was run with
         if entry.at_chance:
             return first or "never"
         first = "the start" if entry.setting.examples is None else f"{entry.setting.examples:,}"

@@ -16,7 +16,7 @@ from adaptbench.reports.tables.table import ABSENT, Column, Table, TableCell, fr
 
 def forms_table(comparison: Comparison, name: str) -> Table | None:
     """A row for each form, below the one that it departs from; None if the suite names no departures."""
-    rows = [row for group in form_groups(comparison) for row in against_first(group, group.largest)]
+    rows = [row for group in form_groups(comparison) for row in against_first(group, comparison.largest)]
     if not rows:
         return None
     settings = [comparison.settings[column] for column in comparison.largest]

@@ -71,6 +71,16 @@ def test_slow_and_never_differ(ablation):
     assert [learns_from(row, 5) for row in group.entries] == ["50,000", "150,000", "never"]
 
 
+def test_a_budget_that_few_forms_were_run_with_decides_no_more_than_what_never_means(ablation):
+    for cell in ablation.find(examples=450_000):
+        if cell["learner"] in ("random", "lstm"):
+            ablation.remove(cell)
+    found = comparison_of(ablation)
+    assert [found.settings[column].examples for column in found.largest] == [150_000] * 2
+    (group,) = form_groups(found)
+    assert [learns_from(row, found.largest[1]) for row in group.entries] == ["50,000", "150,000", "never"]
+
+
 def test_the_table_says_what_each_form_changes_and_costs(ablation, tmp_path):
     write_report(ablation.path, tmp_path)
     table = pd.read_csv(tmp_path / "forms-omniglot.csv").set_index(["learner", "shots"])
