@@ -38,6 +38,8 @@ WIDE_AT_SEEDS = 2
 """Up to this number of seeds intervals are so wide that bands would hide each other."""
 ACCURACIES = (1, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95, 98, 99, 99.5, 99.8, 99.9)
 """Ticks of an axis of accuracies in per cent."""
+MOST_ACCURACIES = 11
+"""The numbers that have room above each other on such an axis."""
 LOGIT_FROM = 80.0
 """From this mean on, accuracies are drawn on a logit axis, so that curves near 100 % stay apart."""
 
@@ -166,13 +168,22 @@ def score_axis(panels: Sequence[Axes], metric: Metric, shown: NDArray[np.float64
         first.set_yscale("function", functions=(_logit, _expit))
         low, high = (float(_expit(_logit(end) + step)) for end, step in ((shown.min(), -0.4), (shown.max(), 0.4)))
         first.set_ylim(low, high)
-        first.yaxis.set_major_locator(FixedLocator([tick for tick in ACCURACIES if low <= tick <= high]))
+        first.yaxis.set_major_locator(FixedLocator(accuracy_ticks(low, high)))
         first.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     elif metric.logarithmic and shown.min() > 0:
         first.set_yscale("log")
         first.set_ylim(shown.min() / 1.6, shown.max() * 1.6)
         for panel in panels:
             log_ticks(panel.yaxis)
+
+
+def accuracy_ticks(low: float, high: float) -> list[float]:
+    """The ticks between two accuracies in per cent, best first, without those too near to the last one kept."""
+    kept: list[float] = []
+    for tick in (each for each in reversed(ACCURACIES) if low <= each <= high):
+        if not kept or _logit(kept[-1]) - _logit(tick) >= (_logit(high) - _logit(low)) / MOST_ACCURACIES:
+            kept.append(tick)
+    return kept
 
 
 def _logit(percent: Any) -> Any:  # noqa: ANN401 - arrays of any shape, as matplotlib gives them

@@ -14,7 +14,7 @@ from adaptbench.reports.comparison.comparison import compare
 from adaptbench.reports.comparison.gains import gains
 from adaptbench.reports.comparison.shot_matrix import shot_matrices
 from adaptbench.reports.errors import ReportError
-from adaptbench.reports.figures.canvas import _LogTicks, new_figure, panel_grid, save
+from adaptbench.reports.figures.canvas import _LogTicks, accuracy_ticks, new_figure, panel_grid, save
 from adaptbench.reports.figures.carried import draw_carried
 from adaptbench.reports.figures.ranks import _draw_rank_axis, draw_ranks
 from adaptbench.reports.figures.scores import draw
@@ -279,6 +279,13 @@ def test_the_data_behind_a_figure_is_the_table_and_the_seeds(quick, tmp_path):
 @pytest.mark.parametrize(("low", "high", "ticks"), [(0.38, 1.05, [0.5, 0.7, 1]), (0.004, 3, [0.01, 0.1, 1])])
 def test_a_logarithmic_axis_has_three_ticks_or_more(low, high, ticks):
     assert _LogTicks().tick_values(low, high) == pytest.approx(ticks)
+
+
+@pytest.mark.parametrize(("low", "high", "ticks"), [
+    (3.3, 98.9, [98, 95, 90, 80, 60, 40, 20, 10, 5]), (78, 96, [95, 90, 80]), (97.5, 99.85, [99.8, 99.5, 99, 98]),
+])  # fmt: skip
+def test_the_ticks_of_accuracies_have_room(low, high, ticks):
+    assert accuracy_ticks(low, high) == ticks
 
 
 def test_accuracies_near_the_best_are_drawn_on_a_logit_axis(quick):
