@@ -113,7 +113,7 @@ def _card(suite: Suite, folders: Sequence[Path], learners: Collection[str], part
             suite.description,
             "",
             f"- Command: `adaptbench run {shlex.join(suite.command or (suite.name,))}`",
-            *([f"- The part of the suite that the bundle has is chosen by `{part}`."] if part else []),
+            *([f"- Its runs are among those that `{part}` chooses."] if part else []),
             f"- Runs: {len(folders)}, finished from {dates[0]} to {dates[-1]}" if dates else "- Runs: none",
             f"- CPU minutes: {minutes:.1f}",
             *(f"- Machine of {count_of(number, 'run')}: {machine}" for machine, number in sorted(machines.items())),

@@ -6,6 +6,7 @@ import re
 import shlex
 import zipfile
 
+import pytest
 from rich.console import Console
 
 from adaptbench.benchmarks.commands.bundles.submit import submit_runs
@@ -25,12 +26,16 @@ def chosen(suite, options):
     return {cell.run_id for cell in select(cells_of(suite), only, values_of, suite)}
 
 
-def test_the_options_of_the_card_choose_what_the_bundle_has(tmp_path):
-    submit_runs(["ablation"], None, only={}, out=tmp_path / "a.zip", console=Console(file=io.StringIO()))
+@pytest.mark.parametrize(("suite", "alone"), [("limits", True), ("ablation", False)])
+def test_the_options_of_the_card_choose_what_the_bundle_has(suite, alone, tmp_path):
+    """And more where not every learner has every budget."""
+    submit_runs([suite], None, only={}, out=tmp_path / "a.zip", console=Console(file=io.StringIO()))
     with zipfile.ZipFile(tmp_path / "a.zip") as archive:
         card, runs = (archive.read(name).decode() for name in ("card.md", "runs.jsonl"))
-    (options,) = re.findall(r"^- The part .+ is chosen by `(--only .+)`\.$", card, re.MULTILINE)
-    assert chosen("ablation", options) == {json.loads(line)["result"]["run_id"] for line in runs.splitlines()}
+    (options,) = re.findall(r"^- Its runs are among those that `(--only .+)` chooses\.$", card, re.MULTILINE)
+    results = [json.loads(line)["result"] for line in runs.splitlines()]
+    packed = {result["run_id"] for result in results if result["scores"]}
+    assert packed <= chosen(suite, options) and (not alone or chosen(suite, options) <= packed)
 
 
 def test_runs_of_learners_without_a_finished_run_are_counted_apart(tmp_path):
