@@ -146,9 +146,7 @@ def submit(
 @app.command()
 def report(
     runs: opts.Sources = None,
-    out: Annotated[
-        Path | None, typer.Option(help="The folder; by default RUNS/report-SUITE, with --part this.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="By default RUNS/report-SUITE; with --part, this folder.")] = None,
     suite: Annotated[list[str] | None, typer.Option(help="The suite; repeat it to join several of a folder.")] = None,
     only: opts.Only = None,
     laboratory: Annotated[bool, typer.Option("--laboratory", help="Let trained networks answer in the page.")] = False,

@@ -129,7 +129,7 @@ def test_numbers_are_those_of_the_tables_that_they_name(document):
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_every_decimal_number_of_the_prose_names_its_table(document):
-    code = r"```.*?```|`[^`\n]*`|\]\([^)]*\)|^\|[^\n]*$|^    [^\n]*$|Python 3\.\d+|\(noise \d\.\d\)"
+    code = r"```.*?```|`[^`\n]*`|\]\([^)]*\)|^\|[^\n]*$|Python 3\.\d+|\(noise \d\.\d\)"
     prose = re.sub(code, "", text_of(document), flags=re.MULTILINE | re.DOTALL)
     unnamed = re.findall(r".*\d\.\d.*", WITHOUT.sub("", QUOTED.sub("", SENTENCE.sub("", prose))))
     assert unnamed == []

@@ -5,7 +5,6 @@
 Numbers stand in sentences of the report's own tables, which are copied to docs/atlas with its figures.
 """
 
-import re
 import shutil
 import sys
 import tempfile
@@ -32,8 +31,6 @@ from adaptbench.reports.words.commands import suite_commands
 FIRST = ("classes", "limits")
 """Suites that the page begins with; the others follow by name."""
 NO_RESULTS = ("smoke",)
-SHEETS = "sheets"
-"""The suite of what goes with the number of classes, whose figures over shots and ways stand here, too."""
 KEYS = ("learner", "train_classes", "ways", "shots", "examples")
 """Columns that tell the rows of a table apart."""
 HEAD = """# The atlas
@@ -85,7 +82,7 @@ def _section(report: Report, folder: Path) -> str:
         f"{count_of(len(seeds), 'seed')}, made on {list_of(processors)} ({', '.join(days)}), {list_of(made)}. "
         "These commands make them:",
         "",
-        *(f"    {line}" for line in suite_commands(suite, report.runs, part=part).splitlines()),
+        f"```bash\n{suite_commands(suite, report.runs, part=part)}\n```",
         "",
         *findings,
     ]
@@ -114,12 +111,6 @@ def _findings(report: Report, name: str, folder: Path) -> Iterator[str]:
     if memorising := tables.get(f"memorising-{name}"):
         _copied(report, memorising, folder)
         yield to_markdown(memorising)
-    if report.suite.name == SHEETS:
-        for picture in (
-            each for each in report.figures if re.fullmatch(rf"(ways|train-shots-1)-{name}\.png", each.name)
-        ):
-            shutil.copyfile(picture, folder / f"{SHEETS}-{picture.name}")
-            yield f"![{tables[f'table-{name}'].title}](atlas/{SHEETS}-{picture.name})\n"
 
 
 def _with_places(tables: Mapping[str, Table], name: str) -> tuple[Table | None, pd.DataFrame | None, str]:

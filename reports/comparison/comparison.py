@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import get_args
 
 import numpy as np
@@ -136,7 +137,7 @@ class Comparison:
         """The name of shots, such as "shots"."""
         return self.settings[0].shots_plural
 
-    @property
+    @cached_property
     def largest(self) -> tuple[int, ...]:
         """The columns with the most training classes and the largest of the budgets that most learners have runs of."""
         finished = Counter[tuple[int | None, int | None]]()

@@ -29,10 +29,10 @@ def learns_from(row: Row, column: int) -> str:
     entries = [entry for entry in row if entry.setting.others("examples") == same]
     first = ""
     for entry in reversed(entries):
-        if entry.interval is None and first:
-            return first
         if entry.interval is None:
-            continue  # larger budgets than the form was run with
+            if first:
+                return first
+            continue  # a larger budget than the form was run with
         if entry.at_chance:
             return first or "never"
         first = "the start" if entry.setting.examples is None else f"{entry.setting.examples:,}"
