@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from adaptbench.benchmarks.commands.part import part_of
+from adaptbench.benchmarks.commands.part import parts_of
 from adaptbench.benchmarks.executors.plan import Plan, PlannedRun
 from adaptbench.benchmarks.executors.time_left import Pace
 from adaptbench.benchmarks.suites.registry import suite_files
@@ -74,7 +74,7 @@ def _section(report: Report, folder: Path) -> str:
     commits = Counter(run.machine.git_commit or "" for run in report.runs if run.machine)
     made = [f"{count} at commit `{commit[:7]}`" for commit, count in commits.most_common() if commit]
     days = sorted({f"{run.times.finished:%Y-%m-%d}" for run in report.runs if run.times})
-    part = part_of(suite.name, [run.cell for run in report.runs])
+    parts = parts_of(suite.name, [run.cell for run in report.runs])
     lines = [
         f"## The suite `{suite.name}`",
         "",
@@ -82,7 +82,7 @@ def _section(report: Report, folder: Path) -> str:
         f"{count_of(len(seeds), 'seed')}, made on {list_of(processors)} ({', '.join(days)}), {list_of(made)}. "
         "These commands make them:",
         "",
-        f"```bash\n{suite_commands(suite, report.runs, part=part)}\n```",
+        f"```bash\n{suite_commands(suite, report.runs, parts=parts)}\n```",
         "",
         *findings,
     ]

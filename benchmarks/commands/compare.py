@@ -10,7 +10,6 @@ from statistics import fmean
 from rich.console import Console
 from rich.markup import escape
 
-from adaptbench.benchmarks.commands.part import KEYS, pairs_of
 from adaptbench.benchmarks.commands.run import INTERRUPTED, Standing, run_suite
 from adaptbench.benchmarks.commands.run_options import RunOptions
 from adaptbench.benchmarks.suites.registry import suite_files
@@ -60,11 +59,13 @@ def compare_learner(bundle: str, options: RunOptions, detect: float | None, cons
         suite = reading.suite.command[0] if reading.suite.command else reading.suite.name
         if suite not in suite_files():
             raise ValueError(f"Expected the bundle of a suite that ships but got that of `{suite}`.")
-        cells = [each.cell for each in reading.outcomes if isinstance(each, Run)]
-        others = {"learner"} if options.seeds is None else {"learner", "seed"}
-        keys = [each for each in KEYS if each not in others]
-        kept = [f"{name}={value}" for name, values in only.items() if name not in keys for value in values]
-        options = replace(options, only=[*kept, *pairs_of(suite, cells, keys), f"learner={key}"])
+        beside = [
+            each.cell.model_copy(update={"seed": seed})
+            for each in reading.outcomes
+            if isinstance(each, Run)
+            for seed in ([each.cell.seed] if options.seeds is None else range(options.seeds))
+        ]
+        options = replace(options, only=[f"learner={key}"])
     if any(key in task.learners for task in load_suite(suite).tasks):
         if name == key and not options.encoder:
             raise ValueError(
@@ -81,7 +82,7 @@ def compare_learner(bundle: str, options: RunOptions, detect: float | None, cons
             if detect is not None:
                 _say_choices(compare(reading.outcomes), detect, console)
 
-    code = run_suite(suite, replace(options, report=False), console, introduce)
+    code = run_suite(suite, replace(options, report=False), console, introduce, beside)
     if options.dry_run or code == INTERRUPTED:
         return code
     out, suite, about = options.out / f"compare-{key}", reading.suite.name, About(key, again)
@@ -99,26 +100,23 @@ def _read(bundle: str, only: Only) -> Iterator[Reading]:
 
 def _say_time(reading: Reading, options: RunOptions, console: Console) -> None:
     """Estimates CPU minutes from what the bundle's learners took on the same cells."""
-    by_learner: dict[str, dict[tuple[object, ...], list[float]]] = {}
+    seconds: dict[tuple[object, ...], dict[str, list[float]]] = {}
+    seeds: dict[tuple[object, ...], set[int]] = {}
     for run in (each for each in reading.outcomes if isinstance(each, Run)):
-        if (seconds := cpu_seconds(run)) is not None:
-            place = (run.cell.group, run.cell.train_classes, run.cell.examples)
-            by_learner.setdefault(run.cell.learner, {}).setdefault(place, []).append(seconds)
-    places = {place for each in by_learner.values() for place in each}
-    n_seeds = options.seeds or len({cell.seed for cell in reading.suite.cells})
-    totals = sorted(
-        n_seeds * (len(options.rates) or 1) * sum(fmean(found) for found in each.values()) / 60
-        for each in by_learner.values()
-        if each.keys() == places
-    )
-    if totals:
-        cost = (
-            f"about {fmean(totals):.1f} CPU minutes in all: the bundle's learners took {totals[0]:.1f} to "
-            f"{totals[-1]:.1f} for as many."
+        place = (run.cell.group, run.cell.train_classes, run.cell.examples, run.cell.tests)
+        seeds.setdefault(place, set()).add(run.cell.seed)
+        if (found := cpu_seconds(run)) is not None:
+            seconds.setdefault(place, {}).setdefault(run.cell.learner, []).append(found)
+    n_seeds = {place: options.seeds or len(own) for place, own in seeds.items()}
+    cost = "of unknown length, because the bundle does not say how long its own took"
+    if seconds.keys() == seeds.keys():
+        n_rates = len(options.rates) or 1
+        least, about, most = (
+            sum(n_rates * n_seeds[place] * of(map(fmean, own.values())) for place, own in seconds.items()) / 60
+            for of in (min, fmean, max)
         )
-    else:
-        cost = "of unknown length, because no learner of the bundle has all of them."
-    console.print(f"{count_of(len(places) * n_seeds, 'run')}, {cost}", highlight=False)
+        cost = f"about {about:.1f} CPU minutes in all: the bundle's learners took {least:.1f} to {most:.1f} for as many"
+    console.print(f"{count_of(sum(n_seeds.values()), 'run')}, {cost}.", highlight=False)
 
 
 def _say_fidelity(reading: Reading, console: Console) -> None:

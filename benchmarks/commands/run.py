@@ -3,7 +3,7 @@
 import itertools
 import shlex
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -28,7 +28,7 @@ from adaptbench.benchmarks.store.store import Store
 from adaptbench.benchmarks.suites.suite import load_suite
 from adaptbench.benchmarks.tracking.wandb_runs import Target, folder_id, is_mirrored
 from adaptbench.reports.comparison.published import read_numbers
-from adaptbench.reports.format import Manifest
+from adaptbench.reports.format import Manifest, ManifestCell
 from adaptbench.reports.plural import count_of
 from adaptbench.reports.results.manifest import suite_names
 from adaptbench.reports.results.runs import Source
@@ -82,11 +82,20 @@ class Standing:
 
 
 def run_suite(
-    name: str, options: RunOptions, console: Console, introduce: Callable[[Standing], None] | None = None
+    name: str,
+    options: RunOptions,
+    console: Console,
+    introduce: Callable[[Standing], None] | None = None,
+    beside: Collection[ManifestCell] = (),
 ) -> int:
     """Runs the unfinished cells of a suite; returns the exit code.
 
-    `introduce` is called once the suite and the options are found to be right, before anything is said of the suite.
+    Args:
+        name: the suite, or its file.
+        options: what to run and how.
+        console: where to print.
+        introduce: called once the suite and the options are found to be right, before anything is said of the suite.
+        beside: cells that those to run stand beside in tables; any cells if empty.
 
     Raises:
         ValueError: if the suite or an option is wrong; then nothing is run.
@@ -105,6 +114,7 @@ def run_suite(
             console.print(f"[yellow]left out[/] {learner} on {task}: {escape(reason)}", highlight=False)
     with waiting_for("the data of the tasks", console):
         plan = make_plan(suite, parse_only(options.only, ONLY_ARGUMENTS))
+        plan = plan.beside(beside) if beside else plan
     store = Store(options.out)
     with opened(options.bundles) as bundles:
         others = [Store(each.folder) for each in bundles]

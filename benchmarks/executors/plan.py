@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from adaptbench.benchmarks.evaluation.guards import GuardFailed
@@ -69,6 +69,20 @@ class Plan:
                     runs.setdefault(run.spec.run_id, run)
         return sorted(runs.values(), key=lambda run: run.spec.kind != "pretrain")
 
+    def beside(self, others: Collection[ManifestCell]) -> "Plan":
+        """Returns the plan of those cells that stand beside other ones in tables.
+
+        Raises:
+            ValueError: if there are none.
+        """
+        taken, tasks = {place for about in others for place in _places(about)}, {about.called for about in others}
+        cells = [cell for cell in self.cells if not taken.isdisjoint(_places(cell.attributes))]
+        unavailable = {task: reason for task, reason in self.unavailable.items() if task in tasks}
+        if not cells:
+            why = "".join(f" {reason}" for reason in unavailable.values())
+            raise ValueError(f"No cell of suite `{self.suite.suite}` stands beside those of the bundle.{why}")
+        return replace(self, cells=cells, unavailable=unavailable)
+
     def manifest(self, command: Sequence[str]) -> Manifest:
         """Returns the manifest for reports: the whole suite, even if only a part was selected.
 
@@ -102,12 +116,12 @@ def make_plan(suite: Suite, only: Only | None = None) -> Plan:
     """
     _require_places(suite)
     either = {called(entry.otherwise) for entry in suite.tasks if entry.otherwise is not None}
-    cells = _select(suite, only or {}, either)
+    cells = select_cells(suite, only or {}, either)
     unavailable = _unavailable(cells)
     if not unavailable and not any(cell.otherwise for cell in cells):
         return Plan(suite, cells, {})
     suite = suite.without(unavailable)
-    cells = _select(suite, only or {}, unavailable)
+    cells = select_cells(suite, only or {}, unavailable)
     return Plan(suite, cells, {**unavailable, **_unavailable(cells)})
 
 
@@ -115,15 +129,15 @@ def _require_places(suite: Suite) -> None:
     """Checks that each run has a place of its own in the tables; two tasks of one name may need labels for that."""
     seen: dict[tuple[object, ...], str] = {}
     for about in (cell.attributes for cell in suite.cells()):
-        for place in _places(about):
+        for place in ((about.learner, each) for each in _places(about)):
             if seen.setdefault(place, about.run_id) != about.run_id:
                 where = f"{about.called} ({about.protocol}) with seed {about.seed} in suite `{suite.suite}`"
                 raise ValueError(f"Expected one run of {about.learner} on {where} but got two; give a task a `label`.")
 
 
 def _places(about: ManifestCell) -> list[tuple[object, ...]]:
-    """Where a run stands in the tables, for each size of test episodes."""
-    return [(about.group, about.learner, about.train_classes, about.examples, size, about.seed) for size in about.tests]
+    """Where a run stands in the tables, in the row of its learner, for each size of test episodes."""
+    return [(about.group, about.train_classes, about.examples, size, about.seed) for size in about.tests]
 
 
 def add_learner(suite: Suite, name: str, rates: Sequence[float] = ()) -> tuple[Suite, dict[str, str]]:
@@ -163,7 +177,7 @@ def add_learner(suite: Suite, name: str, rates: Sequence[float] = ()) -> tuple[S
     return suite.with_tasks(tasks), refusals
 
 
-def _select(suite: Suite, only: Only, names: Collection[str]) -> list[SuiteCell]:
+def select_cells(suite: Suite, only: Only, names: Collection[str] = ()) -> list[SuiteCell]:
     """Lists the cells that `only` selects; `names` has the tasks that a cell's `otherwise` may be selected by."""
 
     def values(cell: SuiteCell, key: str) -> list[object]:

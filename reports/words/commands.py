@@ -8,20 +8,20 @@ from adaptbench.reports.results.manifest import Suite
 from adaptbench.reports.results.runs import Run
 
 
-def suite_commands(suite: Suite, runs: Sequence[Run], sources: Sequence[str] = (), part: str = "") -> str:
+def suite_commands(suite: Suite, runs: Sequence[Run], sources: Sequence[str] = (), parts: Sequence[str] = ()) -> str:
     """The commands that reproduce the runs of a suite and their report.
 
     Args:
         suite: The suite.
         runs: Its finished runs.
         sources: The names of the report's sources; with several, the report is made from them again.
-        part: Options that choose the part of the suite that the runs are.
+        parts: Options that choose the runs of the suite, one command for each; all if empty.
     """
     if len(sources) > 1:
         made = dict.fromkeys(_run_suite(suite, run) for run in runs if run.source and not run.source.bundled)
         return "\n".join([*made, shlex.join(["adaptbench", "report", *sources, "--out", "report"])])
-    command = " ".join([_run_suite(suite), *([part] if part else []), "--out runs"])
-    return "\n".join([*_checkout(runs), command, "adaptbench report runs --out report"])
+    commands = [" ".join(filter(None, [_run_suite(suite), part, "--out runs"])) for part in parts or [""]]
+    return "\n".join([*_checkout(runs), *commands, "adaptbench report runs --out report"])
 
 
 def run_commands(suite: Suite, run: Run) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 from rich.console import Console
 
-from adaptbench.benchmarks.commands.part import part_of
+from adaptbench.benchmarks.commands.part import parts_of
 from adaptbench.benchmarks.suites.own_code import own_modules
 from adaptbench.benchmarks.suites.spec import RUN_SPEC, RunSpec
 from adaptbench.reports.format import Environment
@@ -53,7 +53,7 @@ def submit_runs(
         own = [folders[cell.run_id] for cell in done]
         path = out or Path(f"{'-'.join([wanted.name, *learners])}.zip")
         code = _code_of(sources) | _code([RUN_SPEC.validate_json((each / "spec.json").read_bytes()) for each in own])
-        write_bundle(wanted, folders, path, code=code, card=_card(wanted, own, learners, part_of(wanted.name, done)))
+        write_bundle(wanted, folders, path, code=code, card=_card(wanted, own, learners, parts_of(wanted.name, done)))
         if predictions:
             _write_predictions(own, path.with_name(f"{path.stem}-predictions.parquet"))
     begun = {cell.learner for cell in done}
@@ -92,7 +92,7 @@ def _code(specs: Sequence[RunSpec]) -> dict[str, str]:
     return {module: text for component in sorted(own) for module, text in own_modules(*component).items()}
 
 
-def _card(suite: Suite, folders: Sequence[Path], learners: Collection[str], part: str) -> str:
+def _card(suite: Suite, folders: Sequence[Path], learners: Collection[str], parts: Sequence[str]) -> str:
     """What a reader should know: what was run, where, when, and by which command."""
     environments = [read(folder / "environment.json", Environment) for folder in folders]
     machines = Counter(
@@ -113,7 +113,7 @@ def _card(suite: Suite, folders: Sequence[Path], learners: Collection[str], part
             suite.description,
             "",
             f"- Command: `adaptbench run {shlex.join(suite.command or (suite.name,))}`",
-            *([f"- Its runs are among those that `{part}` chooses."] if part else []),
+            *(f"- Part of it: `{part}`" for part in parts),
             f"- Runs: {len(folders)}, finished from {dates[0]} to {dates[-1]}" if dates else "- Runs: none",
             f"- CPU minutes: {minutes:.1f}",
             *(f"- Machine of {count_of(number, 'run')}: {machine}" for machine, number in sorted(machines.items())),

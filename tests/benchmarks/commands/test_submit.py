@@ -2,6 +2,7 @@
 
 import io
 import json
+import random
 import re
 import shlex
 import zipfile
@@ -10,10 +11,11 @@ import pytest
 from rich.console import Console
 
 from adaptbench.benchmarks.commands.bundles.submit import submit_runs
-from adaptbench.benchmarks.commands.part import part_of
+from adaptbench.benchmarks.commands.part import parts_of
+from adaptbench.benchmarks.executors.plan import select_cells
 from adaptbench.benchmarks.suites.suite import load_suite
-from adaptbench.reports.results.manifest import values_of
-from adaptbench.reports.selection import parse_only, select
+from adaptbench.reports.selection import parse_only
+from adaptbench.reports.sources.bundles import built_in
 
 
 def cells_of(suite):
@@ -21,21 +23,22 @@ def cells_of(suite):
 
 
 def chosen(suite, options):
-    """The runs that options choose, by id."""
-    only = parse_only(shlex.split(options)[1::2])
-    return {cell.run_id for cell in select(cells_of(suite), only, values_of, suite)}
+    """The runs that options of `run` choose, by id."""
+    return {cell.spec.run_id for cell in select_cells(load_suite(suite), parse_only(shlex.split(options)[1::2]))}
 
 
-@pytest.mark.parametrize(("suite", "alone"), [("limits", True), ("ablation", False)])
-def test_the_options_of_the_card_choose_what_the_bundle_has(suite, alone, tmp_path):
-    """And more where not every learner has every budget."""
+@pytest.mark.slow
+@pytest.mark.parametrize("suite", built_in())
+def test_the_parts_of_the_card_are_what_the_bundle_has(suite, tmp_path):
+    """Each once, even where not every learner has every number of classes, budget or number of ways."""
     submit_runs([suite], None, only={}, out=tmp_path / "a.zip", console=Console(file=io.StringIO()))
     with zipfile.ZipFile(tmp_path / "a.zip") as archive:
         card, runs = (archive.read(name).decode() for name in ("card.md", "runs.jsonl"))
-    (options,) = re.findall(r"^- Its runs are among those that `(--only .+)` chooses\.$", card, re.MULTILINE)
+    parts = [chosen(suite, options) for options in re.findall(r"^- Part of it: `(.+)`$", card, re.MULTILINE)]
     results = [json.loads(line)["result"] for line in runs.splitlines()]
     packed = {result["run_id"] for result in results if result["scores"]}
-    assert packed <= chosen(suite, options) and (not alone or chosen(suite, options) <= packed)
+    assert set().union(*parts or [chosen(suite, "")]) == packed
+    assert sum(map(len, parts)) in (0, len(packed))
 
 
 def test_runs_of_learners_without_a_finished_run_are_counted_apart(tmp_path):
@@ -49,8 +52,13 @@ def test_runs_of_learners_without_a_finished_run_are_counted_apart(tmp_path):
     assert others and f"{len(others)} are of {len({*others})} learners without a" in console.file.getvalue()
 
 
-def test_a_whole_suite_and_one_that_does_not_ship_have_no_part():
+def test_a_whole_suite_and_one_that_does_not_ship_have_no_parts():
     cells = cells_of("smoke")
-    assert part_of("smoke", cells) == part_of("mine", cells[:1]) == ""
-    first = [cell for cell in cells if cell.learner == "lstm" and cell.seed == 0]
-    assert "--only learner=lstm" in part_of("smoke", first)
+    assert parts_of("smoke", cells) == parts_of("mine", cells[:1]) == []
+
+
+@pytest.mark.parametrize("n_cells", [1, 2, 7, 12, 15])
+def test_any_cells_of_a_suite_are_chosen_by_their_parts(n_cells):
+    cells = random.Random(n_cells).sample(cells_of("smoke"), n_cells)
+    parts = [chosen("smoke", options) for options in parts_of("smoke", cells)]
+    assert set().union(*parts) == {cell.run_id for cell in cells} and sum(map(len, parts)) == n_cells

@@ -54,6 +54,18 @@ def test_every_candidate_of_a_pretraining_is_planned(suite):
             suite(**{f"learners.deep_sets.{name}": value})
 
 
+def test_a_learner_stands_beside_finished_cells_alone(suite):
+    """Also where these are no product of values: one seed of a learner, and another one of another learner."""
+    whole, _ = add_learner(suite(seeds=(0, 1)), "adaptbench.lit_modules.attention.Attention")
+    about = [cell.attributes for cell in whole.cells()]
+    seed_1 = [each for each in about if each.learner == about[0].learner and each.seed == 1]
+    plan = make_plan(whole, {"learner": ["Attention"]})
+    assert [cell.attributes.seed for cell in plan.beside(seed_1).cells] == [1]
+    assert plan.beside(about).cells == plan.cells
+    with pytest.raises(ValueError, match="stands beside those of the bundle"):
+        plan.beside([each.model_copy(update={"train_classes": 7}) for each in about])
+
+
 def test_sources_of_a_pretraining_are_planned_with_every_rate_or_refused(suite, monkeypatch):
     glyphs = [{"name": "glyphs", "init_args": {"train_classes": size}} for size in (8, 20)]
     changes = {

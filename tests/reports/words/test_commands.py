@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from adaptbench.benchmarks.executors.plan import Plan, _select
+from adaptbench.benchmarks.executors.plan import Plan, select_cells
 from adaptbench.benchmarks.store.store import Store
 from adaptbench.benchmarks.suites.registry import suite_files
 from adaptbench.benchmarks.suites.suite import load_suite
@@ -78,4 +78,4 @@ def test_the_command_of_an_entry_selects_exactly_its_cells(name, tmp_path):
                 for cell in suite.cells
                 if (cell.group, cell.learner) == place and entry.setting in cell.settings
             }
-            assert {cell.attributes.run_id for cell in _select(wanted, only, ())} == expected
+            assert {cell.attributes.run_id for cell in select_cells(wanted, only)} == expected
