@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-ROUNDS = int(os.environ.get("ADAPTBENCH_CHAOS", "0"))
-EVENTS, MOST_SECONDS = 50 * ROUNDS, 1.5
+ROUNDS = float(os.environ.get("ADAPTBENCH_CHAOS", "0"))
+EVENTS, MOST_SECONDS = round(50 * ROUNDS), 1.5
 """How often something happens, and the longest time before it while there are workers."""
 LEASE_SECONDS, SLEEP_SECONDS, FULL_SECONDS = 2.0, 3.0, 0.5
 """A lease here, and how long a process is stopped and the disk is full."""
