@@ -9,6 +9,9 @@ from adaptbench.reports.comparison.places import Place
 from adaptbench.reports.plural import list_of
 from adaptbench.reports.statistics.power_law import Estimate, PowerLaw
 
+NEXT_TO_NOTHING, LEAST_SHOWN = 1e-3, 1e-6
+"""A share of an error that needs no estimate of its own, and the smallest number that is written out."""
+
 
 def best_sentence(comparison: Comparison, column: int) -> str:
     """Names the best learner at a setting and those not significantly different; empty where none is marked."""
@@ -98,7 +101,7 @@ def growth_sentence(gain: Gain, law: PowerLaw, comparison: Comparison) -> str:
     """Says what a doubling of the training classes brings at first and at last, by which law, and where it ends."""
     word, place, (least, *_, most) = gain.fixed.class_word, gain.fixed.beside("classes"), law.sizes
     what = f"{'points' if comparison.metric.unit else comparison.metric.label}"
-    first, last = (_bracketed(each, comparison) for each in (law.first_doubling, law.last_doubling))
+    first, last = (_doubling(each, law.limit, comparison) for each in (law.first_doubling, law.last_doubling))
     b = f"b = {law.exponent.value:.2f} [{law.exponent.lower:.2f}, {law.exponent.upper:.2f}]"
     end = "the last step is still a significant gain"
     if gain.ends_at is not None:
@@ -109,6 +112,14 @@ def growth_sentence(gain: Gain, law: PowerLaw, comparison: Comparison) -> str:
     )
 
 
+def _doubling(found: Estimate, limit: Estimate, comparison: Comparison) -> str:
+    """What a doubling brings; the upper end alone if it is next to nothing beside the error that stays."""
+    if found.value >= NEXT_TO_NOTHING * limit.value:
+        return _bracketed(found, comparison)
+    most = float(f"{max(found.upper * comparison.metric.scale, LEAST_SHOWN):.2g}")
+    return f"at most {most:f}".rstrip("0")
+
+
 def about(value: float) -> str:
     """A number of classes to two digits, such as "1,200"."""
     return f"{float(f'{value:.2g}'):,.0f}"
@@ -116,7 +127,8 @@ def about(value: float) -> str:
 
 def _law_words(law: PowerLaw, b: str, limit: str, word: str) -> str:
     if not law.known:
-        return f"The data do not tell the exponent of a power law ({b})."
+        ends = f"{law.exponent.lower:.2f} to {law.exponent.upper:.2f}"
+        return f"The data do not tell the exponent of a power law: any b from {ends} would do."
     if not law.holds:
         return f"The means differ significantly from a power law ({b}), most at {law.worst_size} {word}."
     allowed = f"A power law through {len(law.sizes)} sizes is not contradicted"

@@ -2,7 +2,11 @@
 
 import re
 
+from adaptbench.reports.tables.markup.fit import panels_of
 from adaptbench.reports.tables.table import Table, TableCell
+
+MOST_COLUMNS = 16
+"""Columns of numbers beside each other; further ones stand below, in a panel of their own."""
 
 
 def escape_markdown(text: str) -> str:
@@ -13,6 +17,14 @@ def escape_markdown(text: str) -> str:
 
 def to_markdown(table: Table) -> str:
     """The table in Markdown, with caption, notes and warnings around it."""
+    grids = map(_grid, panels_of(table, MOST_COLUMNS, width=lambda panel: len(panel.columns)))
+    notes = [f"- <sup>{mark}</sup> {escape_markdown(text)}" for mark, text in table.notes]
+    warnings = [f"- **Warning:** {escape_markdown(text)}" for text in table.warnings]
+    below = "\n".join([*notes, *warnings])
+    return "\n\n".join(part for part in (escape_markdown(table.caption), *grids, below) if part) + "\n"
+
+
+def _grid(table: Table) -> str:
     upper = [label if first else "" for label, span in table.groups for first in [True] + [False] * (span - 1)]
     sides = ["---" if index in table.text_columns else "---:" for index in range(len(table.columns))]
     lower = [f"*{escape_markdown(label)}*" for label in table.columns]
@@ -22,11 +34,7 @@ def to_markdown(table: Table) -> str:
         else [[escape_markdown(table.corner), *map(escape_markdown, table.columns)], ["---", *sides]]
     )
     rows = [*header, *([escape_markdown(label), *map(_markdown_cell, cells)] for label, cells in table.rows)]
-    grid = "\n".join(f"| {' | '.join(row)} |" for row in rows)
-    notes = [f"- <sup>{mark}</sup> {escape_markdown(text)}" for mark, text in table.notes]
-    warnings = [f"- **Warning:** {escape_markdown(text)}" for text in table.warnings]
-    below = "\n".join([*notes, *warnings])
-    return "\n\n".join(part for part in (escape_markdown(table.caption), grid, below) if part) + "\n"
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def _markdown_cell(cell: TableCell) -> str:

@@ -1,12 +1,17 @@
 """Growth with classes: the table of power laws, its sentences, and the figure of errors on logarithmic axes."""
 
+import re
+from itertools import pairwise
+
+import matplotlib
 import numpy as np
 import pytest
 
 from adaptbench.reports.comparison.comparison import compare
 from adaptbench.reports.comparison.gains import gains
+from adaptbench.reports.figures.canvas import save
 from adaptbench.reports.figures.scores import draw
-from adaptbench.reports.figures.styles import line_styles
+from adaptbench.reports.figures.styles import line_styles, parameters
 from adaptbench.reports.results.manifest import read_suite
 from adaptbench.reports.results.runs import read_outcomes
 from adaptbench.reports.tables.differences.growth import growth_table
@@ -63,6 +68,23 @@ def test_a_flat_curve_has_no_exponent(grown):
     assert table.rows[0][1][0].marks[-1] == "?"
     assert table.frame["sentence"].str.contains("The data do not tell the exponent").all()
     assert table.notes[-1] == ("?", "the data do not tell the exponent")
+
+
+def test_a_doubling_that_brings_next_to_nothing_has_an_upper_end_alone(grown):
+    sizes = tuple(4**n for n in range(2, 9))
+    comparison, _ = grown(0.9 - 40 * np.array(sizes, dtype=float) ** -2, sizes)
+    sentence = growth_table(comparison, gains(comparison), "omniglot").frame["sentence"][0]
+    assert re.search(r"and at most 0\.\d*[1-9] before 65536; ", sentence)
+
+
+@pytest.mark.parametrize("sizes", [tuple(2**n for n in range(4, 15)), (10, 20, 50, 100, 200, 400, 800, 1028), (10**5,)])
+def test_numbers_below_an_axis_of_classes_do_not_touch(sizes, grown, tmp_path):
+    comparison, suite = grown([0.8] * len(sizes), sizes)
+    with matplotlib.rc_context(parameters()):
+        figure = draw(comparison, line_styles(suite), "classes")
+        save(lambda: figure, tmp_path / "figure")
+        boxes = [text.get_window_extent() for text in figure.axes[0].get_xticklabels() if text.get_text()]
+    assert len(boxes) >= min(len(sizes), 5) and not any(one.overlaps(other) for one, other in pairwise(boxes))
 
 
 def test_errors_are_drawn_on_logarithmic_axes_with_a_dot_for_each_seed(grown):

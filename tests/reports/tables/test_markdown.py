@@ -2,10 +2,12 @@
 
 import re
 
+import pandas as pd
 import pytest
 
 from adaptbench.reports.report import write_report
-from adaptbench.reports.tables.markup.markdown import escape_markdown
+from adaptbench.reports.tables.markup.markdown import MOST_COLUMNS, escape_markdown, to_markdown
+from adaptbench.reports.tables.table import Table, TableCell
 
 pytestmark = pytest.mark.usefixtures("no_figures")
 
@@ -30,3 +32,14 @@ def test_markdown_rows_have_the_same_number_of_cells(folder, nasty, tmp_path):
         rows = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("|")]
         assert len(rows) == 3 + len(nasty)
         assert len({len(re.findall(r"(?<!\\)\|", row)) for row in rows}) == 1
+
+
+def test_columns_beyond_the_width_of_a_page_stand_below():
+    texts = [str(number) for number in range(20)]
+    groups = tuple((f"group {number}", 2) for number in range(10))
+    rows = (("LSTM", tuple(map(TableCell, texts))),)
+    table = Table("t", "", "Caption.", pd.DataFrame(), tuple(texts), rows, groups, notes=(("a", "not finished"),))
+    caption, *grids, notes = to_markdown(table).split("\n\n")
+    cells = [[cell.strip() for cell in grid.splitlines()[-1].strip("|").split("|")] for grid in grids]
+    assert cells == [["LSTM", *texts[:MOST_COLUMNS]], ["LSTM", *texts[MOST_COLUMNS:]]]
+    assert all("group" in grid.splitlines()[0] for grid in grids) and (caption, notes.count("<sup>")) == ("Caption.", 1)
