@@ -57,7 +57,7 @@
       }
       const shape = layout(`training ${data.words}`, data.error, true, true);
       const ticks = [...new Set(found.flatMap((trace) => trace.x))].sort((a, b) => a - b);
-      shape.xaxis.tickvals = ticks.filter((_, i) => i % Math.ceil(ticks.length / 8) === 0);
+      shape.xaxis.tickvals = ticks.filter((_, i) => (ticks.length - 1 - i) % Math.ceil(ticks.length / 8) === 0);
       shape.xaxis.ticktext = shape.xaxis.tickvals.map((value) => (value === beyond ? "unlimited" : String(value)));
       window.Plotly.react(chart, found, shape, options);
     }

@@ -205,7 +205,7 @@
       if (axis !== "time") {
         const values = [...new Set(found.flatMap((trace) => trace.x))].sort((a, b) => a - b);
         const every = Math.ceil(values.length / 8);
-        shape.xaxis.tickvals = values.filter((_, index) => index % every === 0);
+        shape.xaxis.tickvals = values.filter((_, index) => (values.length - 1 - index) % every === 0);
         shape.xaxis.ticktext = shape.xaxis.tickvals.map((v) => (axis === "classes" && v === beyond ? "unlimited" : String(v)));
       }
       shape.yaxis.range = y;
