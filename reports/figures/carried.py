@@ -12,6 +12,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from adaptbench.reports.comparison.comparison import Comparison, Entry, carried_over
 from adaptbench.reports.figures.canvas import (
     INTERVALS,
+    LONGEST_LABEL,
     Shown,
     add_legend,
     draw_entries,
@@ -74,7 +75,7 @@ def _name(rows: Sequence[Row]) -> str:
     """What the labels of all rows begin with, up to a comma; the first label if that is nothing."""
     parts = [row[0].label.split(", ") for row in rows]
     shared = [part for part, *others in zip(*parts, strict=False) if all(part == other for other in others)]
-    return shorten(", ".join(shared) or rows[0][0].label, 28)
+    return shorten(", ".join(shared) or rows[0][0].label, LONGEST_LABEL)
 
 
 def _varies(rows: Sequence[Row], column: int) -> bool:
