@@ -258,8 +258,8 @@ def verify(
     """Computes finished runs again and compares them bit for bit; exits with 1 if any differs or fails.
 
     Runs of another processor, device or version need not agree to the bit. Their test episodes must be the same, and
-    their scores within a tolerance of each learner and metric. What is found about a bundle is written
-    beside it, as BUNDLE.statement.json.
+    their scores within a tolerance of each learner and metric. What is found about a bundle is written beside it, as
+    BUNDLE.statement.json.
     """
     from adaptbench.benchmarks.commands.bundles.verify_bundle import verify_and_show
 
@@ -363,6 +363,8 @@ def list_(
 
     with complaining():
         if what != "runs":
+            if only:
+                raise ValueError(f"Expected `--only` with `list runs` but the list is of `{what}`.")
             return listing.show_list(what, verbose, console)
         from adaptbench.benchmarks.commands.runs.kept_runs import list_runs  # imports torch
 

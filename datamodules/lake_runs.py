@@ -172,14 +172,14 @@ class LakeRunsDataModule(OmniglotDataModule):
         return iter([*self.runs.support, *self.runs.query]) if part == "test" else super().guarded_drawings(part)
 
     def eval_batch(self, part: EvalPart, size: EpisodeSize, episodes: int) -> EpisodeBatch:
-        """Draws validation episodes, or returns the runs as published, except that their labels are permuted.
+        """Draws validation episodes, or returns the first runs as published, except that their labels are permuted.
 
         Raises:
-            ValueError: if the test is asked for in a size other than its own.
+            ValueError: if the test is asked for in a size other than its own, or for more runs than there are.
         """
         if part != "test":
             return super().eval_batch(part, size, episodes)
-        if (size, episodes) != (SIZE, COUNT):
+        if size != SIZE or episodes > COUNT:
             raise ValueError(f"Expected the {COUNT} runs of size {tuple(SIZE)} but got {episodes} of {tuple(size)}.")
         support, query, answers = self.runs
         images = np.concatenate([support, query], axis=1)
@@ -187,13 +187,14 @@ class LakeRunsDataModule(OmniglotDataModule):
         rng = rng_for(self.task_name, "test")
         labels = rng.permuted(np.tile(np.arange(support.shape[1]), (len(rows), 1)), axis=1)
         one_hot = np.eye(self.targets, dtype=np.float32)
-        return EpisodeBatch(
+        batch = EpisodeBatch(
             inputs=torch.from_numpy(images.reshape(-1, *images.shape[2:])),
             support=torch.from_numpy(rows[:, : support.shape[1]]),
             support_y=torch.from_numpy(one_hot[labels]),
             query=torch.from_numpy(rows[:, support.shape[1] :]),
             query_y=torch.from_numpy(one_hot[np.take_along_axis(labels, answers, axis=1)]),
         )
+        return batch.episodes(slice(episodes))
 
     def _refuse_evaluation_alphabets(self) -> None:
         seen = np.concatenate([self.characters["train"], self.characters["val"]])

@@ -179,7 +179,10 @@ def write_parts(
         if strange := [part for part in parts if part not in known]:
             raise ReportError(f"Expected a table or figure but got `{strange[0]}`. {suggest(strange[0], known)}")
         out.mkdir(parents=True, exist_ok=True)
-        return tuple(path for part in parts for path in known[part]())
+        made = {part: known[part]() for part in parts}
+        if empty := [part for part, paths in made.items() if not paths]:
+            raise ReportError(f"Expected runs that have something to show in `{empty[0]}` but these have nothing.")
+        return tuple(path for paths in made.values() for path in paths)
 
 
 def _write(

@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from itertools import accumulate
 from typing import TypeVar
 
 from adaptbench.reports.errors import ReportError
@@ -12,8 +13,10 @@ Only = Mapping[str, Sequence[str]]
 
 KEYS = ("task", "protocol", "learner", "family", "seed", "train_classes", "run_id", "ways", "examples")
 """What is known of every cell."""
-MOST_NAMES = 50
-"""Known names that a suggestion lists."""
+MOST_LETTERS = 200
+"""Letters of the known names that a suggestion lists."""
+UNLIMITED = "unlimited"
+"""What tables call training classes (or functions) without an end, for which a cell has None."""
 
 
 def parse_only(pairs: Iterable[str], more_keys: Iterable[str] = ()) -> dict[str, tuple[str, ...]]:
@@ -54,11 +57,13 @@ def select(cells: Iterable[T], only: Only, values: Callable[[T, str], Collection
     everything = list(cells)
     kept = everything
     for key, wanted in only.items():
-        there = {str(value).lower(): str(value) for cell in everything for value in values(cell, key)}
+        found = [str(value) for cell in everything for value in values(cell, key)]
+        there = {each.lower(): UNLIMITED if key == "train_classes" and each == "None" else each for each in found}
         names = set[str]()
         for value in wanted:
             parts = [value] if value.lower() in there else [part.strip() for part in value.split(",")]
             for part in parts:
+                part = "None" if key == "train_classes" and part.lower() == UNLIMITED else part
                 if part.lower() not in there:
                     raise ReportError(f"No cell of {where} has {key}={part}. {suggest(part, there.values())}")
                 names.add(part.lower())
@@ -71,9 +76,10 @@ def select(cells: Iterable[T], only: Only, values: Callable[[T, str], Collection
 
 def suggest(name: str, known: Iterable[object]) -> str:
     """Suggests the known name that is nearest to a wrong one, or lists all known names."""
-    names = sorted(map(str, known))
+    names = sorted(map(str, known), key=lambda each: (not each.isdecimal(), int(each) if each.isdecimal() else 0, each))
     near = difflib.get_close_matches(name, names, n=1)
     if near:
         return f"Did you mean `{near[0]}`?"
-    more = [f"and {len(names) - MOST_NAMES} more"] if len(names) > MOST_NAMES else []
-    return f"Known: {', '.join([*names[:MOST_NAMES], *more]) or 'none'}."
+    shown = [each for each, end in zip(names, accumulate(map(len, names)), strict=True) if end <= MOST_LETTERS]
+    more = [f"and {len(names) - len(shown)} more"] if len(names) > len(shown) else []
+    return f"Known: {', '.join([*shown, *more]) or 'none'}."

@@ -169,7 +169,9 @@ def _tables(comparison: Comparison, source: str, labels: set[str] | None) -> Ite
     for table in (score_table(comparison), computation_table(comparison, ""), carried_table(comparison, "")):
         if table is not None:
             rows = tuple(row for row in table.rows if labels is None or row[0] in labels)
-            yield to_markdown(replace(table, rows=rows))
+            marks = {mark for _, cells in rows for cell in cells for mark in cell.marks}
+            notes = tuple(each for each in table.notes if each[0] in marks)
+            yield to_markdown(replace(table, rows=rows, notes=notes))
 
 
 if __name__ == "__main__":

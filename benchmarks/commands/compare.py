@@ -12,11 +12,13 @@ from rich.markup import escape
 
 from adaptbench.benchmarks.commands.run import INTERRUPTED, Standing, run_suite
 from adaptbench.benchmarks.commands.run_options import RunOptions
+from adaptbench.benchmarks.executors.plan import Plan
 from adaptbench.benchmarks.suites.registry import suite_files
 from adaptbench.benchmarks.suites.suite import load_suite
 from adaptbench.reports.comparison.comparison import Comparison, compare
 from adaptbench.reports.comparison.detection import SEEDS, choices, cpu_seconds, shown
 from adaptbench.reports.comparison.fidelity import fidelities
+from adaptbench.reports.format import ManifestCell
 from adaptbench.reports.plural import count_of
 from adaptbench.reports.report import About
 from adaptbench.reports.results.runs import Run
@@ -74,19 +76,24 @@ def compare_learner(bundle: str, options: RunOptions, detect: float | None, cons
             )
         options = replace(options, learners=[]) if name == key else options  # one of ours, on another encoder
 
-    def introduce(standing: Standing) -> None:
+    asked: set[str] = set()
+
+    def introduce(plan: Plan, standing: Standing) -> None:
+        asked.update(cell.spec.run_id for cell in plan.cells)
         with _read(bundle, only) as reading:
             if standing.left:
-                _say_time(reading, options, console)
+                _say_time(reading, plan, options, console)
             _say_fidelity(reading, console)
             if detect is not None:
-                _say_choices(compare(reading.outcomes), detect, console)
+                groups = {cell.attributes.group for cell in plan.cells}
+                own = [each for each in compare(reading.outcomes) if each.group in groups]
+                _say_choices(own, detect, console)
 
     code = run_suite(suite, replace(options, report=False), console, introduce, beside)
     if options.dry_run or code == INTERRUPTED:
         return code
     out, suite, about = options.out / f"compare-{key}", reading.suite.name, About(key, again)
-    show_report([options.out, bundle], out, suite, console, only=only, about=about)
+    show_report([options.out, bundle], out, suite, console, only=only, about=about, asked=asked)
     return code
 
 
@@ -98,25 +105,26 @@ def _read(bundle: str, only: Only) -> Iterator[Reading]:
         yield reading.only(only) if only else reading
 
 
-def _say_time(reading: Reading, options: RunOptions, console: Console) -> None:
-    """Estimates CPU minutes from what the bundle's learners took on the same cells."""
-    seconds: dict[tuple[object, ...], dict[str, list[float]]] = {}
-    seeds: dict[tuple[object, ...], set[int]] = {}
+def _say_time(reading: Reading, plan: Plan, options: RunOptions, console: Console) -> None:
+    """Estimates CPU minutes from what the bundle's learners took at the same places."""
+    known: dict[tuple[object, ...], dict[str, list[float]]] = {}
     for run in (each for each in reading.outcomes if isinstance(each, Run)):
-        place = (run.cell.group, run.cell.train_classes, run.cell.examples, run.cell.tests)
-        seeds.setdefault(place, set()).add(run.cell.seed)
-        if (found := cpu_seconds(run)) is not None:
-            seconds.setdefault(place, {}).setdefault(run.cell.learner, []).append(found)
-    n_seeds = {place: options.seeds or len(own) for place, own in seeds.items()}
-    cost = "of unknown length, because the bundle does not say how long its own took"
-    if seconds.keys() == seeds.keys():
-        n_rates = len(options.rates) or 1
-        least, about, most = (
-            sum(n_rates * n_seeds[place] * of(map(fmean, own.values())) for place, own in seconds.items()) / 60
-            for of in (min, fmean, max)
-        )
-        cost = f"about {about:.1f} CPU minutes in all: the bundle's learners took {least:.1f} to {most:.1f} for as many"
-    console.print(f"{count_of(sum(n_seeds.values()), 'run')}, {cost}.", highlight=False)
+        if (seconds := cpu_seconds(run)) is not None:
+            known.setdefault(_place(run.cell), {}).setdefault(run.cell.learner, []).append(seconds)
+    taken = [known.get(_place(cell.attributes)) for cell in plan.cells]
+    if None in taken:
+        cost = "of unknown length, because the bundle does not say how long its own took"
+    else:
+        means = [[fmean(found) for found in by_learner.values()] for by_learner in taken if by_learner]
+        rates = len(options.rates) or 1
+        least, about, most = (f"{rates * sum(map(of, means)) / 60:.1f}" for of in (min, fmean, max))
+        cost = f"about {about} CPU minutes in all"
+        cost += f": the bundle's learners took {least} to {most} for as many" if least != most else ""
+    console.print(f"{count_of(len(plan.runs()), 'run')}, {cost}.", highlight=False)
+
+
+def _place(cell: ManifestCell) -> tuple[object, ...]:
+    return cell.group, cell.train_classes, cell.examples, cell.tests
 
 
 def _say_fidelity(reading: Reading, console: Console) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from adaptbench.benchmarks.suites.registry import GRADIENT_LEARNERS, LEARNERS, STRATEGIES, TASKS, Named, load, suites
 from adaptbench.reports.selection import suggest
@@ -30,7 +30,7 @@ def show_list(what: str, verbose: bool, console: Console) -> None:
         raise ValueError(
             f"Expected `suites`, `tasks`, `learners` or `runs` but got `{what}`. {suggest(what, [*tables, 'runs'])}"
         )
-    grid = Table.grid(padding=(0, 2))
+    grid = Table.grid(*(Column(overflow="fold") for _ in range(4)), padding=(0, 2))
     for name, entry in tables[what]().items():
         grid.add_row(f"[bold]{name}[/]", entry.family, escape(entry.summary), escape(entry.reference))
     console.print(grid)

@@ -18,14 +18,14 @@ from adaptbench.benchmarks.commands.wandb_sync import close_with_report
 from adaptbench.benchmarks.executors.choose import make_backend
 from adaptbench.benchmarks.executors.interruption import interruption
 from adaptbench.benchmarks.executors.options import ExecutorOptions
-from adaptbench.benchmarks.executors.plan import ONLY_ARGUMENTS, Plan, PlannedRun, add_learner, make_plan
+from adaptbench.benchmarks.executors.plan import ONLY_ARGUMENTS, Plan, PlannedRun, add_learner, make_plan, with_encoder
 from adaptbench.benchmarks.executors.progress import SuiteProgress, say_failed
 from adaptbench.benchmarks.executors.schedule import Status, drive
 from adaptbench.benchmarks.executors.time_left import estimate
 from adaptbench.benchmarks.executors.worker import Job
 from adaptbench.benchmarks.runs.devices import CPU, Devices, cores
 from adaptbench.benchmarks.store.store import Store
-from adaptbench.benchmarks.suites.suite import load_suite
+from adaptbench.benchmarks.suites.suite import Suite, load_suite
 from adaptbench.benchmarks.tracking.wandb_runs import Target, folder_id, is_mirrored
 from adaptbench.reports.comparison.published import read_numbers
 from adaptbench.reports.format import Manifest, ManifestCell
@@ -85,7 +85,7 @@ def run_suite(
     name: str,
     options: RunOptions,
     console: Console,
-    introduce: Callable[[Standing], None] | None = None,
+    introduce: Callable[[Plan, Standing], None] | None = None,
     beside: Collection[ManifestCell] = (),
 ) -> int:
     """Runs the unfinished cells of a suite; returns the exit code.
@@ -102,16 +102,7 @@ def run_suite(
     """
     kind, wandb = kind_of(options), wandb_of(options)
     options = replace(options, executor=replace(options.executor, devices=_devices(options, kind)))
-    suite = load_suite(name)
-    read_numbers(suite.published_text, suite.published)
-    suite = suite if options.seeds is None else suite.with_seeds(options.seeds)
-    suite = suite.with_encoder(options.encoder) if options.encoder else suite
-    if options.rates and not options.learners:
-        raise ValueError("Expected `--rates` with a learner of your own but the suite's learners have their own rates.")
-    for learner in options.learners:
-        suite, refusals = add_learner(suite, learner, options.rates)
-        for task, reason in refusals.items():
-            console.print(f"[yellow]left out[/] {learner} on {task}: {escape(reason)}", highlight=False)
+    suite = _load(name, options, console)
     with waiting_for("the data of the tasks", console):
         plan = make_plan(suite, parse_only(options.only, ONLY_ARGUMENTS))
         plan = plan.beside(beside) if beside else plan
@@ -123,7 +114,7 @@ def run_suite(
             standing = Standing.of(plan, store, others, again=options.again)
         _check_devices(standing.left, options)
         if introduce is not None:
-            introduce(standing)
+            introduce(plan, standing)
         _announce(plan, standing, executor=options.executor, console=console)
         if options.dry_run:
             if introduce is None or standing.finished:
@@ -159,6 +150,23 @@ def run_suite(
     console.print(f"Runs: {', '.join(f'{count} {how}' for how, count in found.items() if count)}.", highlight=False)
     unreported = unreadable is None and standing.left
     return FAILURE if status.failed or unreadable or unreported or without_data else SUCCESS
+
+
+def _load(name: str, options: RunOptions, console: Console) -> Suite:
+    """Reads a suite, with the seeds, the encoder and the learners of the options; says what these cannot learn."""
+    suite = load_suite(name)
+    read_numbers(suite.published_text, suite.published)
+    if options.rates and not options.learners:
+        raise ValueError("Expected `--rates` with a learner of your own but the suite's learners have their own rates.")
+    suite = suite if options.seeds is None else suite.with_seeds(options.seeds)
+    added = [options.encoder, *options.learners] if options.encoder else options.learners
+    for each in added:
+        suite, refusals = (
+            with_encoder(suite, each) if each is options.encoder else add_learner(suite, each, options.rates)
+        )
+        for task, reason in refusals.items():
+            console.print(f"[yellow]left out[/] {each} on {task}: {escape(reason)}", highlight=False)
+    return suite
 
 
 def _prepare(store: Store, manifest: Manifest, standing: Standing, forgotten: Iterable[str]) -> None:

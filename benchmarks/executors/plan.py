@@ -12,7 +12,7 @@ from adaptbench.benchmarks.store.redaction import without_secrets
 from adaptbench.benchmarks.suites.description import source_in_words
 from adaptbench.benchmarks.suites.registry import load, named
 from adaptbench.benchmarks.suites.spec import CANONICAL, Cell, Component, RunSpec, TransferSpec
-from adaptbench.benchmarks.suites.suite import Suite, SuiteCell
+from adaptbench.benchmarks.suites.suite import Suite, SuiteCell, TaskEntry
 from adaptbench.benchmarks.suites.tasks import called
 from adaptbench.datamodules.errors import DataUnavailable
 from adaptbench.reports.format import Manifest, ManifestCell
@@ -175,6 +175,37 @@ def add_learner(suite: Suite, name: str, rates: Sequence[float] = ()) -> tuple[S
     if tasks == suite.tasks:
         raise ValueError(next(iter(refusals.values())))
     return suite.with_tasks(tasks), refusals
+
+
+def with_encoder(suite: Suite, name: str) -> tuple[Suite, dict[str, str]]:
+    """Puts an encoder under every learner of those tasks that it can encode.
+
+    Args:
+        suite: the suite.
+        name: a registered name, or the dotted path of a class.
+
+    Returns:
+        The suite with the encoder, and why tasks were left out of it, by task.
+
+    Raises:
+        ValueError: if no learner of any task can be built on it.
+    """
+    tasks, refusals, build = list[TaskEntry](), dict[str, str](), Builder()
+    for entry in suite.with_encoder(name).tasks:
+        first = next(entry.tasks())
+        for learner in entry.learners:
+            try:
+                with suppress(DataUnavailable):  # which the plan says of each task
+                    build(SuiteCell.make(first, name=learner, seed=suite.seeds[0]))
+            except ValueError as error:
+                refusals.setdefault(entry.task.name, without_secrets(str(error)))
+            else:
+                tasks.append(entry)
+                break
+    if not tasks:
+        raise ValueError(next(iter(refusals.values())))
+    kept = {entry.task.name for entry in tasks}
+    return suite.with_tasks(tasks), {task: reason for task, reason in refusals.items() if task not in kept}
 
 
 def select_cells(suite: Suite, only: Only, names: Collection[str] = ()) -> list[SuiteCell]:

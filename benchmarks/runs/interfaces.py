@@ -20,6 +20,7 @@ from adaptbench.lit_modules.training import TrainedModule, encode_all, evaluatin
 
 EPISODES = 3
 """Episodes that guards predict."""
+NO_GRADIENT = "Expected a gradient to reach the weights of the {} `{}` but it reaches none."
 
 
 @dataclass
@@ -94,13 +95,19 @@ def _train_a_step(spec: TrainingSpec, task: EpisodicDataModule, module: TrainedM
             fast_dev_run=True, accelerator="cpu", devices=1, logger=False, enable_checkpointing=False,
             enable_progress_bar=False, enable_model_summary=False, callbacks=[gradients],
         )  # fmt: skip
-        trainer.fit(module, datamodule=task)
+        try:
+            trainer.fit(module, datamodule=task)
+        except RuntimeError as error:
+            component = next((each for each in spec.components.items() if "." in each[1]), None)
+            if component is None or "does not require grad" not in str(error):
+                raise
+            raise ValueError(NO_GRADIENT.format(*component)) from error
     found.weights = len(gradients.reached)
     found.without_gradient = [name for name, reached in gradients.reached.items() if not reached]
     for kind, name in spec.components.items():
         own = {weight: reached for weight, reached in gradients.reached.items() if weight.startswith(f"{kind}.")}
         if "." in name and own and not any(own.values()):
-            raise ValueError(f"Expected a gradient to reach the weights of the {kind} `{name}` but it reaches none.")
+            raise ValueError(NO_GRADIENT.format(kind, name))
 
 
 def _check_encoder(spec: TrainingSpec, task: EpisodicDataModule, module: TrainedModule, found: Checked) -> None:

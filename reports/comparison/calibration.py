@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from adaptbench.reports.comparison.comparison import Entry
 from adaptbench.reports.format_tables import CALIBRATION, CALIBRATION_BINS
 
+LEAST_QUERIES = 20
+"""Queries of a bin whose share is drawn."""
 COUNTS = [column.name for column in CALIBRATION[3:]]
 
 
@@ -33,8 +35,8 @@ class Calibration(NamedTuple):
 
     @property
     def reliability(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Mean probability and share of right queries in each bin that has queries."""
-        filled = self.queries > 0
+        """Mean probability and share of right queries in each bin that has enough queries to tell."""
+        filled = self.queries >= LEAST_QUERIES
         return self.confidence[filled] / self.queries[filled], self.correct[filled] / self.queries[filled]
 
 

@@ -47,6 +47,7 @@ class Entry:
         samples: The scores [E] of each seed; empty where seeds may not be averaged.
         departs_from: The name of the learner that it departs from; empty if there is none.
         source: Where its form was published; empty if it was not.
+        most_seeds: The number of seeds of the entry that has most, of its comparison.
     """
 
     learner: str
@@ -70,6 +71,7 @@ class Entry:
     samples: Mapping[int, NDArray[np.float64]] = field(default_factory=dict, compare=False, repr=False)
     departs_from: str = ""
     source: str = ""
+    most_seeds: int = 0
 
     @property
     def status(self) -> str:
@@ -172,6 +174,8 @@ def _compare_group(outcomes: Sequence[Outcome]) -> Comparison:
     settings = sorted({setting for outcome in outcomes for setting in outcome.cell.settings}, key=lambda s: s.order)
     learners = dict.fromkeys(outcome.cell.learner for outcome in outcomes)
     rows = [[_entry(learner, setting, outcomes, metric) for setting in settings] for learner in learners]
+    most = max((each.interval.n_seeds for row in rows for each in row if each.interval is not None), default=0)
+    rows = [[replace(each, most_seeds=most) for each in row] for row in rows]
     columns, refusals = mark(list(zip(*rows, strict=True)), metric)
     places: dict[str, list[Setting]] = {}
     for refusal, setting in zip(refusals, settings, strict=True):

@@ -46,7 +46,7 @@ def cpu_seconds(run: Run, factor: int = 1) -> float | None:
         factor: How many times as many test episodes it would have.
     """
     times = run.times
-    return None if times is None else (times.train_cpu_seconds or 0.0) + factor * (times.test_seconds or 0.0)
+    return None if times is None else (run.train_cpu_seconds or 0.0) + factor * (times.test_seconds or 0.0)
 
 
 def parts_of(entries: Sequence[Entry], relative: bool) -> VarianceParts | None:

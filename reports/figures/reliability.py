@@ -4,7 +4,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from adaptbench.reports.comparison.calibration import calibrations, pooled
+from adaptbench.reports.comparison.calibration import LEAST_QUERIES, calibrations, pooled
 from adaptbench.reports.comparison.comparison import Comparison, Entry
 from adaptbench.reports.figures.canvas import add_legend, label_first, panel_grid, series
 from adaptbench.reports.figures.styles import CHANCE_STYLE, LineStyle, Styles
@@ -44,7 +44,8 @@ def draw_reliability(comparison: Comparison, named: Styles) -> Figure | None:
         figure,
         handles,
         labels,
-        "Share of queries that are right, by the probability of the predicted class; all seeds together.",
+        "Share of queries that are right, by the probability of the predicted class; all seeds together. "
+        f"Bins of fewer than {LEAST_QUERIES} queries are left out.",
     )
     return figure
 

@@ -75,5 +75,5 @@ def _finish(
 
 def cost(entry: Entry) -> float | None:
     """The mean CPU seconds of training over the runs of an entry."""
-    known = [run.times.train_cpu_seconds for run in entry.runs if run.times and run.times.train_cpu_seconds]
+    known = [run.train_cpu_seconds for run in entry.runs if run.train_cpu_seconds]
     return sum(known) / len(known) if known else None

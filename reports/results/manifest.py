@@ -59,7 +59,7 @@ def read_suite(runs: Path, name: str | None = None) -> Suite:
             f"Expected the manifest of a suite (*.json) in {runs / 'suites'} but found none; "
             f"`adaptbench run SUITE --out {runs}` writes it."
         )
-    path = runs / "suites" / f"{_choose(names, name)}.json"
+    path = runs / "suites" / f"{_choose(names, name, runs)}.json"
     suite = read(path, Suite)
     _check_distinct(suite, path.name)
     return suite
@@ -72,13 +72,13 @@ def listed_cells(runs: Path) -> Iterator[Cell]:
             yield from read_suite(runs, name).cells
 
 
-def _choose(names: list[str], name: str | None) -> str:
+def _choose(names: list[str], name: str | None, runs: Path) -> str:
     if name is None and len(names) == 1:
         return names[0]
     if name is None:
-        raise ReportError(f"Expected argument `suite`, because the folder has several suites: {', '.join(names)}.")
+        raise ReportError(f"Expected one suite to be named, because {runs} has several suites: {', '.join(names)}.")
     if name not in names:
-        raise ReportError(f"Expected a suite of the folder but got `{name}`. {suggest(name, names)}")
+        raise ReportError(f"Expected a suite that {runs} has but got `{name}`. {suggest(name, names)}")
     return name
 
 

@@ -83,7 +83,9 @@ class Run:
 
     @cached_property
     def curve(self) -> LearningCurve | None:
-        """The learning curve of its training or its pretraining; None if there is none."""
+        """The learning curve of its training or its pretraining; None if there is none, or if it uses neither."""
+        if not self.trained:
+            return None
         trained = self.folder.parent / (self.result.pretrained or self.cell.run_id)
         return _or_lost(lambda: self.read_curve(trained, self.cell.metric), self.lost)
 
@@ -140,11 +142,26 @@ class Run:
         return {run_id: each.times.train_cpu_seconds if each else None for run_id, each in found.items()}
 
     @property
+    def trained(self) -> bool:
+        """Whether it uses what was trained; a control may use nothing of the network that comes with every strategy."""
+        return self.result.examples_encoded != 0
+
+    @property
+    def train_seconds(self) -> float | None:
+        """The seconds of its training, or of its pretraining; 0 if it uses neither, None if they are not known."""
+        return (self.times.train_seconds if self.times else None) if self.trained else 0.0
+
+    @property
+    def train_cpu_seconds(self) -> float | None:
+        """The same in CPU time."""
+        return (self.times.train_cpu_seconds if self.times else None) if self.trained else 0.0
+
+    @property
     def all_cpu_seconds(self) -> float | None:
         """The CPU seconds of its training, or of all pretrainings that validation chose from."""
         tried = list(self.pretraining_cpu_seconds.values())
-        if not tried:
-            return self.times.train_cpu_seconds if self.times else None
+        if not tried or not self.trained:
+            return self.train_cpu_seconds
         known = [seconds for seconds in tried if seconds is not None]
         return sum(known) if len(known) == len(tried) else None
 

@@ -1,5 +1,6 @@
 """Settings: training classes, budget, ways and shots, and the words for them."""
 
+import sys
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -53,7 +54,7 @@ class Setting:
 
     def others(self, axis: Axis) -> tuple[int, ...]:
         """A key of settings that differ in one axis only."""
-        size = -1 if self.train_classes is None else self.train_classes
+        size = sys.maxsize if self.train_classes is None else self.train_classes
         values = {"classes": size, "examples": self.examples or 0, "ways": self.ways or 0, "shots": self.shots}
         return tuple(value for name, value in values.items() if name != axis)
 

@@ -164,7 +164,9 @@ def _merge(found: dict[str, Outcome], outcomes: Sequence[Outcome], source: Sourc
             names = {"learner": f"{each.cell.learner} ({source.name})", "label": f"{each.cell.label} ({source.name})"}
             each = replace(each, cell=each.cell.model_copy(update=names))
         found[each.cell.run_id] = each
-    notes += [f"{name} of {source.name} differs from that of an earlier source, and has a row." for name in clashing]
+    notes += [
+        f"{name} of {source.name} differs from that of an earlier source, and has a row." for name in sorted(clashing)
+    ]
     return notes
 
 

@@ -187,8 +187,8 @@ _COLUMNS: tuple[Column[Row], ...] = (
     Column("label", lambda row: row[0].label),
     Column("parameters", _mean(lambda run: run.result.parameters), "parameters", ",.0f"),
     Column("examples_encoded", _mean(lambda run: run.result.examples_encoded), "examples encoded", ",.0f"),
-    Column("train_seconds", _mean(lambda run: run.times and run.times.train_seconds), "training in s", ",.1f"),
-    Column("train_cpu_seconds", _mean(lambda run: run.times and run.times.train_cpu_seconds), "CPU time in s", ",.1f"),
+    Column("train_seconds", _mean(lambda run: run.train_seconds), "training in s", ",.1f"),
+    Column("train_cpu_seconds", _mean(lambda run: run.train_cpu_seconds), "CPU time in s", ",.1f"),
     Column("all_cpu_seconds", _mean(lambda run: run.all_cpu_seconds), "with all tried", ",.1f"),
     Column(
         "predict_ms_per_episode",

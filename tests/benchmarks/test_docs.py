@@ -62,6 +62,11 @@ class Plain:
 class Nameless(torch.nn.Identity):
     def __init__(self, example_shape):
         super().__init__()
+
+
+class Constant(Lookup):
+    def forward(self, support_x, support_y, query_x):
+        return torch.zeros(*query_x.shape[:2], support_y.shape[-1])
 """
 
 
@@ -102,6 +107,7 @@ def test_every_class_of_the_documentation_passes_the_check(name, kind, tasks, ow
     ("name", "complaint"),
     [
         ("wrong.Detached", "Expected a gradient to reach the weights of the encoder `wrong.Detached`"),
+        ("wrong.Constant", "Expected a gradient to reach the weights of the learner `wrong.Constant`"),
         ("wrong.Narrow", "Expected the features of the encoder `wrong.Narrow` to have shape [80, 32] but got [80, 3]"),
         ("wrong.Centred", "other queries: A prediction moves by"),
         ("wrong.Nameless", "`wrong.Nameless` has no number `features`. It must be a torch.nn.Module with"),

@@ -106,6 +106,14 @@ def test_every_image_of_the_runs_is_of_one_evaluation_alphabet_and_its_answer_is
     assert len({tuple(run.tolist()) for run in labels}) == 20, "labels are permuted in every run"
 
 
+def test_some_runs_are_the_first_ones_and_there_are_no_more_than_twenty(runs):
+    task = runs()
+    some, all_runs = (task.eval_batch("test", SIZE, count) for count in (3, 20))
+    assert all(torch.equal(part, whole[:3]) for part, whole in zip(some[1:], all_runs[1:], strict=True))
+    with pytest.raises(ValueError, match=r"Expected the 20 runs of size .* but got 21"):
+        task.eval_batch("test", SIZE, 21)
+
+
 def test_the_runs_are_the_same_for_every_learner_and_split(runs):
     digests = {
         episodes_digest(runs(**arguments).eval_batch("test", SIZE, 20))

@@ -1,8 +1,9 @@
 import pytest
 
 from adaptbench.reports.errors import ReportError
-from adaptbench.reports.selection import parse_only, select
+from adaptbench.reports.selection import parse_only, select, suggest
 
+SIZES = [20, 100, 1028, None]
 CELLS = [("lstm", "vinyals, no rotations", 0), ("gru", "vinyals, no rotations", 1), ("LSTM", "lake", None)]
 
 
@@ -43,6 +44,20 @@ def test_either_value_of_a_key_counts_and_every_key_does(pairs, expected):
 def test_a_selection_of_nothing_says_what_there_is(pairs, complaint):
     with pytest.raises(ReportError, match=complaint):
         chosen(*pairs)
+
+
+def test_training_classes_without_an_end_have_the_word_of_the_tables():
+    def size(wanted):
+        return select(SIZES, {"train_classes": wanted}, lambda cell, _: [cell], "suite `it`")
+
+    assert size(["unlimited"]) == size(["none"]) == [None] and size(["20,unlimited"]) == [20, None]
+    with pytest.raises(ReportError, match=r"Known: 20, 100, 1028, unlimited\."):
+        size(["7"])
+
+
+def test_a_suggestion_stays_short():
+    names = [f"r{number:015x}" for number in range(72)]
+    assert suggest("zzz", names) == f"Known: {', '.join(names[:12])}, and 60 more."
 
 
 def test_a_task_may_add_keys_of_its_own():

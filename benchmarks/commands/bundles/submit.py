@@ -11,6 +11,7 @@ from rich.console import Console
 from adaptbench.benchmarks.commands.part import parts_of
 from adaptbench.benchmarks.suites.own_code import own_modules
 from adaptbench.benchmarks.suites.spec import RUN_SPEC, RunSpec
+from adaptbench.reports.errors import ReportError
 from adaptbench.reports.format import Environment
 from adaptbench.reports.plural import count_of
 from adaptbench.reports.reading import read
@@ -52,15 +53,17 @@ def submit_runs(
         done = [cell for cell in cells if cell.run_id in folders]
         own = [folders[cell.run_id] for cell in done]
         path = out or Path(f"{'-'.join([wanted.name, *learners])}.zip")
-        code = _code_of(sources) | _code([RUN_SPEC.validate_json((each / "spec.json").read_bytes()) for each in own])
+        if predictions and any(each.bundled and folder.parent == each.folder for each in found for folder in own):
+            raise ValueError("Expected folders of runs with `--predictions`, because a bundle holds no weights.")
+        code = _code_of(sources) | _code([_spec(each) for each in own])
         write_bundle(wanted, folders, path, code=code, card=_card(wanted, own, learners, parts_of(wanted.name, done)))
         if predictions:
             _write_predictions(own, path.with_name(f"{path.stem}-predictions.parquet"))
     begun = {cell.learner for cell in done}
     never = [cell.learner for cell in cells if cell.learner not in begun]
     missing = len(cells) - len(own) - len(never)
-    left = [f"{missing} are not finished"] if missing else []
-    left += [f"{len(never)} are of {count_of(len({*never}), 'learner')} without a finished run"] if never else []
+    left = [f"{_are(missing)} not finished"] if missing else []
+    left += [f"{_are(len(never))} of {count_of(len({*never}), 'learner')} without a finished run"] if never else []
     said = f" ({', '.join(left)})" if left else ""
     console.print(
         f"{shlex.quote(str(path))}: {len(own)} of {count_of(len(cells), 'run')} of suite {wanted.name}, "
@@ -78,6 +81,19 @@ def _write_predictions(folders: Sequence[Path], out: Path) -> None:
     frames = [predict_tests(folder).assign(run_id=folder.name) for folder in folders]
     table = pd.concat(frames, ignore_index=True)
     table.to_parquet(out, index=False, compression="zstd", write_page_checksum=True)
+
+
+def _are(number: int) -> str:
+    return f"{number} {'is' if number == 1 else 'are'}"
+
+
+def _spec(folder: Path) -> RunSpec:
+    try:
+        return RUN_SPEC.validate_json((folder / "spec.json").read_bytes())
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        where = folder.parent
+        raise ReportError(f"Run {folder.name} of {where} is damaged ({reason}); see `adaptbench doctor`.") from error
 
 
 def _code_of(sources: Sequence[str]) -> dict[str, str]:

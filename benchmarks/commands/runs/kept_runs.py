@@ -3,6 +3,7 @@
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import typer
 from rich.box import SIMPLE_HEAD
@@ -81,9 +82,11 @@ def list_runs(root: Path, only: Only, console: Console) -> None:
     """Prints a line for each run of a folder."""
     runs = kept_runs(root, only)
     shown = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    shown.add_column("run", overflow="fold", min_width=16)
+    shown.add_column("run", overflow="fold", min_width=10)
     for name in ("seed", "scores", "seconds", "commit", "state", "id"):
-        shown.add_column(name, justify="right" if name in ("seed", "seconds") else "left", no_wrap=name != "scores")
+        justify: Literal["right", "left"] = "right" if name in ("seed", "seconds") else "left"
+        least = {"id": 16, "state": 8}.get(name)
+        shown.add_column(name, justify=justify, overflow="fold", min_width=least)
     for run in runs:
         colour = {"finished": "", "damaged": "red", "failed": "red"}.get(run.state, "yellow")
         shown.add_row(*(Text(text, style=colour if text == run.state else "") for text in run.columns))

@@ -55,7 +55,7 @@
             hovertemplate: `${name}, %{text}: %{y:.3g}<br>click to open its run<extra></extra>` });
         }
       }
-      const shape = layout(`training ${data.words}`, data.error, true, true);
+      const shape = layout(`training ${data.words}`, data.error, true, true, found);
       const ticks = [...new Set(found.flatMap((trace) => trace.x))].sort((a, b) => a - b);
       shape.xaxis.tickvals = ticks.filter((_, i) => (ticks.length - 1 - i) % Math.ceil(ticks.length / 8) === 0);
       shape.xaxis.ticktext = shape.xaxis.tickvals.map((value) => (value === beyond ? "unlimited" : String(value)));

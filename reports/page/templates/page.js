@@ -103,7 +103,10 @@
   const MOST_MARKS = 3000;
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-  function layout(x, y, logX, logY) {
+  // A logarithmic y axis of the traces has room for the digits 1, 2 and 5 alone, unless it is short.
+  function layout(x, y, logX, logY, traces) {
+    const values = traces.flatMap((trace) => trace.y).filter((value) => value > 0);
+    const decades = Math.log10(Math.max(...values) / Math.min(...values));
     const axis = { gridcolor: colour("--grid"), linecolor: colour("--line"), zeroline: false, automargin: true,
       minorloglabels: "complete" };
     return {
@@ -113,7 +116,7 @@
       hoverlabel: { bgcolor: colour("--card"), font: { color: colour("--ink") }, align: "left" },
       legend: { orientation: "h", y: -0.3, yanchor: "top" },
       xaxis: { ...axis, title: { text: x, standoff: 6 }, type: logX ? "log" : "linear" },
-      yaxis: { ...axis, title: { text: y }, type: logY ? "log" : "linear" },
+      yaxis: { ...axis, title: { text: y }, type: logY ? "log" : "linear", dtick: logY && decades > 0.7 && decades < 4 ? "D2" : undefined },
     };
   }
   const options = { displayModeBar: false, responsive: true };
@@ -201,7 +204,7 @@
     const render = () => {
       const axis = over.value;
       const { found, beyond, y } = traces(chart, axis, at.value);
-      const shape = layout(axis === "time" ? "adaptation, ms per episode" : words[axis], chart.metric, true, chart.log);
+      const shape = layout(axis === "time" ? "adaptation, ms per episode" : words[axis], chart.metric, true, chart.log, found);
       if (axis !== "time") {
         const values = [...new Set(found.flatMap((trace) => trace.x))].sort((a, b) => a - b);
         const every = Math.ceil(values.length / 8);
@@ -267,7 +270,7 @@
     const names = Object.keys(curve).filter((name) => name !== "x");
     const found = names.map((name, index) => ({ x: curve.x, y: curve[name], name: { val: "validation", train: "training" }[name] ?? name,
       mode: "lines+markers", line: { color: index ? colour("--accent") : colour("--soft"), dash: index ? "solid" : "dot" } }));
-    window.Plotly.react(place, found, layout("examples encoded", metric, false, log), options);
+    window.Plotly.react(place, found, layout("examples encoded", metric, false, log, found), options);
   }
 
   // ---- words ----

@@ -25,8 +25,8 @@ def states(store, write_suite):
     return {"finished": finished.run_id, "failed": failed.run_id, "stopped": stopped.run_id}
 
 
-def said(act, *arguments, **options):
-    console = Console(width=110, file=io.StringIO(), color_system=None)
+def said(act, *arguments, width=110, **options):
+    console = Console(width=width, file=io.StringIO(), color_system=None)
     act(*arguments, console, **options)
     return console.file.getvalue()
 
@@ -39,6 +39,11 @@ def test_what_a_folder_holds_is_listed_with_its_state(store, states):
     assert len(scores) == 2 and {"0", *scores, "finished"} <= set(lines[states["finished"]])
     assert {"1", "failed"} <= set(lines[states["failed"]])
     assert "2 runs in" in text and states["stopped"] not in text
+
+
+def test_an_id_is_whole_on_a_narrow_terminal(store, states):
+    text = said(list_runs, store.root, {}, width=80)
+    assert all(run_id in text for run_id in states.values())
 
 
 def test_removing_leaves_other_runs_and_those_at_work(store, states):

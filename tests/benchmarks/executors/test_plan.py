@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from adaptbench.benchmarks.commands.run import Standing
-from adaptbench.benchmarks.executors.plan import Builder, add_learner, make_plan
+from adaptbench.benchmarks.executors.plan import Builder, add_learner, make_plan, with_encoder
 from adaptbench.benchmarks.store.integrity import checksums
 from adaptbench.benchmarks.store.store import Store, write_json
 from adaptbench.benchmarks.suites.spec import Component, PretrainSpec, TransferSpec
@@ -64,6 +64,35 @@ def test_a_learner_stands_beside_finished_cells_alone(suite):
     assert plan.beside(about).cells == plan.cells
     with pytest.raises(ValueError, match="stands beside those of the bundle"):
         plan.beside([each.model_copy(update={"train_classes": 7}) for each in about])
+
+
+FOR_IMAGES = """
+
+class ForImages(nn.Module):
+    def __init__(self, example_shape):
+        super().__init__()
+        if len(example_shape) < 2:
+            raise ValueError("ForImages needs images.")
+        self.features, self.net = 4, nn.Linear(28 * 28, 4)
+
+    def forward(self, inputs):
+        return self.net(inputs.flatten(1) / 255)
+"""
+
+
+def test_an_encoder_leaves_out_the_tasks_that_it_cannot_encode(write_suite, own_learners):
+    with (own_learners / "own.py").open("a") as file:
+        file.write(FOR_IMAGES)
+    glyphs = {"name": "glyphs", "init_args": {"train_classes": 20}}
+    sizes = {"ways": 2, "shots": [1], "queries": 2}
+    changes = {"train": {**sizes, "pool": 64, "episodes": 8}, "test": {**sizes, "episodes": 4}}
+    sinusoids = load_suite(str(write_suite()))
+    images = load_suite(str(write_suite(task=glyphs, **changes)))
+    suite, refusals = with_encoder(sinusoids.with_tasks([*sinusoids.tasks, *images.tasks]), "own.ForImages")
+    assert [entry.task.name for entry in suite.tasks] == ["glyphs"]
+    assert refusals == {"sinusoid": "ForImages needs images."}
+    with pytest.raises(ValueError, match="needs images"):
+        with_encoder(sinusoids, "own.ForImages")
 
 
 def test_sources_of_a_pretraining_are_planned_with_every_rate_or_refused(suite, monkeypatch):

@@ -35,8 +35,9 @@ def test_the_error_is_the_distance_in_each_bin_weighted_by_queries():
     both_ways = Calibration(np.array([10.0, 30.0]), np.array([2.0, 27.0]), np.array([4.0, 21.0]))
     assert both_ways.error == pytest.approx((2 + 6) / 40)
     assert pooled([both_ways, both_ways]).error == pytest.approx(both_ways.error)
-    probability, share = both_ways.reliability
+    probability, share = pooled([both_ways, both_ways]).reliability
     assert probability.tolist() == pytest.approx([0.2, 0.9]) and share.tolist() == pytest.approx([0.4, 0.7])
+    assert both_ways.reliability[0].tolist() == pytest.approx([0.9]), "ten queries tell nothing"
 
 
 def test_the_table_has_the_mean_over_seeds_with_the_lowest_and_the_highest(quick, tmp_path):

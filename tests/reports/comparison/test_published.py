@@ -50,14 +50,15 @@ def rows_of(folder):
 
 @pytest.fixture
 def beside(folder):
-    """The rows of one learner, finished under one protocol; optionally with another encoder."""
+    """The rows of one learner, finished under one protocol; optionally with another encoder, or other arguments."""
 
-    def rows(learner, protocol, classes=1028, task="omniglot", encoder=None, **plan):
+    def rows(learner, protocol, classes=1028, task="omniglot", encoder=None, arguments=None, **plan):
         cell = folder.plan(task, learner, learner, FAMILIES[learner], 0, classes, protocol=protocol, **plan)
         folder.write_suite().finish()
-        if encoder:
-            path = folder.path / cell["run_id"] / "spec.json"
-            path.write_text(json.dumps(json.loads(path.read_text()) | {"encoder": {"name": encoder}}))
+        changes = {"encoder": {"name": encoder}} if encoder else {}
+        changes |= {"learner": {"name": learner, "init_args": arguments}} if arguments else {}
+        path = folder.path / cell["run_id"] / "spec.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | changes))
         return rows_of(folder)
 
     return rows
@@ -190,9 +191,20 @@ def test_induction_is_a_column(numbers):
 
 
 def test_there_is_no_difference_between_transductive_and_inductive(beside):
-    found = {row.published.method: row for row in beside("maml", RANDOM, 1100) if row.shown}
+    second = {"first_order": False}
+    found = {row.published.method: row for row in beside("maml", RANDOM, 1100, arguments=second) if row.shown}
     assert (found["MAML (conv)"].difference, found["MAML (conv)"].differs_in) == (None, ("prediction",))
     assert found["MAML (Rakelly PyTorch reimplementation)"].difference is not None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "alike"),
+    [({"first_order": False, "steps": 1, "test_steps": 5}, "MAML (5 grad steps)"), ({"steps": 1, "test_steps": 5}, "")],
+)
+def test_maml_of_another_order_or_with_other_steps_has_no_difference(arguments, alike, beside):
+    rows = beside("maml", None, None, task="sinusoid", arguments=arguments)
+    found = {row.published.method: row.differs_in for row in rows if row.shown and "grad steps" in row.published.method}
+    assert len(found) == 3 and {method for method, differs in found.items() if not differs} == {alike} - {""}
 
 
 def test_a_doubtful_number_is_kept_and_marked(beside, numbers):
