@@ -1,5 +1,6 @@
 """The report of a suite: tables, figures, records and one page."""
 
+import itertools
 import shlex
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -181,6 +182,8 @@ def write_parts(
         out.mkdir(parents=True, exist_ok=True)
         made = {part: known[part]() for part in parts}
         if empty := [part for part, paths in made.items() if not paths]:
+            for path in itertools.chain.from_iterable(made.values()):
+                path.unlink()
             raise ReportError(f"Expected runs that have something to show in `{empty[0]}` but these have nothing.")
         return tuple(path for paths in made.values() for path in paths)
 

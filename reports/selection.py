@@ -63,10 +63,10 @@ def select(cells: Iterable[T], only: Only, values: Callable[[T, str], Collection
         for value in wanted:
             parts = [value] if value.lower() in there else [part.strip() for part in value.split(",")]
             for part in parts:
-                part = "None" if key == "train_classes" and part.lower() == UNLIMITED else part
-                if part.lower() not in there:
+                name = "none" if key == "train_classes" and part.lower() == UNLIMITED else part.lower()
+                if name not in there:
                     raise ReportError(f"No cell of {where} has {key}={part}. {suggest(part, there.values())}")
-                names.add(part.lower())
+                names.add(name)
         kept = [cell for cell in kept if any(str(value).lower() in names for value in values(cell, key))]
     if not kept:
         said = " and ".join(f"{key}={','.join(wanted)}" for key, wanted in only.items())

@@ -111,15 +111,16 @@ def _say_time(reading: Reading, plan: Plan, options: RunOptions, console: Consol
     for run in (each for each in reading.outcomes if isinstance(each, Run)):
         if (seconds := cpu_seconds(run)) is not None:
             known.setdefault(_place(run.cell), {}).setdefault(run.cell.learner, []).append(seconds)
-    taken = [known.get(_place(cell.attributes)) for cell in plan.cells]
+    cells = [cell.attributes for cell in plan.cells if cell.attributes.called not in plan.unavailable]
+    taken = [known.get(_place(cell)) for cell in cells]
     if None in taken:
-        cost = "of unknown length, because the bundle does not say how long its own took"
+        cost = "of unknown length, because the bundle does not say how long as many took"
     else:
         means = [[fmean(found) for found in by_learner.values()] for by_learner in taken if by_learner]
         rates = len(options.rates) or 1
-        least, about, most = (f"{rates * sum(map(of, means)) / 60:.1f}" for of in (min, fmean, max))
-        cost = f"about {about} CPU minutes in all"
-        cost += f": the bundle's learners took {least} to {most} for as many" if least != most else ""
+        least, mean, most = (f"{rates * sum(map(of, means)) / 60:.1f}" for of in (min, fmean, max))
+        cost = f"about {mean} CPU minutes in all"
+        cost += f" (the bundle's cheapest learners took {least}, the dearest {most})" if least != most else ""
     console.print(f"{count_of(len(plan.runs()), 'run')}, {cost}.", highlight=False)
 
 

@@ -6,9 +6,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from adaptbench.benchmarks.suites.registry import suite_files
 from adaptbench.benchmarks.suites.suite import SuiteCell, load_suite
 from adaptbench.reports.format import ManifestCell
+from adaptbench.reports.selection import UNLIMITED
 
 KEYS = ("task", "protocol", "learner", "train_classes", "ways", "examples", "seed", "run_id")
 """Keys of `--only`, the first that tells cells apart first."""
+SEVERAL = " and "
+"""What stands between several ways of a cell, which `--only` cannot tell apart from those of other cells."""
 Values = tuple[str, ...]
 """What a cell has of each key."""
 
@@ -21,21 +24,24 @@ def parts_of(suite: str, cells: Iterable[ManifestCell]) -> list[str]:
         cells: the cells.
 
     Returns:
-        No options if the cells are all, or if the suite does not ship.
+        No options if the cells are all, or if the suite does not ship or lacks one of them.
     """
     if suite not in suite_files():
         return []
     wanted = {cell.run_id for cell in cells}
     everything = [_values(cell) for cell in load_suite(suite).cells()]
     own = [values for values in everything if values[-1] in wanted]
-    return [] if len(own) == len(everything) else [_options(part, everything) for part in _products(own, everything)]
+    if len(own) < max(1, len(wanted)) or len(own) == len(everything):
+        return []
+    return [_options(part, everything) for part in _products(own, everything)]
 
 
 def _values(cell: SuiteCell) -> Values:
     about = cell.attributes
-    ways, *_ = (size.ways for size in cell.spec.test.sizes)
+    ways = SEVERAL.join(dict.fromkeys(str(size.ways) for size in cell.spec.test.sizes))
+    size = UNLIMITED if about.train_classes is None else about.train_classes
     examples = cell.spec.training.budget.examples
-    found = (about.task, about.protocol, about.learner, about.train_classes, ways, examples, about.seed, about.run_id)
+    found = (about.task, about.protocol, about.learner, size, ways, examples, about.seed, about.run_id)
     return tuple(map(str, found))
 
 
@@ -65,8 +71,8 @@ def _are_product(own: Sequence[Values], everything: Sequence[Values], keys: Sequ
 
 
 def _options(own: Sequence[Values], everything: Sequence[Values]) -> str:
-    keys = list(KEYS)
-    for key in reversed(KEYS):
+    keys = [key for key in KEYS if not any(SEVERAL in each[KEYS.index("ways")] for each in own) or key != "ways"]
+    for key in reversed(keys):
         fewer = [each for each in keys if each != key]
         keys = fewer if _are_product(own, everything, fewer) else keys
     pairs = []

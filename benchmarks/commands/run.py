@@ -86,7 +86,7 @@ def run_suite(
     options: RunOptions,
     console: Console,
     introduce: Callable[[Plan, Standing], None] | None = None,
-    beside: Collection[ManifestCell] = (),
+    beside: Collection[ManifestCell] | None = None,
 ) -> int:
     """Runs the unfinished cells of a suite; returns the exit code.
 
@@ -95,7 +95,7 @@ def run_suite(
         options: what to run and how.
         console: where to print.
         introduce: called once the suite and the options are found to be right, before anything is said of the suite.
-        beside: cells that those to run stand beside in tables; any cells if empty.
+        beside: cells that those to run stand beside in tables; any cells if None.
 
     Raises:
         ValueError: if the suite or an option is wrong; then nothing is run.
@@ -105,7 +105,7 @@ def run_suite(
     suite = _load(name, options, console)
     with waiting_for("the data of the tasks", console):
         plan = make_plan(suite, parse_only(options.only, ONLY_ARGUMENTS))
-        plan = plan.beside(beside) if beside else plan
+        plan = plan if beside is None else plan.beside(beside)
     store = Store(options.out)
     with opened(options.bundles) as bundles:
         others = [Store(each.folder) for each in bundles]
@@ -159,13 +159,15 @@ def _load(name: str, options: RunOptions, console: Console) -> Suite:
     if options.rates and not options.learners:
         raise ValueError("Expected `--rates` with a learner of your own but the suite's learners have their own rates.")
     suite = suite if options.seeds is None else suite.with_seeds(options.seeds)
-    added = [options.encoder, *options.learners] if options.encoder else options.learners
-    for each in added:
-        suite, refusals = (
-            with_encoder(suite, each) if each is options.encoder else add_learner(suite, each, options.rates)
-        )
-        for task, reason in refusals.items():
-            console.print(f"[yellow]left out[/] {each} on {task}: {escape(reason)}", highlight=False)
+    refused: list[tuple[str, str, str]] = []
+    if options.encoder:
+        suite, reasons = with_encoder(suite, options.encoder)
+        refused += [(options.encoder, task, reason) for task, reason in reasons.items()]
+    for learner in options.learners:
+        suite, reasons = add_learner(suite, learner, options.rates)
+        refused += [(learner, task, reason) for task, reason in reasons.items()]
+    for own, task, reason in refused:
+        console.print(f"[yellow]left out[/] {own} on {task}: {escape(reason)}", highlight=False)
     return suite
 
 

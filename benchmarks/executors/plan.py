@@ -192,20 +192,21 @@ def with_encoder(suite: Suite, name: str) -> tuple[Suite, dict[str, str]]:
     """
     tasks, refusals, build = list[TaskEntry](), dict[str, str](), Builder()
     for entry in suite.with_encoder(name).tasks:
-        first = next(entry.tasks())
+        first, reasons = next(entry.tasks()), list[str]()
         for learner in entry.learners:
             try:
                 with suppress(DataUnavailable):  # which the plan says of each task
                     build(SuiteCell.make(first, name=learner, seed=suite.seeds[0]))
             except ValueError as error:
-                refusals.setdefault(entry.task.name, without_secrets(str(error)))
+                reasons.append(without_secrets(str(error)))
             else:
                 tasks.append(entry)
                 break
+        else:
+            refusals[called(entry.task)] = reasons[0]
     if not tasks:
         raise ValueError(next(iter(refusals.values())))
-    kept = {entry.task.name for entry in tasks}
-    return suite.with_tasks(tasks), {task: reason for task, reason in refusals.items() if task not in kept}
+    return suite.with_tasks(tasks), refusals
 
 
 def select_cells(suite: Suite, only: Only, names: Collection[str] = ()) -> list[SuiteCell]:

@@ -98,15 +98,15 @@ def _train_a_step(spec: TrainingSpec, task: EpisodicDataModule, module: TrainedM
         try:
             trainer.fit(module, datamodule=task)
         except RuntimeError as error:
-            component = next((each for each in spec.components.items() if "." in each[1]), None)
-            if component is None or "does not require grad" not in str(error):
+            own = [(kind, name) for kind, name in spec.components.items() if kind != "task" and "." in name]
+            if not own or "does not require grad" not in str(error):
                 raise
-            raise ValueError(NO_GRADIENT.format(*component)) from error
+            raise ValueError(NO_GRADIENT.format(*own[-1])) from error
     found.weights = len(gradients.reached)
     found.without_gradient = [name for name, reached in gradients.reached.items() if not reached]
     for kind, name in spec.components.items():
-        own = {weight: reached for weight, reached in gradients.reached.items() if weight.startswith(f"{kind}.")}
-        if "." in name and own and not any(own.values()):
+        theirs = [reached for weight, reached in gradients.reached.items() if weight.startswith(f"{kind}.")]
+        if "." in name and theirs and not any(theirs):
             raise ValueError(NO_GRADIENT.format(kind, name))
 
 

@@ -47,7 +47,7 @@ class Entry:
         samples: The scores [E] of each seed; empty where seeds may not be averaged.
         departs_from: The name of the learner that it departs from; empty if there is none.
         source: Where its form was published; empty if it was not.
-        most_seeds: The number of seeds of the entry that has most, of its comparison.
+        most_seeds: The number of seeds of the entry that has most at this setting.
     """
 
     learner: str
@@ -82,7 +82,12 @@ class Entry:
             return self.refusal.partition(":")[0]
         if self.interval is None:
             return "missing"
-        return "finished" if self.interval.n_seeds == len(self.planned_seeds) else "partial"
+        return "finished" if self.interval.n_seeds == self.wanted_seeds else "partial"
+
+    @property
+    def wanted_seeds(self) -> int:
+        """The number of seeds that the suite wants, or that another learner has."""
+        return max(self.most_seeds, len(self.planned_seeds))
 
 
 @dataclass(frozen=True)
@@ -174,9 +179,7 @@ def _compare_group(outcomes: Sequence[Outcome]) -> Comparison:
     settings = sorted({setting for outcome in outcomes for setting in outcome.cell.settings}, key=lambda s: s.order)
     learners = dict.fromkeys(outcome.cell.learner for outcome in outcomes)
     rows = [[_entry(learner, setting, outcomes, metric) for setting in settings] for learner in learners]
-    most = max((each.interval.n_seeds for row in rows for each in row if each.interval is not None), default=0)
-    rows = [[replace(each, most_seeds=most) for each in row] for row in rows]
-    columns, refusals = mark(list(zip(*rows, strict=True)), metric)
+    columns, refusals = mark([_with_most_seeds(column) for column in zip(*rows, strict=True)], metric)
     places: dict[str, list[Setting]] = {}
     for refusal, setting in zip(refusals, settings, strict=True):
         if refusal:
@@ -191,6 +194,11 @@ def _compare_group(outcomes: Sequence[Outcome]) -> Comparison:
         warnings=tuple(_warning(reason, found) for reason, found in places.items()),
         remarks=cell.remarks,
     )
+
+
+def _with_most_seeds(column: Sequence[Entry]) -> tuple[Entry, ...]:
+    most = max((entry.interval.n_seeds for entry in column if entry.interval is not None), default=0)
+    return tuple(replace(entry, most_seeds=most) for entry in column)
 
 
 def _entry(learner: str, setting: Setting, outcomes: Sequence[Outcome], metric: Metric) -> Entry:

@@ -291,22 +291,28 @@ def _different_terms(published: Published, each: _Counterpart, entry: Entry) -> 
     different = {
         "rotations in training": published.rotations != each.rotations,
         "encoder": bool(published.encoder) and published.encoder != encoder_of(entry),
-        "order or steps of adaptation": any(_adapts_otherwise(published.method, run) for run in entry.runs),
+        "order or steps of adaptation": any(_adapts_otherwise(published, run) for run in entry.runs),
         "what pretraining is told": any(_is_told(run) for run in entry.runs),
         "prediction": published.induction not in ("not stated", ours),
     }
     return tuple(term for term, differs in different.items() if differs)
 
 
-def _adapts_otherwise(method: str, run: Run) -> bool:
-    """Whether our MAML is of another order than a published one, or takes another number of steps than it names."""
+def _adapts_otherwise(published: Published, run: Run) -> bool:
+    """Whether our MAML is of another order than a published one, or takes another number of steps than it names.
+
+    Published MAML is of second order unless its name says otherwise; of a suite's own number only its name tells.
+    """
     if run.component is None or run.component.name != "maml":
         return False
     arguments = run.component.init_args
-    steps = re.search(r"(\d+) (?:grad )?steps?\b", method)
-    first_order = "1st order" in method or "FOMAML" in method
+    steps = re.search(r"(\d+) (?:grad )?steps?\b", published.method)
+    order = re.search(r"(1st|first)[- ]order|FOMAML|(2nd|second)[- ]order", published.method, re.IGNORECASE)
+    known = order is not None or bool(published.key)
+    second = known and not (order and not order[2])
     ours = arguments.get("test_steps") or arguments.get("steps", 1)
-    return arguments.get("first_order", True) != first_order or (steps is not None and int(steps[1]) != ours)
+    other_order = known and second == arguments.get("first_order", True)
+    return other_order or (steps is not None and int(steps[1]) != ours)
 
 
 def _is_told(run: Run) -> bool:

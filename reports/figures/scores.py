@@ -31,8 +31,8 @@ Laws = Mapping[tuple[str, tuple[int, ...]], PowerLaw]
 """Power laws by the learner and by everything but the classes of their settings."""
 
 ENDS = ("lower", "upper")
-MOST_LETTERS = 28
-"""Letters of tick labels that fit below a panel."""
+MOST_LETTERS, MARGIN = 30, 1.35
+"""Letters of tick labels that fit below a panel, and the factor from the outer points to its sides."""
 PLACES_SHOWN = (-0.6, 1.3)
 
 
@@ -158,13 +158,13 @@ def label_x(panel: Axes, settings: Sequence[Setting], comparison: Comparison, ax
     labels = ["∞" if v is None else f"{v / 1000:g}k" if v >= thousands and v % 100 == 0 else str(v) for v in values]
     word = axis_words(comparison)[axis]
     panel.set_xlabel(f"{word} in the support set" if word == "shots" else word)
-    width, kept = np.log(positions[-1] / positions[0]) / MOST_LETTERS, [len(labels) - 1]
+    letter, kept = np.log(MARGIN**2 * positions[-1] / positions[0]) / MOST_LETTERS, [len(labels) - 1]
     for index in reversed(range(len(labels) - 1)):  # labels that would touch the next one are left out
-        room = width * (1 + (len(labels[index]) + len(labels[kept[-1]])) / 2)
+        room = letter * (1 + (len(labels[index]) + len(labels[kept[-1]])) / 2)
         kept += [index] if np.log(positions[kept[-1]] / positions[index]) >= room else []
     labels = [label if index in kept else "" for index, label in enumerate(labels)]
     panel.set_xscale("log")
-    panel.set_xlim(positions[0] / 1.35, positions[-1] * 1.35)
+    panel.set_xlim(positions[0] / MARGIN, positions[-1] * MARGIN)
     panel.xaxis.set_major_locator(FixedLocator(list(positions)))
     panel.xaxis.set_major_formatter(FixedFormatter(labels))
     panel.xaxis.set_minor_locator(NullLocator())

@@ -62,6 +62,7 @@ def _run(suite: Suite, run: Run, specs: _Pool, environments: _Pool, most_points:
     metric = Metric.named(cell.metric, higher_is_better=cell.higher_is_better)
     environment = None if run.environment is None else run.environment.model_dump(mode="json")
     times = environment.pop("times") if environment else {}
+    times |= {"train_seconds": run.train_seconds, "train_cpu_seconds": run.train_cpu_seconds} if run.times else {}
     times = {**times, "predict_ms_per_episode": run.times and run.times.predict_ms_per_episode}
     return {
         "label": cell.label,

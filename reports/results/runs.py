@@ -153,7 +153,7 @@ class Run:
 
     @property
     def train_cpu_seconds(self) -> float | None:
-        """The same in CPU time."""
+        """The CPU seconds of its training, or of its pretraining; 0 if it uses neither, None if they are not known."""
         return (self.times.train_cpu_seconds if self.times else None) if self.trained else 0.0
 
     @property

@@ -55,7 +55,7 @@ def load_results(folder: str | Path, suite: str | None = None) -> Results:
     | `selection` | | Which weights were kept: "last", or "best" on validation. |
     | `examples_encoded` | examples | Examples encoded in training. |
     | `parameters` | | Parameters of the network, or those that a strategy adapts. |
-    | `train_seconds`, `train_cpu_seconds` | s | Time of training (for a strategy: of its pretraining), and CPU time. |
+    | `train_seconds`, `train_cpu_seconds` | s | Time of training or pretraining; 0 if it uses neither. |
     | `predict_ms_per_episode` | ms | Mean time to adapt to an episode of this setting and predict its queries. |
     | `transductive` | | Whether a query's prediction may depend on other queries. |
     | `device`, `versions` | | "cpu" or the GPU's name; versions of Python, the C library and packages. |

@@ -25,9 +25,8 @@ def signs(entry: Entry) -> tuple[str, ...]:
 def note(entry: Entry) -> str:
     """The note on an entry below its table; may be empty."""
     parts = [entry.refusal] if entry.refusal else []
-    wanted = max(entry.most_seeds, len(entry.planned_seeds))
-    if entry.interval is not None and entry.interval.n_seeds < wanted:
-        parts.append(f"{entry.interval.n_seeds} of {count_of(wanted, 'seed')}")
+    if entry.interval is not None and entry.interval.n_seeds < entry.wanted_seeds:
+        parts.append(f"{entry.interval.n_seeds} of {count_of(entry.wanted_seeds, 'seed')}")
         if entry.interval.n_seeds == 1:
             parts.append("the interval is over episodes only and does not cover other seeds")
     if entry.diverged and not entry.refusal:

@@ -45,5 +45,5 @@ def _list(comparison: Comparison, entries: tuple[Entry, ...]) -> str:
 
 def _name(entry: Entry) -> str:
     """The learner's name, with the number of its seeds if some are missing."""
-    n_seeds, n_planned = entry.interval.n_seeds if entry.interval else 0, len(entry.planned_seeds)
-    return entry.label if n_seeds == n_planned else f"{entry.label} ({n_seeds} of {n_planned} seeds)"
+    n_seeds, wanted = entry.interval.n_seeds if entry.interval else 0, entry.wanted_seeds
+    return entry.label if n_seeds == wanted else f"{entry.label} ({n_seeds} of {wanted} seeds)"

@@ -117,7 +117,7 @@ def _doubling(found: Estimate, limit: Estimate, comparison: Comparison) -> str:
     if found.value >= NEXT_TO_NOTHING * limit.value:
         return _bracketed(found, comparison)
     most = float(f"{max(found.upper * comparison.metric.scale, LEAST_SHOWN):.2g}")
-    return f"at most {most:f}".rstrip("0")
+    return f"at most {most:f}".rstrip("0").rstrip(".")
 
 
 def about(value: float) -> str:

@@ -53,7 +53,7 @@ def submit_runs(
         done = [cell for cell in cells if cell.run_id in folders]
         own = [folders[cell.run_id] for cell in done]
         path = out or Path(f"{'-'.join([wanted.name, *learners])}.zip")
-        if predictions and any(each.bundled and folder.parent == each.folder for each in found for folder in own):
+        if predictions and {each.folder for each in found if each.bundled} & {folder.parent for folder in own}:
             raise ValueError("Expected folders of runs with `--predictions`, because a bundle holds no weights.")
         code = _code_of(sources) | _code([_spec(each) for each in own])
         write_bundle(wanted, folders, path, code=code, card=_card(wanted, own, learners, parts_of(wanted.name, done)))
@@ -92,8 +92,7 @@ def _spec(folder: Path) -> RunSpec:
         return RUN_SPEC.validate_json((folder / "spec.json").read_bytes())
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())
-        where = folder.parent
-        raise ReportError(f"Run {folder.name} of {where} is damaged ({reason}); see `adaptbench doctor`.") from error
+        raise ReportError(f"Run {folder.name} is damaged ({reason}); `adaptbench doctor` lists such runs.") from error
 
 
 def _code_of(sources: Sequence[str]) -> dict[str, str]:

@@ -6,7 +6,7 @@ from adaptbench.reports.tables.markup.fit import panels_of
 from adaptbench.reports.tables.table import Table, TableCell
 
 MOST_COLUMNS = 16
-"""Columns of numbers beside each other; further ones stand below, in a panel of their own."""
+"""Columns beside each other; further ones stand below, in a panel of their own."""
 
 
 def escape_markdown(text: str) -> str:

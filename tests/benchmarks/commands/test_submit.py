@@ -54,11 +54,15 @@ def test_runs_of_learners_without_a_finished_run_are_counted_apart(tmp_path):
 
 def test_a_whole_suite_and_one_that_does_not_ship_have_no_parts():
     cells = cells_of("smoke")
-    assert parts_of("smoke", cells) == parts_of("mine", cells[:1]) == []
+    assert parts_of("smoke", cells) == parts_of("mine", cells[:1]) == parts_of("smoke", []) == []
+    own = cells[0].model_copy(update={"learner": "Sound", "run_id": "0" * 16})
+    assert parts_of("smoke", [own]) == parts_of("smoke", [*cells[:3], own]) == []
 
 
-@pytest.mark.parametrize("n_cells", [1, 2, 7, 12, 15])
-def test_any_cells_of_a_suite_are_chosen_by_their_parts(n_cells):
-    cells = random.Random(n_cells).sample(cells_of("smoke"), n_cells)
-    parts = [chosen("smoke", options) for options in parts_of("smoke", cells)]
+@pytest.mark.parametrize(
+    ("suite", "n_cells"), [("smoke", 1), ("smoke", 2), ("smoke", 7), ("smoke", 12), ("smoke", 15), ("candidates", 3)]
+)
+def test_any_cells_of_a_suite_are_chosen_by_their_parts(suite, n_cells):
+    cells = random.Random(n_cells).sample(cells_of(suite), n_cells)
+    parts = [chosen(suite, options) for options in parts_of(suite, cells)]
     assert set().union(*parts) == {cell.run_id for cell in cells} and sum(map(len, parts)) == n_cells

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from adaptbench.datamodules.omniglot_online import OmniglotOnlineDataModule
 from adaptbench.datamodules.omniglot_splits import TRAINING_CHARACTERS
 from adaptbench.reports.comparison import published
 from adaptbench.reports.comparison.comparison import compare
-from adaptbench.reports.comparison.published import bibliography, cite_key, published_rows
+from adaptbench.reports.comparison.published import _adapts_otherwise, bibliography, cite_key, published_rows
 from adaptbench.reports.results.manifest import read_suite
 from adaptbench.reports.results.runs import read_outcomes
 from adaptbench.reports.sources.sources import opened, read_sources
@@ -205,6 +206,13 @@ def test_maml_of_another_order_or_with_other_steps_has_no_difference(arguments, 
     rows = beside("maml", None, None, task="sinusoid", arguments=arguments)
     found = {row.published.method: row.differs_in for row in rows if row.shown and "grad steps" in row.published.method}
     assert len(found) == 3 and {method for method, differs in found.items() if not differs} == {alike} - {""}
+
+
+def test_the_order_of_a_suites_own_number_is_what_its_name_says(beside):
+    row = beside("maml", None, None, task="sinusoid", arguments={"steps": 1})[0]
+    (run,) = row.entry.runs
+    own = {name: replace(row.published, method=name, key="") for name in ("MAML", "First-order MAML", "second order")}
+    assert [name for name, each in own.items() if _adapts_otherwise(each, run)] == ["second order"]
 
 
 def test_a_doubtful_number_is_kept_and_marked(beside, numbers):
