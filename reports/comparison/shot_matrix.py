@@ -24,27 +24,27 @@ class ShotMatrix:
 
 
 def shot_matrices(comparison: Comparison) -> tuple[ShotMatrix, ...]:
-    """A matrix for each component that a comparison holds with several numbers of training shots."""
-    rows: dict[str, dict[tuple[int, ...], Sequence[Entry]]] = {}
+    """A matrix for each component and number of ways that a comparison holds with several numbers of training shots."""
+    rows: dict[str, dict[tuple[int, ...], list[Entry]]] = {}
     for row in comparison.entries:
         runs = [run for entry in row for run in entry.runs]
         kinds = {(run.component.name, run.train_shots) for run in runs if run.component and run.train_shots}
         if len(kinds) == 1:
             component, shots = kinds.pop()
-            rows.setdefault(component, {})[shots] = row
+            rows.setdefault(component, {}).setdefault(shots, []).extend(row)
     largest = comparison.settings[-1].train_classes if comparison.settings else None
-    return tuple(
+    matrices = (
         _matrix(component, by_shots, ways, largest)
         for component, by_shots in rows.items()
-        if len(by_shots) > 1
         for ways in dict.fromkeys(setting.ways for setting in comparison.settings)
     )
+    return tuple(matrix for matrix in matrices if len(matrix.train) > 1)
 
 
 def _matrix(
-    component: str, by_shots: dict[tuple[int, ...], Sequence[Entry]], ways: int | None, size: int | None
+    component: str, by_shots: dict[tuple[int, ...], list[Entry]], ways: int | None, size: int | None
 ) -> ShotMatrix:
-    places = {shots: _at(row, ways, size) for shots, row in sorted(by_shots.items())}
+    places = {shots: found for shots, row in sorted(by_shots.items()) if (found := _at(row, ways, size))}
     test = tuple(sorted({shots for found in places.values() for shots in found}))
     return ShotMatrix(
         label=component if ways is None else f"{component}, {ways}-way",
@@ -54,9 +54,9 @@ def _matrix(
     )
 
 
-def _at(row: Sequence[Entry], ways: int | None, size: int | None) -> dict[int, float | None]:
+def _at(row: Sequence[Entry], ways: int | None, size: int | None) -> dict[int, float]:
     return {
-        entry.setting.shots: None if entry.interval is None else entry.interval.mean
+        entry.setting.shots: entry.interval.mean
         for entry in row
-        if (entry.setting.ways, entry.setting.train_classes) == (ways, size)
+        if entry.interval is not None and (entry.setting.ways, entry.setting.train_classes) == (ways, size)
     }
