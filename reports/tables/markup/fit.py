@@ -15,6 +15,8 @@ NARROW_LABEL, LABEL = 75.0, 110.0
 """Widths in points to which labels of rows are broken: at least, so that a table fits, and in one of several panels."""
 POWER = 7.0
 """Points by which a power of ten is wider than its letters, as in 1e-5."""
+MINUS, WIDER = re.compile(r"(?<![\w-])-(?=\.?\d)"), 4.4
+"""A minus, and the points by which it is wider than a hyphen."""
 CITATION = 25.0
 """The width of a citation by number in points."""
 LONGEST_TEXT = 24
@@ -174,7 +176,7 @@ def letters_width(text: str) -> float:
     letters = sum(
         _WIDTHS.get(each, USUAL_WIDTH if is_known(each) else UNKNOWN_WIDTH) for each in " ".join(text.split())
     )
-    return letters + POWER * len(re.findall(r"\de[+-]\d", text))
+    return letters + POWER * len(re.findall(r"\de[+-]\d", text)) + WIDER * len(MINUS.findall(text))
 
 
 def broken(text: str) -> list[str]:

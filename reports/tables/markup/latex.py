@@ -8,6 +8,7 @@ from itertools import accumulate, groupby
 from adaptbench.reports.tables.markup.fit import (
     GAP,
     LABEL,
+    MINUS,
     NARROW_LABEL,
     SMALL,
     TEXT_WIDTH,
@@ -31,19 +32,20 @@ _ESCAPES = {
     "±": r"$\pm$", "≈": r"$\approx$", "†": r"$\dagger$", "‡": r"$\ddagger$", "…": r"\ldots{}", "—": "---",
     "\u2013": "--",
 }  # fmt: skip
-_MINUS = re.compile(r"(?<![\w-])-(?=\.?\d)")
 _POWER = re.compile(r"(?<![\w.])(\d(?:\.\d+)?)e(-?)\+?0*(\d+)\b")
 
 TEXT_HEIGHT = 480.0
 """The height of the text of an article in points, less a margin."""
 LINE, SMALL_LINE = 12.5, 9.5
 """Heights of a line in points, in the normal size and in that of notes."""
+HANGING = 2 * SMALL_LINE
+"""Points of notes for which a float takes of the margin, so that they do not stand in one of their own."""
 
 
 def escape_latex(text: str) -> str:
     """Escapes text for LaTeX; characters that pdfLaTeX lacks become code points, such as [U+4E2D]."""
     escaped = "".join(_ESCAPES.get(character) or _letter(character) for character in " ".join(text.split()))
-    return _POWER.sub(r"$\1\\times10^{\2\3}$", _MINUS.sub("$-$", escaped))
+    return _POWER.sub(r"$\1\\times10^{\2\3}$", MINUS.sub("$-$", escaped))
 
 
 def to_latex(table: Table) -> str:
@@ -91,7 +93,7 @@ def _floats(blocks: Sequence[_Block], first: float) -> Iterator[list[str]]:
     own: list[_Block] = []
     left = first
     for block in blocks:
-        if own and block.height > left:
+        if own and block.height > left + HANGING * block.note:
             yield _lines(own)
             own, left = [], TEXT_HEIGHT - 2 * LINE
         own.append(block)

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from adaptbench.reports.report import write_report
+from adaptbench.reports.tables.markup.fit import letters_width
 from adaptbench.reports.tables.markup.latex import escape_latex, to_latex
 from adaptbench.reports.tables.table import Table, TableCell
 
@@ -132,3 +133,16 @@ def compiled(folder, *, cites):
         done = subprocess.run(command, cwd=folder, capture_output=True, timeout=240, check=False)
         assert done.returncode == 0, done.stdout.decode("utf-8", errors="replace")[-2000:]
     return done.stdout.replace(b"\n", b"")
+
+
+@pytest.mark.parametrize("count", range(12, 44))
+def test_a_short_note_stands_with_its_table(count):
+    rows = tuple((f"Learner {number}", (TableCell("90.1", ends="[89.0, 91.2]"),)) for number in range(count))
+    table = Table("table-t", "", "Caption.", pd.DataFrame(), ("1 shot",), rows, notes=(("a", "not finished"),))
+    floats = to_latex(table).split(r"\end{table")[:-1]
+    assert all("tabular" in each for each in floats) and "not finished" in floats[-1]
+
+
+def test_a_minus_is_wider_than_a_hyphen():
+    assert letters_width("-1") == pytest.approx(letters_width("+1"), abs=0.2)
+    assert letters_width("x-1") == pytest.approx(letters_width("x1") + 3.4)
