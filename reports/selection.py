@@ -57,21 +57,27 @@ def select(cells: Iterable[T], only: Only, values: Callable[[T, str], Collection
     everything = list(cells)
     kept = everything
     for key, wanted in only.items():
-        found = [str(value) for cell in everything for value in values(cell, key)]
-        there = {each.lower(): UNLIMITED if key == "train_classes" and each == "None" else each for each in found}
+        found = [word(key, value) for cell in everything for value in values(cell, key)]
+        there = {each.lower(): each for each in found}
         names = set[str]()
         for value in wanted:
             parts = [value] if value.lower() in there else [part.strip() for part in value.split(",")]
             for part in parts:
-                name = "none" if key == "train_classes" and part.lower() == UNLIMITED else part.lower()
+                name = word(key, part).lower()
                 if name not in there:
                     raise ReportError(f"No cell of {where} has {key}={part}. {suggest(part, there.values())}")
                 names.add(name)
-        kept = [cell for cell in kept if any(str(value).lower() in names for value in values(cell, key))]
+        kept = [cell for cell in kept if any(word(key, value).lower() in names for value in values(cell, key))]
     if not kept:
         said = " and ".join(f"{key}={','.join(wanted)}" for key, wanted in only.items())
         raise ReportError(f"No cell of {where} has {said}.")
     return kept
+
+
+def word(key: str, value: object) -> str:
+    """What a value of a key is called: unlimited training classes, for which cells have None, as they are in tables."""
+    text = str(value)
+    return UNLIMITED if key == "train_classes" and text.lower() == "none" else text
 
 
 def suggest(name: str, known: Iterable[object]) -> str:

@@ -308,11 +308,9 @@ def _adapts_otherwise(published: Published, run: Run) -> bool:
     arguments = run.component.init_args
     steps = re.search(r"(\d+) (?:grad )?steps?\b", published.method)
     order = re.search(r"(1st|first)[- ]order|FOMAML|(2nd|second)[- ]order", published.method, re.IGNORECASE)
-    known = order is not None or bool(published.key)
-    second = known and not (order and not order[2])
+    known, first = order is not None or bool(published.key), order is not None and order[2] is None
     ours = arguments.get("test_steps") or arguments.get("steps", 1)
-    other_order = known and second == arguments.get("first_order", True)
-    return other_order or (steps is not None and int(steps[1]) != ours)
+    return (known and first != arguments.get("first_order", True)) or (steps is not None and int(steps[1]) != ours)
 
 
 def _is_told(run: Run) -> bool:

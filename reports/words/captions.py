@@ -47,7 +47,7 @@ def note(entry: Entry) -> str:
 def _starts_elsewhere(run: Run) -> bool:
     """Whether a run that uses what was trained began with weights of the user's."""
     training = run.training
-    return bool(training and training.encoder and training.encoder.weights and run.result.examples_encoded)
+    return bool(training and training.encoder and training.encoder.weights and run.trained)
 
 
 def shorten(text: str, length: int) -> str:

@@ -1,7 +1,7 @@
 "use strict";
 // Errors over training classes, of every seed, on unseen and seen classes.
 (() => {
-  const { $, make, colour, plain, layout, options, laboratories } = window.adaptbench;
+  const { $, make, colour, plain, layout, ticks, options, laboratories } = window.adaptbench;
   const ON = { unseen: "unseen", seen: "seen in training", held_out_drawings: "seen, by other drawings" };
   const DASHES = { unseen: "solid", seen: "dot", held_out_drawings: "dash" };
 
@@ -56,9 +56,7 @@
         }
       }
       const shape = layout(`training ${data.words}`, data.error, true, true, found);
-      const ticks = [...new Set(found.flatMap((trace) => trace.x))].sort((a, b) => a - b);
-      shape.xaxis.tickvals = ticks.filter((_, i) => (ticks.length - 1 - i) % Math.ceil(ticks.length / 8) === 0);
-      shape.xaxis.ticktext = shape.xaxis.tickvals.map((value) => (value === beyond ? "unlimited" : String(value)));
+      Object.assign(shape.xaxis, ticks(found, beyond));
       window.Plotly.react(chart, found, shape, options);
     }
     for (const control of [...sliders.map(({ slider }) => slider), ...kinds.map(({ box }) => box)]) control.addEventListener("input", render);

@@ -119,6 +119,12 @@
       yaxis: { ...axis, title: { text: y }, type: logY ? "log" : "linear", dtick: logY && decades > 0.7 && decades < 4 ? "D2" : undefined },
     };
   }
+  // At most eight of the values on the x axis of the traces, the last one among them.
+  function ticks(traces, beyond) {
+    const values = [...new Set(traces.flatMap((trace) => trace.x))].sort((a, b) => a - b);
+    const tickvals = values.filter((_, index) => (values.length - 1 - index) % Math.ceil(values.length / 8) === 0);
+    return { tickvals, ticktext: tickvals.map((value) => (value === beyond ? "unlimited" : String(value))) };
+  }
   const options = { displayModeBar: false, responsive: true };
   // Plotly interprets some tags in texts; names are shown as they are.
   const plain = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
@@ -205,12 +211,7 @@
       const axis = over.value;
       const { found, beyond, y } = traces(chart, axis, at.value);
       const shape = layout(axis === "time" ? "adaptation, ms per episode" : words[axis], chart.metric, true, chart.log, found);
-      if (axis !== "time") {
-        const values = [...new Set(found.flatMap((trace) => trace.x))].sort((a, b) => a - b);
-        const every = Math.ceil(values.length / 8);
-        shape.xaxis.tickvals = values.filter((_, index) => (values.length - 1 - index) % every === 0);
-        shape.xaxis.ticktext = shape.xaxis.tickvals.map((v) => (axis === "classes" && v === beyond ? "unlimited" : String(v)));
-      }
+      if (axis !== "time") Object.assign(shape.xaxis, ticks(found, axis === "classes" ? beyond : undefined));
       shape.yaxis.range = y;
       window.Plotly.react(place, found, shape, options);
     };
@@ -307,5 +308,5 @@
   window.addEventListener("hashchange", unfold);
   unfold();
 
-  window.adaptbench = { $, $$, make, unpack, fail, colour, plain, layout, options, drawChart, showRun, laboratories: [] };
+  window.adaptbench = { $, $$, make, unpack, fail, colour, plain, layout, ticks, options, drawChart, showRun, laboratories: [] };
 })();
