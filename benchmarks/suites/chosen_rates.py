@@ -17,7 +17,7 @@ SUITES = ("quick", "classes", "context", "protocols", "ablation", "sheets", "lim
 """The suites that hold the chosen rates; the others have other budgets or numbers of ways, or choose for themselves."""
 
 Rates = Mapping[tuple[str, str], float]
-"""The rate of each task and form of a learner, by the form's label in tables."""
+"""The rate of each task and form of a learner, by its label in tables."""
 
 
 def chosen_rates() -> dict[tuple[str, str], float]:
@@ -64,7 +64,8 @@ def _classes(row: Mapping[str, str]) -> float:
 def with_rates(text: str, rates: Rates) -> str:
     """Returns the text of a suite in which every learner has the rate of its form, if that was chosen.
 
-    A learner that departs from all forms in some arguments gets the rate of the nearest form.
+    A learner that departs from all forms in some arguments gets the rate chosen under its own label, else that of the
+    nearest form.
 
     Raises:
         ValueError: if a learner has no `optimization: {lr: ...}`, or shares it with one that needs another rate.
@@ -97,8 +98,9 @@ def _learners(suite: yaml.Node | None, rates: Rates) -> Iterator[_Learner]:
             component = _plain(learner, "learner")
             if component is not None:
                 form, _ = find("learner", component["name"]).nearest_form(component.get("init_args", {}))
-                if (task, form.label) in rates:
-                    yield _Learner(key.value, _at(learner, "optimization", "lr"), rates[task, form.label])
+                labels = (_plain(learner, "label"), form.label)
+                if rate := next((rates[task, label] for label in labels if (task, label) in rates), None):
+                    yield _Learner(key.value, _at(learner, "optimization", "lr"), rate)
 
 
 def _at(node: yaml.Node | None, *keys: str) -> yaml.Node | None:

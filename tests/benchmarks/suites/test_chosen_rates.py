@@ -17,12 +17,18 @@ tasks:
       other: {learner: {name: lstm, init_args: {binding: concat, start: random}}, optimization: {lr: 1e-3, clip: null}}
       a: {learner: {name: deep_sets}, optimization: &shared {lr: 0.5}}
       b: {learner: {name: deep_sets, init_args: {width: 16}}, optimization: *shared}
+      named: {learner: {name: deep_sets, init_args: {context: 8}}, label: A narrow context, optimization: {lr: 0.5}}
       tuned: {strategy: {name: fine_tuning}, optimization: {lr: 0.5}}
   - task: {name: glyphs}
     learners:
       lstm: {learner: {name: lstm}, optimization: {lr: 0.5}}
 """
-RATES = {("sinusoid", "LSTM, bound"): 0.004, ("sinusoid", "LSTM"): 0.0005, ("sinusoid", "Deep sets"): 0.002}
+RATES = {
+    ("sinusoid", "LSTM, bound"): 0.004,
+    ("sinusoid", "LSTM"): 0.0005,
+    ("sinusoid", "Deep sets"): 0.002,
+    ("sinusoid", "A narrow context"): 0.016,
+}
 
 
 @pytest.mark.parametrize("name", [name for name in SUITES if name in suite_files()])
@@ -35,9 +41,9 @@ def test_only_rates_change():
     changed = with_rates(TEXT, RATES)
     learners, glyphs = (entry["learners"] for entry in yaml.safe_load(changed)["tasks"])
     rates = {name: each["optimization"]["lr"] for name, each in learners.items()}
-    assert rates == {"lstm": 0.004, "other": 0.0005, "a": 0.002, "b": 0.002, "tuned": 0.5}
+    assert rates == {"lstm": 0.004, "other": 0.0005, "a": 0.002, "b": 0.002, "named": 0.016, "tuned": 0.5}
     assert glyphs["lstm"]["optimization"]["lr"] == 0.5
-    undone = changed.replace("0.004", "0.5").replace("0.0005", "1e-3").replace("0.002", "0.5")
+    undone = changed.replace("0.016", "0.5").replace("0.004", "0.5").replace("0.0005", "1e-3").replace("0.002", "0.5")
     assert undone == TEXT and with_rates(changed, RATES) == changed
 
 
