@@ -31,10 +31,9 @@ QUOTED = re.compile(rf"({VALUE})<!-- (\S+\.(?:md|csv) [^>]*?) -->")
 COPY = re.compile(r"(<!-- copy of (\S+) -->\n\n)((?:\|.*\n)+)")
 SENTENCE = re.compile(r"(?<=^- ).+(<!-- sentence of (\S+\.csv) \"([^\"]*)\" -->)$", re.MULTILINE)
 WITHOUT = re.compile(rf"{VALUE}<!-- no table: [^>]+ -->")
-ENDS = {"mean": ("lower", "upper"), "per_doubling": ("lower", "upper")}
 IN_PER_CENT = (
-    "mean", "per_doubling", "lower", "upper", "first_doubling", "last_doubling",
-    "unseen", "seen", "held_out_drawings", "gap_seen", "gap_held_out_drawings",
+    "mean", "per_doubling", "first_doubling", "last_doubling", "unseen", "seen", "held_out_drawings", "gap_seen",
+    "gap_held_out_drawings",
 )  # fmt: skip
 
 
@@ -73,8 +72,9 @@ def values_of(path, filters, column):
     """A number of a CSV file and the ends of its interval, if it has one, in the unit that is shown."""
     row = row_of(path, filters)
     per_cent = "accuracy" in (row.get("metric"), row.get("scale"))
-    names = [column, *ENDS.get(column, ())]
-    return [float(row[name]) * (100 if per_cent and name in IN_PER_CENT else 1) for name in names]
+    before = f"{column}_" if f"{column}_lower" in row else ""
+    ends = [name for name in (f"{before}lower", f"{before}upper") if name in row]
+    return [float(row[name]) * (100 if per_cent and column in IN_PER_CENT else 1) for name in (column, *ends)]
 
 
 def row_of(path, filters):
