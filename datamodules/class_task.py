@@ -62,6 +62,8 @@ class ClassDataModule(EpisodicDataModule):
 
     def __init__(self, sampling: Sampling, *, unequal_shots: bool = False) -> None:
         super().__init__(sampling)
+        if unequal_shots and self.stream:
+            raise ValueError(f"Expected argument `unequal_shots` to be False for the streams of {self.task_name}.")
         self.unequal_shots = unequal_shots
         self._eval_images: dict[EvalPart, Tensor] = {}
         train, test = sampling.train, sampling.test

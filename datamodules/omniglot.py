@@ -99,6 +99,8 @@ class OmniglotDataModule(ClassDataModule):
             raise ValueError(f"Expected argument `learn_from` to be 'train' or 'train_and_val' but got {learn_from!r}.")
         if drawers not in ("mixed", "apart"):
             raise ValueError(f"Expected argument `drawers` to be 'mixed' or 'apart' but got {drawers!r}.")
+        if drawers == "apart" and self.stream:
+            raise ValueError(f"Expected argument `drawers` to be 'mixed' for the streams of {self.task_name}.")
         alone = scope == "within" and sampling.test.on == UNSEEN
         if drawers == "apart" and not (alone and all((k, q) == (1, 1) for _, k, q in sampling.test.sizes)):
             raise ValueError(

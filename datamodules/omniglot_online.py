@@ -9,7 +9,7 @@ from torch import Tensor
 from adaptbench.datamodules.base import EvalPart
 from adaptbench.datamodules.episodes import EpisodeBatch, EpisodeSize
 from adaptbench.datamodules.omniglot import OmniglotDataModule
-from adaptbench.datamodules.streams import select_presentation, streams_over_pool
+from adaptbench.datamodules.streams import as_streams, select_presentation
 
 
 class OmniglotOnlineDataModule(OmniglotDataModule):
@@ -20,7 +20,8 @@ class OmniglotOnlineDataModule(OmniglotDataModule):
     each class `train.shots` times, and the test scores the presentations in `test.shots`. Accuracy at the second
     presentation is not one-shot accuracy, because an unequal number of drawings of other classes came in between.
 
-    The arguments are those of `OmniglotDataModule`, with one query per class: the presentation itself.
+    The arguments are those of `OmniglotDataModule`, with one query per class: the presentation itself. Streams have
+    neither `unequal_shots` nor `drawers="apart"`.
     """
 
     task_name: ClassVar[str] = "omniglot-online"
@@ -46,6 +47,5 @@ class OmniglotOnlineDataModule(OmniglotDataModule):
         episodes: int,
         groups: np.ndarray | None,
     ) -> EpisodeBatch:
-        """Builds streams over a pool of images with `streams_over_pool`."""
-        width = max(self.targets, size.ways or 0)
-        return streams_over_pool(rng, images, classes, size, episodes, groups=groups, width=width)
+        """Builds streams over a pool of images: `size.shots` different drawings of each class in random order."""
+        return as_streams(super().over_pool(rng, images, classes, size._replace(queries=0), episodes, groups))

@@ -26,7 +26,7 @@ from adaptbench.datamodules.omniglot import OmniglotDataModule
 from adaptbench.datamodules.omniglot_images import load_images
 from adaptbench.datamodules.omniglot_near_duplicates import find_pairs, known_pairs
 from adaptbench.datamodules.sinusoid import SinusoidDataModule
-from adaptbench.datamodules.streams import select_presentation, streams_over_pool
+from adaptbench.datamodules.streams import as_streams, select_presentation
 
 SIZE = EpisodeSize(5, 2, 3)
 CLASSES = Sampling(
@@ -178,7 +178,7 @@ def test_labels_that_follow_the_identity_of_the_class_in_training_are_found(pool
 
 
 def test_streams_are_tested_once_and_by_their_support():
-    streams = streams_over_pool(rng_for("streams"), torch.zeros(200, 1), 20, EpisodeSize(5, 4, 1), 400)
+    streams = as_streams(episodes_over_pool(rng_for("streams"), torch.zeros(200, 1), 20, EpisodeSize(5, 4, 0), 400))
     sizes = [select_presentation(streams, number) for number in (1, 2, 3, 4)]
     once, often = labels_permuted(sizes[:1], 1, 10, True), labels_permuted(sizes, 4, 10, True)
     assert once.status == often.status == "passed" and once.found.split("by")[1] == often.found.split("by")[1]

@@ -1,14 +1,17 @@
 """Streams of characters: every presentation is a query, and the streams are the same for all of them."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 
 from adaptbench.datamodules.base import EvalEpisodes, Sampling, TrainEpisodes
+from adaptbench.datamodules.class_episodes import episodes_over_pool
 from adaptbench.datamodules.episodes import EpisodeSize, rng_for
 from adaptbench.datamodules.omniglot_online import OmniglotOnlineDataModule
 from adaptbench.datamodules.omniglot_splits import SPLITS, Split
-from adaptbench.datamodules.streams import select_presentation, streams_over_pool
+from adaptbench.datamodules.streams import as_streams, select_presentation
 
 WAYS, PRESENTATIONS = 3, 4
 
@@ -19,19 +22,24 @@ def interleaved(characters):
 
 
 @pytest.fixture
-def online(lookalike_archives, lookalike, monkeypatch):
+def make(lookalike_archives, lookalike, monkeypatch):
     monkeypatch.setitem(SPLITS, "interleaved", interleaved)
     sampling = Sampling(
         train=TrainEpisodes(ways=WAYS, shots=(PRESENTATIONS,), queries=1, pool=60, episodes=10),
         test=EvalEpisodes(ways=WAYS, shots=(1, 2, PRESENTATIONS), queries=1, episodes=30),
     )
-    return OmniglotOnlineDataModule(sampling, split="interleaved", archives=lookalike.archives)
+    return partial(OmniglotOnlineDataModule, sampling, split="interleaved", archives=lookalike.archives)
+
+
+@pytest.fixture
+def online(make):
+    return make()
 
 
 @pytest.fixture
 def streams():
     inputs = torch.arange(10 * 6).unsqueeze(-1)
-    return streams_over_pool(rng_for("streams"), inputs, 10, EpisodeSize(WAYS, PRESENTATIONS, 1), 200)
+    return as_streams(episodes_over_pool(rng_for("streams"), inputs, 10, EpisodeSize(WAYS, PRESENTATIONS, 0), 200))
 
 
 def test_a_stream_presents_every_class_equally_often_and_no_drawing_twice(streams):
@@ -73,3 +81,9 @@ def test_training_streams_are_functions_of_their_index(online):
     assert one.support.shape == (10, WAYS * PRESENTATIONS)
     assert torch.equal(one.support, same.support) and not torch.equal(one.support, other.support)
     assert online.protocol({}).endswith("online")
+
+
+@pytest.mark.parametrize("arguments", [{"unequal_shots": True}, {"scope": "within", "drawers": "apart"}], ids=str)
+def test_what_streams_cannot_have_is_refused(make, arguments):
+    with pytest.raises(ValueError, match=f"`{list(arguments)[-1]}` to be .* for the streams of omniglot-online"):
+        make(**arguments)

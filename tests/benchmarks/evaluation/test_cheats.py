@@ -15,7 +15,7 @@ from adaptbench.datamodules.class_episodes import episodes_over_pool
 from adaptbench.datamodules.episodes import rng_for
 from adaptbench.datamodules.glyphs import GlyphsDataModule
 from adaptbench.datamodules.sinusoid import SinusoidDataModule
-from adaptbench.datamodules.streams import select_presentation, streams_over_pool
+from adaptbench.datamodules.streams import as_streams, select_presentation
 from adaptbench.lit_modules.encoders import MLP, StridedConv
 from adaptbench.lit_modules.episodic import EpisodicModule, StreamModule
 from adaptbench.lit_modules.fine_tuning import FineTuning
@@ -42,9 +42,9 @@ class Streams(SomeGlyphs):
     stream = True
 
     def eval_batch(self, part, size, episodes):
-        whole = size._replace(shots=max(self.test.shots))
-        batch = streams_over_pool(rng_for("cheats"), IMAGES, CLASSES, whole, episodes, width=WAYS)
-        return select_presentation(batch, size.shots)
+        whole = size._replace(shots=max(self.test.shots), queries=0)
+        batch = episodes_over_pool(rng_for("cheats"), IMAGES, CLASSES, whole, episodes, width=WAYS)
+        return select_presentation(as_streams(batch), size.shots)
 
 
 def task(kind=SomeGlyphs):

@@ -11,11 +11,12 @@ from adaptbench.benchmarks.evaluation.guards import GuardFailed, adapter_guards,
 from adaptbench.benchmarks.evaluation.pictured_functions import SHOTS
 from adaptbench.benchmarks.runs.run import execute
 from adaptbench.datamodules.base import EvalEpisodes, Sampling, TrainEpisodes
+from adaptbench.datamodules.class_episodes import episodes_over_pool
 from adaptbench.datamodules.episodes import EpisodeSize, rng_for
 from adaptbench.datamodules.glyphs import GlyphsDataModule
 from adaptbench.datamodules.guards import Finding, queries_apart
 from adaptbench.datamodules.sinusoid import SinusoidDataModule
-from adaptbench.datamodules.streams import streams_over_pool
+from adaptbench.datamodules.streams import as_streams
 from adaptbench.lit_modules.fine_tuning import FineTuning
 
 
@@ -182,7 +183,7 @@ class LooksAhead(Counting):
     ids=["sound", "its label", "later steps"],
 )
 def test_a_step_of_a_stream_must_not_see_its_label_or_later_steps(adapter, failed):
-    streams = streams_over_pool(rng_for("guard"), torch.zeros(60, 1), 10, EpisodeSize(3, 4, 1), 20)
+    streams = as_streams(episodes_over_pool(rng_for("guard"), torch.zeros(60, 1), 10, EpisodeSize(3, 4, 0), 20))
     alone, findings = adapter_guards(adapter, streams, stream=True)
     assert {finding.guard for finding in findings if finding.status == "failed"} == failed
     assert alone_guard(adapter, alone, adapter.predict(streams)).status == ("failed" if failed else "passed")
