@@ -14,6 +14,8 @@ Floats = NDArray[np.float64]
 FIRST_POINTS, MOST_POINTS = 513, 2**16 + 1
 STILL = 1e-6
 """Posterior means of w that move by less than this, in units of y, when points are doubled stand still."""
+NARROW = 1e-5
+"""Amplitudes that differ by less than this, in units of the noise, are one: their normal has no digits left."""
 
 
 class Moments(NamedTuple):
@@ -57,8 +59,8 @@ def of_sinusoids(
 ) -> Moments:
     """The posterior of w = A (cos phase, sin phase) under uniform A and phase.
 
-    Given a phase, the posterior of A is a truncated normal, in closed form. The phase is integrated by Simpson's rule,
-    with points doubled until the means stand still.
+    Given a phase, the posterior of A is a truncated normal, in closed form; A of a narrow range is known. The phase is
+    integrated by Simpson's rule, with points doubled until the means stand still.
 
     Args:
         z: [B, S, 2].
@@ -84,6 +86,11 @@ def _at_phases(z: Floats, y: Floats, noise: float, amplitudes: tuple[float, floa
     sines = np.einsum("bsk,pk->bps", z, directions)
     precision = np.maximum((sines**2).sum(axis=2), 1e-12) / noise**2
     centre = np.einsum("bps,bs->bp", sines, y) / noise**2 / precision
+    simpson = np.log(_simpson(len(phases)))
+    if amplitudes[1] - amplitudes[0] < NARROW * noise:
+        amplitude = (amplitudes[0] + amplitudes[1]) / 2
+        fits = precision * amplitude * (centre - amplitude / 2)
+        return _moments(np.broadcast_to(amplitude * directions, (len(z), *directions.shape)), fits + simpson)
     low, high = ((end - centre) * np.sqrt(precision) for end in amplitudes)
     flip = low + high > 0  # the tail that is far from 0 is computed where it is small
     low, high = np.where(flip, -high, low), np.where(flip, -low, high)
@@ -92,7 +99,7 @@ def _at_phases(z: Floats, y: Floats, noise: float, amplitudes: tuple[float, floa
     shift = np.where(flip, -1.0, 1.0) * (first - last)
     spread = 1 + low * first - high * last - (first - last) ** 2
     mean, variance = centre + shift / np.sqrt(precision), np.maximum(spread, 0) / precision
-    weights = precision * centre**2 / 2 - np.log(precision) / 2 + width + np.log(_simpson(len(phases)))
+    weights = precision * centre**2 / 2 - np.log(precision) / 2 + width + simpson
     return _moments(mean[..., None] * directions, weights, variance[..., None, None] * _outer(directions))
 
 

@@ -50,6 +50,16 @@ def test_sinusoids_are_integrated_over_amplitude_and_phase():
         np.testing.assert_allclose(found.covariance[episode], covariance, atol=2e-4)
 
 
+@pytest.mark.parametrize("width", [0.0, 1e-14, 1e-9, 1e-4])
+def test_one_amplitude_is_no_range(width):
+    z, y = np.array([[[np.sin(x), -np.cos(x)] for x in (1.0, 2.0)]]), np.array([[1.1, 1.9]])
+    phase = (np.arange(200_000) + 0.5) / 200_000 * np.pi
+    mean, covariance = weighted(2 * np.stack([np.cos(phase), np.sin(phase)], axis=1), z[0], y[0])
+    found = of_sinusoids(z, y, NOISE, (2.0, 2.0 + width), (0.0, np.pi))
+    np.testing.assert_allclose(found.mean[0], mean, atol=1e-4)
+    np.testing.assert_allclose(found.covariance[0], covariance, atol=1e-4)
+
+
 def test_little_noise_is_integrated_with_more_points():
     task = make(SinusoidDataModule)
     true = np.array([[2.0, 1.0]])
