@@ -16,8 +16,8 @@ import numpy.typing as npt
 import platformdirs
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from adaptbench.datamodules.decoded import decoded_once
 from adaptbench.datamodules.errors import DataUnavailable
-from adaptbench.datamodules.locks import held
 
 DECODING = 1  # version of the decoding; to be raised if the same files would give other pixels
 STRAYS = ("__MACOSX", "lost+found")
@@ -65,19 +65,11 @@ def load_folder(folder: Path, size: int, *, colour: bool) -> ImageClasses:
     made = {"decoding": DECODING, "digest": folder_digest(folder), "size": size, "kind": kind}
     key = hashlib.sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()[:16]
     path = Path(platformdirs.user_cache_path("adaptbench")) / "folders" / f"{key}.npy"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with held(path.with_suffix(".lock")):
-            if (pixels := _read(path, len(files))) is None:
-                _write(path, folder, list(files.values()), size, colour=colour)
-                pixels = _read(path, len(files))
-    except OSError as error:
-        raise DataUnavailable(
-            f"Decoded images could not be kept in {path.parent} ({error.strerror or error}); make room and let it be "
-            "writable, or move the cache folder with XDG_CACHE_HOME."
-        ) from error
-    if pixels is None:
-        raise DataUnavailable(f"Decoded images in {path.parent} read differently from what was written.")
+    pixels = decoded_once(
+        path,
+        lambda: _read(path, len(files)),
+        lambda: _write(path, folder, list(files.values()), size, colour=colour),
+    )
     names = [name.rpartition("/")[0] for name in files]
     classes, starts = np.unique(names, return_index=True)
     return ImageClasses(pixels, tuple(files), tuple(map(str, classes)), np.append(starts, len(names)))

@@ -13,8 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from adaptbench.datamodules.errors import DataUnavailable
-from adaptbench.datamodules.locks import held
+from adaptbench.datamodules.decoded import decoded_once
 from adaptbench.datamodules.omniglot_archives import OFFICIAL, Archive, cache_folder, read_archive
 
 DECODING = 1  # version of the decoding; to be raised if the same archives would give other pixels
@@ -59,29 +58,7 @@ def load_images(size: int = 28, archives: Sequence[Archive] = OFFICIAL) -> Omnig
     sources = {archive.content: archive.digest for archive in archives}
     expected = {"decoding": DECODING, "size": size, "sources": sources}
     path = cache_folder() / f"images-{size}-{_sha256(expected)[:12]}.npy"
-    return _read_cache(path, expected) or _decode_once(path, expected, archives)
-
-
-def _decode_once(path: Path, expected: dict[str, Any], archives: Sequence[Archive]) -> OmniglotImages:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with held(path.with_suffix(".lock")):
-            if images := _read_cache(path, expected):  # made by another process while this one waited
-                return images
-            _write_cache(path, expected, archives)
-            images = _read_cache(path, expected)
-    except OSError as error:
-        raise _unwritable(path, error.strerror or str(error)) from error
-    if images is None:
-        raise _unwritable(path, "what was written there reads differently")
-    return images
-
-
-def _unwritable(path: Path, reason: str) -> DataUnavailable:
-    return DataUnavailable(
-        f"Decoded Omniglot images could not be kept in {path.parent} ({reason}); "
-        "make room and let it be writable, or move the cache folder with XDG_CACHE_HOME."
-    )
+    return decoded_once(path, lambda: _read_cache(path, expected), lambda: _write_cache(path, expected, archives))
 
 
 def _read_cache(path: Path, expected: dict[str, Any]) -> OmniglotImages | None:

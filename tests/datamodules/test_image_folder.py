@@ -272,6 +272,17 @@ def test_a_damaged_cache_is_made_anew(birds, tmp_path):
     assert np.array_equal(load_folder(birds, 12, colour=False).pixels, before)
 
 
+def test_a_cache_that_cannot_be_locked_is_read(birds, tmp_path):
+    before = np.array(load_folder(birds, 12, colour=False).pixels)
+    (lock,) = (tmp_path / "cache").rglob("*.lock")
+    lock.unlink(missing_ok=True)
+    lock.mkdir()
+    assert np.array_equal(load_folder(birds, 12, colour=False).pixels, before)
+    lock.with_suffix(".json").unlink()
+    with pytest.raises(DataUnavailable, match=r"could not be kept in .*/folders \(Is a directory\); make room"):
+        load_folder(birds, 12, colour=False)
+
+
 def test_a_changed_image_is_another_run(birds, tmp_path):
     suite = tmp_path / "mine.yaml"
     suite.write_text(SUITE.format(path=f"'{birds}'"))
