@@ -1,5 +1,6 @@
 """The commands for what is one's own: `adaptbench check` tries a class, `adaptbench new suite` writes a suite."""
 
+import inspect
 import json
 import re
 import shlex
@@ -79,7 +80,8 @@ def check_class(name: str, console: Console) -> None:
     kind = _kind_of(load("task", name), name)
     console.print(f"{name} is checked as {'an' if kind == 'encoder' else 'a'} {kind}.", highlight=False)
     refusals: dict[str, str] = {}
-    for task, entry in _entries(kind, name).items():
+    entries = _entries(kind, name)
+    for task, entry in entries.items():
         build = Builder()
         try:
             build(SuiteCell.make(entry, name="tried", seed=0))
@@ -96,11 +98,11 @@ def check_class(name: str, console: Console) -> None:
             if found.without_gradient:
                 unreached = ", ".join(found.without_gradient)
                 console.print(f"  no gradient reaches {escape(unreached)}", highlight=False, soft_wrap=True)
-    if len(refusals) == len(_entries(kind, name)) and len({*refusals.values()}) == 1:
+    if len(refusals) == len(entries) and len({*refusals.values()}) == 1:
         raise ValueError(next(iter(refusals.values())))
     for task, reason in refusals.items():
         console.print(f"[yellow]refused[/] on {task}: {escape(reason)}", highlight=False, soft_wrap=True)
-    if len(refusals) == len(_entries(kind, name)):
+    if len(refusals) == len(entries):
         raise ValueError(f"Expected `{name}` to work on {' or '.join(refusals)} but both refuse it.")
 
 
@@ -122,7 +124,8 @@ def new_suite(images: Path, out: Path | None, console: Console) -> None:
         raise ValueError(f"Expected `--out` to be a new file but {path} exists.")
     ways, shots, queries, pool = _fitting(images)
     text = SUITE.format(
-        file=shlex.quote(str(path)), name=re.sub(r"[^A-Za-z0-9_.-]|^[_.-]+", "", title) or "images",
+        file=shlex.quote(str(path)),
+        name=json.dumps(re.sub(r"[^A-Za-z0-9_.-]", "", title).lstrip("_.-") or "images"),
         description=json.dumps(f"Few-shot classification of the images in {title}.", ensure_ascii=False),
         path=json.dumps(str(images), ensure_ascii=False), label=json.dumps(title, ensure_ascii=False),
         images=max(shots) + queries, ways=ways, shots=shots, queries=queries, pool=pool,
@@ -189,7 +192,7 @@ def _kind_of(cls: object, name: str) -> str:
             f"Expected `{name}` to have `forward`, as a torch.nn.Module that learns or encodes, or `predict`, as a "
             "strategy, or to derive from EpisodicDataModule, as a task; docs/own.md says what each must have."
         )
-    return "learner" if cls.forward.__code__.co_argcount > 2 else "encoder"
+    return "learner" if len(inspect.signature(cls.forward).parameters) > 2 else "encoder"
 
 
 def _entries(kind: str, name: str) -> dict[str, TaskEntry]:

@@ -320,13 +320,16 @@ def _devices(options: RunOptions, kind: Literal["cpu", "cuda"]) -> tuple[Devices
     """Lists the devices of the local runs at a time; none if other machines execute them.
 
     Raises:
-        ValueError: if `--jobs` is wrong.
+        ValueError: if `--jobs` is wrong, or for other machines.
     """
     import torch
 
     if options.jobs != "auto" and (not options.jobs.isdecimal() or int(options.jobs) < 1):
         raise ValueError(f"Expected `--jobs` to be `auto` or a positive integer but got `{options.jobs}`.")
     if options.executor.name != "local":
+        ignored = {"--jobs": options.jobs != "auto", "--runs-per-gpu": options.runs_per_gpu > 1}
+        if given := next((option for option, is_given in ignored.items() if is_given), None):
+            raise ValueError(f"Expected `{given}` only with `--executor local`, but it is `{options.executor.name}`.")
         return ()
     jobs = None if options.jobs == "auto" else int(options.jobs)
     if kind == "cuda":

@@ -54,7 +54,7 @@ class RunOptions:
     @property
     def settings(self) -> list[str]:
         """The options that move numbers, as typed, beside learners and cells."""
-        rates = ["--rates", ",".join(f"{rate:g}" for rate in self.rates)] if self.rates else []
+        rates = ["--rates", ",".join(map(str, self.rates))] if self.rates else []
         encoder = ["--encoder", self.encoder] if self.encoder else []
         return [*rates, *encoder, *([] if self.seeds is None else ["--seeds", str(self.seeds)])]
 
@@ -69,7 +69,13 @@ def kind_of(options: RunOptions) -> Literal["cpu", "cuda"]:
 
     text = options.device
     if options.executor.name != "local" and text in ("auto", "cpu", "cuda"):
-        return "cuda" if options.executor.gpus else "cpu"  # the cluster's devices may differ from this machine's
+        kind: Literal["cpu", "cuda"] = "cuda" if options.executor.gpus else "cpu"  # not this machine's devices
+        if text not in ("auto", kind):
+            raise ValueError(
+                f"Expected `--device {kind}` with `--executor {options.executor.name}` and `--gpus "
+                f"{options.executor.gpus:g}` but got `{text}`."
+            )
+        return kind
     if text == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if text not in ("cpu", "cuda"):

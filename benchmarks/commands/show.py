@@ -20,7 +20,7 @@ from adaptbench.benchmarks.evaluation.evaluate import introduce
 from adaptbench.benchmarks.runs.build import build_task, instantiate
 from adaptbench.benchmarks.runs.trained import load_run
 from adaptbench.benchmarks.suites.registry import load
-from adaptbench.benchmarks.suites.spec import RUN_SPEC, Component
+from adaptbench.benchmarks.suites.spec import Component, read_spec
 from adaptbench.datamodules.base import (
     EpisodicDataModule,
     EvalEpisodes,
@@ -165,8 +165,10 @@ def draw_answers(
     Raises:
         ValueError: if the folder is no finished run that predicts episodes, or its test has no such episode.
     """
+    if not run.exists():
+        raise ValueError(f"Expected `--run` to be the folder of a finished run but {run} does not exist.")
     trained = load_run(run)
-    spec = RUN_SPEC.validate_json((run / "spec.json").read_bytes())
+    spec = read_spec(run)
     task = build_task(spec.training)
     if task.stream:
         raise ValueError(f"Expected `--run` to be tested on episodes, but {run} is tested on streams.")
@@ -272,19 +274,23 @@ def _draw_images(
     said: Tensor | None = None,
 ) -> None:
     """Draws a column per class in the order of the labels, support images above queries; answers [Q, N] below them."""
-    ways, rows = size.ways or 1, size.shots + size.queries
+    ways = size.ways or 1
+    support, query = (_by_class(*each) for each in ((batch.support[row], batch.support_y[row]),
+                                                    (batch.query[row], batch.query_y[row])))  # fmt: skip
+    shots = max(len(each) for each in support)  # they may differ between classes
+    rows = shots + min(size.queries, len(query[0]))
     figure.set_size_inches(max(3.0, 0.9 * ways + 0.6), 0.9 * rows + 0.9)
-    support = _by_class(batch.support[row], batch.support_y[row])
-    query = _by_class(batch.query[row], batch.query_y[row])[:, : size.queries]
     asked = batch.query[row].tolist()
-    columns = np.concatenate([support, query], axis=1)
     grid = figure.subplots(rows, ways, squeeze=False)
     for (line, column), axes in np.ndenumerate(grid):
-        image = batch.inputs[columns[column, line]].numpy()
-        is_query = line >= size.shots
-        _draw_image(axes, image, ASKED if is_query else GIVEN, colours)
+        is_query = line >= shots
+        shown = query[column][line - shots :] if is_query else support[column][line:]
+        if not shown:
+            axes.set_axis_off()
+            continue
+        _draw_image(axes, batch.inputs[shown[0]].numpy(), ASKED if is_query else GIVEN, colours)
         if is_query and said is not None:
-            likely = said[asked.index(columns[column, line])]
+            likely = said[asked.index(shown[0])]
             found = int(likely.argmax())
             color = GIVEN if found == column else ASKED
             axes.set_xlabel(f"{found} ({100 * float(likely[found]):.0f} %)", fontsize=8, color=color)
@@ -311,10 +317,10 @@ def _draw_stream(figure: Figure, batch: EpisodeBatch, row: int) -> None:
             axes.set_ylabel(f"step {step + 1}", fontsize=8)
 
 
-def _by_class(rows: Tensor, one_hot: Tensor) -> np.ndarray:
-    """Sorts the rows of an episode into [ways, rows per class]."""
-    order = one_hot.argmax(dim=-1).argsort(stable=True)
-    return rows[order].reshape(one_hot.shape[-1], -1).numpy()
+def _by_class(rows: Tensor, one_hot: Tensor) -> list[list[int]]:
+    """Lists the rows of an episode for each label."""
+    labels = one_hot.argmax(dim=-1)
+    return [rows[labels == label].tolist() for label in range(one_hot.shape[-1])]
 
 
 def _draw_image(axes: Axes, image: np.ndarray, frame: str, colours: str = "gray_r") -> None:

@@ -20,7 +20,7 @@ from adaptbench.benchmarks.runs.devices import Devices
 from adaptbench.benchmarks.speed.tolerances import allowed, distance
 from adaptbench.benchmarks.store.store import Store
 from adaptbench.benchmarks.suites.description import name_of
-from adaptbench.benchmarks.suites.spec import RESULTS_VERSION, RUN_SPEC
+from adaptbench.benchmarks.suites.spec import RESULTS_VERSION, read_spec
 from adaptbench.reports.bundle_format import VerifiedRun
 from adaptbench.reports.format import Environment, Result
 from adaptbench.reports.format_tables import TABLES
@@ -118,7 +118,7 @@ def verify_runs(runs: Path, chosen: list[str], jobs: int = 1) -> Iterator[Verdic
 
 def _plan(published: Store, run_id: str) -> list[PlannedRun]:
     """Plans a run again from its published spec, after the candidates that it needs and that have no weights."""
-    spec = RUN_SPEC.validate_json((published.published(run_id) / "spec.json").read_text(encoding="utf-8"))
+    spec = read_spec(published.published(run_id))
     if spec.results_version != RESULTS_VERSION:
         raise ValueError(f"made by results version {spec.results_version}; this is version {RESULTS_VERSION}")
     if spec.run_id != run_id:
@@ -164,10 +164,15 @@ def _compute(
 
 
 def _judge(run: PlannedRun, old: Path, new: Path) -> Verdict:
-    exact = same_hardware(old, new)
-    difference = compare_exactly(old, new) if exact else compare_loosely(old, new, run.spec.adapter)
-    largest = largest_differences(old, new)
-    return Verdict(run_id=run.spec.run_id, name=run.name, difference=difference, exact=exact, largest=largest)
+    run_id, name = run.spec.run_id, run.name
+    try:
+        exact = same_hardware(old, new)
+        difference = compare_exactly(old, new) if exact else compare_loosely(old, new, run.spec.adapter)
+        return Verdict(
+            run_id=run_id, name=name, difference=difference, exact=exact, largest=largest_differences(old, new)
+        )
+    except (ValueError, OSError) as error:  # a damaged file of one run must not hide the other verdicts
+        return Verdict(run_id=run_id, name=name, difference=f"cannot be compared: {error}")
 
 
 def largest_differences(old: Path, new: Path) -> dict[str, float]:

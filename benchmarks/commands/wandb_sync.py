@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -10,7 +9,9 @@ from typing import TYPE_CHECKING, Literal
 from rich.console import Console
 from rich.markup import escape
 
+from adaptbench.benchmarks.executors.plan import runs_of
 from adaptbench.benchmarks.store.store import Store
+from adaptbench.benchmarks.suites.spec import read_spec
 from adaptbench.benchmarks.tracking.wandb_logger import default_mode
 from adaptbench.benchmarks.tracking.wandb_runs import (
     Target,
@@ -22,7 +23,6 @@ from adaptbench.benchmarks.tracking.wandb_runs import (
     report_of,
 )
 from adaptbench.reports.plural import count_of
-from adaptbench.reports.reading import Unreadable
 from adaptbench.reports.selection import Only, select
 from adaptbench.reports.words.waiting import waiting_for
 
@@ -83,14 +83,17 @@ def sync_suite(
 
 
 def _names(cells: Iterable["Cell"], store: Store) -> dict[str, str]:
-    """Returns the name of each run in W&B by id, candidates before the runs that need them."""
+    """Returns the name of each finished run in W&B by id, candidates before the runs that need them."""
     names: dict[str, str] = {}
     for cell in cells:
-        where = f"{cell.called}{f' {cell.train_classes}' if cell.train_classes else ''} seed {cell.seed}"
-        with suppress(Unreadable):  # an unreadable run cannot be mirrored
-            for needed in store.pretrainings(cell.run_id):
-                names.setdefault(needed, f"{store.result(needed).learner} {where}")
-        names[cell.run_id] = f"{cell.learner} {where}"
+        if store.is_published(cell.run_id):
+            try:
+                runs = runs_of(cell, read_spec(store.published(cell.run_id)))
+            except (OSError, ValueError):  # it cannot be mirrored, which is said later
+                names[cell.run_id] = cell.learner
+                continue
+            for run in runs:
+                names.setdefault(run.spec.run_id, run.name)
     return names
 
 

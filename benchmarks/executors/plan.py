@@ -65,7 +65,7 @@ class Plan:
         runs: dict[str, PlannedRun] = {}
         for cell in self.cells:
             if cell.attributes.called not in self.unavailable:
-                for run in _runs_of(cell):
+                for run in runs_of(cell.attributes, cell.spec):
                     runs.setdefault(run.spec.run_id, run)
         return sorted(runs.values(), key=lambda run: run.spec.kind != "pretrain")
 
@@ -303,14 +303,14 @@ class Builder:
             self._sources.add(key)
 
 
-def _runs_of(cell: SuiteCell) -> list[PlannedRun]:
-    attributes = cell.attributes
-    size = f" {attributes.train_classes}" if attributes.train_classes else ""
-    budget = f" {attributes.examples} examples" if attributes.examples else ""
-    where = f"{attributes.called}{size}{budget} seed {attributes.seed}"
-    candidates = cell.spec.candidates
+def runs_of(cell: ManifestCell, spec: RunSpec) -> list[PlannedRun]:
+    """The runs of a cell with their names, those that it needs before its own."""
+    size = f" {cell.train_classes}" if cell.train_classes else ""
+    budget = f" {cell.examples} examples" if cell.examples else ""
+    where = f"{cell.called}{size}{budget} seed {cell.seed}"
+    candidates = spec.candidates
     rates = len({each.optimization.lr for each in candidates}) > 1
-    what, own = "pretraining" if cell.spec.kind == "transfer" else attributes.learner, cell.spec.training.task
+    what, own = "pretraining" if spec.kind == "transfer" else cell.learner, spec.training.task
     needed = [
         PlannedRun(
             each,
@@ -320,4 +320,4 @@ def _runs_of(cell: SuiteCell) -> list[PlannedRun]:
         for each in candidates
     ]
     needs = tuple(each.run_id for each in candidates)
-    return [*needed, PlannedRun(cell.spec, f"{attributes.learner} {where}", needs)]
+    return [*needed, PlannedRun(spec, f"{cell.learner} {where}", needs)]

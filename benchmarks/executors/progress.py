@@ -71,11 +71,11 @@ class SuiteProgress:
             self.shown_found += 1
             text = f"[green]done[/] {self._counts(status)} {escape(run.name)} by another command"
             self.console.print(text, highlight=False, soft_wrap=True)
-        for run_id in list(status.again.elements())[self.shown_again :]:
+        for run_id in status.again[self.shown_again :]:
             self.console.print(
                 Text.assemble(("again ", "yellow"), f"{_named(run_id, status)} failed and is tried again")
             )
-        self.shown_again = status.again.total()
+        self.shown_again = len(status.again)
         if status.stopping and not self.shown_stopping:
             self.shown_stopping = True
             self.console.print("Stopping as soon as checkpoints are written; press Ctrl-C again to stop now.")

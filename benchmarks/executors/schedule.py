@@ -1,7 +1,6 @@
 """Starts runs, records how they end, and retries them; the same for every executor."""
 
 import time
-from collections import Counter
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -27,7 +26,7 @@ class Status:
         done: runs published by this execution, with the seconds that each took.
         found: runs that another process published meanwhile.
         failed: why runs failed, by id.
-        again: how often each run failed and was tried again, by id.
+        again: the ids of runs that failed and were tried again, each time.
         unmirrored: why W&B missed a run, by id.
         stopping: whether it was asked to stop.
         names: the names of all runs, by id.
@@ -39,7 +38,7 @@ class Status:
     done: list[tuple[PlannedRun, float]] = field(default_factory=list)
     found: list[PlannedRun] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
-    again: Counter[str] = field(default_factory=Counter)
+    again: list[str] = field(default_factory=list)
     unmirrored: dict[str, str] = field(default_factory=dict)
     stopping: bool = False
     names: dict[str, str] = field(default_factory=dict)
@@ -145,8 +144,8 @@ def _advance(status: Status, backend: Backend, store: Store, retry: int) -> None
             status.elsewhere[run_id] = run, store.watch(run_id)
         elif ended.how == "stopped":
             status.waiting.append(run)
-        elif status.again[run_id] < retry:
-            status.again[run_id] += 1
+        elif status.again.count(run_id) < retry:
+            status.again.append(run_id)
             status.waiting.append(run)
         else:
             _fail(run, ended, status=status, store=store)

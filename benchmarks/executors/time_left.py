@@ -10,7 +10,7 @@ from heapq import heappop, heappush
 from adaptbench.benchmarks.executors.plan import PlannedRun
 from adaptbench.benchmarks.executors.schedule import Status
 from adaptbench.benchmarks.store.store import Store
-from adaptbench.benchmarks.suites.spec import RUN_SPEC, RunSpec
+from adaptbench.benchmarks.suites.spec import RunSpec, read_spec
 
 SHARE_TO_JUDGE_BY = 0.1
 """The share of a running run that must be done before it counts."""
@@ -119,7 +119,7 @@ def _published(store: Store) -> Iterator[PlannedRun]:
     """Yields some of the finished runs in a folder, from any suite."""
     for path in itertools.islice(store.root.glob("[!.]*/result.json"), RUNS_TO_READ):
         with suppress(OSError, ValueError):
-            yield PlannedRun(RUN_SPEC.validate_json(path.with_name("spec.json").read_bytes()), path.parent.name)
+            yield PlannedRun(read_spec(path.parent), path.parent.name)
 
 
 def _seconds_taken(spec: RunSpec, store: Store) -> float:

@@ -19,7 +19,7 @@ from adaptbench.benchmarks.evaluation.evaluate import introduce, tell
 from adaptbench.benchmarks.runs.build import TaskShape, build_adapter, build_module, build_task
 from adaptbench.benchmarks.store.integrity import RESULT
 from adaptbench.benchmarks.store.store import Store
-from adaptbench.benchmarks.suites.spec import RESULTS_VERSION, RUN_SPEC, Cell
+from adaptbench.benchmarks.suites.spec import RESULTS_VERSION, RUN_SPEC, Cell, read_spec
 from adaptbench.datamodules.episodes import EpisodeBatch
 from adaptbench.lit_modules.cross_validated import Choice
 from adaptbench.lit_modules.likelihoods import LIKELIHOODS, scale_of
@@ -170,7 +170,7 @@ def predict_tests(folder: Path) -> pd.DataFrame:
         ValueError: if it is not a finished run that can predict, or predicts a target of several dimensions.
     """
     loaded = _restored(folder, stream=True)
-    task = build_task(RUN_SPEC.validate_json((folder / "spec.json").read_bytes()).training)
+    task = build_task(read_spec(folder).training)
     introduce(loaded.adapter, task)
     frames = []
     for size in task.test.sizes:
@@ -260,7 +260,7 @@ def _read_run(path: Path) -> tuple[Cell, Result | None]:
     """Reads what a run is, with the candidate that was chosen."""
     try:
         made_by = read(path / "spec.json", Spec).results_version
-        spec = RUN_SPEC.validate_json((path / "spec.json").read_bytes()) if made_by == RESULTS_VERSION else None
+        spec = read_spec(path) if made_by == RESULTS_VERSION else None
         result = read(path / RESULT, Result) if spec is not None and spec.candidates else None
         if spec is not None and spec.kind != "pretrain" and result is not None and result.pretrained is not None:
             spec = spec.with_candidate(result.pretrained)

@@ -20,7 +20,7 @@ from tempfile import TemporaryDirectory
 from adaptbench.benchmarks.runs.devices import CPU
 from adaptbench.benchmarks.runs.environment import describe_machine
 from adaptbench.benchmarks.store.store import write_json
-from adaptbench.benchmarks.suites.spec import RUN_SPEC
+from adaptbench.benchmarks.suites.spec import read_spec
 from adaptbench.reports.bundle_format import Tolerances
 from adaptbench.reports.format import Environment, Machine, Result, Score
 from adaptbench.reports.reading import read
@@ -74,7 +74,7 @@ def largest(folders: Iterable[tuple[Path, ...]]) -> dict[str, dict[str, float]]:
     """The largest distance by learner and metric, over the folders of the same runs on several machines."""
     found: dict[str, dict[str, float]] = {}
     for same in folders:
-        own = found.setdefault(RUN_SPEC.validate_json((same[0] / "spec.json").read_bytes()).adapter, {})
+        own = found.setdefault(read_spec(same[0]).adapter, {})
         for one, other in itertools.combinations([read(each / "result.json", Result).scores for each in same], 2):
             for was, now in zip(one, other, strict=True):
                 own[was.metric] = max(own.get(was.metric, 0.0), distance(was, now))

@@ -10,7 +10,7 @@ from pickle import UnpicklingError
 from typing import Any
 
 import torch
-from filelock import LeaseCompromise, SoftFileLease, Timeout
+from filelock import SoftFileLease, Timeout
 from pydantic import BaseModel
 
 from adaptbench.benchmarks.store.integrity import RESULT, canonical, damage
@@ -125,12 +125,8 @@ class Store:
         Raises:
             RunElsewhere: if another process holds it.
         """
-
-        def lost(_: LeaseCompromise) -> None:
-            on_loss()
-
         self.root.mkdir(parents=True, exist_ok=True)
-        lease = SoftFileLease(self._lock(run_id), lease_duration=LEASE_SECONDS, on_compromise=lost)
+        lease = SoftFileLease(self._lock(run_id), lease_duration=LEASE_SECONDS, on_compromise=lambda _: on_loss())
         try:
             lease.acquire(timeout=LEASE_PATIENCE, poll_interval=0.05)
         except Timeout:
@@ -181,15 +177,18 @@ class Store:
     def set_aside(self, run_id: str) -> None:
         """Renames the folder of a damaged run, so that the run can be computed again."""
         aside = self.root / f"{DAMAGED}{run_id}"
-        if aside.exists():
-            shutil.rmtree(aside)
+        shutil.rmtree(aside, ignore_errors=True)
         self.published(run_id).rename(aside)
 
     def forget(self, run_id: str) -> None:
-        """Sets a finished run aside, and removes what an unfinished one left, so that it is computed from the start."""
+        """Sets a finished run aside, and removes what an unfinished one left, so that it is computed from the start.
+
+        A run that another process works on keeps its files.
+        """
         if self.is_published(run_id):
             self.set_aside(run_id)
-        shutil.rmtree(self.partial(run_id), ignore_errors=True)
+        if self.watch(run_id).is_free():
+            shutil.rmtree(self.partial(run_id), ignore_errors=True)
 
     def tidy(self) -> None:
         """Removes the locks of dead processes, and partial and damaged folders of runs that are published."""

@@ -5,6 +5,7 @@ import json
 import operator
 from collections.abc import Iterable, Mapping
 from functools import cached_property
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import (
@@ -298,3 +299,13 @@ Cell = EpisodicSpec | TransferSpec
 Training = EpisodicSpec | PretrainSpec
 RunSpec = Annotated[EpisodicSpec | PretrainSpec | TransferSpec, Field(discriminator="kind")]
 RUN_SPEC: TypeAdapter[RunSpec] = TypeAdapter(RunSpec)
+
+
+def read_spec(folder: Path) -> RunSpec:
+    """Reads what a run was made from.
+
+    Raises:
+        OSError: if the folder has no `spec.json`.
+        ValueError: if that is not a spec of this version.
+    """
+    return RUN_SPEC.validate_json((folder / "spec.json").read_bytes())

@@ -124,7 +124,7 @@ class TaskEntry(Frozen):
     learners: dict[str, LearnerEntry] = Field(min_length=1)
 
     @model_validator(mode="after")
-    def _can_be_computed(self) -> "TaskEntry":
+    def _is_consistent(self) -> "TaskEntry":
         if self.test.episodes < 2:
             raise ValueError(f"expected at least 2 test `episodes`, for an interval, but got {self.test.episodes}")
         least = self.train.pool * self.trainer.devices * self.budget.epochs
@@ -132,12 +132,15 @@ class TaskEntry(Frozen):
         if fewest < least:
             text = "expected a budget of at least {:,} `examples`, a pool for each device in each epoch, but got {:,}"
             raise ValueError(text.format(least, fewest))
-        return self
-
-    @model_validator(mode="after")
-    def _label_is_its_own(self) -> "TaskEntry":
         if self.label and (self.otherwise or is_name_of_another(self.label, self.task.name)):
             raise ValueError(f"expected a `label` for this task alone but `{self.label}` names another one too")
+        for name, each in self.learners.items():
+            others = [key for key, other in self.learners.items() if other.departs_from is None and key != name]
+            if each.departs_from is not None and each.departs_from not in others:
+                raise ValueError(
+                    f"expected `departs_from` of `{name}` to name a learner that departs from none "
+                    f"but got `{each.departs_from}`. {suggest(each.departs_from, others)}"
+                )
         return self
 
     @model_validator(mode="before")
@@ -150,17 +153,6 @@ class TaskEntry(Frozen):
         if "examples" in budget:
             raise ValueError("expected `examples` in `over` or in `budget`, but got both")
         return {**entry, "budget": {**budget, "examples": next(iter(over["examples"]), None)}}
-
-    @model_validator(mode="after")
-    def _departures_are_known(self) -> "TaskEntry":
-        for name, each in self.learners.items():
-            others = [key for key, other in self.learners.items() if other.departs_from is None and key != name]
-            if each.departs_from is not None and each.departs_from not in others:
-                raise ValueError(
-                    f"expected `departs_from` of `{name}` to name a learner that departs from none "
-                    f"but got `{each.departs_from}`. {suggest(each.departs_from, others)}"
-                )
-        return self
 
     def tasks(self) -> Iterator["TaskEntry"]:
         """Yields this entry with a task and a budget for every combination of the values in `over`.
@@ -394,6 +386,9 @@ def _fields_at(location: tuple[int | str, ...]) -> list[str]:
     """Returns the keys that are allowed at a location in a suite."""
     kind: Any = Suite
     for part in location:
-        kind = get_args(kind)[-1] if get_origin(kind) in (list, dict) else get_type_hints(kind)[str(part)]
+        if get_origin(kind) is tuple:
+            kind = get_args(kind)[0]
+        else:
+            kind = get_args(kind)[-1] if get_origin(kind) in (list, dict) else get_type_hints(kind)[str(part)]
         kind = get_args(kind)[0] if get_origin(kind) is UnionType else kind
     return list(inspect.signature(kind).parameters)

@@ -12,7 +12,7 @@ import pandas as pd
 
 from adaptbench.benchmarks.store.store import Store
 from adaptbench.benchmarks.suites.description import describe
-from adaptbench.benchmarks.suites.spec import RUN_SPEC, RunSpec
+from adaptbench.benchmarks.suites.spec import RunSpec, read_spec
 from adaptbench.benchmarks.tracking import PROJECT
 from adaptbench.benchmarks.tracking.wandb_logger import FINISH_SECONDS, WandbMirror
 from adaptbench.datamodules.locks import held
@@ -195,7 +195,7 @@ def report_of(target: Target) -> str:
 def _mirror_one(store: Store, run_id: str, name: str, target: Target) -> str | None:
     try:
         store.result(run_id)
-        spec = RUN_SPEC.validate_json((store.published(run_id) / "spec.json").read_bytes())
+        spec = read_spec(store.published(run_id))
         path = store.published(run_id) / "curve.parquet"
         curve = pd.read_parquet(path) if path.is_file() else pd.DataFrame()
         rows: list[Any] = curve.to_dict("records")

@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 from PIL import Image, ImageDraw
+from rich.console import Console
 from typer.testing import CliRunner
 
 from adaptbench.benchmarks.cli import app
+from adaptbench.benchmarks.own import new_suite
+from adaptbench.benchmarks.suites.suite import load_suite
 
 DOCS = Path(__file__).parents[2] / "docs"
 CLASSES = dict(
@@ -217,6 +220,12 @@ def test_a_new_suite_fits_its_images_and_is_not_overwritten(tmp_path, monkeypatc
     assert "12 to do" in dry.stdout  # three learners and a pretraining, three seeds
     again = CliRunner().invoke(app, new)
     assert again.exit_code == 2 and "my birds.yaml exists" in again.stderr
+    for title, name in (("2024", "2024"), ("true", "true"), ("ñ-birds", "birds"), ("猫", "images")):
+        (tmp_path / "my birds").rename(tmp_path / title)
+        new_suite(Path(title), tmp_path / "other.yaml", Console())
+        assert load_suite(str(tmp_path / "other.yaml")).suite == name
+        (tmp_path / "other.yaml").unlink()
+        (tmp_path / title).rename(tmp_path / "my birds")
     assert CliRunner().invoke(app, ["new", "suite", "--images", "cache"]).exit_code == 1
 
 

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from adaptbench.benchmarks.commands.part import parts_of
 from adaptbench.benchmarks.suites.own_code import own_modules
-from adaptbench.benchmarks.suites.spec import RUN_SPEC, RunSpec
+from adaptbench.benchmarks.suites.spec import RunSpec, read_spec
 from adaptbench.reports.errors import ReportError
 from adaptbench.reports.format import Environment
 from adaptbench.reports.plural import count_of
@@ -89,7 +89,7 @@ def _are(number: int) -> str:
 
 def _spec(folder: Path) -> RunSpec:
     try:
-        return RUN_SPEC.validate_json((folder / "spec.json").read_bytes())
+        return read_spec(folder)
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise ReportError(f"Run {folder.name} is damaged ({reason}); `adaptbench doctor` lists such runs.") from error

@@ -2,13 +2,12 @@
 
 import getpass
 import hashlib
-import json
 import secrets
 import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,7 +23,7 @@ from adaptbench.benchmarks.runs.environment import describe_machine
 from adaptbench.benchmarks.store.store import write_json
 from adaptbench.benchmarks.suites.description import describe, name_of
 from adaptbench.benchmarks.suites.registry import KINDS, is_name_of_another, suite_files
-from adaptbench.benchmarks.suites.spec import RUN_SPEC, RunSpec
+from adaptbench.benchmarks.suites.spec import RunSpec, read_spec
 from adaptbench.benchmarks.suites.suite import load_suite
 from adaptbench.reports.bundle_format import Statement
 from adaptbench.reports.format import Manifest, Result
@@ -79,27 +78,25 @@ def verify_and_show(
         with TemporaryDirectory(prefix="adaptbench-verify-") as folder:
             bundle = Path(folder, runs.name)  # what is shown is what runs, even if the file changes meanwhile
             shutil.copyfile(runs, bundle)
-            if not trusted and needs_trust(bundle, sample, console):
-                typer.confirm("Run this code with your rights?", abort=True)
             path = statement_path(runs)
-            verify_bundle(bundle, sample, seed, jobs=jobs, key=key, path=path, show=show, console=console)
+            verify_bundle(
+                bundle, sample, seed, jobs=jobs, trusted=trusted, key=key, path=path, show=show, console=console
+            )
     said = ", ".join(f"{number} {word}" for word, number in counts.items())
     console.print(f"Verified {count_of(counts.total(), 'run')}: {said}.")
     return not counts["differs"] and not counts["failed"]
 
 
-def needs_trust(bundle: Path, sample: int | None, console: Console) -> bool:
+def needs_trust(code: Mapping[str, str], specs: Iterable[RunSpec], console: Console) -> bool:
     """Whether verifying a bundle runs code that is not ours; that code is shown.
 
-    Raises:
-        ValueError: if it is not a bundle, or has fewer runs than the sample.
+    Args:
+        code: the source files of the bundle, by module.
+        specs: what its runs are made from.
+        console: shows the code.
     """
-    code = code_of(bundle)
-    with TemporaryDirectory(prefix="adaptbench-verify-") as folder:
-        unpack(bundle, Path(folder, "runs"))
-        draw(_finished(Path(folder, "runs")), sample, 0)
-        specs = [json.loads(path.read_bytes()) for path in sorted(Path(folder, "runs").glob("*/spec.json"))]
-    foreign = sorted({name for spec in specs for name in _names(spec) if "." in name})
+    parts = [part for spec in specs for part in (spec, *spec.candidates)]
+    foreign = sorted({name for part in parts for name in part.components.values() if "." in name})
     for module, text in code.items():
         console.print(f"[yellow]code[/] {module}, {len(text.splitlines())} lines:", highlight=False)
         console.print(escape(_plain(text)), highlight=False, soft_wrap=True)
@@ -115,6 +112,7 @@ def verify_bundle(
     seed: int | None,
     *,
     jobs: int,
+    trusted: bool,
     key: Path | None,
     path: Path,
     show: Callable[[Verdict], None],
@@ -127,6 +125,7 @@ def verify_bundle(
         sample: number of runs; None for all.
         seed: seed of the sample; None for a random one, which nobody could foresee.
         jobs: runs at a time.
+        trusted: whether its code may run without a question.
         key: the SSH key that signs the statement; None for no signature.
         path: the file of the statement.
         show: gets each verdict.
@@ -142,13 +141,17 @@ def verify_bundle(
         runs = Path(folder, "runs")
         index = unpack(bundle, runs)
         finished = _finished(runs)
+        if not finished:
+            raise ValueError(f"Expected {bundle.name} to have runs with scores but it has none.")
         chosen = draw(finished, sample, seed)
-        specs = {run_id: RUN_SPEC.validate_json((runs / run_id / "spec.json").read_bytes()) for run_id in finished}
+        specs = {run_id: read_spec(runs / run_id) for run_id in finished}
         for run_id, spec in specs.items():
             if spec.run_id != run_id:
                 raise ValueError(f"Expected run {run_id} of {bundle.name} to have its own spec but it has another.")
-        verdicts = []
-        with _importable(code_of(bundle), Path(folder, "code")), waiting_for(COMPUTED_AGAIN, console):
+        code, verdicts = code_of(bundle), []
+        if not trusted and needs_trust(code, specs.values(), console):
+            typer.confirm("Run this code with your rights?", abort=True)
+        with _importable(code, Path(folder, "code")), waiting_for(COMPUTED_AGAIN, console):
             check_names(index.suite, specs)
             for verdict in verify_runs(runs, chosen, jobs):
                 show(verdict)
@@ -237,18 +240,6 @@ def _sign(path: Path, key: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise subprocess.SubprocessError(f"ssh-keygen did not sign {path}: {' '.join(done.stderr.split())}")
-
-
-def _names(value: object) -> Iterator[str]:
-    """Yields the names of all components in a spec."""
-    if isinstance(value, Mapping):
-        if isinstance(value.get("name"), str):
-            yield value["name"]
-        for each in value.values():
-            yield from _names(each)
-    elif isinstance(value, list):
-        for each in value:
-            yield from _names(each)
 
 
 def _plain(text: str) -> str:

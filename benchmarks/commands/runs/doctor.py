@@ -12,7 +12,7 @@ from rich.text import Text
 from adaptbench.benchmarks.runs.checkpoints import damaged_part
 from adaptbench.benchmarks.store.store import CHECKPOINT, DAMAGED, PARTIAL, Store
 from adaptbench.benchmarks.suites.description import name_of
-from adaptbench.benchmarks.suites.spec import RUN_SPEC
+from adaptbench.benchmarks.suites.spec import read_spec
 from adaptbench.reports.errors import ReportError
 from adaptbench.reports.format import Environment, Guards
 from adaptbench.reports.reading import NewerFormat, read
@@ -43,7 +43,7 @@ class Complaint:
     def name(self) -> str:
         """The name of a run's learner, task and seed, in brackets; empty if it is not known."""
         try:
-            return f" ({name_of(RUN_SPEC.validate_json((self.path / 'spec.json').read_bytes()))})"
+            return f" ({name_of(read_spec(self.path))})"
         except (OSError, ValueError):
             return ""
 
@@ -161,7 +161,7 @@ def _beside(store: Store, path: Path) -> Iterator[Complaint]:
 
 
 def _check_spec(path: Path) -> None:
-    found = RUN_SPEC.validate_json((path / "spec.json").read_bytes()).run_id
+    found = read_spec(path).run_id
     if found != path.name:
         raise ValueError(f"spec.json is that of run {found}")
 

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from adaptbench.benchmarks.store.store import CHECKPOINT, PARTIAL, RunElsewhere, Store
 from adaptbench.benchmarks.suites.description import describe
-from adaptbench.benchmarks.suites.spec import RUN_SPEC
+from adaptbench.benchmarks.suites.spec import read_spec
 from adaptbench.reports.errors import ReportError
 from adaptbench.reports.format import Environment, ManifestCell, Result
 from adaptbench.reports.plural import count_of
@@ -67,8 +67,8 @@ def kept_runs(root: Path, only: Only) -> list[KeptRun]:
     Raises:
         ReportError: if it has no runs, or none of these.
     """
-    folders = [path for path in root.glob("*") if path.name.startswith(PARTIAL) or (path / "result.json").is_file()]
-    names = {path.name.removeprefix(PARTIAL) for path in folders}
+    finished = [path.parent for path in root.glob("[!.]*/result.json")]
+    names = {path.name.removeprefix(PARTIAL) for path in [*finished, *root.glob(f"{PARTIAL}*")]}
     found = {cell.run_id: cell for cell in listed_cells(root) if cell.run_id in names}
     found |= {name: cell for name in sorted(names - found.keys()) if (cell := _described(root, name)) is not None}
     if not found:
@@ -131,7 +131,7 @@ def _described(root: Path, run_id: str) -> Cell | None:
     """Describes a run that no suite lists; None if its spec cannot be read."""
     for folder in (root / run_id, root / f"{PARTIAL}{run_id}"):
         try:
-            spec = RUN_SPEC.validate_json((folder / "spec.json").read_bytes())
+            spec = read_spec(folder)
             described: ManifestCell = describe(spec)
         except (OSError, ValueError):
             continue

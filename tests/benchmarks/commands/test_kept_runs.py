@@ -60,6 +60,11 @@ def test_removing_leaves_other_runs_and_those_at_work(store, states):
         remove_runs(store.root, {"seed": ["0"]}, Console())
 
 
+def test_a_run_that_was_set_aside_is_none(store, states):
+    store.set_aside(states["finished"])
+    assert states["finished"] not in {run.cell.run_id for run in kept_runs(store.root, {})}
+
+
 def test_removing_everything_must_be_said(store, states):
     with pytest.raises(ReportError, match="`--only` to say which"):
         remove_runs(store.root, {}, Console())

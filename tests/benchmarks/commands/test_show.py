@@ -10,14 +10,17 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from PIL import Image
 from typer.testing import CliRunner
 
 from adaptbench.benchmarks.cli import app
-from adaptbench.benchmarks.commands.show import PARTS, draw_episode
+from adaptbench.benchmarks.commands.show import GIVEN, PARTS, _draw_images, draw_episode
 from adaptbench.benchmarks.suites.registry import TASKS
 from adaptbench.datamodules import omniglot
+from adaptbench.datamodules.base import EpisodeBatch, EpisodeSize
 from adaptbench.datamodules.omniglot_splits import SPLITS, Split
 
 
@@ -173,6 +176,21 @@ def test_a_notebooks_and_a_users_settings_of_matplotlib_change_nothing(tmp_path)
     assert pictures[0] == pictures[1]
 
 
+def test_classes_with_unequal_shots_stand_under_their_own_labels():
+    labels = torch.eye(2)
+    batch = EpisodeBatch(
+        inputs=torch.arange(6, dtype=torch.uint8)[:, None, None].expand(6, 4, 4),
+        support=torch.tensor([[0, 1, 2, 3]]), support_y=labels[[0, 1, 1, 1]][None],
+        query=torch.tensor([[4, 5]]), query_y=labels[[1, 0]][None],
+    )  # fmt: skip
+    figure = Figure()
+    _draw_images(figure, batch, 0, EpisodeSize(ways=2, shots=2, queries=1))
+    shown = [[int(axes.images[0].get_array()[0, 0]) if axes.images else None for axes in figure.axes[row::2]]
+             for row in (0, 1)]  # fmt: skip
+    assert shown == [[0, None, None, 5], [1, 2, 3, 4]]
+    assert sum(axes.spines["left"].get_edgecolor() == to_rgba(GIVEN) for axes in figure.axes if axes.images) == 4
+
+
 @pytest.mark.slow
 def test_a_run_shows_what_it_answered(write_suite, tmp_path):
     runs, picture = tmp_path / "runs", tmp_path / "answers.png"
@@ -197,3 +215,5 @@ def test_a_run_shows_what_it_answered(write_suite, tmp_path):
         refused = CliRunner().invoke(app, ["show", "--run", str(result.parent), *wrong])
         assert refused.exit_code == 2
     assert CliRunner().invoke(app, ["show"]).exit_code == 2
+    absent = CliRunner().invoke(app, ["show", "--run", "best/prototypes-20way"])
+    assert absent.exit_code == 2 and "best/prototypes-20way does not exist" in " ".join(absent.output.split())

@@ -6,7 +6,15 @@ import shutil
 import pandas as pd
 import pytest
 
-from adaptbench.benchmarks.commands.verify import choose, compare_exactly, compare_loosely, same_hardware, verify_runs
+from adaptbench.benchmarks.commands.verify import (
+    _judge,
+    choose,
+    compare_exactly,
+    compare_loosely,
+    same_hardware,
+    verify_runs,
+)
+from adaptbench.benchmarks.executors.plan import PlannedRun
 from adaptbench.benchmarks.runs.run import execute
 from adaptbench.benchmarks.speed import tolerances
 from adaptbench.benchmarks.speed.tolerances import allowed, largest
@@ -107,6 +115,13 @@ def test_runs_are_computed_again_and_changes_are_found(runs, episodic, pretraini
     assert "its spec.json is that of run" in differences[pretraining().run_id]
     assert sum(difference is None for difference in differences.values()) == 1
     assert not list(runs.glob(".*"))
+
+
+@pytest.mark.parametrize(("name", "content"), [("result.json", b"{"), ("episodes.parquet", b"PAR1")])
+def test_a_damaged_file_differs_and_hides_no_other_verdict(name, content, pair, episodic):
+    (pair[0] / name).write_bytes(content)
+    verdict = _judge(PlannedRun(episodic(), "deep sets"), *pair)
+    assert verdict.word == "differs" and verdict.difference
 
 
 MEASURED = {"deep_sets": {"accuracy": 0.01, "mse": 0.02}, "lstm": {"mse": 0.05}}

@@ -83,7 +83,10 @@ def test_a_spec_of_another_run_is_refused_without_running_anything(store, episod
     (store.root / "suites" / "tiny.json").write_text(json.dumps({**manifest, "cells": [cell]}))
     write_bundle(*gather([store.root]), tmp_path / "a.zip")
     with pytest.raises(ValueError, match="to have its own spec"):
-        verify_bundle(tmp_path / "a.zip", None, 0, jobs=1, key=None, path=tmp_path / "a.json", show=print, console=None)
+        verify_bundle(
+            tmp_path / "a.zip", None, 0,
+            jobs=1, trusted=False, key=None, path=tmp_path / "a.json", show=print, console=None,
+        )  # fmt: skip
 
 
 def manifest(*cells, name="tiny"):

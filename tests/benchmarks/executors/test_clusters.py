@@ -10,6 +10,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from adaptbench.benchmarks.commands.run import _devices
+from adaptbench.benchmarks.commands.run_options import RunOptions, kind_of
 from adaptbench.benchmarks.executors.choose import make_backend
 from adaptbench.benchmarks.executors.options import ExecutorOptions, parse_slurm
 from adaptbench.benchmarks.executors.plan import PlannedRun, make_plan
@@ -233,6 +235,20 @@ def test_an_option_that_an_executor_would_ignore_is_refused(options, complaint):
     with pytest.raises(ValueError, match=complaint):
         ExecutorOptions(**options)
     assert ExecutorOptions("slurm", gpus=2.0, partition="main").gpus == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"device": "cuda"}, "`--device cpu` with `--executor ray` and `--gpus 0` but got `cuda`"),
+        ({"jobs": "2"}, "`--jobs` only with `--executor local`, but it is `ray`"),
+        ({"runs_per_gpu": 2}, "`--runs-per-gpu` only with"),
+    ],
+)
+def test_an_option_of_this_machine_is_refused_for_others(options, complaint):
+    options = RunOptions(executor=ExecutorOptions("ray"), **options)
+    with pytest.raises(ValueError, match=complaint):
+        _devices(options, kind_of(options))
 
 
 @pytest.mark.slow

@@ -43,6 +43,16 @@ def test_every_end_is_told_once_with_what_is_wrong(terminal, run, store, result_
     assert text.count(f"failed run 2 ({failing.spec.run_id}): it [broke]") == 1
 
 
+def test_each_run_that_is_tried_again_is_named_in_its_turn(run, store):
+    output, status = io.StringIO(), Status([])
+    status.names = {run(seed).spec.run_id: run(seed).name for seed in (0, 1)}
+    shown = progress.SuiteProgress(Console(file=output, width=200, color_system=None), store, finished=0, slots=1)
+    for seed in (0, 1, 0):
+        status.again.append(run(seed).spec.run_id)
+        shown.show(status)
+    assert [line.split()[2] for line in output.getvalue().splitlines()] == ["0", "1", "0"]
+
+
 def test_a_reason_of_many_runs_is_said_once(run, store):
     output, runs = io.StringIO(), [run(seed) for seed in range(16)]
     shown = progress.SuiteProgress(Console(file=output, width=200, color_system=None), store, finished=0, slots=1)

@@ -43,6 +43,15 @@ def test_a_lock_is_held_once_and_leaves_nothing(store):
     assert list(store.root.iterdir()) == []
 
 
+def test_a_run_that_is_forgotten_keeps_the_files_of_whoever_works_on_it(store):
+    store.begin("a")
+    with store.claimed("a", on_loss=lambda: None):
+        Store(store.root).forget("a")
+        assert store.partial("a").is_dir()
+    store.forget("a")
+    assert not store.partial("a").exists()
+
+
 def test_the_lock_of_a_killed_process_is_taken_over_at_once(store, holder):
     watch = store.watch("a")
     assert not watch.is_free()

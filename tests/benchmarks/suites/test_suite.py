@@ -178,6 +178,12 @@ def test_unknown_names_get_the_nearest_known_ones(changes, complaint, write_suit
     assert complaint in str(error.value) and str(path) in str(error.value)
 
 
+def test_a_wrong_key_of_a_source_gets_the_nearest_one(write_suite):
+    sources = [{"name": "glyphs", "init_arg": {}}]
+    with pytest.raises(SuiteError, match=r"unknown key `.*init_arg`. Did you mean `init_args`\?"):
+        load_suite(str(write_suite(**{"learners.fine_tuning.pretraining_sources": sources})))
+
+
 def test_old_dotted_paths_are_refused_with_their_new_names(write_suite):
     path = write_suite(**{"learners.deep_sets.learner": {"name": "lit_modules.deep_sets.DeepSets"}})
     with pytest.raises(SuiteError, match=r"whose name is now `adaptbench.lit_modules.deep_sets.DeepSets`"):
