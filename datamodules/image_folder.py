@@ -32,8 +32,9 @@ class ImageFolderDataModule(ClassDataModule):
         path: the folder.
         image_size: height and width of the images in pixels.
         colour: whether images keep their colours.
-        fractions: shares of the classes in training, validation and test, where folders do not divide them.
-        split_seed: decides which classes they are.
+        fractions: shares of the classes in training, validation and test, where folders do not divide them; None for
+            60, 20 and 20 %.
+        split_seed: decides which classes they are, where folders do not; None for 0.
         scope: "across" if an episode takes its classes from everywhere; "within" if from one folder of classes.
         min_images: classes with fewer images are left out.
         train_classes: number of training classes to learn from; None for all. Smaller sets are subsets of larger ones
@@ -57,8 +58,8 @@ class ImageFolderDataModule(ClassDataModule):
         path: str,
         image_size: int = 28,
         colour: bool = False,
-        fractions: Sequence[float] = FRACTIONS,
-        split_seed: int = 0,
+        fractions: Sequence[float] | None = None,
+        split_seed: int | None = None,
         scope: Literal["across", "within"] = "across",
         min_images: int = 1,
         train_classes: int | None = None,
@@ -110,9 +111,10 @@ class ImageFolderDataModule(ClassDataModule):
     def protocol(cls, init_args: Mapping[str, Any]) -> str:
         """Names the folder, the division of classes where it may be one at random, the scope, and colours."""
         words = [Path(init_args.get("path", "")).name]
-        if "fractions" in init_args or "split_seed" in init_args:
-            shares = "/".join(f"{100 * share:g}" for share in init_args.get("fractions", FRACTIONS))
-            words.append(f"{shares} % of classes (seed {init_args.get('split_seed', 0)})")
+        fractions, seed = init_args.get("fractions"), init_args.get("split_seed")
+        if not (fractions is None and seed is None):
+            shares = "/".join(f"{100 * share:g}" for share in fractions or FRACTIONS)
+            words.append(f"{shares} % of classes (seed {seed or 0})")
         if "min_images" in init_args:
             words.append(f"classes of {init_args['min_images']} images or more")
         words += ["within groups"] if init_args.get("scope") == "within" else []
@@ -126,13 +128,9 @@ class ImageFolderDataModule(ClassDataModule):
     @classmethod
     def training_classes(cls, init_args: Mapping[str, Any]) -> int | None:
         """The number of training classes asked for, or all that the folder has; None if there is no such folder."""
-        if (asked := init_args.get("train_classes")) is not None:
-            return int(asked)
-        division = (
-            init_args.get("min_images", 1),
-            init_args.get("fractions", FRACTIONS),
-            init_args.get("split_seed", 0),
-        )
+        if (asked := super().training_classes(init_args)) is not None:
+            return asked
+        division = (init_args.get("min_images", 1), init_args.get("fractions"), init_args.get("split_seed"))
         try:
             return len(_divide(class_sizes(Path(init_args["path"]).expanduser()), *division)["train"])
         except (DataUnavailable, ValueError, KeyError, TypeError):  # said when the task is made
@@ -226,16 +224,20 @@ class ImageFolderDataModule(ClassDataModule):
         return np.concatenate([np.arange(starts[row], starts[row + 1]) for row in self.classes[part]])
 
 
-def _divide(sizes: Mapping[str, int], min_images: int, fractions: Sequence[float], seed: int) -> dict[Part, np.ndarray]:
+def _divide(
+    sizes: Mapping[str, int], min_images: int, fractions: Sequence[float] | None, seed: int | None
+) -> dict[Part, np.ndarray]:
     """Divides the classes that are large enough into parts; returns their rows, in order."""
     large = np.array([count >= min_images for count in sizes.values()])
     parts = _by_folder(list(sizes))
     if parts is not None:
+        for name, value in (("fractions", fractions), ("split_seed", seed)):
+            if value is not None:
+                raise ValueError(f"Expected no argument `{name}` where folders are the parts but got {value!r}.")
         return {part: rows[large[rows]] for part, rows in parts.items()}
     rows = np.flatnonzero(large)
-    return {
-        part: rows[chosen] for part, chosen in _by_share([list(sizes)[row] for row in rows], fractions, seed).items()
-    }
+    shares = _by_share([list(sizes)[row] for row in rows], FRACTIONS if fractions is None else fractions, seed or 0)
+    return {part: rows[chosen] for part, chosen in shares.items()}
 
 
 def _by_folder(classes: Sequence[str]) -> dict[Part, np.ndarray] | None:

@@ -166,6 +166,25 @@ def test_folders_may_be_the_parts(tmp_path):
     task = ImageFolderDataModule(sampling(), path=str(tmp_path / "cars"), colour=True)
     assert [task.class_count(part) for part in ("train", "val", "test")] == [2, 3, 4]
     assert task.train_batch(0).inputs.shape[1:] == task.example_shape == (3, 28, 28)
+    for name, value in (("fractions", [0.5, 0.2, 0.3]), ("split_seed", 0)):
+        with pytest.raises(ValueError, match=f"Expected no argument `{name}` where folders are the parts but got"):
+            ImageFolderDataModule(sampling(), path=str(tmp_path / "cars"), **{name: value})
+
+
+@pytest.mark.parametrize("asked", ["many", True, 0, 12.5])
+def test_a_number_of_training_classes_that_is_none_is_refused(birds, asked):
+    with pytest.raises(ValueError, match=f"`train_classes` to be a positive integer but got {asked!r}"):
+        ImageFolderDataModule.training_classes({"path": str(birds), "train_classes": asked})
+
+
+def test_a_protocol_names_the_division_that_was_asked_for():
+    for arguments, words in (
+        ({}, "birds"),
+        ({"split_seed": None, "fractions": None}, "birds"),
+        ({"split_seed": 2}, "birds, 60/20/20 % of classes (seed 2)"),
+        ({"fractions": [0.5, 0.2, 0.3]}, "birds, 50/20/30 % of classes (seed 0)"),
+    ):
+        assert ImageFolderDataModule.protocol({"path": "my/birds", **arguments}) == words
 
 
 def test_a_class_that_is_too_small_is_named_or_left_out(birds):
