@@ -15,12 +15,11 @@ from rich.markup import escape
 
 from adaptbench.benchmarks.commands.run_options import RunOptions, kind_of, wandb_of
 from adaptbench.benchmarks.commands.wandb_sync import close_with_report
-from adaptbench.benchmarks.executors.choose import make_backend
 from adaptbench.benchmarks.executors.interruption import interruption
 from adaptbench.benchmarks.executors.options import ExecutorOptions
 from adaptbench.benchmarks.executors.plan import ONLY_ARGUMENTS, Plan, PlannedRun, add_learner, make_plan, with_encoder
 from adaptbench.benchmarks.executors.progress import SuiteProgress, say_failed
-from adaptbench.benchmarks.executors.schedule import Status, drive
+from adaptbench.benchmarks.executors.schedule import Backend, Status, drive
 from adaptbench.benchmarks.executors.time_left import estimate
 from adaptbench.benchmarks.executors.worker import Job
 from adaptbench.benchmarks.runs.devices import CPU, Devices, cores
@@ -354,3 +353,23 @@ def _check_devices(left: list[PlannedRun], options: RunOptions) -> None:
         )
     if wanted > len(devices):
         raise ValueError(f"Expected {wanted} GPUs, because a cell trains on that many, but found {len(devices)}.")
+
+
+def make_backend(options: ExecutorOptions, store: Store, make_job: Callable[[PlannedRun], Job]) -> Backend:
+    """Starts the executor.
+
+    Raises:
+        ValueError: if it is not installed or does not answer; the message says how to get it.
+    """
+    if options.name == "ray":
+        from adaptbench.benchmarks.executors.ray_cluster import RayBackend
+
+        store.root.mkdir(parents=True, exist_ok=True)
+        return RayBackend(options, store, make_job)
+    if options.name == "slurm":
+        from adaptbench.benchmarks.executors.slurm import SlurmBackend
+
+        return SlurmBackend(options, store, make_job)
+    from adaptbench.benchmarks.executors.local import LocalBackend
+
+    return LocalBackend(options.devices, make_job, options.time_limit)

@@ -9,11 +9,10 @@ from adaptbench.benchmarks.evaluation.guards import GuardFailed
 from adaptbench.benchmarks.runs.build import TaskShape, build_adapter, build_module, build_task, source_guards
 from adaptbench.benchmarks.runs.interfaces import Checked, check_cell
 from adaptbench.benchmarks.store.redaction import without_secrets
-from adaptbench.benchmarks.suites.description import source_in_words
+from adaptbench.benchmarks.suites.description import called, source_in_words
 from adaptbench.benchmarks.suites.registry import load, named
 from adaptbench.benchmarks.suites.spec import CANONICAL, Cell, Component, RunSpec, TransferSpec
 from adaptbench.benchmarks.suites.suite import Suite, SuiteCell, TaskEntry
-from adaptbench.benchmarks.suites.tasks import called
 from adaptbench.datamodules.errors import DataUnavailable
 from adaptbench.reports.format import Manifest, ManifestCell
 from adaptbench.reports.selection import Only, select

@@ -79,20 +79,26 @@ class TaskShape:
         )  # fmt: skip
 
 
-def instantiate(kind: str, component: Component, *args: object, **kwargs: object) -> Any:  # noqa: ANN401 - of any kind
+def instantiate(kind: str, component: Component, *args: object, signature: str = "") -> Any:  # noqa: ANN401 - any kind
     """Makes an object of a component's class.
+
+    Args:
+        kind: what it is.
+        component: the class and its own arguments.
+        *args: what every class of its kind takes.
+        signature: what an error says that the class must be.
 
     Raises:
         ValueError: if the class is of another kind or does not take the component's arguments.
     """
-    cls = load(kind, component.name)
+    cls, must_be = load(kind, component.name), f" It must be {signature}." if signature else ""
     if not (isinstance(cls, type) and issubclass(cls, KINDS_OF_CLASS.get(kind, object))):
-        raise ValueError(f"`{component.name}` is not the class of a {kind}.") from TypeError("another kind of object")
+        raise ValueError(f"`{component.name}` is not the class of a {kind}.{must_be}")
     _check_arguments(kind, component, cls, given=len(args))
     try:
-        return cls(*args, **kwargs, **component.init_args)
+        return cls(*args, **component.init_args)
     except TypeError as error:
-        raise ValueError(f"The {kind} `{component.name}` does not take its arguments: {error}.") from error
+        raise ValueError(f"The {kind} `{component.name}` does not take its arguments: {error}.{must_be}") from error
 
 
 def _check_arguments(kind: str, component: Component, cls: type, given: int) -> None:
@@ -149,31 +155,19 @@ def build_task(spec: TrainingSpec) -> EpisodicDataModule:
     return task
 
 
-def _instantiate_checked(kind: str, signature: str, component: Component, *args: object) -> Any:  # noqa: ANN401
-    """Makes an object of a component's class; if it does not take the arguments, the error gives the signature."""
-    try:
-        return instantiate(kind, component, *args)
-    except ValueError as error:
-        if isinstance(error.__cause__, TypeError):
-            raise ValueError(f"{error} It must be {signature}.") from error
-        raise
-
-
 def build_learner(component: Component, *, features: int, targets: int, outputs: int) -> nn.Module:
     """Makes a black-box learner, and checks its interface.
 
     Raises:
         ValueError: if the interface is wrong; the message gives the signature.
     """
-    learner: nn.Module = _instantiate_checked("learner", LEARNER_SIGNATURE, component, features, targets, outputs)
+    learner: nn.Module = instantiate("learner", component, features, targets, outputs, signature=LEARNER_SIGNATURE)
     try:
         with torch.no_grad():
             prediction = learner(torch.zeros(2, 3, features), torch.zeros(2, 3, targets), torch.zeros(2, 4, features))
     except Exception as error:  # a user's class may raise anything
         complaint = f"The learner `{component.name}` cannot be called: {named(error)}."
         raise ValueError(f"{complaint} It must be {LEARNER_SIGNATURE}.") from error
-    if not isinstance(learner, nn.Module):
-        raise ValueError(f"The learner `{component.name}` has the wrong interface. It must be {LEARNER_SIGNATURE}.")
     if not isinstance(prediction, torch.Tensor) or prediction.shape != (2, 4, outputs):
         got = list(prediction.shape) if isinstance(prediction, torch.Tensor) else f"a {type(prediction).__name__}"
         wanted = f"to predict [2, 4, {outputs}] for 2 episodes of 4 queries"
@@ -188,7 +182,7 @@ def build_strategy(component: Component, network: TrainedModule, targets: int) -
     Raises:
         ValueError: if the interface is wrong; the message says what is missing and gives the signature.
     """
-    strategy: Strategy = _instantiate_checked("strategy", STRATEGY_SIGNATURE, component, network, targets)
+    strategy: Strategy = instantiate("strategy", component, network, targets, signature=STRATEGY_SIGNATURE)
     complaint = f"The strategy `{component.name}` {{}}. It must be {STRATEGY_SIGNATURE}."
     if not callable(getattr(strategy, "predict", None)):
         raise ValueError(complaint.format("has no method `predict`"))
@@ -248,7 +242,7 @@ def build_module(spec: Training, task: TaskShape) -> TrainedModule:
     """
     torch.manual_seed(spec.seed)
     likelihood = LIKELIHOODS[task.likelihood]
-    encoder = _instantiate_checked("encoder", ENCODER_SIGNATURE, spec.encoder, task.example_shape)
+    encoder = instantiate("encoder", spec.encoder, task.example_shape, signature=ENCODER_SIGNATURE)
     if not isinstance(getattr(encoder, "features", None), int):
         raise ValueError(f"The encoder `{spec.encoder.name}` has no number `features`. It must be {ENCODER_SIGNATURE}.")
     if spec.encoder.weights:

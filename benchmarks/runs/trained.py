@@ -178,10 +178,7 @@ def predict_tests(folder: Path) -> pd.DataFrame:
         tell(loaded.adapter, task, "test", size)
         prediction = with_guesses(loaded.adapter.predict(batch.without_targets()))[0]
         episodes, queries = prediction.shape[:2]
-        episode, query = (
-            each.flatten().numpy()
-            for each in torch.meshgrid(torch.arange(episodes), torch.arange(queries), indexing="ij")
-        )
+        episode, query = np.divmod(np.arange(episodes * queries), queries)
         place = {"ways": size.ways, "shots": size.shots, "episode": episode, "query": query}
         told = _in_halves(prediction.flatten(0, 1), batch.query_y.flatten(0, 1), task.likelihood)
         frames.append(pd.DataFrame({**place, **{name: each.numpy() for name, each in told.items()}}))

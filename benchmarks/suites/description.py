@@ -1,7 +1,7 @@
-"""Describes a run for manifests, results, tables and W&B."""
+"""Describes tasks and runs for manifests, results, tables and W&B."""
 
 from adaptbench.benchmarks.suites.registry import find, load, own_label
-from adaptbench.benchmarks.suites.spec import RunSpec, TrainingSpec
+from adaptbench.benchmarks.suites.spec import Component, RunSpec, TrainingSpec
 from adaptbench.datamodules.base import EpisodicDataModule
 from adaptbench.reports.format import ManifestCell, Size
 
@@ -12,6 +12,17 @@ def source_in_words(spec: TrainingSpec) -> str:
     classes = task.training_classes(spec.task.init_args)
     size = "" if classes is None else f", {classes} {task.class_word}"
     return f"{find('task', spec.task.name).label}{size} ({task.protocol(spec.task.init_args)})"
+
+
+def called(task: Component) -> str:
+    """Returns what readers know a task by, if the suite gives it no label."""
+    return own_label(task.name, task.init_args) or task.name
+
+
+def pinned(task: Component) -> Component:
+    """Gives a task that reads data of the user's own a digest of them."""
+    kind = load("task", task.name)
+    return task.model_copy(update={"init_args": kind.pinned(task.init_args)}) if hasattr(kind, "pinned") else task
 
 
 def describe(
@@ -49,7 +60,7 @@ def describe(
         train_classes=task.training_classes(arguments),
         class_word=task.class_word,
         shots_word=task.shots_word,
-        label=label or form.label_with(departures),
+        label=label or ", ".join([form.label, *departures]),
         task_label=task_label or own_label(training.task.name, arguments),
         metric="accuracy" if categorical else "mse",
         higher_is_better=categorical,

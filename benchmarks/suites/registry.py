@@ -2,7 +2,7 @@
 
 import importlib
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from importlib import resources
 from importlib.util import find_spec
@@ -32,10 +32,6 @@ class Form:
         """Names the arguments that differ from this form's, such as `start random` and `pooled`."""
         changed = [name for name, own in self.init_args.items() if init_args.get(name, own) != own]
         return [name if init_args[name] is True else f"{name} {init_args[name]}".lower() for name in changed]
-
-    def label_with(self, departures: Iterable[str]) -> str:
-        """Returns how tables call this form with departures from it."""
-        return ", ".join([self.label, *departures])
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,6 @@ from pydantic import (
     SerializerFunctionWrapHandler,
     TypeAdapter,
     WrapSerializer,
-    model_serializer,
 )
 
 from adaptbench.datamodules.base import UNSEEN, EvalEpisodes, TrainEpisodes
@@ -106,12 +105,8 @@ class TrainerOptions(Frozen):
     """
 
     devices: PositiveInt = 1
-    precision: Literal["float32", "bf16"] = "float32"
-
-    @model_serializer(mode="wrap")
-    def _without_default_precision(self, content: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leaves it out of `spec.json`, so that runs that older versions made have the same bytes."""
-        return {name: value for name, value in content(self).items() if (name, value) != ("precision", "float32")}
+    # Left out of `spec.json` at its default, so that runs that older versions made have the same bytes.
+    precision: Literal["float32", "bf16"] = Field(default="float32", exclude_if="float32".__eq__)
 
 
 class Spec(Frozen):

@@ -14,7 +14,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from pydantic import Field, PositiveFloat, PrivateAttr, ValidationError, field_validator, model_validator
 
-from adaptbench.benchmarks.suites.description import describe
+from adaptbench.benchmarks.suites.description import called, describe, pinned
 from adaptbench.benchmarks.suites.own_code import own_code
 from adaptbench.benchmarks.suites.plain_yaml import NotPlain, read_plain
 from adaptbench.benchmarks.suites.registry import is_name_of_another, suite_files
@@ -32,7 +32,6 @@ from adaptbench.benchmarks.suites.spec import (
     TrainerOptions,
     TransferSpec,
 )
-from adaptbench.benchmarks.suites.tasks import called, pinned
 from adaptbench.benchmarks.suites.weights import with_digest
 from adaptbench.datamodules.base import EvalEpisodes, TrainEpisodes
 from adaptbench.lit_modules.optimization import Optimization

@@ -10,9 +10,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from adaptbench.benchmarks.commands.run import _devices
+from adaptbench.benchmarks.commands.run import _devices, make_backend
 from adaptbench.benchmarks.commands.run_options import RunOptions, kind_of
-from adaptbench.benchmarks.executors.choose import make_backend
 from adaptbench.benchmarks.executors.options import ExecutorOptions, parse_slurm
 from adaptbench.benchmarks.executors.plan import PlannedRun, make_plan
 from adaptbench.benchmarks.executors.schedule import drive
