@@ -5,6 +5,7 @@
 Numbers stand in sentences of the report's own tables, which are copied to docs/atlas with its figures.
 """
 
+import re
 import shutil
 import sys
 import tempfile
@@ -57,7 +58,8 @@ def write_atlas(docs: Path, bundles: Sequence[str]) -> Path:
         reports.sort(key=lambda report: (order.get(report.suite.name, len(order)), report.suite.name))
         sections = [_section(report, docs / "atlas") for report in reports]
     page = docs / "atlas.md"
-    page.write_text("\n".join([HEAD, *sections, _what_ships(reports)]), encoding="utf-8", newline="\n")
+    text = re.sub(r"\n{3,}", "\n\n", "\n".join([HEAD, *sections, _what_ships(reports)]))
+    page.write_text(text, encoding="utf-8", newline="\n")
     return page
 
 

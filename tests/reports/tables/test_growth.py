@@ -68,7 +68,8 @@ def test_a_flat_curve_has_no_exponent(grown):
     comparison, _ = grown(np.full(6, 0.8))
     table = growth_table(comparison, gains(comparison), "omniglot")
     assert table.rows[0][1][0].marks[-1] == "?"
-    assert table.frame["sentence"].str.contains("The data do not tell the exponent").all()
+    assert table.frame["sentence"].str.contains("each doubling .* The data do not tell the exponent").all()
+    assert not table.frame["sentence"].str.contains("off the error").any(), "doublings by a law that is not known"
     assert table.notes[-1] == ("?", "the data do not tell the exponent")
 
 
