@@ -62,26 +62,38 @@ class Drawn:
 
 
 def draw(task: ClassDataModule, size: EpisodeSize, part: EvalPart) -> list[Drawn]:
-    """Draws episodes of a part with one more example of each class, which serves as its other image."""
+    """Draws episodes of a part with one more example of each class, which serves as its other image.
+
+    It is one shot more, or one query more where numbers of shots are unequal, which stay what they are.
+
+    Returns:
+        The episodes; none if the part has too few classes or examples.
+    """
     ways, shots, _ = size
-    batch = task.eval_batch(part, EpisodeSize(ways, shots + 1, QUERIES), EPISODES)
+    unequal = task.unequal_shots
+    try:
+        batch = task.eval_batch(part, EpisodeSize(ways, shots + (not unequal), QUERIES + unequal), EPISODES)
+    except ValueError:
+        return []
     found = []
     for support, y, query, query_y in zip(*batch[1:], strict=True):
-        labels = y.argmax(dim=-1)
-        last = torch.stack([(labels == label).nonzero()[-1, 0] for label in range(ways or 0)])
+        examples, labels = torch.cat([support, query]), torch.cat([y, query_y]).argmax(dim=-1)
+        spare = labels if unequal else labels[: len(support)]
+        last = torch.stack([(spare == label).nonzero()[-1, 0] for label in range(ways or 0)])
         kept = torch.ones(len(labels), dtype=torch.bool).scatter(0, last, False)
-        rows = torch.cat([support[kept], support[last], query])
-        count = int(kept.sum())
+        given, asked = kept.split([len(support), len(query)])
+        rows = torch.cat([support[given], examples[last], query[asked]])
+        count = int(given.sum())
         found.append(
             Drawn(
                 part=part,
                 size=size,
                 images=batch.inputs[rows],
                 support=torch.arange(count),
-                support_y=y[kept],
-                others=count + labels[kept],
+                support_y=y[given],
+                others=count + y[given].argmax(dim=-1),
                 query=torch.arange(count + len(last), len(rows)),
-                query_labels=query_y.argmax(dim=-1),
+                query_labels=query_y[asked].argmax(dim=-1),
                 shuffled=torch.from_numpy(np.random.default_rng(count).permutation(count)),
             )
         )

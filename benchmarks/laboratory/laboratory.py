@@ -46,7 +46,8 @@ def write_laboratory(runs: Path, suite: str | None) -> Path:
         if isinstance(task, SinusoidDataModule):
             functions.append(_functions(task, chosen))
         elif isinstance(task, ClassDataModule) and not task.stream and task.fixed_test is None:
-            explored.append(_explored(task, chosen, ink="path" not in spec.training.task.init_args))
+            if found := _explored(task, chosen, ink="path" not in spec.training.task.init_args):
+                explored.append(found)
     path = runs / f"laboratory-{wanted.name}.json"
     content = Laboratory(functions=tuple(functions), explored=tuple(explored)).model_dump_json(indent=1)
     path.write_text(content, encoding="utf-8")
@@ -88,9 +89,11 @@ def _network(run: Run) -> Network:
         return Network(run_id=run.cell.run_id, onnx=None, why_not=str(error))
 
 
-def _explored(task: ClassDataModule, runs: Sequence[Run], *, ink: bool) -> Explored:
+def _explored(task: ClassDataModule, runs: Sequence[Run], *, ink: bool) -> Explored | None:
+    """The episodes of a task; None if they are all too large for the page or for the data."""
     sizes = dict.fromkeys((test.ways or 1, test.shots) for run in runs for test in run.cell.tests)
-    parts: tuple[EvalPart, ...] = ("test",) if runs[0].cell.train_classes is None else ("test", "seen")
+    seen = "seen" in task.tested_on and runs[0].cell.train_classes is not None
+    parts: tuple[EvalPart, ...] = ("test", "seen") if seen else ("test",)
     drawn = [
         each
         for ways, shots in sizes
@@ -98,10 +101,14 @@ def _explored(task: ClassDataModule, runs: Sequence[Run], *, ink: bool) -> Explo
         if ways * shots <= MOST_SUPPORT
         for each in draw(task, EpisodeSize(ways, shots, 1), part)
     ]
+    if not drawn:
+        return None
     adapters = {run.cell.run_id: load_run(run.folder).adapter for run in runs}
     said = {run_id: [answers(adapter, each) for each in drawn] for run_id, adapter in adapters.items()}
     starts = np.cumsum([0, *(len(each.images) for each in drawn)])
     images = np.concatenate([each.images.numpy() for each in drawn])
+    if images.ndim == 4:  # colours come first in a batch, and last in a picture
+        images = np.moveaxis(images, 1, -1)
     return Explored(
         task=runs[0].cell.called,
         protocol=runs[0].cell.protocol,
