@@ -132,7 +132,7 @@ class Comparison:
     @property
     def place(self) -> str:
         """Task and protocol by their proper names, such as "Omniglot (Vinyals split, rotations in training)"."""
-        return place_name(self.called, self.protocol)
+        return place_name(*self.group)
 
     @property
     def class_word(self) -> str:

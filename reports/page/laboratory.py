@@ -100,7 +100,7 @@ def _functions(
             fits[each.run_id] = run.fits
     return {
         "task": task_name(functions.task),
-        "place": place_name(functions.task, functions.protocol),
+        "place": place_name(functions.task, "", functions.protocol),
         "noise": functions.noise,
         "bayes": f"bayes-{place}" if f"bayes-{place}" in networks else "",
         "learners": learners,
@@ -109,19 +109,24 @@ def _functions(
 
 
 def _pictures(fits: Mapping[str, pd.DataFrame]) -> list[dict[str, Any]]:
-    """The pictured functions of the first run, with the curve of each run whose predictions are numbers."""
-    first = next(iter(fits.values()), pd.DataFrame({"shots": [], "function": []}))
+    """The pictured functions, with the curve of each run that has them and whose predictions are numbers."""
+    pictured = [table[["shots", "function"]].drop_duplicates().astype(int) for table in fits.values()]
     found = []
-    for shots, function in first[["shots", "function"]].drop_duplicates().astype(int).itertuples(index=False):
-        rows = first[(first["shots"] == shots) & (first["function"] == function)]
+    for shots, function in dict.fromkeys(place for each in pictured for place in each.itertuples(index=False)):
+        having = {
+            run_id: rows
+            for run_id, table in fits.items()
+            if len(rows := table[(table["shots"] == shots) & (table["function"] == function)])
+        }
+        rows = next(iter(having.values()))
         support, query = (rows[rows["role"] == role] for role in ("support", "query"))
         x, y = query["x"].to_numpy(float), query["y"].to_numpy(float)
         of_sine, of_cosine = np.linalg.lstsq(np.stack([np.sin(x), np.cos(x)], axis=1), y, rcond=None)[0]
         curves = {}
-        for run_id, table in fits.items():
-            own = table[(table["shots"] == shots) & (table["function"] == function) & (table["role"] == "query")]
-            if np.isfinite(own["prediction"]).all():
-                curves[run_id] = [round(value, 3) for value in own["prediction"].tolist()]
+        for run_id, table in having.items():
+            predictions = table["prediction"][table["role"] == "query"]
+            if np.isfinite(predictions).all():
+                curves[run_id] = [round(value, 3) for value in predictions.tolist()]
         found.append(
             {
                 "name": f"function {function + 1}, {shots} point{'' if shots == 1 else 's'}",
@@ -137,6 +142,7 @@ def _pictures(fits: Mapping[str, pd.DataFrame]) -> list[dict[str, Any]]:
 
 def _explored(explored: Explored, known: Mapping[str, Run], colours: Mapping[str, str]) -> dict[str, Any]:
     asked = dict.fromkeys(answers.run_id for episode in explored.episodes for answers in episode.answers)
+    runs = [known[run_id] for run_id in asked if run_id in known]
     episodes = [
         {
             **episode.model_dump(exclude={"answers"}),
@@ -147,9 +153,9 @@ def _explored(explored: Explored, known: Mapping[str, Run], colours: Mapping[str
     return {
         **explored.model_dump(exclude={"episodes", "task", "protocol"}),
         "task": task_name(explored.task),
-        "place": place_name(explored.task, explored.protocol),
+        "place": place_name(*runs[0].cell.group) if runs else "",
         "episodes": episodes,
-        "learners": [_learner(known[run_id], colours) for run_id in asked if run_id in known],
+        "learners": [_learner(run, colours) for run in runs],
     }
 
 

@@ -159,7 +159,7 @@ def _row(suite: Suite, comparison: Comparison, entry: Entry) -> dict[str, object
     found, setting = entry.interval, entry.setting
     return {
         "task": comparison.task_name,
-        "protocol": protocol_name(comparison.protocol),
+        "protocol": protocol_name(comparison.task, comparison.protocol),
         "label": entry.label,
         "size": setting.size if setting.examples is None else f"{setting.size}, {setting.examples:,} examples",
         "size_order": 1e18 if setting.train_classes is None else setting.train_classes,

@@ -66,7 +66,7 @@ def _run(suite: Suite, run: Run, specs: _Pool, environments: _Pool, most_points:
     times = {**times, "predict_ms_per_episode": run.times and run.times.predict_ms_per_episode}
     return {
         "label": cell.label,
-        "place": place_name(cell.called, cell.protocol),
+        "place": place_name(*cell.group),
         "size": cell.settings[0].size,
         "seed": cell.seed,
         "spec": specs.place(_without_seed({} if run.spec is None else run.spec.model_dump(exclude_unset=True))),

@@ -9,7 +9,7 @@ from adaptbench.reports.results.metrics import Metric
 from adaptbench.reports.results.names import place_name
 from adaptbench.reports.results.runs import Outcome, Run
 from adaptbench.reports.results.settings import Setting
-from adaptbench.reports.tables.table import ABSENT, Column, Table, TableCell, frame_of
+from adaptbench.reports.tables.table import ABSENT, Column, Table, TableCell, frame_of, training_labels
 
 GUESS_SHARE = 0.02
 """A learner whose best rate goes less than this share of the way from a guess to perfection gets no rate chosen."""
@@ -83,13 +83,12 @@ def rate_table(outcomes: Iterable[Outcome], name: str) -> Table | None:
         return None
     first = rows[0]
     rates = sorted({rate for row in rows for rate in row.scores})
-    several = len({_size(row.run) for row in rows}) > 1
     seeds = sorted({seed for row in rows for seed in row.runs})
     over = "seeds " if len(seeds) > 1 else "seed "
     mean = "geometric mean" if first.metric.logarithmic else "mean"
     return Table(
         name=f"rates-{name}",
-        title=f"Learning rates: {place_name(first.run.cell.called, first.run.cell.protocol)}",
+        title=f"Learning rates: {place_name(*first.run.cell.group)}",
         caption=(
             f"{first.metric.heading} on validation episodes for each learning rate, each trained with the whole "
             f"budget: {mean} over {over}{', '.join(map(str, seeds))}, and mean over all numbers of shots. "
@@ -100,10 +99,10 @@ def rate_table(outcomes: Iterable[Outcome], name: str) -> Table | None:
         groups=(("learning rate", len(rates)), ("", 1)),
         rows=tuple(
             (
-                f"{row.run.cell.label}, {_size(row.run).size_label}" if several else row.run.cell.label,
+                label,
                 (*(_cell(row, rate) for rate in rates), TableCell(str(len(row.runs)))),
             )
-            for row in rows
+            for label, row in zip(training_labels([row.run.cell for row in rows]), rows, strict=True)
         ),
         notes=tuple((mark, text) for mark, text in NOTES.items() if any(mark in _marks(row) for row in rows)),
         corner="Learner",
@@ -161,6 +160,7 @@ _COLUMNS: tuple[Column[tuple[Rates, float]], ...] = (
     Column("task", lambda source: source[0].run.cell.called),
     Column("protocol", lambda source: source[0].run.cell.protocol),
     Column("train_classes", lambda source: source[0].run.cell.train_classes),
+    Column("examples", lambda source: source[0].run.cell.examples),
     Column("learner", lambda source: source[0].run.cell.learner),
     Column("label", lambda source: source[0].run.cell.label),
     Column("rate", lambda source: source[1]),

@@ -6,6 +6,7 @@ from typing import Any, Generic, TypeVar
 
 import pandas as pd
 
+from adaptbench.reports.results.manifest import Cell
 from adaptbench.reports.results.settings import Setting
 
 T = TypeVar("T")
@@ -126,6 +127,12 @@ def setting_columns(setting: Callable[[T], Setting]) -> tuple[Column[T], ...]:
         Column("shots", lambda source: setting(source).shots),
         Column("examples", lambda source: setting(source).examples),
     )
+
+
+def training_labels(cells: Sequence[Cell]) -> tuple[str, ...]:
+    """The label of the learner of each cell; with its training classes and budget if these are not the same for all."""
+    several = len({cell.settings[0].training for cell in cells}) > 1
+    return tuple(f"{cell.label}, {cell.settings[0].size_label}" if several else cell.label for cell in cells)
 
 
 def letter(index: int) -> str:

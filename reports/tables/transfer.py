@@ -21,6 +21,7 @@ from adaptbench.reports.tables.table import (
     frame_of,
     headings_of,
     setting_columns,
+    training_labels,
 )
 from adaptbench.reports.words.arguments import in_words
 
@@ -78,10 +79,11 @@ def choice_table(outcomes: Iterable[Outcome], name: str) -> Table | None:
     choices = [choice for run in runs for choice in _choices(run)]
     if not choices:
         return None
-    cell = choices[0].run.cell
+    cell, shown = choices[0].run.cell, [choice for choice in choices if choice.share]
+    labels = training_labels([choice.run.cell for choice in shown])
     return Table(
         name=f"chosen-{name}",
-        title=f"Chosen settings: {place_name(cell.called, cell.protocol)}",
+        title=f"Chosen settings: {place_name(*cell.group)}",
         caption=(
             "Settings chosen by cross-validation, for each number of support examples: on validation episodes, or by "
             "each test episode within its support set; never on test queries. A learning rate, or a source of the "
@@ -89,7 +91,7 @@ def choice_table(outcomes: Iterable[Outcome], name: str) -> Table | None:
         ),
         frame=frame_of(_CHOICE_COLUMNS, choices),
         columns=headings_of(_CHOICE_COLUMNS),
-        rows=tuple((each.run.cell.label, cells_of(_CHOICE_COLUMNS, each)) for each in choices if each.share),
+        rows=tuple((label, cells_of(_CHOICE_COLUMNS, each)) for label, each in zip(labels, shown, strict=True)),
         corner="Learner",
         text_columns=(2,),
     )
@@ -140,6 +142,7 @@ _CHOICE_COLUMNS: tuple[Column[_Choice], ...] = (
     Column("label", lambda each: each.run.cell.label),
     Column("seed", lambda each: each.run.cell.seed, "seed", "d"),
     Column("train_classes", lambda each: each.run.cell.train_classes),
+    Column("examples", lambda each: each.run.cell.examples),
     Column("support", lambda each: each.support, "support examples", lambda n: "any" if n is None else str(n)),
     Column("settings", lambda each: in_words(each.settings), "settings", "s"),
     Column("score", lambda each: each.score),
@@ -181,26 +184,27 @@ class _Source(NamedTuple):
 
 
 def source_table(outcomes: Iterable[Outcome], name: str) -> Table | None:
-    """A row for each learner and source that validation chose from; None if every network has its task's own data."""
-    by_learner: dict[tuple[str, int | None], list[Run]] = {}
+    """A row for each training and source that validation chose from; None if every network has its task's own data."""
+    trained: dict[tuple[str, tuple[int | None, int | None]], list[Run]] = {}
     for run in (outcome for outcome in outcomes if isinstance(outcome, Run)):
         if any(each.source for each in run.result.pretrainings):
-            by_learner.setdefault((run.cell.learner, run.cell.train_classes), []).append(run)
-    rows = [row for runs in by_learner.values() for row in _sources(runs)]
+            trained.setdefault((run.cell.learner, run.cell.settings[0].training), []).append(run)
+    rows = [row for runs in trained.values() for row in _sources(runs)]
     if not rows:
         return None
     cell, metric = rows[0].runs[0].cell, rows[0].metric
+    labels = training_labels([row.runs[0].cell for row in rows])
     return Table(
         name=f"sources-{name}",
-        title=f"Sources of transfer: {place_name(cell.called, cell.protocol)}",
+        title=f"Sources of transfer: {place_name(*cell.group)}",
         caption=(
-            f"What networks were pretrained on before they adapt to {place_name(cell.called, cell.protocol)}: the best "
+            f"What networks were pretrained on before they adapt to {place_name(*cell.group)}: the best "
             f"score on its validation episodes, {metric.heading}, a mean over seeds; how many seeds chose the source; "
             "and the CPU time of all pretrainings on it. Test episodes choose nothing."
         ),
         frame=frame_of(_SOURCE_COLUMNS, rows),
         columns=headings_of(_SOURCE_COLUMNS),
-        rows=tuple((row.runs[0].cell.label, _source_cells(row)) for row in rows),
+        rows=tuple((label, _source_cells(row)) for label, row in zip(labels, rows, strict=True)),
         corner="Learner",
         text_columns=(0,),
     )
@@ -226,6 +230,7 @@ _SOURCE_COLUMNS: tuple[Column[_Source], ...] = (
     Column("learner", lambda row: row.runs[0].cell.learner),
     Column("label", lambda row: row.runs[0].cell.label),
     Column("train_classes", lambda row: row.runs[0].cell.train_classes),
+    Column("examples", lambda row: row.runs[0].cell.examples),
     Column("source", _source_in_words, "source", "s"),
     Column("validation", lambda row: row.score, "validation", "g"),
     Column("chosen", lambda row: row.chosen, "chosen by", "d"),

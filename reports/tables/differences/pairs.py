@@ -5,7 +5,7 @@ from itertools import groupby
 from adaptbench.reports.comparison.comparison import Comparison
 from adaptbench.reports.comparison.pairs import pairs
 from adaptbench.reports.tables.differences.against_first import contrast_cell
-from adaptbench.reports.tables.table import ABSENT, Column, Table, frame_of
+from adaptbench.reports.tables.table import ABSENT, Column, Table, frame_of, setting_columns
 
 
 def pair_table(comparison: Comparison, learner: str, name: str) -> Table | None:
@@ -20,9 +20,7 @@ def pair_table(comparison: Comparison, learner: str, name: str) -> Table | None:
     columns = (
         Column[tuple[str, int]]("learner", lambda _: learner),
         Column[tuple[str, int]]("other", lambda place: place[0]),
-        Column[tuple[str, int]]("train_classes", lambda place: settings[place[1]].train_classes),
-        Column[tuple[str, int]]("ways", lambda place: settings[place[1]].ways),
-        Column[tuple[str, int]]("shots", lambda place: settings[place[1]].shots),
+        *setting_columns(lambda place: settings[place[1]]),
         Column[tuple[str, int]]("scale", lambda _: scale),
         Column[tuple[str, int]]("difference", lambda place: found[place].estimate),
         Column[tuple[str, int]]("lower", lambda place: found[place].lower),

@@ -5,7 +5,7 @@ import json
 import pandas as pd
 import pytest
 
-from adaptbench.reports.report import write_report
+from adaptbench.reports.report import About, write_report
 
 pytestmark = pytest.mark.usefixtures("no_figures")
 
@@ -104,6 +104,29 @@ def test_sources_have_a_table_with_their_cost(rules, tmp_path):
     text = (tmp_path / "out" / "sources-omniglot.md").read_text()
     assert "| Larger rate | Glyphs, 9 characters | 75.0 | 1 | 2 | 50.0 |" in text
     assert "source Glyphs, 9 characters" in (tmp_path / "out" / "chosen-omniglot.md").read_text()
+
+
+def test_budgets_have_rows_of_their_own(folder, tmp_path):
+    for learner in ("all", "rate"):
+        for examples in (100, 200):
+            cell = folder.plan("omniglot", learner, *RULES[learner], 0, 50, key=examples)
+            folder.write_run(cell)
+            cell["examples"] = examples
+            tried = [
+                {"run_id": f"{learner}-own", "lr": 0.01, "score": examples / 1000},
+                {"run_id": f"{learner}-glyphs", "lr": 0.01, "score": 0.9, "source": "Glyphs"},
+                {"run_id": f"{learner}-slow", "lr": 0.001, "score": 0.01},
+            ]
+            change(folder, cell, pretrained=tried[1]["run_id"], pretrainings=tried)
+    folder.write_suite()
+    write_report(folder.path, tmp_path, about=About("all", "adaptbench compare"))
+    frames = {name: pd.read_csv(tmp_path / f"{name}-omniglot.csv") for name in ("sources", "chosen", "rates", "pairs")}
+    assert all(set(frame["examples"]) == {100, 200} for frame in frames.values())
+    own = frames["sources"][frames["sources"]["source"] == "its own 50 characters"]
+    assert own["validation"].tolist() == [0.1, 0.2, 0.1, 0.2] and set(own["seeds"]) == {1}
+    for name in ("sources", "chosen", "rates"):
+        text = (tmp_path / f"{name}-omniglot.md").read_text()
+        assert all(f"| All weights, 50 characters, {examples} examples |" in text for examples in (100, 200))
 
 
 def test_diverged_episodes_are_noted(rules, tmp_path):
