@@ -172,14 +172,18 @@ def read_numbers(text: str, name: str) -> tuple[SuiteNumber, ...]:
         name: Its name, for errors.
 
     Raises:
-        ReportError: A column is not known, or a line is wrong.
+        ReportError: It is no CSV file, a column is not known, or a line is wrong.
     """
     reader, known = csv.DictReader(io.StringIO(text)), SuiteNumber.model_fields
-    if strange := [column for column in reader.fieldnames or () if column not in known]:
+    try:
+        columns, rows = reader.fieldnames or (), [(reader.line_num, row) for row in reader]
+    except csv.Error as error:
+        raise ReportError(f"Expected {name} to be a CSV file but got at line {reader.line_num}: {error}.") from error
+    if strange := [column for column in columns if column not in known]:
         raise ReportError(f"{name} has an unknown column `{strange[0]}`. {suggest(strange[0], known)}")
     found = []
-    for row in reader:
-        where = f"line {reader.line_num} of {name}"
+    for line, row in rows:
+        where = f"line {line} of {name}"
         if None in row:
             raise ReportError(f"Expected {where} to have a field for each column but it has more.")
         try:

@@ -83,6 +83,13 @@ def test_a_wrong_line_is_one_sentence(line, complaint):
     assert str(error.value).startswith(complaint)
 
 
+@pytest.mark.parametrize("text", ['"' + "x\n" * 70_000, "birds,A\rbirds,B\n"], ids=["a lone quote", "old line ends"])
+def test_what_is_no_csv_file_is_one_sentence(text):
+    for content in (text, f"{HEADER}\n{text}"):
+        with pytest.raises(ReportError, match="Expected it to be a CSV file but got at line"):
+            read_numbers(content, "it")
+
+
 def test_an_unknown_column_gets_the_nearest_known_one():
     with pytest.raises(ReportError, match=r"it has an unknown column `shot`. Did you mean `shots`\?"):
         read_numbers("task,shot\n", "it")
