@@ -125,7 +125,7 @@ class ManifestCell(Description):
     """The metric for comparisons: "accuracy" (a fraction), "mse" (squared units of the target), or another column."""
     higher_is_better: bool
     """Direction of that metric."""
-    tests: tuple[Size, ...]
+    tests: Annotated[tuple[Size, ...], Field(min_length=1)]
     """The sizes of the test episodes."""
     remarks: tuple[Text, ...] = ()
     """Sentences that every table of the protocol carries."""

@@ -9,27 +9,14 @@ from typing import Any, get_args
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from adaptbench.reports.format import (
-    FORMAT_VERSION,
-    Environment,
-    Failure,
-    Guards,
-    Manifest,
-    Result,
-    Spec,
-)
+from adaptbench.reports.bundle_format import Bundle, BundledRun, Statement, Tolerances
+from adaptbench.reports.format import FORMAT_VERSION, Environment, Failure, Guards, Manifest, Result, Spec
 from adaptbench.reports.format_tables import TABLES, Column
 from adaptbench.reports.laboratory_format import Laboratory
 
 FILES: tuple[type[BaseModel], ...] = (
-    Manifest,
-    Result,
-    Environment,
-    Guards,
-    Spec,
-    Failure,
-    Laboratory,
-)
+    Manifest, Result, Environment, Guards, Spec, Failure, Laboratory, Bundle, BundledRun, Statement, Tolerances,
+)  # fmt: skip
 TABLE_OF = {
     "episodes.parquet": "a row for each test episode; absent in a pretraining",
     "calibration.parquet": "a row for each size of test episodes and bin; in tasks of classification only",

@@ -102,6 +102,13 @@ def test_what_was_written_before_there_was_a_format_is_refused_for_that(tmp_path
         read_suite(tmp_path)
 
 
+def test_a_cell_without_tests_is_refused(quick):
+    quick.cells[0]["tests"] = []
+    quick.write_suite()
+    with pytest.raises(ReportError, match=r"Expected field `cells\.0\.tests` of quick\.json to have at least 1 item"):
+        read_suite(quick.path)
+
+
 def test_unknown_fields_are_ignored_and_never_written(quick):
     path = quick.path / quick.cells[0]["run_id"] / "result.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"later": 1}))
@@ -158,6 +165,7 @@ def test_the_schema_names_what_is_written(quick):
     result = read(quick.path / quick.cells[0]["run_id"] / "result.json", Result)
     seen = result.scores[0].model_copy(update={"on": "seen"})
     assert set(seen.model_dump()) - set(result.scores[0].model_dump()) == {"on"}, "left out where it says nothing"
+    assert {"Manifest", "Bundle", "BundledRun", "Statement", "Tolerances"} <= schema.keys()
     for kind, written in (("Result", result), ("Score", seen)):
         assert set(schema[kind]["properties"]) == set(written.model_dump())
         assert set(schema[kind]["required"]) <= set(written.model_dump()) and schema[kind]["type"] == "object"
