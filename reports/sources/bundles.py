@@ -40,7 +40,7 @@ PLAIN = (0, stat.S_IFREG)
 """Kinds of entries that may be in the archive: plain files, with or without saying so."""
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _FORMULA = re.compile(r"^[=+\-@]|[\x00-\x1f\x7f]")
-_ARGUMENT = re.compile(r"^(--(learner|encoder|rates|seeds)|[\w./@][\w ,()+./@-]*)$")
+_ARGUMENT = re.compile(r"--(learner|encoder|rates|seeds)|[\w./@][\w ,()+./@-]*")
 
 
 def built_in() -> dict[str, Path]:
@@ -278,7 +278,7 @@ def _check_all(
         ReportError: A part has another type, names another run, or contradicts another part.
     """
     _refuse_formulas(index.suite.model_dump(mode="json", exclude={"command"}), INDEX)
-    if strange := [argument for argument in index.suite.command if not _ARGUMENT.match(argument)]:
+    if strange := [argument for argument in index.suite.command if not _ARGUMENT.fullmatch(argument)]:
         raise ReportError(f"Expected the command of {INDEX} to name a suite and learners but got {strange[0]!r}.")
     runs: dict[str, dict[str, object]] = {}
     results: dict[str, Result] = {}
@@ -337,6 +337,8 @@ def _check_shape(file: pq.ParquetFile, name: str) -> None:
     known, schema, size = {column.name for column in TABLES[name]}, file.schema_arrow, file.metadata
     if strange := set(schema.names) - known - {"run_id"} or {"run_id"} - set(schema.names):
         raise ReportError(f"Expected {name} to have its own columns and `run_id` but `{min(strange)}` is not so.")
+    if twice := [column for column in schema.names if schema.names.count(column) > 1]:
+        raise ReportError(f"Expected {name} to have each column once but it has `{twice[0]}` more than once.")
     for each in schema:
         if not (_is_text(each.type) or (each.name != "run_id" and _is_number(each.type))):
             raise ReportError(f"Expected {name} to hold numbers and texts but `{each.name}` has others.")

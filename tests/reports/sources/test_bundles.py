@@ -71,6 +71,13 @@ def better(frame):
     return frame
 
 
+def twice(content):
+    """The table with a second column of scores of the same name."""
+    found, buffer = pq.read_table(io.BytesIO(content)), io.BytesIO()
+    pq.write_table(found.append_column("nll", found.column("nll")), buffer)
+    return buffer.getvalue()
+
+
 def text(old, new):
     def changed(content):
         assert old.encode() in content
@@ -178,6 +185,8 @@ LIES = {
     "a formula as a version": ({"runs.jsonl": text('"numpy":', '"@SUM(A1)":')}, "to be plain but got '@SUM"),
     "a control character": ({"runs.jsonl": text('"numpy":', '"\\u001b[2J":')}, "to be plain"),
     "a command": ({"bundle.json": text('"command": ["quick"]', '"command": ["quick; rm"]')}, "to name a suite"),
+    "a second line": ({"bundle.json": text('"command": ["quick"]', '"command": ["quick\\n"]')}, "to name a suite"),
+    "a column twice": ({"episodes.parquet": twice}, "to have each column once but it has `nll` more than once"),
     "an option": ({"bundle.json": text('"command": ["quick"]', '"command": ["--slurm"]')}, "to name a suite"),
     "a number out of range": ({"runs.jsonl": text('"parameters":112000', '"parameters":-1')}, "greater than or equal"),
     "the same run twice": ({"runs.jsonl": lambda content: content + content.splitlines()[0]}, "once"),
