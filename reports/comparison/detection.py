@@ -111,11 +111,11 @@ def shown(comparison: Comparison, difference: float) -> str:
 
 def _seconds_of_a_seed(runs: Iterable[Run], factor: int) -> float:
     """CPU seconds of one seed of a typical learner on every cell; testing grows with the episodes."""
-    by_size: dict[int | None, list[float]] = {}
+    by_training: dict[tuple[int | None, int | None], list[float]] = {}
     for run in runs:
         if (seconds := cpu_seconds(run, factor)) is not None:
-            by_size.setdefault(run.cell.train_classes, []).append(seconds)
-    return sum(fmean(each) for each in by_size.values())
+            by_training.setdefault(run.cell.settings[0].training, []).append(seconds)
+    return sum(fmean(each) for each in by_training.values())
 
 
 def _usable(entry: Entry) -> bool:

@@ -21,8 +21,10 @@ def draw_fits(comparison: Comparison, named: Styles) -> Figure | None:
     figure, panels = panel_grid(len(shots))
     names = {row[0].learner: row[0].label for row in comparison.entries}
     for panel, shot in zip(panels, shots, strict=True):
-        for number, (learner, table) in enumerate(fits.items()):
-            one = table[(table["shots"] == shot) & (table["function"] == table["function"].min())].sort_values("x")
+        having = {learner: table[table["shots"] == shot] for learner, table in fits.items()}
+        having = {learner: table for learner, table in having.items() if len(table)}
+        for number, (learner, table) in enumerate(having.items()):
+            one = table[table["function"] == table["function"].min()].sort_values("x")
             support, query = (one[one["role"] == role] for role in ("support", "query"))
             if number == 0:
                 panel.plot(query["x"], query["y"], color="0.6", linewidth=3, zorder=1, gid=series("truth", "truth"))

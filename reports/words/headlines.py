@@ -34,7 +34,8 @@ def _headline(comparison: Comparison, column: int) -> Headline:
     if not ranked:
         return Headline(place, "No result yet", "", "")
     if not ranked[0].best:
-        why = "One learner finished" if len(ranked) == 1 else "Not ranked"
+        why = "Not ranked" if ranked[0].rank is None else "The best is no better than a guess"
+        why = "One learner finished" if len(ranked) == 1 else why
         return Headline(place, why, "", _list(comparison, ranked))
     return Headline(place, _name(ranked[0]), score_text(comparison, ranked[0]), _list(comparison, ranked[1:]))
 

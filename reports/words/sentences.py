@@ -34,6 +34,8 @@ def score_text(comparison: Comparison, entry: Entry) -> str:
 def _others(ranked: list[Entry]) -> str:
     alike = [entry.label for entry in ranked[1:] if entry.alike]
     others = sum(not entry.guesses for entry in ranked) - 1
+    if not others:
+        return "no other learner is above chance"
     rivals = "other learner" if others == len(ranked) - 1 else "other learner above chance"
     if not alike:
         return f"it is significantly better than every {rivals}"
@@ -98,7 +100,13 @@ def factor_text(logarithm: float) -> str:
 
 
 def growth_sentence(gain: Gain, law: PowerLaw, comparison: Comparison) -> str:
-    """Says what a doubling of the training classes brings at first and at last, by which law, and where it ends."""
+    """Says what a doubling of the training classes brings at first and at last, by which law, and where it ends.
+
+    Doublings by a law whose exponent is not known would say more than the data, so then it has the mean gain instead.
+    """
+    if not law.known:
+        any_b = f"any b from {law.exponent.lower:.2f} to {law.exponent.upper:.2f} would do"
+        return f"{gain_sentence(gain, comparison)} The data do not tell the exponent of a power law: {any_b}."
     word, place, (least, *_, most) = gain.fixed.class_word, gain.fixed.beside("classes"), law.sizes
     what = f"{'points' if comparison.metric.unit else comparison.metric.label}"
     first, last = (_doubling(each, law.limit, comparison) for each in (law.first_doubling, law.last_doubling))
@@ -126,9 +134,6 @@ def about(value: float) -> str:
 
 
 def _law_words(law: PowerLaw, b: str, limit: str, word: str) -> str:
-    if not law.known:
-        ends = f"{law.exponent.lower:.2f} to {law.exponent.upper:.2f}"
-        return f"The data do not tell the exponent of a power law: any b from {ends} would do."
     if not law.holds:
         return f"The means differ significantly from a power law ({b}), most at {law.worst_size} {word}."
     allowed = f"A power law through {len(law.sizes)} sizes is not contradicted"

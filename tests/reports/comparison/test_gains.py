@@ -9,6 +9,7 @@ from adaptbench.reports.results.manifest import read_suite
 from adaptbench.reports.results.runs import read_outcomes
 from adaptbench.reports.statistics.contrasts import contrast
 from adaptbench.reports.tables.scores import score_table
+from adaptbench.reports.words.headlines import headlines
 from adaptbench.reports.words.sentences import best_sentence, gain_sentence
 
 SIZES = (64, 128, 256, 512)
@@ -118,6 +119,20 @@ def test_whoever_is_no_better_than_a_guess_is_not_named_beside_the_best(quick):
     quick.finish(quick.find(task="omniglot", train_classes=50, learner=beside.learner), at_chance=True)
     text, _ = sentence()
     assert "has the best" in text and beside.label not in text
+
+
+def test_a_winner_among_guesses_alone_and_a_best_that_guesses_are_said_to_be_so(quick):
+    def sentence_and_headlines():
+        (_, omniglot) = compare(read_outcomes(quick.path, read_suite(quick.path)))
+        return best_sentence(omniglot, omniglot.largest[0]), headlines(omniglot), omniglot
+
+    _, _, omniglot = sentence_and_headlines()
+    best = omniglot.best_first(omniglot.largest[0])[0].learner
+    quick.finish([cell for cell in quick.find(task="omniglot") if cell["learner"] != best], at_chance=True)
+    assert sentence_and_headlines()[0].endswith("; no other learner is above chance.")
+    quick.finish(quick.find(task="omniglot"), at_chance=True)
+    text, (first, _), _ = sentence_and_headlines()
+    assert text == first.score == "" and first.winner == "The best is no better than a guess"
 
 
 def test_what_stands_in_place_of_shots_is_called_by_its_name(folder):

@@ -46,6 +46,22 @@ def test_at_most_a_twentieth_of_tables_of_equals_has_a_claim():
     assert wrong / 300 <= 0.05 + 2 * (0.05 * 0.95 / 300) ** 0.5
 
 
+def test_choices_cost_what_every_budget_costs(folder):
+    for learner in ("lstm", "attention"):
+        for seed in (0, 1):
+            for examples in (100, 200):
+                cell = folder.plan("omniglot", learner, learner, "a", seed, 50, tests=[(5, 1)], key=examples)
+                folder.write_run({**cell, "examples": examples})
+                cell["examples"] = examples
+    folder.write_suite()
+    both, one = (
+        [run for run in read_outcomes(folder.path, read_suite(folder.path)) if run.cell.examples in budgets]
+        for budgets in ((100, 200), (100,))
+    )
+    for twice, once in zip(*(choices(compare(runs)[0], 1e6) for runs in (both, one)), strict=True):
+        assert twice.seeds == once.seeds and twice.cpu_minutes == pytest.approx(2 * once.cpu_minutes)
+
+
 def test_choices_cost_less_for_larger_differences(comparisons):
     for comparison in comparisons:
         assert all(parts_of(column, comparison.metric.logarithmic) for column in zip(*comparison.entries, strict=True))

@@ -16,6 +16,7 @@ from adaptbench.reports.comparison.shot_matrix import shot_matrices
 from adaptbench.reports.errors import ReportError
 from adaptbench.reports.figures.canvas import _LogTicks, accuracy_ticks, new_figure, panel_grid, save
 from adaptbench.reports.figures.carried import draw_carried
+from adaptbench.reports.figures.fits import draw_fits
 from adaptbench.reports.figures.ranks import _draw_rank_axis, draw_ranks
 from adaptbench.reports.figures.scores import draw
 from adaptbench.reports.figures.styles import line_styles, parameters
@@ -131,6 +132,21 @@ def test_training_shots_by_test_shots(folder, tmp_path):
     assert "train-shots-1-omniglot" in names(write_report(folder.path, tmp_path / "out"))
 
 
+def test_forms_of_a_component_have_matrices_of_their_own(folder):
+    for encoder in ("mlp", "conv4"):
+        for shots in (1, 5):
+            cell = folder.plan("omniglot", f"{encoder} {shots}", "Prototypes", "metric", 0, 50)
+            folder.write_run(cell)
+            terms = {"learner": {"name": "prototypes"}, "encoder": {"name": encoder}, "train": {"shots": [shots]}}
+            (folder.path / cell["run_id"] / "spec.json").write_text(json.dumps({"results_version": 4, **terms}))
+    folder.write_suite()
+    _, _, (comparison,) = read(folder)
+    found = shot_matrices(comparison)
+    assert [matrix.label for matrix in found] == ["prototypes, mlp, 5-way", "prototypes, conv4, 5-way"]
+    means = [tuple(entry.interval.mean for entry in row) for row in comparison.entries]
+    assert [*found[0].means, *found[1].means] == means
+
+
 def test_fits_are_drawn_where_runs_keep_them(folder, tmp_path):
     folder.plan_quick(sizes=()).write_suite().finish()
     x = np.linspace(-5, 5, 20)
@@ -139,6 +155,11 @@ def test_fits_are_drawn_where_runs_keep_them(folder, tmp_path):
     fits.to_parquet(folder.path / folder.cells[0]["run_id"] / "fits.parquet")
     report = write_report(folder.path, tmp_path / "out")
     assert "fits-sinusoid" in names(report)
+    fits.assign(shots=10).to_parquet(folder.path / folder.cells[2]["run_id"] / "fits.parquet")
+    suite, _, comparisons = read(folder)
+    panels = draw_fits(comparisons[0], line_styles(suite)).axes
+    lines = [[line.get_gid() for line in panel.lines] for panel in panels]
+    assert [len(own) for own in lines] == [3, 3] and lines[0][:2] == lines[1][:2], "truth, support set and prediction"
 
 
 def test_a_fine_tuned_run_has_the_curve_of_its_pretraining(quick):
