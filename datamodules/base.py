@@ -9,6 +9,7 @@ import numpy as np
 import pytorch_lightning as pl
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from adaptbench.datamodules.choices import require_choice
 from adaptbench.datamodules.episodes import EpisodeBatch, EpisodeSize, ExampleBatch
 from adaptbench.datamodules.guards import Finding, fingerprints, queries_apart
 
@@ -16,6 +17,7 @@ Mode = Literal["episodes", "examples"]
 Part = Literal["train", "val", "test"]
 EvalPart = Literal["val", "test", "seen", "held_out_drawings"]
 TestOn = Literal["unseen", "seen", "held_out_drawings"]
+Scope = Literal["across", "within"]
 Ways = int | tuple[int, ...] | None
 
 UNSEEN: tuple[TestOn, ...] = ("unseen",)
@@ -134,8 +136,7 @@ class Sampling:
     def __post_init__(self) -> None:
         """Raises ValueError for an unknown mode or a number that is not positive."""
         require_positive(steps_per_epoch=self.steps_per_epoch, val_episodes=self.val_episodes)
-        if self.mode not in ("episodes", "examples"):
-            raise ValueError(f"Expected argument `mode` to be 'episodes' or 'examples' but got {self.mode!r}.")
+        require_choice("mode", self.mode, get_args(Mode))
 
 
 def all_ways(ways: Ways) -> tuple[int, ...]:

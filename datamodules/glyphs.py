@@ -2,13 +2,14 @@
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from adaptbench.datamodules.base import EvalPart, Part, Sampling, require_positive
+from adaptbench.datamodules.base import EvalPart, Part, Sampling, Scope, require_positive
+from adaptbench.datamodules.choices import require_choice
 from adaptbench.datamodules.class_task import PARTS, ClassDataModule, drawings_each, drawings_in_words
 from adaptbench.datamodules.episodes import rng_for
 from adaptbench.datamodules.glyph_alphabets import Alphabets, make_alphabets
@@ -16,7 +17,6 @@ from adaptbench.datamodules.glyph_drawings import draw_glyphs
 from adaptbench.datamodules.glyph_strokes import SIZE, Glyphs, make_glyphs, states_of
 from adaptbench.datamodules.guards import Finding, classes_apart
 
-Scope = Literal["across", "within"]
 UNLIMITED = 2**40
 DRAWINGS = 20
 CLASSES = {"val": 172, "test": 423}  # as many as in the split of Vinyals et al.
@@ -61,8 +61,7 @@ class GlyphsDataModule(ClassDataModule):
         unequal_shots: bool = False,
     ) -> None:
         super().__init__(sampling, unequal_shots=unequal_shots)
-        if scope not in ("across", "within"):
-            raise ValueError(f"Expected argument `scope` to be 'across' or 'within' but got {scope!r}.")
+        require_choice("scope", scope, get_args(Scope))
         if train_classes is None:
             if scope == "within":
                 raise ValueError("Expected argument `train_classes` to be given within alphabets but got None.")

@@ -7,10 +7,10 @@ from typing import Any, ClassVar
 import numpy as np
 from torch import Tensor
 
-from adaptbench.datamodules.base import UNSEEN, EvalPart, Part, Sampling
+from adaptbench.datamodules.base import UNSEEN, EvalPart, Part, Sampling, Scope
 from adaptbench.datamodules.episodes import EpisodeBatch, EpisodeSize
 from adaptbench.datamodules.glyphs import GlyphsDataModule
-from adaptbench.datamodules.omniglot import Drawers, OmniglotDataModule, Scope
+from adaptbench.datamodules.omniglot import Drawers, OmniglotDataModule
 
 
 class GlyphsToOmniglotDataModule(GlyphsDataModule):

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal, cast
+from typing import Any, ClassVar, cast, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from adaptbench.datamodules.base import UNSEEN, EvalPart, Part, Sampling, TestOn, require_positive
+from adaptbench.datamodules.base import UNSEEN, EvalPart, Part, Sampling, Scope, TestOn, require_positive
+from adaptbench.datamodules.choices import require_choice
 from adaptbench.datamodules.class_episodes import episodes_over_pool
 from adaptbench.datamodules.class_task import PARTS, ClassDataModule
 from adaptbench.datamodules.episodes import EpisodeBatch, EpisodeSize, first_episodes, rng_for
@@ -60,15 +61,14 @@ class ImageFolderDataModule(ClassDataModule):
         colour: bool = False,
         fractions: Sequence[float] | None = None,
         split_seed: int | None = None,
-        scope: Literal["across", "within"] = "across",
+        scope: Scope = "across",
         min_images: int = 1,
         train_classes: int | None = None,
         digest: str | None = None,
     ) -> None:
         super().__init__(sampling)
         require_positive(image_size=image_size, min_images=min_images)
-        if scope not in ("across", "within"):
-            raise ValueError(f"Expected argument `scope` to be 'across' or 'within' but got {scope!r}.")
+        require_choice("scope", scope, get_args(Scope))
         folder = Path(path).expanduser()
         self.digest = folder_digest(folder)
         if digest not in (None, self.digest):

@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from adaptbench.datamodules.base import EvalEpisodes, EvalPart, Part, Sampling
+from adaptbench.datamodules.base import EvalEpisodes, EvalPart, Part, Sampling, Scope
 from adaptbench.datamodules.episodes import EpisodeBatch, EpisodeSize, rng_for
-from adaptbench.datamodules.omniglot import Drawers, LearnFrom, OmniglotDataModule, Rotations, Scope
+from adaptbench.datamodules.omniglot import Drawers, LearnFrom, OmniglotDataModule, Rotations
 from adaptbench.datamodules.omniglot_archives import OFFICIAL, RUNS, Archive, read_archive
 from adaptbench.datamodules.omniglot_images import Pixels, decode_drawing
 

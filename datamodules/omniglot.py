@@ -1,14 +1,15 @@
 """Omniglot: few-shot classification of handwritten characters."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from adaptbench.datamodules.augmentation import jitter
-from adaptbench.datamodules.base import UNSEEN, EvalPart, Part, Sampling
+from adaptbench.datamodules.base import UNSEEN, EvalPart, Part, Sampling, Scope
+from adaptbench.datamodules.choices import require_choice
 from adaptbench.datamodules.class_task import PARTS, ClassDataModule, drawings_each, drawings_in_words
 from adaptbench.datamodules.episodes import EpisodeBatch, EpisodeSize, rng_for, sample_distinct
 from adaptbench.datamodules.guards import Finding, alphabets_apart, classes_apart
@@ -29,7 +30,6 @@ from adaptbench.datamodules.omniglot_splits import (
 )
 
 Rotations = Literal["none", "train", "all"]
-Scope = Literal["across", "within"]
 Drawers = Literal["mixed", "apart"]
 LearnFrom = Literal["train", "train_and_val"]
 TWINS = 1
@@ -91,14 +91,10 @@ class OmniglotDataModule(ClassDataModule):
     ) -> None:
         super().__init__(sampling, unequal_shots=unequal_shots)
         seed = sampling.seed
-        if rotations not in ROTATIONS:
-            raise ValueError(f"Expected argument `rotations` to be 'none', 'train' or 'all' but got {rotations!r}.")
-        if scope not in ("across", "within"):
-            raise ValueError(f"Expected argument `scope` to be 'across' or 'within' but got {scope!r}.")
-        if learn_from not in ("train", "train_and_val"):
-            raise ValueError(f"Expected argument `learn_from` to be 'train' or 'train_and_val' but got {learn_from!r}.")
-        if drawers not in ("mixed", "apart"):
-            raise ValueError(f"Expected argument `drawers` to be 'mixed' or 'apart' but got {drawers!r}.")
+        require_choice("rotations", rotations, get_args(Rotations))
+        require_choice("scope", scope, get_args(Scope))
+        require_choice("learn_from", learn_from, get_args(LearnFrom))
+        require_choice("drawers", drawers, get_args(Drawers))
         if drawers == "apart" and self.stream:
             raise ValueError(f"Expected argument `drawers` to be 'mixed' for the streams of {self.task_name}.")
         alone = scope == "within" and sampling.test.on == UNSEEN

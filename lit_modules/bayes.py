@@ -5,8 +5,8 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from adaptbench.datamodules.choices import require_choice
 from adaptbench.datamodules.episodes import EpisodeBatch
-from adaptbench.lit_modules.choices import require_choice
 from adaptbench.lit_modules.controls import require_kind
 from adaptbench.lit_modules.likelihoods import SCALE_FLOOR, with_scale
 from adaptbench.lit_modules.transfer import TransferModule

@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from adaptbench.lit_modules.choices import require_choice
+from adaptbench.datamodules.choices import require_choice
 
 BindingKind = Literal["product", "concat"]
 FEWEST_SLOTS = 8

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from adaptbench.datamodules.choices import require_choice
 from adaptbench.datamodules.episodes import EpisodeBatch
-from adaptbench.lit_modules.choices import require_choice
 from adaptbench.lit_modules.encoders import Scale
 from adaptbench.lit_modules.fine_tuning import FineTuning
 from adaptbench.lit_modules.heads import HeadStart

@@ -7,8 +7,8 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from adaptbench.datamodules.choices import require_choice
 from adaptbench.datamodules.episodes import EpisodeBatch
-from adaptbench.lit_modules.choices import require_choice
 from adaptbench.lit_modules.fine_tuning import FineTuning
 from adaptbench.lit_modules.prototypes import ABSENT
 from adaptbench.lit_modules.transfer import TransferModule

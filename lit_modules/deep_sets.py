@@ -5,8 +5,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from adaptbench.datamodules.choices import require_choice
 from adaptbench.lit_modules.binding import Binding, BindingKind, Readout, perceptron
-from adaptbench.lit_modules.choices import require_choice
 from adaptbench.lit_modules.embedding import EmbeddingLearner
 from adaptbench.lit_modules.prototypes import ABSENT, class_means, require_classes
 

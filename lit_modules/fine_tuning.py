@@ -7,9 +7,9 @@ from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 from torch.nn import functional as F
 
+from adaptbench.datamodules.choices import require_choice
 from adaptbench.datamodules.episodes import EpisodeBatch
 from adaptbench.lit_modules.blocks import blocks
-from adaptbench.lit_modules.choices import require_choice
 from adaptbench.lit_modules.heads import (
     ContextHead,
     HeadKind,

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from adaptbench.lit_modules.choices import require_choice
+from adaptbench.datamodules.choices import require_choice
 from adaptbench.lit_modules.prototypes import ABSENT, class_means
 
 HeadKind = Literal["linear", "cosine"]

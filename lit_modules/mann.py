@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from adaptbench.datamodules.choices import require_choice
 from adaptbench.lit_modules.binding import Binding, Readout
-from adaptbench.lit_modules.choices import require_choice
 from adaptbench.lit_modules.embedding import EmbeddingLearner
 
 

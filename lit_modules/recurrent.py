@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from adaptbench.datamodules.choices import require_choice
 from adaptbench.lit_modules.binding import BindingKind, Readout, make_binding
-from adaptbench.lit_modules.choices import require_choice
 from adaptbench.lit_modules.embedding import EmbeddingLearner
 
 KEEP, CANDIDATE = 1, 2

@@ -5,8 +5,8 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from adaptbench.datamodules.choices import require_choice
 from adaptbench.lit_modules.binding import perceptron
-from adaptbench.lit_modules.choices import require_choice
 
 
 class TNPD(nn.Module):

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("datamodules", "lit_modules", "benchmarks", "reports")
 MAY_IMPORT = {
     "datamodules": {"datamodules"},
-    "lit_modules": {"lit_modules", "datamodules.episodes"},
+    "lit_modules": {"lit_modules", "datamodules.episodes", "datamodules.choices"},
     "benchmarks": {"benchmarks", "datamodules", "lit_modules", "reports"},
     "reports": {"reports"},
 }

@@ -6,4 +6,5 @@ from collections.abc import Collection
 def require_choice(argument: str, value: object, choices: Collection[object]) -> None:
     """Raises ValueError if an argument has none of its values."""
     if value not in choices:
-        raise ValueError(f"Expected argument `{argument}` to be {' or '.join(map(repr, choices))} but got {value!r}.")
+        *others, last = map(repr, choices)
+        raise ValueError(f"Expected argument `{argument}` to be {', '.join(others)} or {last} but got {value!r}.")
