@@ -1,6 +1,7 @@
 """Guards against leaks: checks of a task's data and episodes that every run makes."""
 
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -69,8 +70,7 @@ def source_apart(source: Mapping[str, Sequence[str]], target: Mapping[str, set[s
 
 def alphabets_apart(parts: Mapping[str, set[str]], allowed: bool) -> Finding:
     """Checks that no alphabet has characters in two parts; some splits allow it."""
-    names = list(parts)
-    pairs = [(one, other) for index, one in enumerate(names) for other in names[index + 1 :]]
+    pairs = combinations(parts, 2)
     shared = {f"{one} and {other}": parts[one] & parts[other] for one, other in pairs if parts[one] & parts[other]}
     if not shared:
         return Finding("alphabet overlap", "passed", "No alphabet is in two parts.")
@@ -88,14 +88,12 @@ def images_apart(parts: Mapping[str, np.ndarray]) -> Finding:
     Args:
         parts: [M] int64 `fingerprints` of each part's images.
     """
-    names = list(parts)
-    for number, part in enumerate(names):
-        for other in names[:number]:
-            shared = np.unique(parts[part][_isin(parts[part], parts[other])])
-            if len(shared):
-                row, before = (int((parts[each] == shared[0]).argmax()) for each in (part, other))
-                text = f"Images of {part} that are in {other} too: {len(shared)}, such as number {row}, there {before}."
-                return Finding("identical images", "failed", text)
+    for other, part in combinations(parts, 2):
+        shared = np.unique(parts[part][_isin(parts[part], parts[other])])
+        if len(shared):
+            row, before = (int((parts[each] == shared[0]).argmax()) for each in (part, other))
+            text = f"Images of {part} that are in {other} too: {len(shared)}, such as number {row}, there {before}."
+            return Finding("identical images", "failed", text)
     counts = ", ".join(f"{len(images)} {part}" for part, images in parts.items())
     return Finding("identical images", "passed", f"No image of one part is in another ({counts}).")
 

@@ -167,16 +167,13 @@ class ImageFolderDataModule(ClassDataModule):
         """Draws episodes over all images of a part, and keeps the images that they use."""
         whole = cast(Part, part)  # `tested_on` has no tests on training
         counts = self.images.counts[self.classes[whole]]
-        of_class = np.repeat(np.arange(len(counts)), counts)
         rng = rng_for(self.task_name, *self.protocol_key(part), part, size, episodes)
-        rows = torch.arange(len(of_class))
+        rows = torch.from_numpy(self._rows(whole))
         batch = episodes_over_pool(
             rng, rows, len(counts), size, episodes, groups=self.groups(whole), width=self.targets, counts=counts
         )
         batch = first_episodes(batch, episodes)
-        used = batch.inputs.numpy()
-        first = counts.cumsum() - counts
-        return batch._replace(inputs=self.gather(whole, of_class[used], used - first[of_class[used]]))
+        return batch._replace(inputs=torch.from_numpy(self.images.pixels[batch.inputs.numpy()]))
 
     def guards(self) -> list[Finding]:
         """Looks for images that are equal or almost equal, and names them; equal ones in two parts stop a run."""

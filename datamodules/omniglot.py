@@ -18,10 +18,9 @@ from adaptbench.datamodules.omniglot_images import load_images
 from adaptbench.datamodules.omniglot_near_duplicates import expected_near_duplicates
 from adaptbench.datamodules.omniglot_splits import (
     ALPHABETS_DISJOINT,
+    CHARACTERS,
     JOINED_REMARK,
     REMARKS,
-    TRAINING_CHARACTERS,
-    VALIDATION_CHARACTERS,
     VALIDATION_REMARKS,
     drawn_by_seed,
     nested_alphabets,
@@ -160,9 +159,10 @@ class OmniglotDataModule(ClassDataModule):
         """The number of training characters asked for, or all of the split."""
         asked = super().training_classes(init_args)
         split = init_args.get("split", "vinyals")
-        if asked is not None or split not in TRAINING_CHARACTERS:
+        if asked is not None or split not in CHARACTERS:
             return asked
-        return TRAINING_CHARACTERS[split] + (0 if cls.validates(init_args) else VALIDATION_CHARACTERS[split])
+        train, val = CHARACTERS[split]
+        return train if cls.validates(init_args) else train + val
 
     @property
     def pretraining_groups(self) -> tuple[int, ...]:

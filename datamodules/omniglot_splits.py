@@ -181,24 +181,15 @@ SPLITS: dict[str, Callable[[Sequence[Character]], Split]] = {
 DRAWN_SPLITS: dict[str, Callable[[Sequence[Character], int], Split]] = {
     "random": random,
 }
-TRAINING_CHARACTERS = {
-    "vinyals": 1028,
-    "vinyals_clean": 987,
-    "random": RANDOM_SIZES[0],
-    "lake": 792,
-    "small1": 136,
-    "small2": 156,
+CHARACTERS = {
+    "vinyals": (1028, 172),
+    "vinyals_clean": (987, 172),
+    "random": RANDOM_SIZES[:2],
+    "lake": (792, 172),
+    "small1": (136, 150),
+    "small2": (156, 172),
 }
-"""The number of training characters of each split."""
-VALIDATION_CHARACTERS = {
-    "vinyals": 172,
-    "vinyals_clean": 172,
-    "random": RANDOM_SIZES[1],
-    "lake": 172,
-    "small1": 150,
-    "small2": 172,
-}
-"""The number of validation characters of each split."""
+"""The numbers of training and of validation characters of each split."""
 REMARKS: dict[str, tuple[str, ...]] = {
     "vinyals": ("One alphabet, Gurmukhi, is in both training and test.",),
     "vinyals_clean": ("The split of Vinyals et al. without Gurmukhi, which is in both its training and its test.",),

@@ -10,13 +10,12 @@ from hypothesis import strategies as st
 
 from adaptbench.datamodules.omniglot_splits import (
     ALPHABETS_DISJOINT,
+    CHARACTERS,
     DRAWN_SPLITS,
     REMARKS,
     SMALL1,
     SMALL2,
     SPLITS,
-    TRAINING_CHARACTERS,
-    VALIDATION_CHARACTERS,
     VALIDATION_REMARKS,
     Split,
     nested_alphabets,
@@ -66,7 +65,7 @@ def test_splits_have_the_sizes_that_they_say(name, sizes):
     split = split_by_name(name, all_characters())
     assert [len(getattr(split, part)) for part in PARTS] == sizes
     assert name in {**REMARKS, **VALIDATION_REMARKS}
-    assert (TRAINING_CHARACTERS[name], VALIDATION_CHARACTERS[name]) == tuple(sizes[:2])
+    assert CHARACTERS[name] == tuple(sizes[:2])
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -13,7 +13,7 @@ from adaptbench.benchmarks.suites.registry import KINDS
 from adaptbench.datamodules.lake_runs import LakeRunsDataModule
 from adaptbench.datamodules.omniglot import OmniglotDataModule
 from adaptbench.datamodules.omniglot_online import OmniglotOnlineDataModule
-from adaptbench.datamodules.omniglot_splits import TRAINING_CHARACTERS
+from adaptbench.datamodules.omniglot_splits import CHARACTERS
 from adaptbench.reports.comparison import published
 from adaptbench.reports.comparison.comparison import compare
 from adaptbench.reports.comparison.published import _adapts_otherwise, bibliography, cite_key, published_rows
@@ -225,7 +225,7 @@ def test_a_doubtful_number_is_kept_and_marked(beside, numbers):
 
 @pytest.mark.parametrize("split, bpl", [("lake", 0.967), ("small1", 0.957), ("small2", 0.96)])
 def test_lakes_runs_and_the_small_sets_have_their_rows(folder, split, bpl):
-    protocol, classes = LAKE.replace("from lake", f"from {split}"), TRAINING_CHARACTERS[split]
+    protocol, classes = LAKE.replace("from lake", f"from {split}"), CHARACTERS[split][0]
     for learner in ("deep_sets", "attention"):
         folder.plan(
             "lake_runs", learner, learner, FAMILIES[learner], 0, classes, protocol=protocol, tests=[(20, 1)],
