@@ -195,7 +195,10 @@ class ClassDataModule(EpisodicDataModule):
         }
         tested = list(self.guarded_drawings("test"))
         looked = {
-            part: [_looked_at(images) for images in (tested if part == "test" else self.guarded_drawings(part))]
+            part: [
+                (fingerprints(torch.from_numpy(images)).numpy(), ink_of(images))
+                for images in (tested if part == "test" else self.guarded_drawings(part))
+            ]
             for part in self.parts
         }
         prints: dict[str, np.ndarray] = {
@@ -203,9 +206,10 @@ class ClassDataModule(EpisodicDataModule):
         }
         train = np.concatenate([ink for _, ink in looked["train"]])
         val = np.concatenate([ink for _, ink in looked["val"]]) if "val" in looked else train[:0]
+        complete = self.class_count("train") <= self.guarded_classes and not self.training_changed
         return [
             images_apart(prints),
-            images_as_fed(self._fed(batches[tests : tests + GUARDED_BATCHES]), prints, self._drawings_complete()),
+            images_as_fed(self._fed(batches[tests : tests + GUARDED_BATCHES]), prints, complete),
             near_duplicates(train, val, np.concatenate(tested), self.known_near_duplicates, self.training_turned),
             labels_permuted(batches[: tests + GUARDED_BATCHES], tests, self.drawing_count("test"), self.stream),
             queries_apart(batches, self.stream),
@@ -256,9 +260,6 @@ class ClassDataModule(EpisodicDataModule):
         if self.mode == "episodes":
             return torch.cat([batch.inputs for batch in batches]).numpy()
         return torch.cat([fingerprints(self.example_batch(index).inputs) for index in range(FED_BATCHES)]).numpy()
-
-    def _drawings_complete(self) -> bool:
-        return self.class_count("train") <= self.guarded_classes and not self.training_changed
 
     @property
     def known_near_duplicates(self) -> int | None:
@@ -349,11 +350,6 @@ class ClassDataModule(EpisodicDataModule):
         share = classes // len(chosen)
         pool = np.concatenate([rng.permutation(np.flatnonzero(groups == group))[:share] for group in chosen])
         return pool, groups[pool]
-
-
-def _looked_at(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The fingerprints and the ink of images."""
-    return fingerprints(torch.from_numpy(images)).numpy(), ink_of(images)
 
 
 def drawings_each(classes: int, per_class: int | None, total: int | None, available: int) -> int:
