@@ -5,16 +5,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import (
-    AfterValidator,
-    AwareDatetime,
-    BaseModel,
-    ConfigDict,
-    Field,
-    JsonValue,
-    SerializerFunctionWrapHandler,
-    model_serializer,
-)
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
 
 FORMAT_VERSION = 1
 """Raised when a file or the meaning of a field changes. Files of other versions are refused."""
@@ -171,7 +162,7 @@ class Score(Size):
 
     part: Part
     """Part of the task's classes or functions: "train", "val" or "test"."""
-    on: On = "unseen"
+    on: Annotated[On, Field(exclude_if=lambda on: on == "unseen")] = "unseen"
     """"unseen" classes or functions; or those of training, "seen" by drawings that training has, or by
     "held_out_drawings" that it does not have. Left out if unseen."""
     queries: Positive
@@ -202,13 +193,6 @@ class Score(Size):
     """Lower end of the 95 % interval over episodes, in per cent; null without trials."""
     high: Annotated[float, Field(ge=0, le=100)] | None = None
     """Upper end of that interval, in per cent; null without trials."""
-
-    @model_serializer(mode="wrap")
-    def _leave_out(self, handler: SerializerFunctionWrapHandler):  # type: ignore[no-untyped-def]  # noqa: ANN202 - or the schema loses the fields
-        content = handler(self)
-        if self.on == "unseen":
-            content.pop("on", None)
-        return content
 
 
 class PretrainingCandidate(Record):

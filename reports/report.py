@@ -193,7 +193,7 @@ def _write(
     sources: Sequence[str],
     out: Path,
     about: About | None,
-    laboratory: Laboratory | None,
+    laboratory: Laboratory,
     look: Mapping[Any, Any] | None,
 ) -> Report:
     wanted, outcomes = reading.suite, reading.outcomes

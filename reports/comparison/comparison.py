@@ -1,7 +1,7 @@
 """Compares the learners of a suite on one task under one protocol: an entry for each learner and setting."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import get_args
@@ -138,11 +138,6 @@ class Comparison:
     def class_word(self) -> str:
         """The name of training classes, such as "characters"."""
         return self.settings[0].class_word
-
-    @property
-    def shots_plural(self) -> str:
-        """The name of shots, such as "shots"."""
-        return self.settings[0].shots_plural
 
     @cached_property
     def largest(self) -> tuple[int, ...]:
@@ -338,17 +333,21 @@ def _warning(reason: str, settings: Sequence[Setting]) -> str:
     return f"No learner is marked as best at {', '.join(map(str, settings))}, because {reason}."
 
 
+def mean_of(values: Iterable[float | None]) -> float | None:
+    """The mean of the numbers that are known; None if none is."""
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
+
+
 def milliseconds(entry: Entry) -> float | None:
     """The mean time to adapt to a test episode of the entry's setting and predict its queries, over its runs."""
-    known = [time for run in entry.runs if (time := run.milliseconds(entry.setting)) is not None]
-    return sum(known) / len(known) if known else None
+    return mean_of(run.milliseconds(entry.setting) for run in entry.runs)
 
 
 def carried_over(entry: Entry) -> float | None:
     """The mean of the numbers that its runs carry over from a support set; None if no run says so."""
     scores = (run.score(entry.setting) for run in entry.runs)
-    known = [score.carried for score in scores if score is not None and score.carried is not None]
-    return sum(known) / len(known) if known else None
+    return mean_of(score.carried for score in scores if score)
 
 
 def axes_of(comparison: Comparison) -> tuple[Axis, ...]:
@@ -362,6 +361,6 @@ def axis_words(comparison: Comparison) -> dict[Axis, str]:
     return {
         "classes": f"training {comparison.class_word}",
         "examples": "examples in training",
-        "shots": comparison.shots_plural,
+        "shots": comparison.settings[0].shots_plural,
         "ways": "ways in the test",
     }

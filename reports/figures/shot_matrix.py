@@ -25,15 +25,7 @@ def draw_shot_matrix(matrix: ShotMatrix, comparison: Comparison) -> Figure:
             colour = "white" if value < middle else "black"
             name = series(f"trained with {matrix.train[row]} shots")
             panel.plot(matrix.test[column], value, linestyle="none", gid=name, transform=figure.transFigure)
-            panel.text(
-                column,
-                row,
-                f"{value:.3g}",
-                ha="center",
-                va="center",
-                color=colour,
-                fontsize=letter_size(),
-            )
+            panel.text(column, row, f"{value:.3g}", ha="center", va="center", color=colour, fontsize=letter_size())
     panel.set_title(f"{matrix.label}: {comparison.metric.heading}")
     figure.colorbar(image, ax=panel, shrink=0.8)
     return figure

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from adaptbench.reports.comparison.comparison import Comparison, Entry, milliseconds
+from adaptbench.reports.comparison.comparison import Comparison, Entry, mean_of, milliseconds
 from adaptbench.reports.figures.canvas import (
     draw_entries,
     label_first,
@@ -75,5 +75,4 @@ def _finish(
 
 def cost(entry: Entry) -> float | None:
     """The mean CPU seconds of training over the runs of an entry."""
-    known = [run.train_cpu_seconds for run in entry.runs if run.train_cpu_seconds]
-    return sum(known) / len(known) if known else None
+    return mean_of(run.train_cpu_seconds or None for run in entry.runs)

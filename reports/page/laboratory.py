@@ -20,8 +20,8 @@ from adaptbench.reports.results.names import place_name, task_name
 from adaptbench.reports.results.runs import Run
 
 
-def read_laboratory(folders: Sequence[Path], suite: str) -> Laboratory | None:
-    """Reads what networks gave to the laboratories, from the first folder that has it; None if none has.
+def read_laboratory(folders: Sequence[Path], suite: str) -> Laboratory:
+    """Reads what networks gave to the laboratories, from the first folder that has it; nothing if none has.
 
     Args:
         folders: Folders of runs.
@@ -31,10 +31,11 @@ def read_laboratory(folders: Sequence[Path], suite: str) -> Laboratory | None:
         Unreadable: The file is damaged or of another version.
     """
     paths = (folder / f"laboratory-{suite}.json" for folder in folders)
-    return next((read(path, Laboratory) for path in paths if path.is_file()), None)
+    found = (read(path, Laboratory) for path in paths if path.is_file())
+    return next(found, Laboratory(functions=(), explored=()))
 
 
-def packed_networks(laboratory: Laboratory | None, runs: Sequence[Run], room: int) -> dict[str, Markup]:
+def packed_networks(laboratory: Laboratory, runs: Sequence[Run], room: int) -> dict[str, Markup]:
     """The networks that fit into the page, the smallest first, by the names of their places in it.
 
     Args:
@@ -42,8 +43,6 @@ def packed_networks(laboratory: Laboratory | None, runs: Sequence[Run], room: in
         runs: The finished runs; networks of other runs are left out.
         room: Characters that they may take together.
     """
-    if laboratory is None:
-        return {}
     known = {run.cell.run_id for run in runs}
     named = {
         f"network-{each.run_id}": each.onnx
@@ -61,11 +60,9 @@ def packed_networks(laboratory: Laboratory | None, runs: Sequence[Run], room: in
 
 
 def laboratory_data(
-    laboratory: Laboratory | None, suite: Suite, runs: Sequence[Run], networks: Mapping[str, Markup]
+    laboratory: Laboratory, suite: Suite, runs: Sequence[Run], networks: Mapping[str, Markup]
 ) -> dict[str, Any]:
     """What the script of the laboratories reads, as JSON values."""
-    if laboratory is None:
-        return {"functions": [], "explored": []}
     known = {run.cell.run_id: run for run in runs}
     colours = {learner: str(style["color"]) for learner, style in line_styles(suite).items()}
     functions = [_functions(each, place, known, colours, networks) for place, each in enumerate(laboratory.functions)]

@@ -84,9 +84,9 @@ def render_page(
     sections: Sequence[Section],
     published: Table,
     commands: str,
-    notes: Sequence[str] = (),
-    laboratory: Laboratory | None = None,
-    heading: str = "",
+    notes: Sequence[str],
+    laboratory: Laboratory,
+    heading: str,
 ) -> str:
     """Renders the page; every string from a file is escaped.
 
@@ -99,7 +99,7 @@ def render_page(
         commands: The commands that reproduce the report.
         notes: What is left out, with its reason, and what guards named.
         laboratory: What trained networks gave to the laboratories.
-        heading: The title; by default the first headline sentence.
+        heading: The title; if empty, the first headline sentence.
     """
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["terms"] = _explain

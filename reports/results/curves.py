@@ -1,12 +1,12 @@
 """Reads learning curves, calibration, and the functions that regression runs predicted."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from adaptbench.reports.format_tables import CALIBRATION, CURVE, FITS, Column
+from adaptbench.reports.format_tables import CURVE, TABLES
 from adaptbench.reports.results.tables import read_table
 
 
@@ -15,12 +15,10 @@ class LearningCurve:
     """The metric of a run during training.
 
     Args:
-        run_id: The run that trained; for a fine-tuned network, its pretraining.
         examples: Examples encoded, for each point.
         values: For each part, "train" and "val", the metric at each point; NaN if it was not measured there.
     """
 
-    run_id: str
     examples: tuple[int, ...]
     values: Mapping[str, tuple[float, ...]]
 
@@ -49,21 +47,16 @@ def read_curve(folder: Path, metric: str) -> LearningCurve | None:
     if not examples:
         return None
     found = {part: tuple(points.get(x, nan) for x in examples) for part, points in values.items()}
-    return LearningCurve(folder.name, examples, found)
+    return LearningCurve(examples, found)
 
 
-def read_fits(folder: Path) -> pd.DataFrame | None:
-    """Reads the functions that a regression run predicted, with the columns `FITS`; None if there are none."""
-    return _read_whole(folder / "fits.parquet", FITS)
+def read_whole(path: Path) -> pd.DataFrame | None:
+    """Reads `fits.parquet` or `calibration.parquet` of a run with all columns of the format; None if it has none.
 
-
-def read_calibration(folder: Path) -> pd.DataFrame | None:
-    """Reads the queries of a run by probability, with the columns `CALIBRATION`; None if there are none."""
-    return _read_whole(folder / "calibration.parquet", CALIBRATION)
-
-
-def _read_whole(path: Path, columns: Sequence[Column]) -> pd.DataFrame | None:
+    Raises:
+        Unreadable: The file is not such a table.
+    """
     if not path.exists():
         return None
-    found: pd.DataFrame = read_table(path, [column.name for column in columns]).to_pandas()
+    found: pd.DataFrame = read_table(path, [column.name for column in TABLES[path.name]]).to_pandas()
     return found

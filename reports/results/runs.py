@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from adaptbench.reports.format import Component, Environment, Failure, Guards, Machine, Result, Score, Spec, Times
 from adaptbench.reports.reading import Unreadable, read
-from adaptbench.reports.results.curves import LearningCurve, read_calibration, read_curve, read_fits
+from adaptbench.reports.results.curves import LearningCurve, read_curve, read_whole
 from adaptbench.reports.results.manifest import Cell, Suite
 from adaptbench.reports.results.metrics import Metric
 from adaptbench.reports.results.settings import Setting
@@ -92,12 +92,12 @@ class Run:
     @cached_property
     def fits(self) -> pd.DataFrame | None:
         """The functions that a regression run predicted; None if there are none."""
-        return _or_lost(lambda: read_fits(self.folder), self.lost)
+        return _or_lost(lambda: read_whole(self.folder / "fits.parquet"), self.lost)
 
     @cached_property
     def calibration(self) -> pd.DataFrame | None:
         """The queries of its test by probability, with the columns `CALIBRATION`; None if it has none."""
-        return _or_lost(lambda: read_calibration(self.folder), self.lost)
+        return _or_lost(lambda: read_whole(self.folder / "calibration.parquet"), self.lost)
 
     @cached_property
     def guards(self) -> Guards | None:

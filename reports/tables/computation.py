@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from adaptbench.reports.comparison.comparability import induction
-from adaptbench.reports.comparison.comparison import Comparison, Entry, carried_over
+from adaptbench.reports.comparison.comparison import Comparison, Entry, carried_over, mean_of
 from adaptbench.reports.results.runs import Run
 from adaptbench.reports.tables.table import (
     ABSENT,
@@ -172,14 +172,9 @@ def runs_of(row: Row) -> tuple[Run, ...]:
     return tuple({run.cell.run_id: run for entry in row for run in entry.runs}.values())
 
 
-def _mean(take: Callable[[Run], object]) -> Callable[[Row], float | None]:
+def _mean(take: Callable[[Run], float | None]) -> Callable[[Row], float | None]:
     """The mean of a number over the runs that recorded it."""
-
-    def mean(row: Row) -> float | None:
-        known = [float(value) for run in runs_of(row) if isinstance(value := take(run), int | float)]
-        return sum(known) / len(known) if known else None
-
-    return mean
+    return lambda row: mean_of(take(run) for run in runs_of(row))
 
 
 _COLUMNS: tuple[Column[Row], ...] = (
@@ -192,7 +187,7 @@ _COLUMNS: tuple[Column[Row], ...] = (
     Column("all_cpu_seconds", _mean(lambda run: run.all_cpu_seconds), "with all tried", ",.1f"),
     Column(
         "predict_ms_per_episode",
-        _mean(lambda run: run.times and run.times.predict_ms_per_episode),
+        _mean(lambda run: run.times.predict_ms_per_episode if run.times else None),
         "adaptation in ms",
         ".3g",
     ),

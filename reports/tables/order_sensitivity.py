@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from adaptbench.reports.comparison.comparison import Comparison, Entry
+from adaptbench.reports.comparison.comparison import Comparison, Entry, mean_of
 from adaptbench.reports.tables.scores import score_table
 from adaptbench.reports.tables.table import ABSENT, Column, Table, TableCell, frame_of, setting_columns
 
@@ -13,8 +13,7 @@ SHOWN_FROM = 1e-3
 
 def sensitivity(entry: Entry) -> float | None:
     """The mean over the seeds of an entry; None if no run recorded it."""
-    found = [score.value for run in entry.runs if (score := run.score(entry.setting, METRIC)) is not None]
-    return sum(found) / len(found) if found else None
+    return mean_of(score.value for run in entry.runs if (score := run.score(entry.setting, METRIC)) is not None)
 
 
 def order_sensitivity_table(comparison: Comparison, name: str) -> Table | None:

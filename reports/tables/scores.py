@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from itertools import groupby
 
-import pandas as pd
-
 from adaptbench.reports.comparison.comparison import Comparison, Entry
 from adaptbench.reports.tables.table import Column, Table, TableCell, frame_of, letter, setting_columns
 from adaptbench.reports.words.captions import ALIKE_MARK, ALIKE_NOTE, CHANCE_MARK, CHANCE_NOTE, caption, note, signs
@@ -22,7 +20,7 @@ def score_table(comparison: Comparison, name: str = "") -> Table:
         name=f"table-{name}",
         title=f"{comparison.place}",
         caption=caption(comparison),
-        frame=entry_frame(comparison),
+        frame=frame_of(entry_columns(comparison), entries),
         groups=tuple((label, len(list(run))) for label, run in groupby(setting.size_label for setting in settings)),
         columns=tuple(setting.episode_label if with_ways else setting.shots_label for setting in settings),
         rows=tuple(
@@ -33,13 +31,8 @@ def score_table(comparison: Comparison, name: str = "") -> Table:
     )
 
 
-def entry_frame(comparison: Comparison) -> pd.DataFrame:
-    """One row for each entry of a comparison; scores in their stored unit (accuracy as a fraction)."""
-    return frame_of(entry_columns(comparison), comparison.all_entries())
-
-
 def entry_columns(comparison: Comparison) -> tuple[Column[Entry], ...]:
-    """The columns of an entry."""
+    """The columns of an entry; scores in their stored unit (accuracy as a fraction)."""
     return (
         Column("task", lambda _: comparison.called),
         Column("protocol", lambda _: comparison.protocol),

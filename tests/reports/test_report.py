@@ -24,7 +24,7 @@ from adaptbench.reports.results.records import RUN_COLUMNS
 from adaptbench.reports.results.runs import read_outcomes
 from adaptbench.reports.statistics.intervals import Interval
 from adaptbench.reports.tables.markup.markdown import to_markdown
-from adaptbench.reports.tables.scores import entry_columns, entry_frame, score_table
+from adaptbench.reports.tables.scores import entry_columns, score_table
 from adaptbench.reports.tables.table import RARE
 from adaptbench.reports.terminal import print_report
 from adaptbench.reports.words.headlines import headlines
@@ -46,7 +46,7 @@ def comparisons(folder):
 
 def entries(folder, task):
     """The entries of a task, by learner and setting."""
-    return entry_frame(comparisons(folder)[task]).set_index(["learner", "train_classes", "ways", "shots"])
+    return score_table(comparisons(folder)[task]).frame.set_index(["learner", "train_classes", "ways", "shots"])
 
 
 def markdown(folder, task):

@@ -16,7 +16,7 @@ from adaptbench.benchmarks.suites.spec import read_spec
 from adaptbench.reports.errors import ReportError
 from adaptbench.reports.format import Environment, Guards
 from adaptbench.reports.reading import NewerFormat, read
-from adaptbench.reports.results.curves import read_calibration, read_curve, read_fits
+from adaptbench.reports.results.curves import read_curve, read_whole
 from adaptbench.reports.results.manifest import read_suite
 from adaptbench.reports.results.runs import Problem, read_outcome
 from adaptbench.reports.words.waiting import waiting_for
@@ -142,8 +142,8 @@ def _beside(store: Store, path: Path) -> Iterator[Complaint]:
         "times and machine": lambda: read(path / "environment.json", Environment),
         "spec": lambda: _check_spec(path),
         "learning curve": lambda: read_curve(path, ""),
-        "predicted functions": lambda: read_fits(path),
-        "calibration": lambda: read_calibration(path),
+        "predicted functions": lambda: read_whole(path / "fits.parquet"),
+        "calibration": lambda: read_whole(path / "calibration.parquet"),
         "guards": lambda: read(path / "guards.json", Guards),
     }
     for what, reader in readers.items():

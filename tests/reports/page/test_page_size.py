@@ -31,7 +31,7 @@ def test_a_row_of_many_seeds_links_to_some(text, monkeypatch):
 
 @pytest.mark.parametrize("most", [30, 5])
 def test_a_curve_keeps_its_end_and_few_points(most):
-    curve = LearningCurve("0", tuple(range(100, 4100, 100)), {"train": tuple(1 / n for n in range(1, 41))})
+    curve = LearningCurve(tuple(range(100, 4100, 100)), {"train": tuple(1 / n for n in range(1, 41))})
     shown = page_data._curve(curve, 100.0, most)
     assert most // 2 < len(shown["x"]) == len(shown["train"]) <= most
     assert (shown["x"][-1], shown["train"][-1]) == (4000, 2.5)
