@@ -50,7 +50,7 @@ class DeepSets(EmbeddingLearner):
 
     With one mean over all pairs, it differs by default from the papers (arXiv 1807.01613, 1703.06114) in one way:
     multiplication combines features with labels, and the query with the mean (see `lit_modules.binding`). With
-    concatenation, the learner stays at chance for long.
+    concatenation, the learner stays at chance for long on Omniglot.
 
     With one mean per class, as Garnelo et al. use for Omniglot, the query is multiplied with each class's mean, and the
     same decoder scores each class; theirs reads the concatenation of all means. Labels are then not encoded, and any

@@ -38,8 +38,8 @@ HEAD = """# The atlas
 
 How does the error on unseen classes fall with the number of classes in training? Each section is of one bundle of
 results: errors on logarithmic axes, a dot for each seed, and a power law a N^-b + c where four or more sizes have runs.
-[Statistics](statistics.md) says how intervals are made. Where the cells of a bundle are from several processors, rounding
-differs between them as it does between seeds. This page is written by
+[Statistics](statistics.md) says how intervals are made. Where the cells of a bundle are from several processors, their
+rounding differs, as it does between seeds. This page is written by
 `python -m adaptbench.benchmarks.commands.atlas docs`, never by hand.
 """
 
