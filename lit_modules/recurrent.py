@@ -25,10 +25,10 @@ class Recurrent(EmbeddingLearner):
 
     By default it differs from the papers in two ways. First, label and image come in the same step. Multiplication
     combines features with labels, and the query with the state (see `lit_modules.binding`); with concatenation, the
-    learner stays at chance for long on Omniglot. Second, each layer starts as a gated sum of its inputs: the maps from input to
-    candidate and from state to context start at the identity, and recurrent weights are small, following the identity
-    initialisation of Le et al. 2015 (arXiv 1504.00941). From random weights, it would first have to learn maps that
-    undo each other.
+    learner stays at chance for long on Omniglot. Second, each layer starts as a gated sum of its inputs: the maps from
+    input to candidate and from state to context start at the identity, and recurrent weights are small, following the
+    identity initialisation of Le et al. 2015 (arXiv 1504.00941). From random weights, it would first have to learn maps
+    that undo each other.
 
     With `binding="concat", start="random", query="step"` it has the form of the papers: step t reads [x_t; y_(t-1)],
     each query is the last step of the sequence, and a linear map of the state predicts.

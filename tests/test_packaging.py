@@ -18,7 +18,8 @@ OURS = ("benchmarks", "datamodules", "lit_modules", "reports")
 SOURCES = (*OURS, "adaptbench", "setup.cfg", "pyproject.toml", "README.md", "LICENSE")
 COMMIT = ["-c", "user.name=Ada", "-c", "user.email=ada@example.org", "commit", "-q", "--no-verify", "-m", "All."]
 OPTIONS = ("--wandb", "off", "--jobs", "2", "--no-report")
-CELLS = ("smoke", "--learner", "lit_modules.Own", "--only", "learner=Own", "--only", "seed=0", *OPTIONS)
+CELL = ("smoke", "--learner", "lit_modules.Own", "--only", "learner=Own", "--only", "seed=0")
+CELLS = (*CELL, *OPTIONS)
 STRANGER = 'raise RuntimeError("a file of the user\'s was imported in the place of ours")\n'
 OWN = '''"""A learner of the user's, in a file named like a package of ours."""
 
@@ -219,7 +220,7 @@ def test_files_named_like_ours_do_no_harm_on_clusters(executor, installed, crowd
     pytest.importorskip("ray" if executor == "ray" else "submitit")
     remove_standard(crowded)
     where = ("--executor", executor, *(("--cluster", "local") if executor == "slurm" else ()))
-    call(crowded, ".", installed[0] / "adaptbench", "run", *CELLS, *where)
+    call(crowded, ".", installed[0] / "adaptbench", "run", *CELL, "--wandb", "off", "--no-report", *where)
     assert recorded(crowded / "runs") == {(None, None)}
 
 

@@ -46,4 +46,4 @@ def test_what_has_no_card_is_refused():
     assert found.exit_code == 2
     with pytest.raises(ValueError, match="Did you mean `lstm`"):
         card("lsmt")
-    assert all(card(name).startswith("# ") for name in ("fine_tuning", "glyphs"))
+    assert card("fine_tuning").startswith("# ")

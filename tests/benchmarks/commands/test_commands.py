@@ -65,7 +65,7 @@ def test_a_checkout_that_is_not_installed_has_no_version(call, monkeypatch):
         (("report", "nowhere"), "nowhere"),
         (("verify", "nowhere"), "Expected a folder of runs or the file of a bundle but nowhere does not exist"),
         (("report", "nowhere.zip"), "but nowhere.zip is neither; bundles that ship"),
-        (("show", "--run", "nowhere"), "No such file or directory: 'nowhere/spec.json'.\n"),
+        (("show", "--run", "nowhere"), "to be the folder of a finished run but nowhere does not exist"),
         (("show", "omnoglot"), "Expected a known task but got `omnoglot`. Did you mean `omniglot`?"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",

@@ -59,13 +59,8 @@ def test_a_learner_is_ranked_among_those_of_a_bundle(adaptbench, own_learners):
 def test_the_agreement_with_larger_suites_is_the_one_of_the_docs(adaptbench):
     said = adaptbench("compare", "adaptbench.lit_modules.deep_sets.DeepSets", "--dry-run").stdout
     said = " ".join(said[said.index("Agreement") : said.index("quick version")].split())
-    docs, readme = (
-        " ".join((Path(__file__).parents[3] / name).read_text(encoding="utf-8").split())
-        for name in ("docs/results.md", "README.md")
-    )
-    assert said in docs
-    printed = re.findall(r"learners: (\S+) (\[.+?\])", said)
-    assert re.findall(r"(\S+) (\[\S+ \S+\])<!-- no table: printed by compare -->", readme) == printed
+    docs = Path(__file__).parents[3].joinpath("docs/results.md").read_text(encoding="utf-8")
+    assert said in " ".join(docs.split())
 
 
 @pytest.mark.slow
