@@ -1,6 +1,7 @@
 """The figure of scores against the numbers that a learner carries over, if a suite varies them."""
 
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -67,15 +68,21 @@ def _kinds(comparison: Comparison) -> dict[str, list[Row]]:
 
 
 def _words(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments that are not numbers."""
-    return {key: value for key, value in sorted(arguments.items()) if isinstance(value, bool | str | list | dict)}
+    """The arguments with their values, those that are numbers without."""
+    return {
+        key: value if isinstance(value, bool | str | list | dict) else "a number"
+        for key, value in sorted(arguments.items())
+    }
 
 
 def _name(rows: Sequence[Row]) -> str:
-    """What the labels of all rows begin with, up to a comma; the first label if that is nothing."""
-    parts = [row[0].label.split(", ") for row in rows]
-    shared = [part for part, *others in zip(*parts, strict=False) if all(part == other for other in others)]
-    return shorten(", ".join(shared) or rows[0][0].label, LONGEST_LABEL)
+    """The words that the labels of all rows begin with; the first label if that is nothing."""
+    labels = [row[0].label for row in rows]
+    words = zip(*(label.split() for label in labels), strict=False)
+    shared = " ".join(word for word, *_ in takewhile(lambda each: len({*each}) == 1, words))
+    if shared and shared != labels[0] and not shared.endswith(","):
+        shared += " …"
+    return shorten(shared.removesuffix(",") or labels[0], LONGEST_LABEL)
 
 
 def _varies(rows: Sequence[Row], column: int) -> bool:

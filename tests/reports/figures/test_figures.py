@@ -93,7 +93,12 @@ def test_scores_are_drawn_over_the_numbers_carried_over(folder, tmp_path):
     suite, _, comparisons = read(folder)
     figure = draw_carried(comparisons[0], line_styles(suite))
     assert [panel.get_title() for panel in figure.axes] == ["5-shot", "10-shot"]
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["Deep sets", "LSTM", "Head", "All weights"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
+        "Deep sets, context of …",
+        "LSTM",
+        "Head",
+        "All weights",
+    ]
     entries = {row[0].learner: row[1] for row in comparisons[0].entries}
     lines = [line for line in figure.axes[1].get_lines() if line.get_linestyle() != "None"]
     assert [line.get_xdata().tolist() for line in lines] == [[160, 640, 2560], [1000], [6450], [90_000]]
