@@ -80,10 +80,18 @@ def test_the_page_that_ships_is_made_from_the_bundles_that_ship(tmp_path):
     assert write_atlas(tmp_path, list(built_in())).read_text() == (DOCS / "atlas.md").read_text()
 
 
-def test_the_table_of_forms_in_the_docs_is_that_of_the_bundle(tmp_path):
-    write_parts(["ablation"], tmp_path, ["forms-omniglot"])
-    made = (tmp_path / "forms-omniglot.md").read_text(encoding="utf-8")
-    assert made == (DOCS / "ablation" / "forms-omniglot.md").read_text(encoding="utf-8")
-    rows = "\n".join(line for line in made.splitlines() if line.startswith("|"))
-    copied = f"<!-- copy of docs/ablation/forms-omniglot.md -->\n\n{rows}\n"
-    assert copied in (DOCS / "learners.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize(
+    ("suite", "page", "names"),
+    [
+        ("ablation", "learners.md", ["forms-omniglot", "forms-sinusoid"]),
+        ("transfer", "transfer.md", ["transfer-omniglot", "sources-omniglot", "transfer-sinusoid"]),
+    ],
+)
+def test_tables_of_the_docs_are_those_of_the_bundle(suite, page, names, tmp_path):
+    write_parts([suite], tmp_path, names)
+    for name in names:
+        made = (tmp_path / f"{name}.md").read_text(encoding="utf-8")
+        assert made == (DOCS / suite / f"{name}.md").read_text(encoding="utf-8")
+        rows = "\n".join(line for line in made.splitlines() if line.startswith("|"))
+        copied = f"<!-- copy of docs/{suite}/{name}.md -->\n\n{rows}\n"
+        assert copied in (DOCS / page).read_text(encoding="utf-8")
