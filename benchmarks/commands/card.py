@@ -28,6 +28,8 @@ CARDS = ("learner", "strategy", "task")
 """The kinds of components that have cards."""
 PAGE = "cards.md"
 GUESS = "is no better than a guess"
+LONGEST = 60
+"""Letters of a default that are shown; a longer one is an object of the class's own."""
 HEAD = """# Cards
 
 `python -m adaptbench.benchmarks.commands.card docs` makes this page from docstrings and the registry.
@@ -97,9 +99,10 @@ def _forms(named: Named) -> list[str]:
 def _arguments(made: type, sections: Mapping[str, str]) -> list[str]:
     meanings = dict(_entries(sections.get("Args", "")))
     rows = [
-        (f"`{name}`", f"`{parameter.default!r}`", meanings.get(name, ""))
+        (f"`{name}`", f"`{default}`" if len(default) <= LONGEST else "its own", meanings.get(name, ""))
         for name, parameter in inspect.signature(made).parameters.items()
         if parameter.default is not inspect.Parameter.empty
+        for default in [repr(parameter.default)]
     ]
     return _grid(("argument", "default", "meaning"), rows) if rows else []
 
