@@ -64,9 +64,8 @@ class ChosenFineTuning:
         if not grid or not all(grid.values()):
             raise ValueError("Expected argument `grid` to name arguments with at least one value each.")
         self.network, self.by = network, by
-        names = sorted(grid)  # as in `spec.json`, so that a run made from there has the same order
-        combinations = itertools.product(*(grid[name] for name in names))
-        self.arguments = [dict(zip(names, values, strict=True)) for values in combinations]
+        combinations = itertools.product(*grid.values())
+        self.arguments = [dict(zip(grid, values, strict=True)) for values in combinations]
         self.candidates = [FineTuning(network, targets, **(fixed or {}), **own) for own in self.arguments]
         self.parameters = max(candidate.parameters for candidate in self.candidates)
         self.transductive = any(candidate.transductive for candidate in self.candidates)

@@ -275,8 +275,8 @@ def _draw_images(
 ) -> None:
     """Draws a column per class in the order of the labels, support images above queries; answers [Q, N] below them."""
     ways = size.ways or 1
-    support, query = (_by_class(*each) for each in ((batch.support[row], batch.support_y[row]),
-                                                    (batch.query[row], batch.query_y[row])))  # fmt: skip
+    support = _by_class(batch.support[row], batch.support_y[row])
+    query = _by_class(batch.query[row], batch.query_y[row])
     shots = max(len(each) for each in support)  # they may differ between classes
     rows = shots + min(size.queries, len(query[0]))
     figure.set_size_inches(max(3.0, 0.9 * ways + 0.6), 0.9 * rows + 0.9)

@@ -13,7 +13,7 @@ from adaptbench.benchmarks.laboratory.episodes import MOST_SUPPORT, Drawn, answe
 from adaptbench.benchmarks.laboratory.networks import NotExported, export, export_posterior
 from adaptbench.benchmarks.runs.build import build_task
 from adaptbench.benchmarks.runs.trained import load_run
-from adaptbench.benchmarks.suites.spec import RUN_SPEC
+from adaptbench.benchmarks.suites.spec import read_spec
 from adaptbench.datamodules.base import EvalPart
 from adaptbench.datamodules.class_task import ClassDataModule
 from adaptbench.datamodules.episodes import EpisodeSize
@@ -41,7 +41,7 @@ def write_laboratory(runs: Path, suite: str | None) -> Path:
     finished = [outcome for outcome in read_outcomes(runs, wanted) if isinstance(outcome, Run)]
     functions, explored = [], []
     for chosen in _alike(finished):
-        spec = RUN_SPEC.validate_json((chosen[0].folder / "spec.json").read_bytes())
+        spec = read_spec(chosen[0].folder)
         task = build_task(spec.training)
         if isinstance(task, SinusoidDataModule):
             functions.append(_functions(task, chosen))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -39,6 +40,13 @@ def _left_out(test: EvalEpisodes, handler: SerializerFunctionWrapHandler) -> dic
 Tests = Annotated[EvalEpisodes, WrapSerializer(_left_out)]
 
 
+def _in_order(value: Any) -> Any:  # noqa: ANN401 - of any kind
+    """Sorts the keys of mappings, as `spec.json` has them, so that a run made from there meets the same order."""
+    if isinstance(value, dict):
+        return {key: _in_order(value[key]) for key in sorted(value, key=str)}
+    return [_in_order(each) for each in value] if isinstance(value, list) else value
+
+
 class Frozen(BaseModel):
     """A model that cannot change and refuses unknown keys."""
 
@@ -60,7 +68,7 @@ class Component(Frozen):
     """
 
     name: str
-    init_args: dict[str, Any] = Field(default_factory=dict)
+    init_args: Annotated[dict[str, Any], AfterValidator(_in_order)] = Field(default_factory=dict)
 
 
 class Encoder(Component):

@@ -385,9 +385,9 @@ def _fields_at(location: tuple[int | str, ...]) -> list[str]:
     """Returns the keys that are allowed at a location in a suite."""
     kind: Any = Suite
     for part in location:
-        if get_origin(kind) is tuple:
-            kind = get_args(kind)[0]
+        if (of := get_origin(kind)) in (list, dict, tuple):
+            kind = get_args(kind)[0 if of is tuple else -1]
         else:
-            kind = get_args(kind)[-1] if get_origin(kind) in (list, dict) else get_type_hints(kind)[str(part)]
+            kind = get_type_hints(kind)[str(part)]
         kind = get_args(kind)[0] if get_origin(kind) is UnionType else kind
     return list(inspect.signature(kind).parameters)
